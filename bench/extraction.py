@@ -1,0 +1,115 @@
+"""Pages per second from document to PNG in the parent's hands, against MuPDF's own render time.
+
+    python -m bench.extraction [FILE...]
+
+Without files it makes a document of 50 mixed pages: text, coloured drawings, grey and colour scans.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pymupdf
+
+from services.web.png import encode_png
+from services.web.render import FailedPage, open_document
+from services.web.sniff import HEAD_BYTES, FileType, file_type
+
+# Only a part of it is typed.
+mupdf: Any = pymupdf
+
+_PAGES = 50
+_WORDS = ("page", "result", "lease", "batch", "engine", "pixel", "column", "invoice", "number", "total")
+
+
+def main() -> None:
+    """Print one table: a line for each file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--dpi", type=int, default=150)
+    arguments = parser.parse_args()
+    header = ("file", "pages", "failed", "KiB/page", "open s", "MuPDF p/s", "render p/s", "of MuPDF")
+    print(f"{header[0]:<32}" + "".join(f"{name:>11}" for name in header[1:]))
+    with tempfile.TemporaryDirectory() as folder:
+        for path in arguments.files or [mixed_document(Path(folder) / f"{_PAGES} mixed pages")]:
+            print(asyncio.run(measure(path, arguments.dpi)))
+
+
+async def measure(path: Path, dpi: int) -> str:
+    """Render one document both ways, in turn, in one run."""
+    with path.open("rb") as stream:
+        kind = file_type(stream.read(HEAD_BYTES))
+    if kind is None:
+        raise SystemExit(f"{path} is not a PDF or an image")
+    bare = await asyncio.to_thread(bare_seconds, path, dpi) if kind is FileType.PDF else None
+    failed = size = 0
+    started = time.perf_counter()
+    async with open_document(path, kind, dpi=dpi) as document:
+        opened = time.perf_counter() - started
+        async for page in document.render(range(1, document.total_pages + 1)):
+            if isinstance(page, FailedPage):
+                failed += 1
+            else:
+                size += len(page.png)
+        seconds = time.perf_counter() - started
+        pages = document.total_pages
+    columns = (
+        f"{pages}",
+        f"{failed}",
+        f"{size / 1024 / max(1, pages - failed):.0f}",
+        f"{opened:.2f}",
+        f"{pages / bare:.1f}" if bare else "-",
+        f"{pages / seconds:.1f}",
+        f"{bare / seconds:.0%}" if bare else "-",
+    )
+    return f"{path.name[:31]:<32}" + "".join(f"{column:>11}" for column in columns)
+
+
+def bare_seconds(path: Path, dpi: int) -> float:
+    """Opening the document and drawing every page in RGB, with nothing encoded, stored or sent."""
+    started = time.perf_counter()
+    with mupdf.open(path, filetype="pdf") as document:
+        for page in document:
+            page.get_pixmap(dpi=dpi, alpha=False)
+    return time.perf_counter() - started
+
+
+def mixed_document(path: Path) -> Path:
+    """A PDF whose pages take turns: text, text with coloured drawings, a grey scan, a colour scan."""
+    random = np.random.default_rng(7)
+    document = mupdf.open()
+    for number in range(_PAGES):
+        page = document.new_page()
+        if number % 4 < 2:
+            for line in range(60):
+                page.insert_text((50, 60 + 12 * line), " ".join(random.choice(_WORDS, 14)), fontsize=9)
+        if number % 4 == 1:
+            for _ in range(40):
+                x, y = random.uniform(50, 400, 2)
+                page.draw_circle((x, y), random.uniform(5, 60), color=random.uniform(0, 1, 3).tolist(), width=2)
+        if number % 4 > 1:
+            paper = scan(random, page.rect.width, page.rect.height)
+            if number % 4 == 3:
+                paper = np.stack([paper, paper - 9, paper - 25], axis=-1)
+            page.insert_image(page.rect, stream=encode_png(paper))
+    document.save(path)
+    return path
+
+
+def scan(random: np.random.Generator, width: float, height: float) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Lines of dark blots on paper with the noise of a scanner, at 200 DPI."""
+    rows, columns = int(height * 200 / 72), int(width * 200 / 72)
+    paper = random.integers(225, 250, (rows, columns), np.uint8)
+    ink = random.random((rows, columns // 8)).repeat(8, axis=1)[:, :columns] < 0.45
+    ink = np.pad(ink, ((0, 0), (0, columns - ink.shape[1])))
+    ink &= (np.arange(rows) % 36 < 20)[:, None]
+    paper[ink] = random.integers(30, 60, int(ink.sum()), np.uint8)
+    return paper
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Batches: how a job's pages are cut into units of claim. Pure."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from libs.jobstate.job import Job
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive planned pages that one worker claims together; `number` counts from 1."""
+
+    number: int
+    pages: tuple[int, ...]
+
+
+def size(pages: int, *, most: int, parallelism: int) -> int:
+    """Pages per batch: `most`, fewer when the job is small, so that every chain finds work."""
+    return max(1, min(most, -(-pages // max(1, parallelism))))
+
+
+def chains(job: Job) -> int:
+    """How many chains of tasks work on the job's batches at once."""
+    return min(job.parallelism, count(job))
+
+
+def count(job: Job) -> int:
+    """How many batches the plan has."""
+    return -(-len(job.pages) // job.batch_size) if job.planned else 0
+
+
+def batches(job: Job) -> Iterator[Batch]:
+    """Every batch of the plan, in page order."""
+    numbers = list(job.pages)
+    for index in range(count(job)):
+        first = index * job.batch_size
+        yield Batch(number=index + 1, pages=tuple(numbers[first : first + job.batch_size]))
+
+
+def ended(job: Job, batch: Batch) -> bool:
+    """Whether each page of the batch has its outcome in the record."""
+    return all(job.pages[n].ended for n in batch.pages)
+
+
+def ready(job: Job, batch: Batch) -> bool:
+    """Whether the batch can be read: each page has its image or its outcome, and there is work left."""
+    return not ended(job, batch) and all(job.pages[n].image or job.pages[n].ended for n in batch.pages)
+
+
+def striped(job: Job, chain: int) -> list[Batch]:
+    """The batches that can be read, in the order in which `chain` tries them: its own stripe first, then any.
+
+    Chains that start together so meet only when one has run out of its own.
+    """
+    stripes = max(1, chains(job))
+    open_batches = [batch for batch in batches(job) if ready(job, batch)]
+    return sorted(open_batches, key=lambda batch: (batch.number - 1) % stripes != chain % stripes)

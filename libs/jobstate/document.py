@@ -1,0 +1,25 @@
+"""`processing.json` on the wire: one encode, one decode, one decode error."""
+
+import msgspec
+
+from libs.jobstate.job import Job
+
+
+class TornDocument(ValueError):
+    """The stored record cannot be decoded."""
+
+
+_decoder = msgspec.json.Decoder(Job)
+
+
+def encode(job: Job) -> bytes:
+    """The record as stored."""
+    return msgspec.json.encode(job)
+
+
+def decode(data: bytes) -> Job:
+    """Read a stored record. Raises `TornDocument`."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TornDocument(str(error)) from error

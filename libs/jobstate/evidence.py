@@ -1,0 +1,106 @@
+"""Reading a job's evidence: outcomes and leases."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from libs.jobstate import batch, lease, outcome
+from libs.jobstate.job import Job
+from libs.jobstate.lease import Lease, LeaseState
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.session import SessionFiles
+from libs.storage.store import Stat
+
+# Reads in flight at once: enough to hide a bucket's latency, few enough for its connection pool.
+PARALLEL_READS = 16
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the leases say beyond the record: pages held since when, and outcomes in short."""
+
+    started: dict[int, datetime]
+    outcomes: dict[int, BriefOutcome]
+
+    def merged(self, job: Job, at: datetime) -> Job:
+        """The record with this evidence in it."""
+        return job.started(self.started, at).settled(self.outcomes, at)
+
+
+async def gather(files: SessionFiles, job: Job) -> Evidence:
+    """The evidence of every batch that the record does not yet show as ended. One listing, few reads."""
+    open_names = {f"{b.number:04d}" for b in batch.batches(job) if not batch.ended(job, b)}
+    stats = [stat for name, stat in (await batch_leases(files)).items() if name in open_names]
+    started: dict[int, datetime] = {}
+    outcomes: dict[int, BriefOutcome] = {}
+    for held in await _read_leases(files, stats):
+        if held.run != job.run:
+            continue
+        if held.state is LeaseState.HELD:
+            started |= dict.fromkeys(held.pages, held.taken_at)
+        outcomes |= held.outcomes
+    return Evidence(started=started, outcomes=outcomes)
+
+
+async def batch_leases(files: SessionFiles) -> dict[str, Stat]:
+    """The stored leases by name."""
+    prefix = files.path(layout.BATCHES)
+    return {
+        stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in files.store.list(prefix)
+    }
+
+
+async def read_outcome(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
+    """The outcome of a page, or `None`, and the generation over which a new one has to be written."""
+    try:
+        stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
+    except NotFound:
+        return None, 0
+    found = outcome.decode(stored.data)
+    return (None if found.status is OutcomeStatus.PENDING else found), stored.generation
+
+
+async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
+    """The outcomes that exist among these pages."""
+    gate = asyncio.Semaphore(PARALLEL_READS)
+
+    async def read(page_no: int) -> PageOutcome | None:
+        async with gate:
+            return (await read_outcome(files, page_no))[0]
+
+    found = await asyncio.gather(*(read(n) for n in pages))
+    return {item.page_no: item for item in found if item is not None}
+
+
+async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:
+    """Save the outcome over `generation`, then its text file. If the page has one already, that one counts.
+
+    Returns the outcome that stands. The text file is derived: whoever finds it missing writes it again.
+    """
+    path = files.path(layout.page_outcome_name(result.page_no))
+    try:
+        await files.store.write(path, outcome.encode(result), if_generation=generation)
+    except PreconditionFailed:
+        standing, _ = await read_outcome(files, result.page_no)
+        if standing is None:
+            raise  # a retry began a new run meanwhile: this outcome is too late
+        result = standing
+    if result.status is OutcomeStatus.COMPLETED:
+        await files.save_page_result(result.page_no, result.text)
+    return result
+
+
+async def _read_leases(files: SessionFiles, stats: Iterable[Stat]) -> list[Lease]:
+    gate = asyncio.Semaphore(PARALLEL_READS)
+
+    async def read(stat: Stat) -> Lease | None:
+        async with gate:
+            try:
+                return lease.decode((await files.store.read(stat.path)).data)
+            except NotFound:
+                return None
+
+    return [found for found in await asyncio.gather(*(read(stat) for stat in stats)) if found is not None]

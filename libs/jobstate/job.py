@@ -1,0 +1,218 @@
+"""The whole life of a job, pure: frozen values and transitions, no I/O.
+
+Every transition is monotonic and may be applied again to a newer value of the same job: what has been reached stays
+reached, so `commit` can re-apply a change after a conflict. A job that ended ignores everything but `retry`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from libs.jobstate import progress
+from libs.jobstate.intake import FileInfo, Intake, Options
+from libs.jobstate.outcome import BriefOutcome
+from libs.jobstate.page import Page, PageStatus
+from libs.jobstate.status import ENDED, JobStatus, Step
+from libs.storage import layout
+
+
+class RetryRefused(ValueError):
+    """These pages cannot be retried now; the message says why."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """`processing.json` (R21). `revision` and `writer` belong to `commit`; `parallelism` is the number of OCR chains."""
+
+    schema_version: int = 1
+    job_id: str
+    session_id: str
+    revision: int = 0
+    writer: str = ""
+    run: int = 1
+    status: JobStatus = JobStatus.QUEUED
+    error: str | None = None
+    current_step: Step = Step.QUEUED
+    message: str = "Waiting to start..."
+    percent: int = 0
+    file_info: FileInfo
+    options: Options
+    user_email: str
+    created_at: datetime
+    run_started_at: datetime
+    updated_at: datetime
+    batch_size: int = 0
+    parallelism: int = 1
+    extraction_complete: bool = False
+    pages: dict[int, Page] = {}
+
+    @classmethod
+    def opened(cls, intake: Intake) -> "Job":
+        """A new job, queued."""
+        return cls(
+            job_id=intake.session_id,
+            session_id=intake.session_id,
+            file_info=intake.file_info,
+            options=intake.options,
+            user_email=intake.user_email,
+            created_at=intake.created_at,
+            run_started_at=intake.created_at,
+            updated_at=intake.created_at,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.status in ENDED
+
+    @property
+    def planned(self) -> bool:
+        """Whether the page plan is known."""
+        return bool(self.pages)
+
+    @property
+    def fulfilled(self) -> bool:
+        """Whether extraction is over and every planned page has its outcome."""
+        return self.extraction_complete and all(page.ended for page in self.pages.values())
+
+    def count(self, status: PageStatus) -> int:
+        """How many pages have this status."""
+        return sum(page.status is status for page in self.pages.values())
+
+    def load(self, at: datetime) -> "Job":
+        """The document is being opened."""
+        if self.status is not JobStatus.QUEUED:
+            return self
+        return self._moved(
+            at,
+            status=JobStatus.EXTRACTING,
+            current_step=Step.EXTRACTING_IMAGES,
+            message="Loading the document...",
+        )
+
+    def plan(
+        self, pages: Iterable[int], *, total_pages: int, batch_size: int, parallelism: int, at: datetime
+    ) -> "Job":
+        """The document is open: these pages will be read, `batch_size` at a time. A plan never changes within a job."""
+        if self.ended or self.planned:
+            return self
+        return self._moved(
+            at,
+            status=JobStatus.EXTRACTING,
+            current_step=Step.EXTRACTING_IMAGES,
+            file_info=msgspec.structs.replace(self.file_info, total_pages=total_pages),
+            batch_size=batch_size,
+            parallelism=parallelism,
+            pages={number: Page(run=self.run) for number in sorted(set(pages))},
+        )
+
+    def rendered(self, images: Mapping[int, datetime], at: datetime) -> "Job":
+        """These pages' images exist since the times given."""
+        changed = {
+            number: self.pages[number].rendered(layout.page_image_name(number), when)
+            for number, when in images.items()
+            if number in self.pages
+        }
+        return self._with_pages(changed, at)
+
+    def extracted(self, at: datetime) -> "Job":
+        """Every planned page has an image or an outcome."""
+        if self.ended or self.extraction_complete or not self.planned:
+            return self
+        return self._moved(at, status=JobStatus.PROCESSING, extraction_complete=True)
+
+    def extraction_failed(self, reason: str, at: datetime) -> "Job":
+        """The document yields no page: the job ends."""
+        if self.ended or self.planned:
+            return self
+        return self._moved(
+            at, status=JobStatus.FAILED, current_step=Step.EXTRACTION_FAILED, error=reason, message=reason
+        )
+
+    def started(self, pages: Mapping[int, datetime], at: datetime) -> "Job":
+        """Workers hold these pages since the times given."""
+        changed = {n: self.pages[n].started(when) for n, when in pages.items() if n in self.pages}
+        return self._with_pages(changed, at)
+
+    def settled(self, outcomes: Mapping[int, BriefOutcome], at: datetime) -> "Job":
+        """These pages have their outcomes."""
+        changed = {
+            n: self.pages[n].settled(outcome, layout.page_result_name(n))
+            for n, outcome in outcomes.items()
+            if n in self.pages
+        }
+        return self._with_pages(changed, at)
+
+    def combining(self, at: datetime) -> "Job":
+        """The plan is fulfilled: the combined result is next."""
+        if self.ended or not self.fulfilled:
+            return self
+        return self._moved(at, status=JobStatus.PROCESSING, current_step=Step.COMBINING)
+
+    def end(self, at: datetime) -> "Job":
+        """The combined result is written: the job ends as its pages did."""
+        if self.ended or self.current_step is not Step.COMBINING:
+            return self
+        failed = self.count(PageStatus.FAILED)
+        error, status, step = None, JobStatus.COMPLETED, Step.COMPLETED
+        if failed == len(self.pages):
+            first = next(page.error for page in self.pages.values())
+            error, status = f"No page could be read. {first}", JobStatus.FAILED
+            if all(page.image is None for page in self.pages.values()):
+                step = Step.EXTRACTION_FAILED
+        elif failed:
+            error, status = f"{failed} of {len(self.pages)} pages could not be read.", JobStatus.PARTIAL
+        return self._moved(at, status=status, current_step=step, error=error)
+
+    def cancel(self, at: datetime) -> "Job":
+        """Its owner stops the job. Pages already read stay readable."""
+        if self.ended:
+            return self
+        return self._moved(at, status=JobStatus.CANCELLED, message="Cancelled.")
+
+    def retry(self, numbers: Iterable[int] | None, at: datetime) -> "Job":
+        """Start the next run, which reads these pages anew (`None`: those that failed or were never read).
+
+        Raises `RetryRefused` while the job runs, for a page outside the plan, and when there is nothing to retry.
+        """
+        if not self.ended:
+            raise RetryRefused("The job is still running. Wait until it has ended, or cancel it first.")
+        chosen = set(
+            (n for n, page in self.pages.items() if page.status is not PageStatus.COMPLETED)
+            if numbers is None
+            else numbers
+        )
+        if unknown := sorted(chosen - self.pages.keys()):
+            raise RetryRefused(f"Page {unknown[0]} is not one of this job's pages. Name pages of this job.")
+        if not chosen and self.planned:
+            raise RetryRefused("No page failed, so there is nothing to retry. Name the pages to read again.")
+        run = self.run + 1
+        pages = {n: page.again(run) if n in chosen else page for n, page in self.pages.items()}
+        complete = self.planned and all(page.image or page.ended for page in pages.values())
+        fresh = msgspec.structs.replace(
+            self, run=run, run_started_at=at, pages=pages, percent=0, error=None, extraction_complete=complete
+        )
+        return fresh._moved(
+            at,
+            status=JobStatus.PROCESSING if complete else JobStatus.QUEUED,
+            current_step=Step.EXTRACTION_COMPLETE if complete else Step.QUEUED,
+            message=None if complete else "Waiting to start...",
+        )
+
+    def _with_pages(self, changed: Mapping[int, Page], at: datetime) -> "Job":
+        changed = {n: page for n, page in changed.items() if page is not self.pages[n]}
+        if self.ended or not changed:
+            return self
+        return self._moved(at, pages={**self.pages, **changed})
+
+    def _moved(self, at: datetime, *, message: str | None = None, **changes: object) -> "Job":
+        """Apply changes, then derive step, percent and message, which never go back within a run (R24)."""
+        job = msgspec.structs.replace(self, updated_at=max(at, self.updated_at), **changes)
+        if job.current_step in (Step.EXTRACTING_IMAGES, Step.EXTRACTION_COMPLETE) and job.extraction_complete:
+            read = any(page.status is not PageStatus.PENDING for page in job.pages.values())
+            step = Step.OCR_PROCESSING if read else Step.EXTRACTION_COMPLETE
+            job = msgspec.structs.replace(job, current_step=step)
+        percent = max(job.percent, progress.percent(job))
+        return msgspec.structs.replace(
+            job, percent=percent, message=message or progress.message(job, self.message)
+        )

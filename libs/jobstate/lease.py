@@ -1,0 +1,182 @@
+"""Leases: the claim on a batch, on the extraction, on the combining. One object each under `batches/`.
+
+A lease is created only if absent, or taken over by generation once it has expired by the storage's own clock.
+Its holder writes it by generation too, so a holder that was overtaken notices at its next write.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from libs.jobstate.outcome import BriefOutcome
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.session import SessionFiles
+from libs.storage.store import Stored
+
+
+class LeaseState(StrEnum):
+    """What became of the claim."""
+
+    HELD = "held"  # its holder works on it, or died: then it expires
+    RELEASED = "released"  # given back unfinished: anybody may take it at once
+    FINISHED = "finished"  # its pages have outcomes
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A lease as stored. It expires `seconds` after its last write; `claim` is new with every holder.
+
+    `in_hand` names the pages being read at the last write; `attempt` is one more than the holders of this run that
+    died; `deaths` counts for each page the breakdowns with that page alone in hand.
+    """
+
+    name: str
+    run: int
+    holder: str
+    claim: str
+    state: LeaseState = LeaseState.HELD
+    attempt: int = 1
+    seconds: float
+    taken_at: datetime
+    pages: tuple[int, ...] = ()
+    in_hand: tuple[int, ...] = ()
+    deaths: dict[int, int] = {}
+    outcomes: dict[int, BriefOutcome] = {}
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether an earlier holder died: pages are then read one at a time to find the one that kills."""
+        return bool(self.deaths) or self.attempt > 1
+
+
+class LeaseLost(Exception):
+    """Somebody else took the lease over: stop, whatever was in hand is theirs now."""
+
+
+_decoder = msgspec.json.Decoder(Lease)
+
+
+def decode(data: bytes) -> Lease:
+    """Read a stored lease. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(data)
+
+
+class HeldLease:
+    """A lease in our hands; each method writes it and raises `LeaseLost` when it is no longer ours."""
+
+    def __init__(self, files: SessionFiles, lease: Lease, generation: int) -> None:
+        self._files = files
+        self._generation = generation
+        self._writing = asyncio.Lock()  # a renewal and a finish must not race for the generation
+        self.lease = lease
+
+    async def renew(self, in_hand: Iterable[int] = ()) -> None:
+        """Extend the lease and name the pages being read."""
+        await self._write(in_hand=tuple(in_hand))
+
+    async def finish(self, outcomes: dict[int, BriefOutcome]) -> None:
+        """Every page has its outcome."""
+        await self._write(state=LeaseState.FINISHED, in_hand=(), outcomes=outcomes)
+
+    async def release(self, *, guilty: int | None = None) -> None:
+        """Give the lease back unfinished. `guilty` is the page, alone in hand, that the engine broke down on."""
+        deaths = dict(self.lease.deaths)
+        if guilty is not None:
+            deaths[guilty] = deaths.get(guilty, 0) + 1
+        await self._write(state=LeaseState.RELEASED, in_hand=(), deaths=deaths)
+
+    async def _write(self, **changes: object) -> None:
+        async with self._writing:
+            lease = msgspec.structs.replace(self.lease, **changes)
+            while True:
+                try:
+                    self._generation = await self._files.store.write(
+                        _path(self._files, lease.name),
+                        msgspec.json.encode(lease),
+                        if_generation=self._generation,
+                    )
+                    break
+                except PreconditionFailed as error:
+                    # A write of our own whose answer was lost, or whose wait was cancelled, is no rival's.
+                    standing, self._generation = await _still_ours(self._files, lease, error)
+                    if standing == lease:
+                        break
+            self.lease = lease
+
+
+async def take(
+    files: SessionFiles, name: str, *, run: int, holder: str, seconds: float, pages: tuple[int, ...] = ()
+) -> HeldLease | None:
+    """Claim `name`, or return `None` when it is held, or finished in this run."""
+    fresh = Lease(
+        name=name,
+        run=run,
+        holder=holder,
+        claim=secrets.token_hex(8),
+        seconds=seconds,
+        taken_at=await files.store.now(),
+        pages=pages,
+    )
+    generation = 0
+    try:
+        stored = await files.store.read(_path(files, name))
+    except NotFound:
+        pass
+    else:
+        before = decode(stored.data)
+        if not is_free(before, stored, run, fresh.taken_at):
+            return None
+        fresh, generation = _after(before, fresh), stored.generation
+    try:
+        generation = await files.store.write(
+            _path(files, name), msgspec.json.encode(fresh), if_generation=generation
+        )
+    except PreconditionFailed as error:
+        try:
+            _, generation = await _still_ours(files, fresh, error)
+        except LeaseLost:
+            return None
+    return HeldLease(files, fresh, generation)
+
+
+def is_free(lease: Lease, stored: Stored, run: int, now: datetime) -> bool:
+    """Whether anybody may take the lease over, judged by the storage's clock alone."""
+    if lease.run != run:
+        return lease.run < run
+    if lease.state is LeaseState.FINISHED:
+        return False
+    return lease.state is LeaseState.RELEASED or stored.updated_at + timedelta(seconds=lease.seconds) < now
+
+
+def _after(before: Lease, fresh: Lease) -> Lease:
+    """The lease of the next holder: what earlier holders of this run died on is carried along."""
+    if before.run != fresh.run:
+        return fresh
+    deaths = dict(before.deaths)
+    # Only a suspicious lease names its page before the page is read; other names may be a renewal old.
+    if before.state is LeaseState.HELD and before.suspicious and len(before.in_hand) == 1:
+        guilty = before.in_hand[0]
+        deaths[guilty] = deaths.get(guilty, 0) + 1
+    # A lease given back in good order says nothing against its pages.
+    died = before.state is LeaseState.HELD or bool(deaths)
+    return msgspec.structs.replace(fresh, attempt=before.attempt + died, deaths=deaths)
+
+
+async def _still_ours(files: SessionFiles, lease: Lease, error: PreconditionFailed) -> tuple[Lease, int]:
+    """The stored lease and its generation when it carries our claim, else `LeaseLost`."""
+    try:
+        stored = await files.store.read(_path(files, lease.name))
+    except NotFound:
+        raise LeaseLost(lease.name) from error
+    standing = decode(stored.data)
+    if standing.claim != lease.claim:
+        raise LeaseLost(lease.name) from error
+    return standing, stored.generation
+
+
+def _path(files: SessionFiles, name: str) -> str:
+    return files.path(f"{layout.BATCHES}{name}.json")

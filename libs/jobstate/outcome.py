@@ -1,0 +1,101 @@
+"""The outcome of a page: the evidence that everything else is derived from.
+
+Stored as `page_NNN_result.json`, written once by whoever read the page.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+Point = tuple[float, float]
+
+
+class OutcomeStatus(StrEnum):
+    """What is known of the page."""
+
+    PENDING = "pending"  # a marker: this run has still to read the page; an earlier run's outcome stood here
+    COMPLETED = "completed"  # read to its end (a blank page too)
+    FAILED = "failed"  # cannot be read; `error` says why
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A recognised line of text.
+
+    `box` holds the four corners (x, y) in pixels of the page image as stored, clockwise from the start of
+    the text; `confidence` runs from 0 to 1.
+    """
+
+    text: str
+    box: tuple[Point, Point, Point, Point]
+    confidence: float
+
+
+class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Text or error of one page, with its provenance. `seconds` is engine time, `skew` is in degrees."""
+
+    page_no: int
+    run: int
+    status: OutcomeStatus
+    text: str = ""
+    blank: bool = False
+    error: str | None = None
+    engine: str | None = None
+    revision: str | None = None
+    device: str | None = None
+    attempts: int = 1
+    finish: str | None = None
+    seconds: float = 0.0
+    rotation: int = 0
+    skew: float = 0.0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    lines: tuple[Line, ...] = ()
+
+    def brief(self) -> "BriefOutcome":
+        """The part that the job's record keeps."""
+        return BriefOutcome(
+            status=self.status,
+            run=self.run,
+            blank=self.blank,
+            error=self.error,
+            engine=self.engine,
+            attempts=self.attempts,
+            seconds=self.seconds,
+            started_at=self.started_at,
+            completed_at=self.completed_at,
+        )
+
+
+class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An outcome without its text and lines, as a finished lease and the job's record carry it."""
+
+    status: OutcomeStatus
+    run: int
+    blank: bool = False
+    error: str | None = None
+    engine: str | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+class BadOutcome(ValueError):
+    """The stored outcome cannot be decoded."""
+
+
+_decoder = msgspec.json.Decoder(PageOutcome)
+
+
+def encode(outcome: PageOutcome) -> bytes:
+    """The outcome as stored."""
+    return msgspec.json.encode(outcome)
+
+
+def decode(data: bytes) -> PageOutcome:
+    """Read a stored outcome. Raises `BadOutcome`."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadOutcome(str(error)) from error

@@ -1,0 +1,34 @@
+"""What can go wrong in a store: a small closed set, whatever the backend."""
+
+
+class StorageError(Exception):
+    """Base of every error that a store raises on purpose."""
+
+    def __init__(self, path: str, detail: str = "") -> None:
+        super().__init__(f"{path}: {detail}" if detail else path)
+        self.path = path
+        self.detail = detail
+
+
+class NotFound(StorageError):
+    """No object at this path."""
+
+
+class PreconditionFailed(StorageError):
+    """The object is not at the generation that the writer named: somebody else wrote it."""
+
+
+class Forbidden(StorageError):
+    """The path belongs to another user, or leads outside the tree."""
+
+
+class Unavailable(StorageError):
+    """The storage cannot answer now; the same call may work later."""
+
+
+class TooFast(Unavailable):
+    """More than one write a second to one object: wait, then write again. Back-pressure, not a fault."""
+
+
+class OutOfSpace(StorageError):
+    """No room left: the write did not happen and will not until somebody frees space."""

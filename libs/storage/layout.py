@@ -1,0 +1,181 @@
+"""Names and paths in the storage tree. Pure: nothing here touches a disk or a bucket."""
+
+import hashlib
+import re
+import secrets
+import time
+import unicodedata
+
+from libs.storage.errors import Forbidden
+
+ANONYMOUS = "anonymous@gnosis-ocr.local"
+
+INTAKE = "intake.json"
+DOCUMENT = "processing.json"
+COMBINED = "combined_output.md"
+
+ACTIVE = "active/"
+BATCHES = "batches/"
+SYSTEM = "system/"
+TOMBSTONES = "tombstones/"
+USERS = "users/"
+WORKER_STATE = f"{SYSTEM}worker.json"
+
+MAX_PATH_BYTES = 1024  # what Cloud Storage allows for an object name
+MAX_SEGMENT_BYTES = 255  # what common file systems allow for one name
+MAX_UPLOAD_NAME_BYTES = 200  # leaves room for a prefix within MAX_SEGMENT_BYTES
+
+# The local backend keeps its own files beside the objects, under these names.
+INTERNAL_PREFIXES = (".tmp", ".locks")
+
+_USER_HASH = re.compile(r"[0-9a-f]{12}")
+_SESSION_ID = re.compile(r"[0-9a-f]{32}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Bidirectional marks can make "exe.pdf" read as "fdp.exe"; joiners stay, since emoji and Persian need them.
+_UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_RESERVED_CHARACTERS = re.compile(r'[<>:"|?*]')
+_EDGES = re.compile(r"^[\s.]+|[\s.]+$")
+_EXTENSION = re.compile(r"\.[^.\s]+$")
+_MAX_EXTENSION_BYTES = 20
+# Digits and suffixes are bounded so that `upload_` in front never passes MAX_UPLOAD_NAME_BYTES.
+_OUR_NAMES = re.compile(
+    r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
+    r"|combined_output\.[a-z0-9]{1,9}"
+    r"|(intake|processing|status|metadata)\.json"
+    r"|batches|active|tombstones|system|users"
+)
+
+
+def user_hash(email: str | None) -> str:
+    """The partition of a user: 12 hex digits. No e-mail, or a blank one, is the anonymous user."""
+    normal = (email or "").strip().lower() or ANONYMOUS
+    return hashlib.sha256(normal.encode()).hexdigest()[:12]
+
+
+def is_user_hash(text: str) -> bool:
+    """Whether `text` has the form of a `user_hash`."""
+    return _USER_HASH.fullmatch(text) is not None
+
+
+def new_session_id() -> str:
+    """32 hex digits: 48 bits of milliseconds, so that ids sort by creation, then 80 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    return f"{milliseconds & (1 << 48) - 1:012x}{secrets.token_hex(10)}"
+
+
+def is_session_id(text: str) -> bool:
+    """Whether `text` has the form of a session id."""
+    return _SESSION_ID.fullmatch(text) is not None
+
+
+def user_prefix(user_hash: str) -> str:
+    """The folder that holds a user's sessions."""
+    return f"{USERS}{user_hash}/"
+
+
+def session_prefix(user_hash: str, session_id: str) -> str:
+    """The folder that holds every file of a session."""
+    return f"{USERS}{user_hash}/{session_id}/"
+
+
+def active_path(user_hash: str, session_id: str) -> str:
+    """Exists from before the upload until the job has ended; the sweep looks here."""
+    return f"{ACTIVE}{user_hash}/{session_id}"
+
+
+def tombstone_path(user_hash: str, session_id: str) -> str:
+    """Exists while a deleted session may still receive late writes."""
+    return f"{TOMBSTONES}{user_hash}/{session_id}"
+
+
+def system_path(name: str) -> str:
+    """A file of the service itself, of no user."""
+    return f"{SYSTEM}{name}"
+
+
+def page_image_name(page_no: int) -> str:
+    """Page 1 is `page_001.png`; page 1000 is `page_1000.png`."""
+    return f"page_{page_no:03d}.png"
+
+
+def page_result_name(page_no: int) -> str:
+    """The Markdown of a page."""
+    return f"page_{page_no:03d}_result.txt"
+
+
+def page_outcome_name(page_no: int) -> str:
+    """The outcome of a page with its provenance: the evidence."""
+    return f"page_{page_no:03d}_result.json"
+
+
+def batch_lease_name(batch_no: int) -> str:
+    """The lease of a batch of pages: batch 1 is `batches/0001.json`."""
+    return f"{BATCHES}{batch_no:04d}.json"
+
+
+def extract_lease_name() -> str:
+    """The lease of the extraction of a job."""
+    return f"{BATCHES}extract.json"
+
+
+def combine_lease_name() -> str:
+    """The lease of combining a job's pages."""
+    return f"{BATCHES}combine.json"
+
+
+def upload_name(original: str | None) -> str:
+    """The name under which an upload is stored: readable, safe on every backend, and never one of ours.
+
+    Folders, control characters and leading dots go, reserved characters become `_`, the extension is kept,
+    and the result has at most 200 bytes of UTF-8. Applying it twice changes nothing.
+    """
+    text = _UNWANTED.sub("", (original or "").replace("\\", "/")).rstrip("/")
+    text = unicodedata.normalize("NFC", text.rpartition("/")[2])
+    text = _EDGES.sub("", _RESERVED_CHARACTERS.sub("_", text))
+    text = _shortened(text) or "upload"
+    # casefold and not lower: a file system that ignores case takes a long s for an s, too.
+    return f"upload_{text}" if _OUR_NAMES.fullmatch(text.casefold()) else text
+
+
+def _shortened(name: str) -> str:
+    if len(name.encode()) <= MAX_UPLOAD_NAME_BYTES:
+        return name
+    match = _EXTENSION.search(name)
+    extension = match.group() if match and len(match.group().encode()) <= _MAX_EXTENSION_BYTES else ""
+    stem = name.removesuffix(extension).encode()[: MAX_UPLOAD_NAME_BYTES - len(extension.encode())]
+    return _EDGES.sub("", stem.decode(errors="ignore")) + extension
+
+
+def check_path(path: str) -> None:
+    """Raise `Forbidden` unless `path` names an object inside the tree.
+
+    This is the only place where traversal is refused; every backend calls it first in every operation.
+    """
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise Forbidden(ascii(path), "not valid Unicode") from None
+    if size > MAX_PATH_BYTES:
+        raise Forbidden(path, f"longer than {MAX_PATH_BYTES} bytes")
+    if "\\" in path or _CONTROL.search(path):
+        raise Forbidden(ascii(path), "a backslash or a control character in a path")
+    for segment in path.split("/"):
+        if segment in ("", ".", ".."):
+            raise Forbidden(path, "an empty, '.' or '..' segment in a path")
+        if segment.startswith(INTERNAL_PREFIXES):
+            raise Forbidden(path, f"{segment!r} is the storage's own")
+        if len(segment.encode()) > MAX_SEGMENT_BYTES:
+            raise Forbidden(path, f"a segment longer than {MAX_SEGMENT_BYTES} bytes")
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise `Forbidden` unless `prefix` can begin the path of an object; empty and `folder/` can."""
+    if prefix:
+        check_path(prefix.removesuffix("/"))
+
+
+def check_folder(prefix: str) -> None:
+    """Raise `Forbidden` unless `prefix` is a folder: empty, for the whole tree, or ending in `/`."""
+    check_prefix(prefix)
+    if prefix and not prefix.endswith("/"):
+        raise Forbidden(prefix, "a folder ends in '/'")

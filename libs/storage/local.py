@@ -1,0 +1,484 @@
+"""A store in a directory of this machine, safe between threads and between processes."""
+
+import asyncio
+import builtins
+import errno
+import os
+import stat
+import threading
+import time
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn, TypeVar, TypeVarTuple
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from libs.storage.errors import Forbidden, NotFound, OutOfSpace, PreconditionFailed, Unavailable
+from libs.storage.layout import check_folder, check_path, check_prefix
+from libs.storage.store import OpenObject, Stat, Stored
+
+CHUNK_BYTES = 1 << 20
+LOCK_COUNT = 64
+LOCK_SECONDS = 60.0
+RENAME_ATTEMPTS = 100
+
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG}
+_TROUBLE = {
+    errno.EACCES,
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENODEV,
+    errno.ENOMEM,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+# Not through a link out of the tree, and never waiting for the other end of a pipe.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_Arguments = TypeVarTuple("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class LocalStore:
+    """Objects are plain files below `root`, which any other program may read.
+
+    A write goes to a temporary file in `root/.tmp/`, is flushed to the disk, and is then renamed into place.
+    The temporary files lie in one folder and not beside their targets, so that no listing of a session ever
+    meets one and what a killed process left behind is found without a walk of the tree; being below `root`
+    they are on its file system, as a rename requires.
+
+    The generation is the file's modification time in microseconds, forced upward when the clock does not. The
+    comparison and the rename happen under one of 64 file locks, chosen by path; nothing else does.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Make the directories where they are missing, readable by this user only."""
+        self._root = root.absolute()
+        self._temporary = self._root / ".tmp"
+        self._locks = self._root / ".locks"
+        # Waiting threads of this process queue here; a file lock can only poll.
+        self._turns = [threading.Lock() for _ in range(LOCK_COUNT)]
+        self._prepare()
+
+    async def read(self, path: str) -> Stored:
+        check_path(path)
+        return await _in_thread(self._read, path)
+
+    @asynccontextmanager
+    async def open_read(
+        self, path: str, *, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[OpenObject]:
+        check_path(path)
+        descriptor, found = await _in_thread(self._open, path, undo=_close_found)
+        try:
+            chunks = _chunks(path, descriptor, start, found.size if end is None else min(end, found.size))
+            try:
+                yield OpenObject(stat=found, chunks=chunks)
+            finally:
+                await chunks.aclose()
+        finally:
+            os.close(descriptor)
+
+    async def write(
+        self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None
+    ) -> int:
+        check_path(path)
+        if isinstance(data, bytes):
+            return await _in_thread(self._write, path, data, if_generation)
+        return await self._write_stream(path, data, if_generation)
+
+    async def delete(self, path: str, *, if_generation: int | None = None) -> None:
+        check_path(path)
+        await _in_thread(self._delete, path, if_generation)
+
+    async def stat(self, path: str) -> Stat:
+        check_path(path)
+        return await _in_thread(self._stat, path)
+
+    async def list(self, prefix: str) -> AsyncIterator[Stat]:
+        check_prefix(prefix)
+        waiting: builtins.list[Stat | str] = [prefix.rpartition("/")[0]]
+        while waiting:
+            entry = waiting.pop()
+            if isinstance(entry, Stat):
+                yield entry
+                continue
+            waiting.extend(reversed(await _in_thread(self._scan, entry, prefix)))
+
+    async def children(self, prefix: str) -> AsyncIterator[str]:
+        check_folder(prefix)
+        for name in await _in_thread(self._folders, prefix):
+            yield name
+
+    async def now(self) -> datetime:
+        """The system's clock, which is also what stamps the files."""
+        return datetime.now(UTC)
+
+    async def clear_temporary(self, older_than: timedelta = timedelta(days=1)) -> int:
+        """Remove what killed writers left in `.tmp`; the number of files removed.
+
+        A file that a live writer still adds to is never that old: each chunk renews its time.
+        """
+        return await _in_thread(self._clear_temporary, older_than)
+
+    def _prepare(self) -> None:
+        for folder in (self._root, self._temporary, self._locks):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _file(self, path: str) -> Path:
+        return self._root / path
+
+    def _read(self, path: str) -> Stored:
+        descriptor, found = self._open(path)
+        with _translated(path), os.fdopen(descriptor, "rb", buffering=0) as file:
+            return Stored(data=file.readall(), generation=found.generation, updated_at=found.updated_at)
+
+    def _open(self, path: str) -> tuple[int, Stat]:
+        with _translated(path):
+            descriptor = os.open(self._file(path), _READ_FLAGS)
+            try:
+                return descriptor, _stat(path, os.fstat(descriptor))
+            except BaseException:
+                os.close(descriptor)
+                raise
+
+    def _stat(self, path: str) -> Stat:
+        with _translated(path):
+            return _stat(path, self._file(path).lstat())
+
+    def _generation(self, path: str) -> int:
+        try:
+            return self._stat(path).generation
+        except NotFound:
+            return 0
+
+    def _check_generation(self, path: str, wanted: int | None) -> int:
+        generation = self._generation(path)
+        if wanted is not None and wanted != generation:
+            raise PreconditionFailed(path, f"at generation {generation}, not {wanted}")
+        return generation
+
+    def _write(self, path: str, data: bytes, if_generation: int | None) -> int:
+        descriptor, temporary = self._begin(path, if_generation)
+        try:
+            try:
+                _write_all(path, descriptor, data)
+                _flush(path, descriptor)
+            finally:
+                os.close(descriptor)
+            return self._commit(path, temporary, if_generation)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    async def _write_stream(self, path: str, data: AsyncIterator[bytes], if_generation: int | None) -> int:
+        descriptor, temporary = await _in_thread(self._begin, path, if_generation, undo=_abandon)
+        try:
+            try:
+                async for block in _blocks(data):
+                    await _in_thread(_write_all, path, descriptor, block)
+                await _in_thread(_flush, path, descriptor)
+            finally:
+                os.close(descriptor)
+            return await _in_thread(self._commit, path, temporary, if_generation)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _begin(self, path: str, if_generation: int | None) -> tuple[int, Path]:
+        # A writer that has lost already need not write the data first. Only _commit decides that one has won.
+        self._check_generation(path, if_generation)
+        temporary = self._temporary / uuid4().hex
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with _translated(path, writing=True):
+            try:
+                return os.open(temporary, flags, 0o600), temporary
+            except FileNotFoundError:
+                # Somebody emptied the storage directory while we run.
+                self._prepare()
+                return os.open(temporary, flags, 0o600), temporary
+
+    def _commit(self, path: str, temporary: Path, if_generation: int | None) -> int:
+        target = self._file(path)
+        with _translated(path, writing=True):
+            with self._locked(path) as last:
+                current = self._check_generation(path, if_generation)
+                generation = max(time.time_ns() // 1000, current + 1, last.generation() + 1)
+                os.utime(temporary, ns=(generation * 1000, generation * 1000))
+                if temporary.stat().st_mtime_ns // 1000 != generation:
+                    raise Unavailable(
+                        path, "this file system rounds file times; put STORAGE_PATH on a local disk"
+                    )
+                made = _rename(temporary, target, self._root)
+            # The object exists from the rename on; this makes it survive a power cut too, outside the lock.
+            for folder in (target.parent, *made):
+                _flush_folder(folder)
+        return generation
+
+    def _delete(self, path: str, if_generation: int | None) -> None:
+        target = self._file(path)
+        with _translated(path):
+            self._stat(path)
+            with self._locked(path) as last:
+                generation = self._stat(path).generation
+                self._check_generation(path, if_generation)
+                last.raise_to(generation)
+                target.unlink()
+            # Not flushed: a deletion that a power cut undoes is one that the sweep repeats.
+            for folder in target.parents:
+                if folder == self._root:
+                    break
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break
+
+    def _locked(self, path: str) -> AbstractContextManager["_LastGeneration"]:
+        number = zlib.crc32(path.encode()) % LOCK_COUNT
+        return _locked(path, self._turns[number], self._locks / f"{number:02d}")
+
+    def _scan(self, folder: str, prefix: str) -> builtins.list[Stat | str]:
+        """What in `folder` can begin with `prefix`, in path order: objects, and folders to go into."""
+        found: dict[str, Stat | str] = {}
+        base = f"{folder}/" if folder else ""
+        for entry in self._entries(folder):
+            path = base + entry.name
+            if entry.is_dir(follow_symlinks=False):
+                below = f"{path}/"
+                if below.startswith(prefix) or prefix.startswith(below):
+                    found[below] = path
+            elif path.startswith(prefix):
+                # An entry may go between the scan and the stat; one that is no plain file is no object.
+                with suppress(FileNotFoundError, NotFound):
+                    found[path] = _stat(path, entry.stat(follow_symlinks=False))
+        return [found[key] for key in sorted(found)]
+
+    def _folders(self, prefix: str) -> builtins.list[str]:
+        folder = prefix.removesuffix("/")
+        names = [entry.name for entry in self._entries(folder) if entry.is_dir(follow_symlinks=False)]
+        return sorted((name for name in names if self._holds_object(prefix + name)), key=lambda n: f"{n}/")
+
+    def _holds_object(self, folder: str) -> bool:
+        """Whether any object lies below: a folder just made for a write, or left empty, is none."""
+        below = []
+        for entry in self._entries(folder):
+            if entry.is_file(follow_symlinks=False):
+                return True
+            if entry.is_dir(follow_symlinks=False):
+                below.append(f"{folder}/{entry.name}")
+        return any(self._holds_object(name) for name in below)
+
+    def _entries(self, folder: str) -> builtins.list[os.DirEntry[str]]:
+        try:
+            with _translated(folder), os.scandir(self._file(folder)) as entries:
+                found = list(entries)
+        except NotFound:
+            return []
+        if folder:
+            return found
+        own = (self._temporary.name, self._locks.name)
+        return [entry for entry in found if entry.name not in own]
+
+    def _clear_temporary(self, older_than: timedelta) -> int:
+        removed = 0
+        oldest = time.time() - older_than.total_seconds()
+        with _translated(self._temporary.name), os.scandir(self._temporary) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        Path(entry.path).unlink()
+                        removed += 1
+        return removed
+
+
+class _LastGeneration:
+    """The highest generation of the objects deleted under one lock, kept as the time of a file.
+
+    Without it an object deleted and made again could repeat a generation after the clock went back.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def generation(self) -> int:
+        try:
+            return self._file.stat().st_mtime_ns // 1000
+        except FileNotFoundError:
+            return 0
+
+    def raise_to(self, generation: int) -> None:
+        if generation > self.generation():
+            self._file.touch(mode=0o600)
+            os.utime(self._file, ns=(generation * 1000, generation * 1000))
+
+
+@contextmanager
+def _locked(path: str, turn: threading.Lock, file: Path) -> Iterator[_LastGeneration]:
+    with turn:
+        # A new lock each time: it belongs to this thread, and a process forked meanwhile inherits none.
+        lock = FileLock(file.with_suffix(".lock"), mode=0o600)
+        try:
+            lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.002)
+        except Timeout:
+            raise Unavailable(path, f"{lock.lock_file} has been held for {LOCK_SECONDS:.0f} s") from None
+        try:
+            yield _LastGeneration(file.with_suffix(".last"))
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _translated(path: str, *, writing: bool = False) -> Iterator[None]:
+    """Turn the operating system's errors into the storage's; those it does not know pass through."""
+    try:
+        yield
+    except OSError as error:
+        _raise_translated(path, error, writing)
+
+
+def _raise_translated(path: str, error: OSError, writing: bool) -> NoReturn:
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        raise OutOfSpace(path, reason) from error
+    if error.errno in _TROUBLE:
+        raise Unavailable(path, reason) from error
+    if writing and error.errno in _IN_THE_WAY:
+        # A bucket can hold both `a` and `a/b`, a directory cannot; no two names of the layout clash so.
+        raise Forbidden(path, f"no object can have this name here: {reason}") from error
+    if not writing and error.errno in _MISSING:
+        raise NotFound(path) from error
+    raise error
+
+
+def _stat(path: str, found: os.stat_result) -> Stat:
+    if not stat.S_ISREG(found.st_mode):
+        raise NotFound(path)
+    generation = found.st_mtime_ns // 1000
+    updated_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=generation)
+    return Stat(path=path, size=found.st_size, generation=generation, updated_at=updated_at)
+
+
+def _rename(temporary: Path, target: Path, root: Path) -> list[Path]:
+    """Put the file in place; the folders that got a new folder for it, which are to be flushed too."""
+    made: list[Path] = []
+    for _ in range(RENAME_ATTEMPTS):
+        try:
+            temporary.rename(target)
+            return made
+        except FileNotFoundError:
+            # A deletion beside us may take the empty folder away again before the rename, or half-way up.
+            with suppress(FileNotFoundError):
+                made = _make_folders(target.parent, root)
+    raise Unavailable(str(target), "its folder kept disappearing")
+
+
+def _make_folders(folder: Path, root: Path) -> list[Path]:
+    """Make `folder`, for this user only; the folders that now hold a new one."""
+    if folder.is_dir():
+        return []
+    if folder == root:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return []
+    parents = _make_folders(folder.parent, root)
+    # Not exist_ok: it looks again, and takes a folder that has gone since for a file in the way.
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    return [*parents, folder.parent]
+
+
+def _flush_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # deleted meanwhile, with what was in it
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot flush a directory; they order the rename themselves.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(path: str, descriptor: int, data: bytes) -> None:
+    with _translated(path, writing=True):
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+
+def _flush(path: str, descriptor: int) -> None:
+    with _translated(path, writing=True):
+        os.fsync(descriptor)
+
+
+def _close_found(opened: tuple[int, Stat]) -> None:
+    os.close(opened[0])
+
+
+def _abandon(begun: tuple[int, Path]) -> None:
+    descriptor, temporary = begun
+    os.close(descriptor)
+    temporary.unlink(missing_ok=True)
+
+
+async def _blocks(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join small chunks: one visit to a thread for each MiB, whatever the sender's chunks are."""
+    gathered = bytearray()
+    async for chunk in data:
+        gathered += chunk
+        if len(gathered) >= CHUNK_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
+
+
+async def _chunks(path: str, descriptor: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+    offset = start
+    while offset < stop:
+        chunk = await _in_thread(_read_at, path, descriptor, min(CHUNK_BYTES, stop - offset), offset)
+        if not chunk:
+            raise Unavailable(path, "the file was cut short from outside")
+        offset += len(chunk)
+        yield chunk
+
+
+def _read_at(path: str, descriptor: int, size: int, offset: int) -> bytes:
+    with _translated(path):
+        return os.pread(descriptor, size, offset)
+
+
+async def _in_thread(
+    function: Callable[[*_Arguments], _Result],
+    *arguments: *_Arguments,
+    undo: Callable[[_Result], object] | None = None,
+) -> _Result:
+    """Run blocking work in a thread and, when cancelled, still wait for it and then `undo` what it returned.
+
+    A thread cannot be stopped: going on at once would close a file that it still writes to.
+    """
+    # Not a task: the end of the event loop cancels all tasks, and would let go of the running thread.
+    work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if undo is not None and work.exception() is None:
+            undo(work.result())
+        raise

@@ -1,0 +1,86 @@
+"""The files of one session: where they lie, how they are saved, and who may have them."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+import msgspec
+
+from libs.storage import layout
+from libs.storage.errors import Forbidden, NotFound, PreconditionFailed
+from libs.storage.store import ObjectStore
+
+
+class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's place in a store. Holds no state: any number may exist for one session."""
+
+    store: ObjectStore
+    user_hash: str
+    session_id: str
+
+    def path(self, name: str) -> str:
+        """The path of the file `name` in the store."""
+        return layout.session_prefix(self.user_hash, self.session_id) + name
+
+    def url(self, name: str) -> str:
+        """The address of the file `name`: relative, so that it holds behind any host and proxy."""
+        return f"/storage/{self.user_hash}/{self.session_id}/{quote(name)}"
+
+    async def save_page_image(self, page_no: int, png: bytes) -> int:
+        """Save the image of a page unless there is one; the generation of the image that is there now.
+
+        A repeated extraction thus never replaces an image that somebody may be reading.
+        """
+        path = self.path(layout.page_image_name(page_no))
+        try:
+            return await self.store.write(path, png, if_generation=0)
+        except PreconditionFailed:
+            return (await self.store.stat(path)).generation
+
+    async def save_page_result(self, page_no: int, markdown: str) -> int:
+        """Save the Markdown of a page and return its generation."""
+        return await self.store.write(self.path(layout.page_result_name(page_no)), markdown.encode())
+
+    async def save_combined(self, content: str | AsyncIterator[bytes]) -> int:
+        """Save the combined result, whole or as chunks of UTF-8, and return its generation."""
+        data = content.encode() if isinstance(content, str) else content
+        return await self.store.write(self.path(layout.COMBINED), data)
+
+    async def read_text(self, name: str) -> str:
+        """The text of the file `name`. Raises `NotFound`."""
+        return (await self.store.read(self.path(name))).data.decode()
+
+
+async def create_session(store: ObjectStore, email: str | None) -> SessionFiles:
+    """A new session of this user, with an id that nobody can guess.
+
+    Nothing is written: a session begins to exist with its first file.
+    """
+    return SessionFiles(store=store, user_hash=layout.user_hash(email), session_id=layout.new_session_id())
+
+
+async def validate_session(
+    store: ObjectStore, user_hash: str, session_id: str, *, asker: str | None = None
+) -> SessionFiles:
+    """The session, if it exists and belongs to the asking user.
+
+    `user_hash` is the owner that the address names and `asker` the hash of who asks; leave `asker` out where
+    the address was built from the asker. Raises `Forbidden` for another user's hash, whether or not there is
+    such a session, and `NotFound` for a malformed, unknown or deleted one.
+    """
+    if asker is not None and asker != user_hash:
+        raise Forbidden(f"{user_hash}/{session_id}", "belongs to another user")
+    if not (layout.is_user_hash(user_hash) and layout.is_session_id(session_id)):
+        raise NotFound(f"{user_hash}/{session_id}", "not a session")
+    if await _exists(store, layout.tombstone_path(user_hash, session_id)):
+        raise NotFound(f"{user_hash}/{session_id}", "deleted")
+    async for _ in store.list(layout.session_prefix(user_hash, session_id)):
+        return SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
+    raise NotFound(f"{user_hash}/{session_id}", "no such session")
+
+
+async def _exists(store: ObjectStore, path: str) -> bool:
+    try:
+        await store.stat(path)
+    except NotFound:
+        return False
+    return True

@@ -1,0 +1,26 @@
+"""The queue contract: at-least-once delivery of small tasks by HTTP push."""
+
+from typing import Protocol
+
+from libs.taskqueue.task import OcrTask
+
+OCR_QUEUE = "ocr-processing"
+EXTRACT_QUEUE = "ocr-extraction"
+
+
+class QueueUnavailable(Exception):
+    """The queue did not take the task; the same call may work later."""
+
+
+class TaskQueue(Protocol):
+    """Takes tasks; a push to the queue's target follows, at least once, in any order.
+
+    A queue only wakes people up: a lost task loses nothing, since the sweep finds the job again.
+    """
+
+    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
+        """Add the task under `name`. A name already used in the last hour is dropped silently.
+
+        `delay_seconds` is the earliest delivery from now. Raises `QueueUnavailable` after its own retries.
+        """
+        ...

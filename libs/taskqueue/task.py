@@ -1,0 +1,59 @@
+"""The payload of a task: which job to work on, and which thread of that work this is."""
+
+import hashlib
+
+import msgspec
+
+
+class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One wake-up for one job.
+
+    Only `session_id` and `user_email` are needed (R31): a bare task works on whatever the job has pending.
+    `user_hash` is set when the sender no longer knows the address. `chain` numbers the parallel threads of a job's
+    OCR and picks the batches a call tries first; `run` is the job's retry counter, so that a task of an
+    abandoned run does nothing; `idle` counts the calls in a row that found no free batch.
+    """
+
+    session_id: str
+    user_email: str = ""
+    user_hash: str = ""
+    chain: int = 0
+    run: int = 1
+    idle: int = 0
+
+
+class BadTask(ValueError):
+    """The body is not a task; the message says where it is wrong."""
+
+
+_decoder = msgspec.json.Decoder(OcrTask)
+
+
+def encode(task: OcrTask) -> bytes:
+    """The task as a JSON body."""
+    return msgspec.json.encode(task)
+
+
+def decode(body: bytes) -> OcrTask:
+    """Read a task. Unknown keys are ignored (R31). Raises `BadTask`."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadTask(str(error)) from error
+
+
+def first_name(session_id: str, run: int, kind: str, wake: int = 0) -> str:
+    """Name of the task that starts a thread of work: the same for a doubled start, so the queue drops the double.
+
+    Hashed, because Cloud Tasks is slow on names with a common prefix.
+    """
+    return _hashed(f"{session_id}/{run}/{kind}/{wake}")
+
+
+def next_name(name: str) -> str:
+    """Name of the successor of the task called `name`: a task delivered twice enqueues one successor."""
+    return _hashed(f"{name}/next")
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

@@ -1,0 +1,127 @@
+"""Errors over HTTP: RFC 9457 problem details, one class and one mapping for both services."""
+
+import json
+from collections.abc import Mapping
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError
+from libs.taskqueue.queue import QueueUnavailable
+
+log = structlog.get_logger()
+
+
+class Problem(Exception):
+    """An answer that is not a success: what happened, and (`hint`) what to do next."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        hint: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.hint = hint
+        self.headers = dict(headers or {})
+        self.more = more
+
+
+def respond(problem: Problem) -> Response:
+    """The problem as `application/problem+json`."""
+    body = {
+        "type": f"urn:gnosis-ocr:problem:{problem.title.lower().replace(' ', '-')}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "hint": problem.hint,
+        **problem.more,
+    }
+    return Response(
+        json.dumps(body, ensure_ascii=False),
+        status_code=problem.status,
+        media_type="application/problem+json",
+        headers=problem.headers,
+    )
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """Answer any exception with its problem. Registered for the exceptions of `HANDLED`."""
+    if isinstance(error, Problem):
+        return respond(error)
+    if isinstance(error, HTTPException):
+        return respond(_from_http(error))
+    if isinstance(error, StorageError | QueueUnavailable):
+        return respond(_from_backend(error))
+    log.error("request_failed", method=request.method, route=_route(request), exc_info=error)
+    return respond(
+        Problem(
+            500,
+            "Internal error",
+            "The service failed on this request.",
+            "Try again; if it stays, see the log.",
+        )
+    )
+
+
+HANDLED: tuple[type[Exception], ...] = (Problem, HTTPException, StorageError, QueueUnavailable, Exception)
+
+
+def not_found() -> Problem:
+    """One answer for a job that is unknown, malformed, or somebody else's: none can be told from the others."""
+    return Problem(404, "Job not found", "No such job.", "Check the job id; GET /api/jobs lists your jobs.")
+
+
+def _from_http(error: HTTPException) -> Problem:
+    match error.status_code:
+        case 404:
+            return Problem(
+                404, "Not found", "There is nothing at this address.", "GET /docs lists the addresses."
+            )
+        case 405:
+            return Problem(
+                405,
+                "Method not allowed",
+                "This address does not take that method.",
+                "GET /docs lists the methods.",
+                headers=error.headers,
+            )
+    return Problem(
+        error.status_code, "Request refused", str(error.detail), "GET /docs describes the request."
+    )
+
+
+def _from_backend(error: StorageError | QueueUnavailable) -> Problem:
+    match error:
+        case Forbidden():
+            return Problem(
+                403, "Forbidden", "This file is not yours.", "Use the address given in your own job."
+            )
+        case NotFound():
+            return Problem(404, "Not found", "There is no such file.", "Check the name, or the job's status.")
+        case OutOfSpace():
+            return Problem(
+                507, "Out of space", "The storage is full; nothing was kept.", "Free space, then try again."
+            )
+    log.warning("backend_unavailable", error=type(error).__name__)
+    return Problem(
+        503,
+        "Temporarily unavailable",
+        "Storage or queue did not answer.",
+        "Try again in a moment.",
+        headers={"Retry-After": "5"},
+    )
+
+
+def _route(request: Request) -> str:
+    route = request.scope.get("route")
+    return getattr(route, "path", "")

@@ -1,0 +1,43 @@
+"""`python -m services.web`: serve the web service."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from libs import eventlog
+from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.taskqueue.settings import BadQueueFile, read_queue_settings
+from services import server
+from services.web.app import create_app
+from services.web.config import WebConfig
+
+
+def main() -> int:
+    """Read the settings, serve, and return the exit code: 2 for a wrong setting."""
+    try:
+        config = read(WebConfig, os.environ)
+        refuse_unready_cloud(config.running_in_cloud, config.k_service)
+        queues = read_queue_settings(Path(config.queue_file))
+    except (ConfigError, BadQueueFile) as error:
+        print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
+        return 2
+    eventlog.configure(
+        level=config.log_level,
+        service="web",
+        log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
+    )
+    drained: list[Callable[[], None]] = []
+    app = create_app(config, queues, drained=drained)
+
+    def stop() -> None:
+        for drain in drained:
+            drain()
+
+    asyncio.run(server.run(app, host=config.web_host, port=config.web_port, on_stop=stop))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

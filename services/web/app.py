@@ -1,0 +1,129 @@
+"""The web service: its routes, its middleware, its parts."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from libs.internal_token import HEADER, internal_token
+from libs.storage.local import LocalStore
+from libs.storage.store import ObjectStore
+from libs.taskqueue.local import LocalQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.settings import QueueSettings
+from services.problem import HANDLED, handle
+from services.web import files, internal, jobs, state, uploads
+from services.web.auth import LocalOnly, parse_hosts
+from services.web.config import WebConfig
+from services.web.extract import Extractor
+from services.web.headers import SecurityHeaders
+from services.web.render import RenderLimits
+from services.web.service import Web
+from services.web.sweep import Sweeper
+
+ROUTES = [
+    Route("/", state.home),
+    Route("/upload", uploads.upload, methods=["POST"]),
+    Route("/api/jobs", jobs.listing),
+    Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
+    Route("/api/jobs/{job_id}/status", jobs.status),
+    Route("/api/v1/jobs/{job_id}/status", jobs.progress),
+    Route("/api/jobs/{job_id}/pages/{n:int}", jobs.page),
+    Route("/api/jobs/{job_id}/result", jobs.result),
+    Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
+    Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
+    Route("/storage/{user_hash}/{session_id}/{filename}", files.stored_file),
+    Route("/cache/info", state.cache_info),
+    Route("/health", state.health),
+    Route("/ready", state.ready),
+    Route("/version", state.version),
+    Route("/openapi.json", state.openapi),
+    Route("/docs", state.docs),
+    Mount("/static", StaticFiles(directory=state.STATIC)),
+    Route("/internal/extract", internal.extract, methods=["POST"]),
+    Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
+]
+
+
+def create_app(
+    config: WebConfig, queues: Mapping[str, QueueSettings], *, drained: list[Callable[[], None]]
+) -> Starlette:
+    """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        store = LocalStore(Path(config.storage_path))
+        token = await internal_token(store, config.internal_token)
+        targets = {
+            OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
+            EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
+        }
+        async with (
+            httpx.AsyncClient() as client,
+            LocalQueue(queues, targets, headers={HEADER: token}) as queue,
+        ):
+            parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client)
+            app.state.web = parts
+            drained.append(parts.extractor.drain)
+            sweeping = asyncio.create_task(parts.sweeper.run())
+            yield
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+    return Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(LocalOnly, hosts=parse_hosts(config.allowed_hosts)),
+        ],
+        exception_handlers=dict.fromkeys(HANDLED, handle),
+        lifespan=lifespan,
+    )
+
+
+def create_parts(
+    config: WebConfig,
+    queues: Mapping[str, QueueSettings],
+    *,
+    store: ObjectStore,
+    queue: LocalQueue,
+    token: str,
+    client: httpx.AsyncClient,
+) -> Web:
+    """The service over the parts given."""
+    # Half of what may run at once: one huge job then never fills the queue.
+    parallelism = config.job_parallelism or max(1, queues[OCR_QUEUE].max_concurrent_dispatches // 2)
+    extractor = Extractor(
+        store=store,
+        queue=queue,
+        limits=RenderLimits(
+            render_seconds=config.render_seconds,
+            memory_bytes=config.child_memory_bytes,
+            max_pages=config.max_pages,
+            max_side=config.max_side,
+            max_pixels=config.max_pixels,
+        ),
+        children=config.extract_children,
+        batch_size=config.ocr_batch_size,
+        parallelism=parallelism,
+        slice_seconds=config.extract_seconds,
+        lease_seconds=config.lease_seconds,
+    )
+    sweeper = Sweeper(
+        store=store, queue=queue, every_seconds=config.sweep_seconds, lease_seconds=config.lease_seconds
+    )
+    return Web(
+        config=config,
+        store=store,
+        queue=queue,
+        token=token,
+        client=client,
+        extractor=extractor,
+        sweeper=sweeper,
+    )

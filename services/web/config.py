@@ -1,0 +1,51 @@
+"""Web's settings (R61)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from libs.config import Settings
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class WebConfig(Settings, frozen=True, kw_only=True):
+    """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
+
+    running_in_cloud: bool = False
+    k_service: str = ""
+    storage_path: str = "./storage"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    web_host: str = "127.0.0.1"
+    web_port: Port = 7799
+    allowed_hosts: str = ""
+    worker_port: Port = 7800
+    worker_url: str = ""
+    extract_url: str = ""
+    queue_file: str = "deploy/queue.yaml"
+    internal_token: str = ""
+    ocr_batch_size: Annotated[int, Meta(ge=1, le=1000)] = 10
+    job_parallelism: Annotated[int, Meta(ge=0, le=1000)] = 0
+    upload_max_bytes: Count = 2 * 1024**3
+    max_pages: Count = 5000
+    max_side: Count = 10_000
+    max_pixels: Count = 40_000_000
+    render_seconds: Positive = 30.0
+    child_memory_bytes: Count = 2 * 1024**3
+    extract_children: Count = 1
+    extract_seconds: Positive = 300.0
+    active_jobs_per_user: Count = 20
+    lease_seconds: Positive = 60.0
+    sweep_seconds: Positive = 30.0
+
+    @property
+    def worker_base(self) -> str:
+        """Where OCR tasks are pushed: the worker on this machine, unless `WORKER_URL` says otherwise."""
+        return (self.worker_url or f"http://127.0.0.1:{self.worker_port}").rstrip("/")
+
+    @property
+    def extract_base(self) -> str:
+        """Where extraction tasks are pushed: web itself, unless `EXTRACT_URL` says otherwise."""
+        return (self.extract_url or f"http://127.0.0.1:{self.web_port}").rstrip("/")

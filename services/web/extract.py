@@ -1,0 +1,275 @@
+"""The extraction task: open the upload, plan the pages, render them, start the OCR behind the first slice."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from libs.jobstate import batch as batches
+from libs.jobstate.commit import commit, load
+from libs.jobstate.ending import retire, settle
+from libs.jobstate.evidence import read_outcome, save_outcome
+from libs.jobstate.job import Job
+from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.record import Recorder
+from libs.storage import layout
+from libs.storage.errors import NotFound, StorageError
+from libs.storage.session import SessionFiles
+from libs.storage.store import ObjectStore
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
+from libs.taskqueue.task import OcrTask, first_name, next_name
+from services.web.pages import ALL_PAGES, parse_pages
+from services.web.render import Document, FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
+from services.web.sniff import FileType
+
+log = structlog.get_logger()
+
+EXTRACT = "extract"
+
+
+class Extractor:
+    """Runs extraction tasks, each resumable: what an earlier delivery rendered is kept."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        queue: TaskQueue,
+        limits: RenderLimits,
+        children: int,
+        batch_size: int,
+        parallelism: int,
+        slice_seconds: float,
+        lease_seconds: float,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._limits = limits
+        self._slots = asyncio.Semaphore(children)
+        self._batch_size = batch_size
+        self._parallelism = parallelism
+        self._slice_seconds = slice_seconds
+        self._lease_seconds = lease_seconds
+        self._draining = asyncio.Event()
+        self._holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    def drain(self) -> None:
+        """The process is about to end: render no more pages, give leases back, enqueue successors."""
+        self._draining.set()
+
+    async def process(self, task: OcrTask, name: str) -> bool:
+        """Extract the task's job, or go on with it. Whether this call did anything.
+
+        Raises `StorageError` and `QueueUnavailable`: the queue then delivers the task again.
+        """
+        user_hash = task.user_hash or layout.user_hash(task.user_email)
+        files = SessionFiles(store=self._store, user_hash=user_hash, session_id=task.session_id)
+        try:
+            job = await load(files)
+            if job.ended or job.extraction_complete or task.run < job.run:
+                return False
+            lease = await take(files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds)
+            if lease is None:
+                return False
+            async with _renewed(lease):
+                finished = await self._extract(files, job, task)
+            if finished:
+                await lease.finish({})
+            else:
+                await lease.release()
+                await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name))
+        except (NotFound, LeaseLost):
+            # The job was deleted, or another call has taken the extraction over.
+            return False
+        return True
+
+    async def _extract(self, files: SessionFiles, job: Job, task: OcrTask) -> bool:
+        """Render what is missing; whether extraction is over."""
+        at = await self._store.now()
+        job = await commit(files, lambda job: job.load(at))
+        async with self._local_copy(files, job) as raw:
+            try:
+                async with open_document(
+                    raw,
+                    FileType(job.file_info.file_type),
+                    dpi=job.options.dpi,
+                    limits=self._limits,
+                    slots=self._slots,
+                ) as document:
+                    job = await self._plan(files, job, document.total_pages)
+                    finished = await self._render(files, job, task, document)
+            except (Unreadable, ValueError) as fault:
+                # ValueError: the pages asked for are not in the document.
+                job = await self._refuse(files, job, str(fault))
+                return True
+        if finished:
+            at = await self._store.now()
+            job = await commit(files, lambda job: job.extracted(at))
+            log.info("extraction_complete", job_id=files.session_id, pages=len(job.pages))
+            if job.fulfilled:
+                await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
+            else:
+                await self._start_chains(files, job, task)
+        return finished
+
+    async def _plan(self, files: SessionFiles, job: Job, total: int) -> Job:
+        if job.planned:
+            return job
+        selection = parse_pages(job.options.pages) if job.options.pages else ALL_PAGES
+        pages = selection.resolve(total)
+        size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
+        at = await self._store.now()
+        return await commit(
+            files,
+            lambda job: job.plan(
+                pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at
+            ),
+        )
+
+    async def _render(self, files: SessionFiles, job: Job, task: OcrTask, document: Document) -> bool:
+        """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
+        began = time.monotonic()
+        async with Recorder(files, job) as recorder:
+            missing = await _missing(files, job, recorder)
+            started = job.run > 1
+            async for page in document.render(missing):
+                await self._save(files, recorder, page)
+                if not started and _first_batch_is_ready(recorder.job, page.page_no):
+                    await self._start_chains(files, await recorder.flush(), task)
+                    started = True
+                if recorder.stopped or page.page_no == missing[-1]:
+                    break
+                if self._draining.is_set() or time.monotonic() - began > self._slice_seconds:
+                    await recorder.flush()
+                    return False
+            await recorder.flush()
+        return True
+
+    async def _save(self, files: SessionFiles, recorder: Recorder, page: RenderedPage | FailedPage) -> None:
+        at = await self._store.now()
+        if isinstance(page, RenderedPage):
+            await files.save_page_image(page.page_no, page.png)
+            recorder.note_image(page.page_no, at)
+            return
+        await _fail(files, recorder, page.page_no, page.reason, at)
+
+    async def _refuse(self, files: SessionFiles, job: Job, reason: str) -> Job:
+        """The document cannot be opened: the job ends, or the pages that an earlier slice left do."""
+        at = await self._store.now()
+        log.info("document_refused", job_id=files.session_id)
+        if not job.planned:
+            job = await commit(files, lambda job: job.extraction_failed(reason, at))
+            await retire(files)
+            return job
+        async with Recorder(files, job) as recorder:
+            for page_no in await _missing(files, job, recorder):
+                await _fail(files, recorder, page_no, reason, at)
+            await recorder.flush()
+        job = await commit(files, lambda job: job.extracted(at))
+        return await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
+
+    async def _start_chains(self, files: SessionFiles, job: Job, task: OcrTask) -> None:
+        """One task per chain; a repeated start is dropped by its name."""
+        await start_chains(self._queue, job, user_hash=files.user_hash)
+
+    @contextlib.asynccontextmanager
+    async def _local_copy(self, files: SessionFiles, job: Job) -> AsyncIterator[Path]:
+        """The upload as a local file: fetched once per call, not per page."""
+        with tempfile.TemporaryDirectory(prefix="gnosis-") as folder:
+            raw = Path(folder) / "upload"
+            async with self._store.open_read(files.path(job.file_info.raw_file)) as source:
+                with raw.open("wb") as target:
+                    async for chunk in source.chunks:
+                        await asyncio.to_thread(target.write, chunk)
+            yield raw
+
+
+async def start_chains(queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0) -> None:
+    """Enqueue the first task of each of the job's OCR chains; `wake` tells repeated starts of a run apart."""
+    for chain in range(batches.chains(job)):
+        task = OcrTask(
+            session_id=job.session_id,
+            user_email=job.user_email,
+            user_hash=user_hash,
+            chain=chain,
+            run=job.run,
+        )
+        await queue.enqueue(OCR_QUEUE, task, name=first_name(job.session_id, job.run, f"ocr-{chain}", wake))
+
+
+async def start_extraction(queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0) -> None:
+    """Enqueue the extraction of the job."""
+    task = OcrTask(session_id=job.session_id, user_email=job.user_email, user_hash=user_hash, run=job.run)
+    await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, EXTRACT, wake))
+
+
+def _first_batch_is_ready(job: Job, rendered: int) -> bool:
+    first = next(batches.batches(job), None)
+    return first is not None and rendered >= first.pages[-1]
+
+
+async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequence[int]:
+    """The pages with neither image nor outcome. What an earlier call left behind is noted on the way."""
+    open_pages = [n for n, page in job.pages.items() if page.image is None and not page.ended]
+    names = {files.path(layout.page_image_name(n)): n for n in open_pages}
+    found: set[int] = set()
+    async for stat in files.store.list(files.path("page_")):
+        if (page_no := names.get(stat.path)) is not None:
+            recorder.note_image(page_no, stat.updated_at)
+            found.add(page_no)
+    for page_no in [n for n in open_pages if n not in found]:
+        outcome, _ = await read_outcome(files, page_no)
+        if outcome is not None and outcome.run >= job.pages[page_no].run:
+            recorder.note_outcome(page_no, outcome.brief())
+            found.add(page_no)
+    return [n for n in open_pages if n not in found]
+
+
+async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:
+    """Record that the page cannot be rendered, as its outcome."""
+    _, generation = await read_outcome(files, page_no)
+    outcome = PageOutcome(
+        page_no=page_no,
+        run=recorder.job.run,
+        status=OutcomeStatus.FAILED,
+        error=reason,
+        completed_at=at,
+    )
+    outcome = await save_outcome(files, outcome, generation)
+    recorder.note_outcome(page_no, outcome.brief())
+
+
+@contextlib.asynccontextmanager
+async def _renewed(lease: HeldLease) -> AsyncIterator[None]:
+    """Keep the lease while the body runs: the renderer's own time-outs see to it that it gets on."""
+
+    done = asyncio.Event()
+
+    async def renew() -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), lease.lease.seconds / 4)
+            if done.is_set():
+                return
+            try:
+                await lease.renew()
+            except LeaseLost:
+                return  # the next write of the holder will tell it
+            except StorageError as error:
+                log.warning("lease_renewal_failed", error=type(error).__name__)
+
+    task = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        done.set()
+        await task

@@ -1,0 +1,205 @@
+"""Page Markdown to HTML that is safe to place in the web page.
+
+The text was read from a document that anybody may have made, so it is hostile until shown otherwise. Two
+stages: the first turns Markdown into HTML and is only about faithfulness to the page; the second, an allow-list,
+is the only one that safety rests on.
+"""
+
+import re
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+
+TAGS = frozenset(
+    {"h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "blockquote", "pre", "code", "ul", "ol", "li"}
+    | {"strong", "b", "em", "i", "u", "s", "del", "ins", "sub", "sup", "small", "a", "figure", "figcaption"}
+    | {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "watermark", "page_number"}
+)
+"""Every tag that can come out. `watermark` and `page_number` are what the models write around those parts."""
+
+ATTRIBUTES = {
+    "a": {"href"},
+    "td": {"colspan", "rowspan", "align"},
+    "th": {"colspan", "rowspan", "align"},
+    "ol": {"start"},
+}
+
+MAX_SPAN = 1000
+"""Cells a table cell may span: the limit of the HTML standard for `colspan`."""
+
+LONGEST_FORMULA = 2000
+TALLEST_FORMULA = 40
+"""Characters and lines within which a formula must close: without a limit, unclosed ones cost quadratic time."""
+
+_LINK = re.compile(r"(?:https?://|mailto:)[^\s\x00-\x1f]+", re.IGNORECASE)
+_TAG = re.compile(r"<(?=[!?]|/?([A-Za-z][\w:.-]*))")
+_IMAGE = re.compile(r"<img\b([^<>]*)>(?:((?:(?!<img\b).)*?)</img\s*>)?", re.IGNORECASE | re.DOTALL)
+_ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_PAGE_BREAK = re.compile(r"<page-break\b[^<>]*>(?:\s*</page-break\s*>)?", re.IGNORECASE)
+_LONE_FIGURE = re.compile(r"<p>\s*(<figure>(?:(?!</?p>).)*?</figure>)\s*</p>", re.DOTALL)
+_EMPTY_PARAGRAPH = re.compile(r"<p>\s*</p>\n?")
+_MATH = (("$$", "$$"), (r"\[", r"\]"), (r"\(", r"\)"))
+_PAGE_NUMBER = re.compile(r"</?page_number\s*>", re.IGNORECASE)
+_WRITTEN = TAGS | {"img", "page-break"}
+
+
+def to_html(markdown: str) -> str:
+    """One page's Markdown as an HTML fragment, sanitised.
+
+    What the models write besides Markdown is kept: HTML tables, image descriptions (`<img>...</img>`, as a
+    figure), watermarks, page numbers and page breaks. LaTeX stays as it is written. Any other tag is shown as the
+    text it is, since it was printed on the page. Pictures are never fetched; links lead to http, https and mail.
+    """
+    html = _parser.render(markdown)
+    html = _LONE_FIGURE.sub(r"\1", _PAGE_BREAK.sub("<hr>", _IMAGE.sub(_figure, html)))
+    clean = nh3.clean(
+        html,
+        tags=set(TAGS),
+        attributes=ATTRIBUTES,
+        attribute_filter=_attribute,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+    )
+    return _EMPTY_PARAGRAPH.sub("", clean)
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    match name:
+        case "href":
+            return value if _LINK.fullmatch(value) else None
+        case "colspan" | "rowspan":
+            return value if value.isascii() and value.isdigit() and 0 < int(value[:9]) <= MAX_SPAN else None
+        case "start":
+            return value if value.isascii() and value.isdigit() and len(value) <= 9 else None
+        case "align":
+            return value if value in ("left", "center", "right") else None
+        case _:
+            # nh3 adds rel and target itself and passes them through here.
+            return value
+
+
+def _figure(found: re.Match[str]) -> str:
+    """An image as what is said about it; without a word about it, nothing."""
+    attributes, description = found.groups()
+    alt = _ALT.search(attributes)
+    said = (description or "").strip() or ((alt.group(1) or alt.group(2) or "").strip() if alt else "")
+    return f"<figure>{said}</figure>" if said else ""
+
+
+def _shown(html: str) -> str:
+    """Raw HTML in which only the tags that models write stay tags."""
+    return _TAG.sub(lambda found: "<" if (found.group(1) or "").lower() in _WRITTEN else "&lt;", html)
+
+
+def _math_inline(state: StateInline, silent: bool) -> bool:
+    """LaTeX between delimiters, taken as it is: Markdown would eat its backslashes and underscores."""
+    for opening, closing in _MATH:
+        if state.src.startswith(opening, state.pos):
+            start = state.pos + len(opening)
+            end = state.src.find(closing, start, min(state.posMax, start + LONGEST_FORMULA))
+            return end > 0 and _take(state, end + len(closing), silent)
+    if state.src[state.pos] != "$":
+        return False
+    # Pandoc's rule, which leaves "$5 and $10" alone.
+    found = _DOLLARS.match(state.src, state.pos, state.posMax)
+    return found is not None and _take(state, found.end(), silent)
+
+
+_DOLLARS = re.compile(r"\$(?!\s)(?:[^$\\\n]|\\.){1,500}?(?<!\s)\$(?!\d)")
+
+
+def _page_number(state: StateInline, silent: bool) -> bool:
+    """The models' page number tag: with its underscore it is no tag to CommonMark."""
+    found = _PAGE_NUMBER.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.push("html_inline", "", 0).content = found.group()
+    state.pos = found.end()
+    return True
+
+
+def _take(state: StateInline, end: int, silent: bool) -> bool:
+    if not silent:
+        state.push("text", "", 0).content = state.src[state.pos : end]
+    state.pos = end
+    return True
+
+
+def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula on lines of its own, whose lines would otherwise become lists, rules or headings."""
+    first = _line(state, start)
+    pair = next((pair for pair in _MATH[:2] if first.startswith(pair[0])), None)
+    if pair is None or state.is_code_block(start):
+        return False
+    opening, closing = pair
+    line, rest = start, first[len(opening) :]
+    while not rest.endswith(closing):
+        line += 1
+        if line >= min(end, start + TALLEST_FORMULA) or state.isEmpty(line):
+            return False
+        rest = _line(state, line)
+    if line == start and closing in rest[: -len(closing)]:
+        return False
+    if not silent:
+        token = state.push("math_block", "pre", 0)
+        token.content = "\n".join(_line(state, at) for at in range(start, line + 1))
+        token.map = [start, line + 1]
+        state.line = line + 1
+    return True
+
+
+def _line(state: StateBlock, number: int) -> str:
+    return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]].rstrip()
+
+
+class _Renderer(RendererHTML):
+    """HTML of the tokens; raw HTML only where a model may have written it, pictures as their description."""
+
+    def html_inline(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+        return _shown(tokens[at].content)
+
+    def html_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+        return _shown(tokens[at].content)
+
+    def math_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+        return f"<pre>{escapeHtml(tokens[at].content)}</pre>\n"
+
+    def image(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
+        alt = self.renderInlineAsText(tokens[at].children, options, env)
+        return f"<img>{escapeHtml(alt)}</img>"
+
+    def th_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+        return _cell(tokens[at])
+
+    def td_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+        return _cell(tokens[at])
+
+
+def _cell(token: Token) -> str:
+    """A table cell: its alignment as an attribute, since styles are not let through."""
+    style = str(token.attrGet("style") or "")
+    align = style.removeprefix("text-align:")
+    return f'<{token.tag} align="{align}">' if align else f"<{token.tag}>"
+
+
+def _make_parser() -> MarkdownIt:
+    # A line break on the page is a line break here, or the lines of a receipt would run together.
+    parser = MarkdownIt("commonmark", {"breaks": True}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
+    # Indented text is a scan's layout, not code, and a dashed line below text is a rule, not a heading.
+    parser.disable(["code", "lheading"])
+    parser.inline.ruler.before("escape", "math_inline", _math_inline)
+    parser.block.ruler.before("fence", "math_block", _math_block, {"alt": ["paragraph", "blockquote", "list"]})
+    return parser
+
+
+_parser = _make_parser()

@@ -1,0 +1,162 @@
+"""The process in which one hostile document is opened and drawn: `python -m services.web.render_child`.
+
+Standard input is a socket that carries requests in and frames out (see `frames`), so nothing that a library
+prints can get between the frames. The process can be killed at any moment and leaves nothing behind: it
+writes no file, and it dies with its parent.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from services.web.frames import (
+    DocumentOpened,
+    Fault,
+    Kind,
+    OpenRequest,
+    PagesRequest,
+    RenderLimits,
+    encode_header,
+)
+from services.web.sniff import FileType
+from services.web.source import PageSource, Refused
+
+_PR_SET_PDEATHSIG = 1
+_OPEN_FILES = 32
+# How far the child may run ahead of a parent that is busy storing: about one page.
+_SEND_BUFFER = 1 << 20
+
+
+def main() -> None:
+    """Serve one document, then exit when the parent closes the socket."""
+    channel = socket.socket(fileno=os.dup(0))
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    lines = _lines(channel)
+    request = msgspec.json.decode(next(lines), type=OpenRequest)
+    _die_with(request.parent)
+    opener = _opener(request)
+    _silence()
+    _confine(request.limits)
+    try:
+        _serve(channel, lines, request, opener)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the parent has gone, or wants no more
+
+
+def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest, opener: "_Opener") -> None:
+    _allow_cpu(request.limits)
+    try:
+        source = _opened(opener, request.limits)
+    except Refused as refused:
+        _send(channel, Kind.DOCUMENT_FAULT, 0, refused.fault.name.encode())
+        return
+    opened = DocumentOpened(total_pages=source.total_pages, repaired=source.repaired)
+    _send(channel, Kind.DOCUMENT, 0, msgspec.json.encode(opened))
+    for line in lines:
+        for page_no in msgspec.json.decode(line, type=PagesRequest).pages:
+            _allow_cpu(request.limits)
+            kind, payload = _page(source, page_no)
+            _send(channel, kind, page_no, payload)
+
+
+def _opened(opener: "_Opener", limits: RenderLimits) -> PageSource:
+    try:
+        source = opener()
+    except Refused:
+        raise
+    except MemoryError as error:
+        raise Refused(Fault.TOO_LARGE_TO_OPEN) from error
+    except Exception as error:
+        raise Refused(Fault.DAMAGED) from error
+    if source.total_pages < 1:
+        raise Refused(Fault.NO_PAGES)
+    if source.total_pages > limits.max_pages:
+        raise Refused(Fault.TOO_MANY_PAGES)
+    return source
+
+
+def _page(source: PageSource, page_no: int) -> tuple[Kind, bytes]:
+    try:
+        return Kind.PAGE, source.page_png(page_no)
+    except Refused as refused:
+        fault = refused.fault
+    except MemoryError:
+        fault = Fault.PAGE_MEMORY
+    except Exception as error:
+        fault = Fault.PAGE_MEMORY if "malloc" in str(error) else Fault.PAGE_DAMAGED
+    return Kind.PAGE_FAULT, fault.name.encode()
+
+
+def _send(channel: socket.socket, kind: Kind, page_no: int, payload: bytes) -> None:
+    channel.sendall(encode_header(kind, page_no, len(payload)))
+    channel.sendall(payload)
+
+
+def _lines(channel: socket.socket) -> Iterator[bytes]:
+    with channel.makefile("rb") as stream:
+        yield from stream
+
+
+class _Opener(Protocol):
+    def __call__(self) -> PageSource: ...
+
+
+def _opener(request: OpenRequest) -> _Opener:
+    """Import the one library that this document needs, while files may still be opened freely."""
+    if request.file_type is FileType.PDF:
+        from services.web.pdf_source import PdfSource
+
+        return lambda: PdfSource(request.path, request.dpi, request.limits)
+    from services.web.image_source import ImageSource
+
+    return lambda: ImageSource(request.path, request.file_type, request.limits)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the parent dies, however it dies. Other than on Linux the closed socket has to do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # It may have died before the line above.
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _silence() -> None:
+    """Point the standard streams to nowhere: decoders print what they dislike, at any length."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _confine(limits: RenderLimits) -> None:
+    if sys.platform != "darwin":  # which refuses a limit of address space
+        _limit(resource.RLIMIT_AS, limits.memory_bytes)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+
+
+def _limit(which: int, value: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def _allow_cpu(limits: RenderLimits) -> None:
+    """Allow another `cpu_seconds` from here; past them the kernel ends the process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + limits.cpu_seconds + 1
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""What every route works with."""
+
+from typing import cast
+
+import httpx
+import msgspec
+from starlette.requests import Request
+
+from libs.jobstate.commit import load
+from libs.jobstate.job import Job
+from libs.storage import layout
+from libs.storage.errors import NotFound
+from libs.storage.session import SessionFiles
+from libs.storage.store import ObjectStore
+from libs.taskqueue.local import LocalQueue
+from services.problem import not_found
+from services.web.auth import get_user_from_request
+from services.web.config import WebConfig
+from services.web.extract import Extractor
+from services.web.sweep import Sweeper
+
+
+class Web(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of the running service."""
+
+    config: WebConfig
+    store: ObjectStore
+    queue: LocalQueue
+    token: str
+    client: httpx.AsyncClient
+    extractor: Extractor
+    sweeper: Sweeper
+
+
+def web(request: Request) -> Web:
+    """The parts behind this request."""
+    return cast(Web, request.app.state.web)
+
+
+def own_files(request: Request) -> SessionFiles:
+    """The files of the job that the address names, under the asker's own hash. Raises `Problem` 404."""
+    session_id = request.path_params["job_id"]
+    if not layout.is_session_id(session_id):
+        raise not_found()
+    user = get_user_from_request(request)
+    return SessionFiles(store=web(request).store, user_hash=user.user_hash, session_id=session_id)
+
+
+async def own_job(request: Request) -> tuple[SessionFiles, Job]:
+    """The job that the address names, if it is the asker's. Raises `Problem` 404."""
+    files = own_files(request)
+    try:
+        return files, await load(files)
+    except NotFound as error:
+        raise not_found() from error

@@ -1,0 +1,119 @@
+"""What the service says of itself: health, readiness, version, its interface, the worker's cache."""
+
+import asyncio
+from collections.abc import Awaitable
+from functools import cache
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from libs.storage.errors import StorageError
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from services.problem import Problem
+from services.web.docs_page import render_docs
+from services.web.service import Web, web
+
+STATIC = Path(__file__).parent / "static"
+ASK_SECONDS = 3.0
+
+
+async def health(request: Request) -> Response:
+    """`GET /health`: the process lives and its storage answers."""
+    storage = await _storage(web(request))
+    return JSONResponse(
+        {"status": "ok" if storage == "ok" else "failed", "storage": storage},
+        status_code=200 if storage == "ok" else 503,
+    )
+
+
+async def ready(request: Request) -> Response:
+    """`GET /ready`: whether work can be taken; each part named."""
+    service = web(request)
+    storage, worker = await asyncio.gather(_storage(service), _worker(service))
+    queue = {
+        name: {
+            "pending": service.queue.pending(name),
+            "in_flight": service.queue.in_flight(name),
+            "oldest_seconds": round(service.queue.oldest_seconds(name), 1),
+        }
+        for name in (OCR_QUEUE, EXTRACT_QUEUE)
+    }
+    good = storage == "ok" and worker == "ok"
+    return JSONResponse(
+        {"ready": good, "storage": storage, "queue": queue, "worker": worker},
+        status_code=200 if good else 503,
+    )
+
+
+async def version(request: Request) -> Response:
+    """`GET /version`."""
+    mode = "cloud" if web(request).config.running_in_cloud else "local"
+    return JSONResponse({"name": "gnosis-ocr", "version": installed_version("gnosis-ocr"), "mode": mode})
+
+
+async def cache_info(request: Request) -> Response:
+    """`GET /cache/info`: the worker's answer (R57)."""
+    service = web(request)
+    try:
+        answer = await service.client.get(f"{service.config.worker_base}/cache/info", timeout=ASK_SECONDS)
+        answer.raise_for_status()
+        return JSONResponse(answer.json())
+    except (httpx.HTTPError, ValueError) as error:
+        raise Problem(
+            503,
+            "Worker unreachable",
+            "The worker does not answer.",
+            "Start it, or see its log; then ask again.",
+        ) from error
+
+
+async def openapi(request: Request) -> Response:
+    """`GET /openapi.json`."""
+    return JSONResponse(interface())
+
+
+async def docs(request: Request) -> Response:
+    """`GET /docs`: the same as a page."""
+    return HTMLResponse(render_docs(interface()))
+
+
+async def home(request: Request) -> Response:
+    """`GET /`: the web page."""
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+@cache
+def interface() -> dict[str, Any]:
+    """The OpenAPI document."""
+    document: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "openapi.yaml").read_text("utf-8"))
+    document["info"]["version"] = installed_version("gnosis-ocr")
+    return document
+
+
+async def _storage(service: Web) -> str:
+    async def probe() -> None:
+        async for _ in service.store.children("users/"):
+            return
+
+    return await _told(probe(), StorageError)
+
+
+async def _worker(service: Web) -> str:
+    async def probe() -> None:
+        answer = await service.client.get(f"{service.config.worker_base}/ready", timeout=ASK_SECONDS)
+        answer.raise_for_status()
+
+    return await _told(probe(), httpx.HTTPError)
+
+
+async def _told(probe: Awaitable[None], fault: type[Exception]) -> str:
+    try:
+        await asyncio.wait_for(probe, ASK_SECONDS)
+    except (fault, TimeoutError) as error:
+        return f"failed: {type(error).__name__}"
+    return "ok"

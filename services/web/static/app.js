@@ -1,0 +1,62 @@
+// The page's address says what it shows: #/, #/jobs/{id}, #/jobs/{id}/pages/{n}.
+
+import { byId, setText, show } from "./element.js";
+import { Home } from "./home.js";
+import { request } from "./http.js";
+import { JobView } from "./job.js";
+
+const home = new Home();
+let job = null;
+let first = true;
+
+function route() {
+  const match = /^#\/jobs\/([^/]+)(?:\/pages\/(\d+))?$/.exec(location.hash);
+  const id = match ? decoded(match[1]) : null;
+  show(byId("lost"), false);
+  if (job && job.id !== id) {
+    job.close();
+    job = null;
+  }
+  home.close();
+  show(byId("home"), !match);
+  if (match) {
+    job ??= new JobView(id, lost);
+    job.open(match[2] ? Number(match[2]) : null);
+  } else {
+    home.open();
+    window.scrollTo(0, 0);
+  }
+  // A keyboard or screen reader starts at the heading of what has just been opened, but not on the first load.
+  if (!first) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
+  first = false;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function lost(problem) {
+  job?.close();
+  job = null;
+  document.title = "Not found · Gnosis OCR";
+  setText(byId("lost-title"), problem.status === 404 ? "This document is not here." : (problem.title ?? "This document cannot be shown."));
+  setText(byId("lost-detail"), problem.status === 404 ? "It may have been deleted, or it belongs to someone else." : [problem.detail, problem.hint].filter(Boolean).join(" "));
+  show(byId("lost"), true);
+}
+
+async function colophon() {
+  try {
+    const { version, mode } = await (await request("/version")).json();
+    setText(byId("colophon"), `Gnosis OCR ${version}${mode === "local" ? " · Your files stay on this machine." : ""}`);
+  } catch {
+    setText(byId("colophon"), "Gnosis OCR");
+  }
+}
+
+window.addEventListener("hashchange", route);
+route();
+colophon();

@@ -1,0 +1,249 @@
+// One document: its progress, its pages, and what can be done with it.
+
+import { byId, el, setText, show } from "./element.js";
+import { moment, number, plural, runs, seconds, size } from "./format.js";
+import { Grid } from "./grid.js";
+import { problemBox, request } from "./http.js";
+import { Reader } from "./reader.js";
+import { isEnded, jobWord, pageNumbers, reason, tally } from "./state.js";
+import { folderOf } from "./storage.js";
+import { Watch } from "./watch.js";
+
+const ANNOUNCE_MS = 8000;
+const LINKED_FAILURES = 12;
+
+export class JobView {
+  #id;
+  #job = null;
+  #urlOf = null;
+  #grid = null;
+  #reader;
+  #watch = null;
+  #lost;
+  #announced = { at: 0, text: "" };
+  #failuresDrawn = "";
+  #gridScroll = 0;
+
+  constructor(id, lost) {
+    this.#id = id;
+    this.#lost = lost;
+    this.#reader = new Reader(id, (pages) => this.#retry(pages));
+    byId("grid").replaceChildren();
+    byId("job-problem").replaceChildren();
+    byId("failure-list").replaceChildren();
+    for (const name of ["failures", "pages-section", "download-md", "download-txt", "retry", "cancel", "delete"]) show(byId(name), false);
+    for (const name of ["job-title", "job-meta", "job-message", "job-percent", "job-chip", "announcer"]) setText(byId(name), "");
+    show(byId("progress"), false);
+    this.#connection(false);
+    byId("retry").onclick = () => this.#retry(null);
+    byId("cancel").onclick = () => this.#act("cancel");
+    byId("delete").onclick = () => this.#delete();
+    this.#watch = new Watch(`/api/jobs/${encodeURIComponent(id)}/status`, {
+      value: (job) => this.#update(job),
+      trouble: (lost) => this.#connection(lost),
+      gone: (problem) => this.#lost(problem),
+    });
+  }
+
+  get id() {
+    return this.#id;
+  }
+
+  // `page` is a page number, or null for the overview.
+  open(page) {
+    const reading = page !== null;
+    if (reading && byId("reader").hidden) this.#gridScroll = window.scrollY;
+    show(byId("job"), !reading);
+    show(byId("reader"), reading);
+    if (reading) {
+      this.#reader.open(page);
+      window.scrollTo(0, 0);
+    } else {
+      this.#reader.close();
+      window.scrollTo(0, this.#gridScroll);
+    }
+    this.#title();
+  }
+
+  close() {
+    this.#watch.stop();
+    this.#reader.close();
+    show(byId("job"), false);
+    show(byId("reader"), false);
+  }
+
+  async #update(job) {
+    this.#job = job;
+    const urlOf = (this.#urlOf ??= await folderOf(job));
+    if (this.#job !== job) return false;
+    this.#grid ??= new Grid(this.#id, urlOf);
+    this.#head(job);
+    this.#progress(job);
+    this.#failures(job);
+    this.#buttons(job);
+    this.#grid.update(job);
+    show(byId("pages-section"), pageNumbers(job).length > 0);
+    this.#reader.update(job, urlOf);
+    this.#title();
+    return isEnded(job);
+  }
+
+  #head(job) {
+    const { filename, file_type, file_size, total_pages } = job.file_info;
+    const planned = pageNumbers(job).length;
+    setText(byId("job-title"), filename);
+    const parts = [kind(file_type)];
+    if (total_pages) parts.push(planned && planned < total_pages ? `${number(planned)} of ${plural(total_pages, "page")}` : plural(total_pages, "page"));
+    parts.push(size(file_size), moment(job.created_at));
+    if (isEnded(job) && job.status !== "cancelled" && planned) {
+      parts.push(`took ${seconds((new Date(job.updated_at) - new Date(job.created_at)) / 1000)}`);
+    }
+    setText(byId("job-meta"), parts.filter(Boolean).join(" · "));
+    setText(byId("job-chip"), jobWord(job));
+    byId("job-chip").dataset.status = job.status;
+  }
+
+  #progress(job) {
+    const counts = tally(job);
+    const ended = isEnded(job);
+    const share = (value) => `${counts.total ? (100 * value) / counts.total : 0}%`;
+    show(byId("progress"), true);
+    byId("progress").dataset.status = job.status;
+    setText(byId("job-message"), ended && job.error && !counts.total ? "No page could be read." : job.message);
+    setText(byId("job-percent"), ended ? "" : `${job.percent}%`);
+    const bar = byId("bar");
+    show(bar, !ended);
+    show(bar.nextElementSibling, !ended && counts.total > 0);
+    bar.setAttribute("aria-valuenow", String(job.percent));
+    bar.setAttribute("aria-valuetext", counts.total ? `${job.percent}%: ${counts.extracted} of ${counts.total} pages extracted, ${counts.read} read` : job.message);
+    byId("bar-extracted").style.width = share(counts.extracted);
+    byId("bar-read").style.width = share(counts.read);
+    byId("bar-failed").style.width = share(counts.failed);
+    setText(byId("count-extracted"), `${number(counts.extracted)} of ${number(counts.total)}`);
+    setText(byId("count-read"), `${number(counts.read)} of ${number(counts.total)}`);
+    setText(byId("count-failed"), number(counts.failed));
+    show(byId("legend-failed"), counts.failed > 0);
+    const problem = byId("job-problem");
+    if (ended && job.error && !counts.total) {
+      problem.replaceChildren(problemBox({ title: "This document could not be opened", detail: job.error, hint: "Check that it opens on your computer, then upload it again." }));
+    }
+    this.#announce(job, ended);
+  }
+
+  // A message that changes every second would never let a screen reader finish.
+  #announce(job, ended) {
+    const now = Date.now();
+    const text = ended ? `${jobWord(job)}. ${job.message}` : `${job.message} ${job.percent}%`;
+    if (text === this.#announced.text || (!ended && now - this.#announced.at < ANNOUNCE_MS)) return;
+    this.#announced = { at: now, text };
+    setText(byId("announcer"), text);
+  }
+
+  #failures(job) {
+    const byReason = new Map();
+    for (const page of pageNumbers(job)) {
+      if (job.pages[page].status !== "failed") continue;
+      const why = reason(job.pages[page]);
+      byReason.set(why, [...(byReason.get(why) ?? []), page]);
+    }
+    const drawn = JSON.stringify([...byReason, isEnded(job)]);
+    if (drawn === this.#failuresDrawn) return;
+    this.#failuresDrawn = drawn;
+    const total = [...byReason.values()].reduce((sum, pages) => sum + pages.length, 0);
+    show(byId("failures"), total > 0);
+    setText(byId("failures-title"), total === 1 ? "1 page could not be read" : `${number(total)} pages could not be read`);
+    byId("failure-list").replaceChildren(...[...byReason].map(([why, pages]) => this.#failure(why, pages, job)));
+  }
+
+  #failure(why, pages, job) {
+    const names = runs(pages);
+    const links = names.slice(0, LINKED_FAILURES).flatMap(([first, last], at) => [
+      at ? ", " : "",
+      el("a", { href: `#/jobs/${encodeURIComponent(this.#id)}/pages/${first}` }, first === last ? String(first) : `${first}–${last}`),
+    ]);
+    const rest = names.slice(LINKED_FAILURES).reduce((sum, [first, last]) => sum + last - first + 1, 0);
+    return el(
+      "li",
+      {},
+      el("div", {}, el("p", { class: "failure-pages" }, pages.length === 1 ? "Page " : "Pages ", ...links, rest ? ` and ${number(rest)} more` : null), el("p", { class: "failure-reason" }, why)),
+      isEnded(job) ? el("button", { type: "button", class: "button", "aria-label": `Retry ${plural(pages.length, "page")}`, onclick: () => this.#retry(pages) }, "Retry") : null,
+    );
+  }
+
+  #buttons(job) {
+    const ended = isEnded(job);
+    const counts = tally(job);
+    const open = counts.total - counts.read;
+    const result = job.status === "completed" || job.status === "partial";
+    for (const format of ["md", "txt"]) {
+      const link = byId(`download-${format}`);
+      link.href = `/api/jobs/${encodeURIComponent(this.#id)}/result?format=${format}`;
+      link.download = `${job.file_info.filename.replace(/\.[^.]*$/, "")}.${format}`;
+      show(link, result);
+    }
+    show(byId("retry"), ended && open > 0);
+    setText(byId("retry"), job.status === "cancelled" ? `Read the other ${plural(open, "page")}` : `Retry ${plural(open, "failed page")}`);
+    show(byId("cancel"), !ended);
+    show(byId("delete"), ended);
+  }
+
+  #connection(lost) {
+    for (const name of ["job-trouble", "reader-trouble"]) {
+      setText(byId(name), lost ? "Connection lost. Trying again…" : "");
+      show(byId(name), lost);
+    }
+  }
+
+  #title() {
+    const job = this.#job;
+    if (!job) return;
+    const page = this.#reader.page;
+    const lead = page !== null ? `Page ${page} · ` : isEnded(job) ? "" : `${job.percent}% · `;
+    document.title = `${lead}${job.file_info.filename} · Gnosis OCR`;
+  }
+
+  async #retry(pages) {
+    await this.#act("retry", pages ? { pages } : {});
+  }
+
+  async #act(verb, body) {
+    const buttons = [byId("retry"), byId("cancel")];
+    for (const button of buttons) button.disabled = true;
+    try {
+      await request(`/api/jobs/${encodeURIComponent(this.#id)}/${verb}`, { method: "POST", body });
+      byId("job-problem").replaceChildren();
+      this.#watch.refresh();
+    } catch (problem) {
+      this.#complain(problem);
+    } finally {
+      for (const button of buttons) button.disabled = false;
+    }
+  }
+
+  async #delete() {
+    const dialog = byId("confirm");
+    setText(byId("confirm-title"), "Delete this document?");
+    setText(byId("confirm-detail"), "The upload, its page images and its text are removed. This cannot be undone.");
+    setText(byId("confirm-yes"), "Delete");
+    dialog.returnValue = "";
+    dialog.showModal();
+    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+    if (dialog.returnValue !== "yes") return;
+    try {
+      await request(`/api/jobs/${encodeURIComponent(this.#id)}`, { method: "DELETE" });
+      this.#watch.stop();
+      location.hash = "#/";
+    } catch (problem) {
+      this.#complain(problem);
+    }
+  }
+
+  #complain(problem) {
+    if (byId("job").hidden) this.#reader.complain(problem);
+    else byId("job-problem").replaceChildren(problemBox(problem));
+  }
+}
+
+function kind(type) {
+  return type.replace(/^.*\//, "").replace(/^x-/, "").toUpperCase();
+}

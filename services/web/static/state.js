@@ -1,0 +1,56 @@
+// What a job's document means to a reader: states of jobs and pages, in words.
+
+const ENDED = new Set(["completed", "partial", "failed", "cancelled"]);
+
+const JOB_WORDS = {
+  queued: "Waiting",
+  extracting: "Extracting",
+  processing: "Reading",
+  completed: "Done",
+  partial: "Partly done",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+
+const PAGE_WORDS = {
+  waiting: "Waiting",
+  rendered: "Ready",
+  reading: "Reading",
+  done: "Done",
+  blank: "Blank",
+  failed: "Failed",
+  unread: "Not read",
+};
+
+export const isEnded = (job) => ENDED.has(job.status);
+
+export const jobWord = (job) => JOB_WORDS[job.status] ?? job.status;
+
+export const pageWord = (state) => PAGE_WORDS[state];
+
+export function pageState(page, job) {
+  if (page.status === "completed") return page.blank ? "blank" : "done";
+  if (page.status === "failed") return "failed";
+  // A cancelled job leaves pages as they were, but nobody is working on them any more.
+  if (isEnded(job)) return "unread";
+  if (page.status === "processing") return "reading";
+  return page.image ? "rendered" : "waiting";
+}
+
+export const pageNumbers = (job) =>
+  Object.keys(job.pages ?? {})
+    .map(Number)
+    .sort((a, b) => a - b);
+
+export function tally(job) {
+  const counts = { total: 0, extracted: 0, read: 0, failed: 0 };
+  for (const page of Object.values(job.pages ?? {})) {
+    counts.total += 1;
+    if (page.image) counts.extracted += 1;
+    if (page.status === "completed") counts.read += 1;
+    else if (page.status === "failed") counts.failed += 1;
+  }
+  return counts;
+}
+
+export const reason = (page) => page.error || "No reason was recorded.";

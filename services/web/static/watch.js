@@ -1,0 +1,104 @@
+// A resource that is asked for again and again until it has nothing new to say.
+
+import { Problem, problemFrom } from "./http.js";
+
+const REQUEST_LIMIT_MS = 20_000;
+const HIDDEN_FACTOR = 10;
+const SLOWEST_MS = 15_000;
+
+// `value(latest)` gets each new version and returns true (or a promise of it) when it
+// was the last one; `trouble(lost)` tells whether the
+// connection is lost; `gone(problem)` ends the watch: the resource is not there or not ours.
+export class Watch {
+  #url;
+  #every;
+  #listener;
+  #etag = null;
+  #timer = 0;
+  #failures = 0;
+  #controller = null;
+  #stopped = false;
+  #ended = false;
+  #wake = () => {
+    if (!document.hidden && !this.#ended) this.refresh();
+  };
+
+  constructor(url, { every = 1000, ...listener }) {
+    this.#url = url;
+    this.#every = every;
+    this.#listener = listener;
+    document.addEventListener("visibilitychange", this.#wake);
+    window.addEventListener("online", this.#wake);
+    this.refresh();
+  }
+
+  refresh() {
+    if (this.#stopped) return;
+    clearTimeout(this.#timer);
+    this.#controller?.abort();
+    this.#ended = false;
+    this.#ask();
+  }
+
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#controller?.abort();
+    document.removeEventListener("visibilitychange", this.#wake);
+    window.removeEventListener("online", this.#wake);
+  }
+
+  async #ask() {
+    const controller = new AbortController();
+    this.#controller = controller;
+    const limit = setTimeout(() => controller.abort(), REQUEST_LIMIT_MS);
+    let latest = null;
+    try {
+      const headers = { Accept: "application/json" };
+      if (this.#etag) headers["If-None-Match"] = this.#etag;
+      // The browser's own cache would answer a 304 with the old body and hide it from us.
+      const response = await fetch(this.#url, { headers, signal: controller.signal, cache: "no-store" });
+      if (response.status === 304) {
+        this.#recovered();
+      } else if (response.ok) {
+        latest = await response.json();
+        if (this.#controller !== controller || this.#stopped) return;
+        this.#etag = response.headers.get("ETag");
+        this.#recovered();
+      } else {
+        const problem = problemFrom(response.status, response.headers.get("Content-Type") ?? "", await response.text());
+        if (response.status < 500 && response.status !== 408 && response.status !== 429) throw problem;
+        this.#lost();
+      }
+    } catch (error) {
+      if (this.#controller !== controller || this.#stopped) return;
+      if (error instanceof Problem) {
+        this.stop();
+        this.#listener.gone?.(error);
+        return;
+      }
+      this.#lost();
+    } finally {
+      clearTimeout(limit);
+    }
+    if (latest) this.#ended = (await this.#listener.value(latest)) === true;
+    if (this.#controller === controller && !this.#stopped && !this.#ended) {
+      this.#timer = setTimeout(() => this.#ask(), this.#pause());
+    }
+  }
+
+  #pause() {
+    const slowed = this.#every * 2 ** Math.min(this.#failures, 5);
+    return Math.min(slowed, Math.max(SLOWEST_MS, this.#every)) * (document.hidden ? HIDDEN_FACTOR : 1);
+  }
+
+  #lost() {
+    this.#failures += 1;
+    this.#listener.trouble?.(true);
+  }
+
+  #recovered() {
+    if (this.#failures) this.#listener.trouble?.(false);
+    this.#failures = 0;
+  }
+}

@@ -1,0 +1,142 @@
+"""The backstop: wakes active jobs that nobody works on, and removes what deleted jobs left behind."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from libs.jobstate import lease as leases
+from libs.jobstate.commit import load
+from libs.jobstate.document import TornDocument
+from libs.jobstate.ending import retire
+from libs.jobstate.evidence import batch_leases
+from libs.jobstate.job import Job
+from libs.jobstate.lease import LeaseState
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed, StorageError
+from libs.storage.session import SessionFiles
+from libs.storage.store import ObjectStore, Stat
+from libs.taskqueue.queue import QueueUnavailable, TaskQueue
+from services.web.extract import start_chains, start_extraction
+
+log = structlog.get_logger()
+
+# An upload that has not become a job after this long was abandoned by its client or its server.
+ABANDONED = timedelta(hours=24)
+WAKE_FROM, WAKE_TO = timedelta(minutes=1), timedelta(minutes=30)
+# Longer than any call that began before the deletion can last: dispatch deadline and a lease.
+LATE_WRITES = timedelta(minutes=15)
+
+
+class Waking(msgspec.Struct, frozen=True, kw_only=True):
+    """What an `active/` object says: the revision seen at the last waking, when, and how often in a row."""
+
+    revision: int = -1
+    woken_at: datetime | None = None
+    times: int = 0
+    wakes: int = 0
+
+    def due(self, revision: int, now: datetime) -> bool:
+        """Whether to wake again: at once after progress, then at growing distances."""
+        if self.woken_at is None or revision != self.revision:
+            return True
+        pause: timedelta = min(WAKE_TO, WAKE_FROM * 2 ** (self.times - 1))
+        return now >= self.woken_at + pause
+
+    def again(self, revision: int, now: datetime) -> "Waking":
+        """After one more waking."""
+        times = self.times + 1 if revision == self.revision else 1
+        return Waking(revision=revision, woken_at=now, times=times, wakes=self.wakes + 1)
+
+
+class Sweeper:
+    """Looks at every active job, at start and then at intervals."""
+
+    def __init__(
+        self, *, store: ObjectStore, queue: TaskQueue, every_seconds: float, lease_seconds: float
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._every = every_seconds
+        self._lease = timedelta(seconds=lease_seconds)
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except (StorageError, QueueUnavailable) as error:
+                log.warning("sweep_postponed", error=type(error).__name__)
+            await asyncio.sleep(self._every)
+
+    async def sweep(self) -> int:
+        """One look at everything; how many jobs were woken."""
+        woken = 0
+        async for stat in self._store.list(layout.ACTIVE):
+            with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
+                woken += await self._look(stat)
+        async for stat in self._store.list(layout.TOMBSTONES):
+            await self._bury(stat)
+        return woken
+
+    async def remove_files(self, files: SessionFiles) -> None:
+        """Delete every object of the session."""
+        paths = [stat.path async for stat in self._store.list(files.path(""))]
+        # The record last: until it is gone the deletion can be asked for again.
+        for path in sorted(paths, key=lambda path: path.endswith(layout.DOCUMENT)):
+            with suppress(NotFound):
+                await self._store.delete(path)
+
+    async def _look(self, stat: Stat) -> bool:
+        files = _session(self._store, layout.ACTIVE, stat.path)
+        now = await self._store.now()
+        try:
+            job = await load(files)
+        except NotFound:
+            if stat.updated_at + ABANDONED < now:
+                await self.remove_files(files)
+                await self._store.delete(stat.path, if_generation=stat.generation)
+            return False
+        except TornDocument:
+            log.error("record_torn", job_id=files.session_id)
+            return False
+        if job.ended:
+            await retire(files)
+            return False
+        stored = await self._store.read(stat.path)
+        waking = msgspec.json.decode(stored.data, type=Waking)
+        if not waking.due(job.revision, now) or await self._is_worked_on(files, job, now):
+            return False
+        waking = waking.again(job.revision, now)
+        await self._store.write(stat.path, msgspec.json.encode(waking), if_generation=stored.generation)
+        if job.extraction_complete:
+            await start_chains(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
+        else:
+            await start_extraction(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
+        log.info("job_woken", job_id=job.job_id, times=waking.times)
+        return True
+
+    async def _is_worked_on(self, files: SessionFiles, job: Job, now: datetime) -> bool:
+        """Whether the record moved lately, or somebody holds a live lease of the stage that is missing."""
+        if job.updated_at + timedelta(seconds=self._every) > now and job.revision:
+            return True
+        for stat in (await batch_leases(files)).values():
+            if stat.updated_at + self._lease > now:
+                held = leases.decode((await self._store.read(stat.path)).data)
+                if held.state is LeaseState.HELD and held.run == job.run:
+                    return True
+        return False
+
+    async def _bury(self, stat: Stat) -> None:
+        if stat.updated_at + LATE_WRITES > await self._store.now():
+            return
+        await self.remove_files(_session(self._store, layout.TOMBSTONES, stat.path))
+        with suppress(NotFound, PreconditionFailed):
+            await self._store.delete(stat.path, if_generation=stat.generation)
+
+
+def _session(store: ObjectStore, index: str, path: str) -> SessionFiles:
+    user_hash, session_id = path.removeprefix(index).split("/")
+    return SessionFiles(store=store, user_hash=user_hash, session_id=session_id)

@@ -1,0 +1,217 @@
+"""`POST /upload`: bytes in, a job out. Order: active, raw file, intake, record, task."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from libs.jobstate import intake as intakes
+from libs.jobstate.commit import create
+from libs.jobstate.intake import FileInfo, Intake, Options
+from libs.jobstate.job import Job
+from libs.storage import layout
+from libs.storage.errors import NotFound, StorageError
+from libs.storage.session import SessionFiles, create_session
+from libs.storage.store import ObjectStore
+from libs.taskqueue.queue import QueueUnavailable
+from services.problem import Problem
+from services.web.auth import User, get_user_from_request
+from services.web.extract import start_extraction
+from services.web.multipart import Form, Part, drain
+from services.web.pages import parse_pages
+from services.web.service import Web, web
+from services.web.sniff import HEAD_BYTES, FileType, file_type
+
+log = structlog.get_logger()
+
+MAX_FIELD_BYTES = 20_000
+MIN_DPI, MAX_DPI = 72, 400
+FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
+
+
+async def upload(request: Request) -> Response:
+    """Store the file, create the job, start it: 202 and where to look."""
+    service = web(request)
+    try:
+        user = get_user_from_request(request)
+        await check_room(service, user)
+        job = await _receive(service, user, Form(request))
+    except Problem:
+        await drain(request, service.config.upload_max_bytes)
+        raise
+    with suppress(QueueUnavailable):  # the sweep starts the job later
+        await start_extraction(service.queue, job, user_hash=user.user_hash)
+    log.info(
+        "job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size
+    )
+    address = f"/api/jobs/{job.job_id}"
+    body = {
+        "job_id": job.job_id,
+        "session_id": job.session_id,
+        "status": job.status,
+        "links": {
+            "status": f"{address}/status",
+            "result": f"{address}/result",
+            "pages": f"{address}/pages/{{n}}",
+        },
+    }
+    return JSONResponse(body, status_code=202, headers={"Location": address})
+
+
+async def check_room(service: Web, user: User) -> None:
+    """Refuse a user who has as many active jobs as one may have."""
+    active = 0
+    async for _ in service.store.list(f"{layout.ACTIVE}{user.user_hash}/"):
+        active += 1
+    if active >= service.config.active_jobs_per_user:
+        raise Problem(
+            429,
+            "Too many active jobs",
+            f"You have {active} jobs that have not ended.",
+            "Wait for one to end, or cancel one.",
+            headers={"Retry-After": "30"},
+        )
+
+
+async def _receive(service: Web, user: User, form: Form) -> Job:
+    files = await create_session(service.store, user.email)
+    active = layout.active_path(files.user_hash, files.session_id)
+    await service.store.write(active, b"{}", if_generation=0)
+    stored: FileInfo | None = None
+    fields: dict[str, str] = {}
+    try:
+        async for part in form.parts():
+            if part.name == "file" and stored is None:
+                stored = await _store(service, files, part)
+            elif part.name in ("pages", "dpi", "engine"):
+                fields[part.name] = await _text(part)
+        if stored is None:
+            raise Problem(
+                400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf"
+            )
+        intake = Intake(
+            session_id=files.session_id,
+            user_email=user.email,
+            file_info=stored,
+            options=await options(service, fields),
+            created_at=await service.store.now(),
+        )
+        await service.store.write(files.path(layout.INTAKE), intakes.encode(intake), if_generation=0)
+        return await create(files, Job.opened(intake))
+    except BaseException:  # a client that hangs up cancels: nothing may stay behind either way
+        await _forget(service.store, files, stored)
+        raise
+
+
+async def options(service: Web, fields: dict[str, str]) -> Options:
+    """The job's options from the form's fields. Raises `Problem` 422."""
+    pages = fields.get("pages", "").strip() or None
+    if pages is not None:
+        try:
+            parse_pages(pages)
+        except ValueError as error:
+            raise Problem(
+                422, "Bad field", str(error), "Correct the field pages, or leave it out."
+            ) from error
+    dpi = fields.get("dpi", "").strip() or "150"
+    if not dpi.isascii() or not dpi.isdigit() or not MIN_DPI <= int(dpi[:9]) <= MAX_DPI:
+        raise Problem(
+            422,
+            "Bad field",
+            f"dpi is a whole number from {MIN_DPI} to {MAX_DPI}.",
+            "150 suits most documents.",
+        )
+    engine = fields.get("engine", "").strip() or None
+    if engine is not None and engine not in (known := await _engines(service)):
+        names = ", ".join(known) or "none yet: the worker has not started"
+        raise Problem(
+            422, "Bad field", "There is no engine of that name.", f"Leave engine out or name one of: {names}."
+        )
+    return Options(pages=pages, dpi=int(dpi), engine=engine)
+
+
+async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
+    """Stream the part into storage, knowing from its first bytes what it is."""
+    chunks = part.chunks()
+    head = b""
+    async for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD_BYTES:
+            break
+    if not head:
+        raise Problem(400, "Empty file", "The file has no bytes.", "Choose a file that is not empty.")
+    kind: FileType | None = file_type(head)
+    if kind is None:
+        raise Problem(
+            415,
+            "Unsupported file",
+            "The content is neither a PDF nor a supported image, whatever the name says.",
+            f"Supported: {FORMATS}.",
+        )
+    size = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal size
+        async for chunk in _after(head, chunks):
+            size += len(chunk)
+            if size > service.config.upload_max_bytes:
+                raise Problem(
+                    413,
+                    "File too large",
+                    f"A file may have at most {service.config.upload_max_bytes:,} bytes.",
+                    "Split the document and upload the parts.",
+                )
+            yield chunk
+
+    raw_file = layout.upload_name(part.filename)
+    await service.store.write(files.path(raw_file), counted(), if_generation=0)
+    return FileInfo(
+        filename=raw_file if part.filename is None else _shown(part.filename),
+        file_type=kind,
+        raw_file=raw_file,
+        file_size=size,
+    )
+
+
+async def _after(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for chunk in rest:
+        yield chunk
+
+
+async def _text(part: Part) -> str:
+    text = b""
+    async for chunk in part.chunks():
+        text += chunk
+        if len(text) > MAX_FIELD_BYTES:
+            raise Problem(422, "Bad field", "The field is too long.", "Shorten it.")
+    return text.decode("utf-8", "replace")
+
+
+async def _engines(service: Web) -> list[str]:
+    """What the worker said it has; an absent worker has none."""
+    try:
+        state = msgspec.json.decode(
+            (await service.store.read(layout.WORKER_STATE)).data, type=dict[str, object]
+        )
+    except (NotFound, msgspec.DecodeError):
+        return []
+    engines = state.get("engines")
+    return [str(name) for name in engines] if isinstance(engines, list) else []
+
+
+async def _forget(store: ObjectStore, files: SessionFiles, stored: FileInfo | None) -> None:
+    names = [layout.DOCUMENT, layout.INTAKE] + ([stored.raw_file] if stored else [])
+    paths = [files.path(name) for name in names]
+    for path in [*paths, layout.active_path(files.user_hash, files.session_id)]:
+        with suppress(StorageError):
+            await store.delete(path)
+
+
+def _shown(filename: str) -> str:
+    """The owner's name for the file, as far as it may be shown: one line, no directories, 255 characters."""
+    last = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in last if c.isprintable())[:255] or "upload"

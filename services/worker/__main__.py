@@ -1,0 +1,45 @@
+"""`python -m services.worker`: serve the worker."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from libs import eventlog
+from libs.config import ConfigError, read, refuse_unready_cloud
+from services import server
+from services.worker.app import create_app
+from services.worker.config import WorkerConfig
+
+
+def main() -> int:
+    """Read the settings, serve, and return the exit code: 2 for a wrong setting."""
+    try:
+        config = read(WorkerConfig, os.environ)
+        refuse_unready_cloud(config.running_in_cloud, config.k_service)
+    except ConfigError as error:
+        print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
+        return 2
+    eventlog.configure(
+        level=config.log_level,
+        service="worker",
+        log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
+    )
+    drained: list[Callable[[], None]] = []
+    app = create_app(config, drained=drained)
+
+    def stop() -> None:
+        for drain in drained:
+            drain()
+
+    asyncio.run(server.run(app, host=config.worker_host, port=config.worker_port, on_stop=stop))
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A page that was abandoned still runs in the engine's thread; nobody waits for it.
+    os._exit(code)

@@ -1,0 +1,199 @@
+"""The worker's HTTP side: one route that works, a few that tell."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from libs.internal_token import HEADER, internal_token, matches
+from libs.storage import layout
+from libs.storage.local import LocalStore
+from libs.storage.store import ObjectStore
+from libs.taskqueue import task as tasks
+from libs.taskqueue.queue import TaskQueue
+from libs.taskqueue.remote import RemoteQueue
+from services.problem import HANDLED, Problem, handle
+from services.worker.batch import BatchWorker
+from services.worker.config import WorkerConfig
+from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.room import EngineRoom, EngineState
+from services.worker.engines.select import available
+from services.worker.reader import EngineBroke, EngineHangs
+
+log = structlog.get_logger()
+
+MAX_BODY = 1_000_000
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """What the routes work with."""
+
+    store: ObjectStore
+    token: str
+    engines: EngineRoom
+    batches: BatchWorker
+
+
+def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> Starlette:
+    """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        store = LocalStore(Path(config.storage_path))
+        token = await internal_token(store, config.internal_token)
+        engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
+        async with httpx.AsyncClient() as client:
+            queue = RemoteQueue(config.queue_base, token, client)
+            worker = create_worker(config, store=store, queue=queue, token=token, engines=engines)
+            app.state.worker = worker
+            drained.append(worker.batches.drain)
+            opening = asyncio.create_task(_open(worker))
+            yield
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+
+    return Starlette(
+        routes=[
+            Route("/process-ocr-batch", process_batch, methods=["POST"]),
+            Route("/health", health),
+            Route("/ready", ready),
+            Route("/cache/info", cache_info),
+        ],
+        exception_handlers=dict.fromkeys(HANDLED, handle),
+        lifespan=lifespan,
+    )
+
+
+def create_worker(
+    config: WorkerConfig, *, store: ObjectStore, queue: TaskQueue, token: str, engines: EngineRoom
+) -> Worker:
+    """The worker over the parts given."""
+    batches = BatchWorker(
+        store=store,
+        queue=queue,
+        engines=engines,
+        lease_seconds=config.lease_seconds,
+        page_seconds=config.page_seconds,
+        batch_seconds=config.batch_seconds,
+    )
+    return Worker(store=store, token=token, engines=engines, batches=batches)
+
+
+async def process_batch(request: Request) -> Response:
+    """`POST /process-ocr-batch` (R31 to R34): called by the queue alone."""
+    worker = _worker(request)
+    if not matches(request.headers.get(HEADER), worker.token):
+        raise Problem(
+            401, "Unauthorized", "Only the queue may call this.", "Upload through the web service instead."
+        )
+    task = _task(await _body(request))
+    name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
+    try:
+        result = await worker.batches.process(task, name)
+    except EngineHangs:
+        # The thread that hangs cannot be stopped, and it holds the engine. The queue delivers again to the process
+        # that the supervisor (or Cloud Run) starts in our place.
+        os._exit(70)
+    except (EngineBroke, EngineUnavailable) as error:
+        raise Problem(
+            503,
+            "Engine unavailable",
+            "The engine could not read now.",
+            "The queue will try again; GET /health says more.",
+            headers={"Retry-After": "5"},
+        ) from error
+    return JSONResponse(msgspec.to_builtins(result))
+
+
+async def health(request: Request) -> Response:
+    """`GET /health`: the process lives; which engine, in which state."""
+    engines = _worker(request).engines
+    info = engines.info()
+    return JSONResponse(
+        {
+            "status": "ok" if engines.state is not EngineState.FAILED else "failed",
+            "engine_state": engines.state,
+            "reason": engines.reason,
+            "engine": info.name if info else None,
+            "revision": info.revision if info else None,
+            "device": info.device if info else None,
+        },
+        status_code=503 if engines.state is EngineState.FAILED else 200,
+    )
+
+
+async def ready(request: Request) -> Response:
+    """`GET /ready`: 503 until pages can be read."""
+    engines = _worker(request).engines
+    status = 200 if engines.state is EngineState.READY else 503
+    return JSONResponse({"ready": status == 200, "engine_state": engines.state}, status_code=status)
+
+
+async def cache_info(request: Request) -> Response:
+    """`GET /cache/info` (R57). Engines so far carry their models in their packages, so no cache is used."""
+    engines = _worker(request).engines
+    info = engines.info()
+    return JSONResponse(
+        {
+            "cache_root": None,
+            "model": info.name if info else None,
+            "revision": info.revision if info else None,
+            "present": info is not None,
+            "complete": info is not None,
+            "size_bytes": 0,
+            "offline": True,
+            "detail": "The engine's models are part of its package; nothing is downloaded or cached.",
+        }
+    )
+
+
+async def _open(worker: Worker) -> None:
+    await worker.engines.open()
+    info = worker.engines.info()
+    state = {
+        "holder": worker.batches.holder,
+        "state": worker.engines.state,
+        "reason": worker.engines.reason,
+        "engine": info.name if info else None,
+        "revision": info.revision if info else None,
+        "device": info.device if info else None,
+        "engines": available(),
+    }
+    # Web must not call a worker that it would wake, so it reads this instead.
+    await worker.store.write(layout.WORKER_STATE, msgspec.json.encode(state))
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk[: MAX_BODY + 1 - len(body)]
+    if len(body) > MAX_BODY:
+        raise Problem(413, "Body too large", "A task has at most 1 MB.", "Send a task as the queue sends it.")
+    return body
+
+
+def _task(body: bytes) -> tasks.OcrTask:
+    try:
+        task = tasks.decode(body)
+    except tasks.BadTask as error:
+        raise Problem(422, "Bad task", str(error), 'Send JSON with "session_id" and "user_email".') from error
+    if not layout.is_session_id(task.session_id) or (
+        task.user_hash and not layout.is_user_hash(task.user_hash)
+    ):
+        # Final, and not an error that a queue would repeat: there is no such session.
+        return msgspec.structs.replace(task, session_id="0" * 32, user_hash="")
+    return task
+
+
+def _worker(request: Request) -> Worker:
+    worker: Worker = request.app.state.worker
+    return worker

@@ -1,0 +1,163 @@
+"""One call of the worker: claim -> read -> commit -> continue."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from datetime import timedelta
+from enum import StrEnum
+
+import msgspec
+import structlog
+
+from libs.jobstate import batch as batches
+from libs.jobstate.commit import load
+from libs.jobstate.ending import settle
+from libs.jobstate.evidence import batch_leases
+from libs.jobstate.job import Job
+from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.record import Recorder
+from libs.storage import layout
+from libs.storage.errors import NotFound
+from libs.storage.session import SessionFiles
+from libs.storage.store import ObjectStore
+from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
+from libs.taskqueue.task import OcrTask, next_name
+from services.worker.engines.room import EngineRoom
+from services.worker.reader import BatchReader
+
+log = structlog.get_logger()
+
+# The delay of a successor that found nothing to do doubles between these (seconds).
+IDLE_FROM, IDLE_TO = 2.0, 30.0
+
+
+class Answer(StrEnum):
+    """What a call came to (R33). All are final: the queue does not deliver the task again."""
+
+    BATCH_PROCESSED = "batch_processed"
+    NO_PENDING_PAGES = "no_pending_pages"
+    UNKNOWN_SESSION = "unknown_session"
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer and how many pages this call gave an outcome."""
+
+    status: Answer
+    pages_processed: int = 0
+
+
+class BatchWorker:
+    """Works on jobs. Calls may run side by side and share an engine."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        queue: TaskQueue,
+        engines: EngineRoom,
+        lease_seconds: float,
+        page_seconds: float,
+        batch_seconds: float,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._engines = engines
+        self._lease_seconds = lease_seconds
+        self._page_seconds = page_seconds
+        self._batch_seconds = batch_seconds
+        self._draining = asyncio.Event()
+        self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    def drain(self) -> None:
+        """The process is about to end: take no more pages, give leases back, enqueue successors."""
+        self._draining.set()
+
+    async def process(self, task: OcrTask, name: str) -> Result:
+        """Read what is free of the task's job, and see that the job goes on.
+
+        `name` is the task's own name, from which its successor's follows. Raises `StorageError`, `QueueUnavailable`,
+        `EngineBroke`: the queue then delivers the task again. `EngineHangs` is for the caller, who ends the process.
+        """
+        files = SessionFiles(
+            store=self._store,
+            user_hash=task.user_hash or layout.user_hash(task.user_email),
+            session_id=task.session_id,
+        )
+        try:
+            job = await load(files)
+            if job.ended or task.run < job.run:
+                return Result(status=Answer.NO_PENDING_PAGES)
+            worked, pages = await self._work(files, job, task.chain)
+            job = await settle(files, holder=self.holder, lease_seconds=self._lease_seconds)
+        except NotFound:
+            return Result(status=Answer.UNKNOWN_SESSION)
+        if not job.ended:
+            await self._continue(task, job, name, worked=worked)
+        if not worked:
+            return Result(status=Answer.NO_PENDING_PAGES)
+        return Result(status=Answer.BATCH_PROCESSED, pages_processed=pages)
+
+    async def _work(self, files: SessionFiles, job: Job, chain: int) -> tuple[bool, int]:
+        """Read a free batch, and further ones while no other job waits: whether there was any; pages read."""
+        began = time.monotonic()
+        worked, pages = False, 0
+        engine = await self._engines.engine(job.options.engine)
+        async with Recorder(files, job) as recorder:
+            while lease := await self._claim(files, recorder.job, chain):
+                worked = True
+                recorder.note_claim()
+                reader = BatchReader(
+                    files,
+                    lease,
+                    recorder,
+                    engine,
+                    page_seconds=self._page_seconds,
+                    draining=self._draining,
+                )
+                try:
+                    pages += await reader.read()
+                except LeaseLost:
+                    log.warning("lease_lost", job_id=files.session_id, batch=lease.lease.name)
+                    break
+                if recorder.stopped or time.monotonic() - began > self._batch_seconds:
+                    break
+                if await self._others_wait(files):
+                    break
+                await recorder.refresh()
+        return worked, pages
+
+    async def _claim(self, files: SessionFiles, job: Job, chain: int) -> HeldLease | None:
+        """Claim the first free batch, or return `None`."""
+        if self._draining.is_set() or job.ended:
+            return None
+        standing = await batch_leases(files)
+        now = await self._store.now()
+        for batch in batches.striped(job, chain):
+            name = f"{batch.number:04d}"
+            known = standing.get(name)
+            if known and known.updated_at + timedelta(seconds=1) > now:
+                continue  # written this very second, so held or just finished: spare the read
+            lease = await take(
+                files, name, run=job.run, holder=self.holder, seconds=self._lease_seconds, pages=batch.pages
+            )
+            if lease is not None:
+                log.info("batch_claimed", job_id=job.job_id, batch=name, attempt=lease.lease.attempt)
+                return lease
+        return None
+
+    async def _others_wait(self, files: SessionFiles) -> bool:
+        """Whether another job is active: then this one goes to the back of the queue."""
+        own = layout.active_path(files.user_hash, files.session_id)
+        async for stat in self._store.list(layout.ACTIVE):
+            if stat.path != own:
+                return True
+        return False
+
+    async def _continue(self, task: OcrTask, job: Job, name: str, *, worked: bool) -> None:
+        """Enqueue the successor: the chain lives until the job has ended."""
+        idle = 0 if worked else task.idle + 1
+        delay = min(IDLE_TO, IDLE_FROM * 2 ** (idle - 1)) if idle else 0.0
+        successor = msgspec.structs.replace(task, run=job.run, idle=idle)
+        await self._queue.enqueue(OCR_QUEUE, successor, name=next_name(name), delay_seconds=delay)

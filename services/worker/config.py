@@ -1,0 +1,35 @@
+"""The worker's settings (R61)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from libs.config import Settings
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class WorkerConfig(Settings, frozen=True, kw_only=True):
+    """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
+
+    running_in_cloud: bool = False
+    k_service: str = ""
+    storage_path: str = "./storage"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    worker_host: str = "127.0.0.1"
+    worker_port: Port = 7800
+    web_port: Port = 7799
+    queue_url: str = ""
+    internal_token: str = ""
+    ocr_engine: str = "auto"
+    ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    ocr_languages: str = "eng"
+    lease_seconds: Positive = 60.0
+    page_seconds: Positive = 120.0
+    batch_seconds: Positive = 120.0
+
+    @property
+    def queue_base(self) -> str:
+        """Where tasks are enqueued: web on this machine, unless `QUEUE_URL` says otherwise."""
+        return self.queue_url or f"http://127.0.0.1:{self.web_port}"

@@ -1,0 +1,151 @@
+"""The engine protocol for readers that take one page at a time on the CPU.
+
+Decoding, blank pages, reading order and Markdown are the same for all of them; so are the threads: pages are read in
+one daemon thread, which leaves the event loop free and never holds up the end of the process, while the next image
+is decoded beside it.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import numpy as np
+
+from services.worker.engines.block import blocks
+from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText
+from services.worker.engines.markdown import render
+from services.worker.engines.order import regions
+from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
+from services.worker.engines.sheet import PageReader, Sheet
+
+T = TypeVar("T")
+
+
+class CpuEngine:
+    """An `OcrEngine` around a `PageReader`."""
+
+    def __init__(self, reader: PageReader) -> None:
+        self._reader = reader
+        self._thread = _ReadingThread()
+
+    async def load(self) -> None:
+        """Loads the reader's models. Raises `EngineUnavailable`."""
+        await self._thread.run(self._reader.load)
+
+    def info(self) -> EngineInfo:
+        """What the reader says of itself."""
+        return self._reader.info()
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """Reads the pages in order, one at a time; at most one further image is held, decoded, in reserve."""
+        upcoming = asyncio.create_task(_take(pages))
+        try:
+            while (page := await upcoming) is not None:
+                upcoming = asyncio.create_task(_take(pages))
+                if isinstance(page, PageFailure):
+                    yield page
+                else:
+                    yield await self._thread.run(page.read, self._reader)
+        finally:
+            if not upcoming.done():
+                upcoming.cancel()
+                await asyncio.wait([upcoming])
+
+
+class _DecodedPage:
+    """A page in memory, waiting to be read."""
+
+    def __init__(self, page_no: int, pixels: Pixels, seconds: float) -> None:
+        self._page_no = page_no
+        self._pixels = pixels
+        self._seconds = seconds
+
+    def read(self, reader: PageReader) -> PageText | PageFailure:
+        started = time.monotonic()
+        try:
+            if is_blank(self._pixels):
+                finish, sheet = Finish.BLANK, None
+            else:
+                finish, sheet = Finish.STOP, reader.read(self._pixels)
+        except PictureError as error:
+            return PageFailure(page_no=self._page_no, reason=str(error), seconds=self._spent(started))
+        if sheet is None:
+            return PageText(page_no=self._page_no, markdown="", finish=finish, seconds=self._spent(started))
+        parts = regions(sheet.lines)
+        ordered = [strip.line for part in parts for row in part.rows for strip in row]
+        return PageText(
+            page_no=self._page_no,
+            markdown=render(blocks(parts)),
+            finish=finish,
+            seconds=self._spent(started),
+            lines=tuple(_as_stored(line, sheet) for line in ordered),
+            rotation=sheet.pose.rotation,
+            skew=round(sheet.pose.skew, 2),
+        )
+
+    def _spent(self, started: float) -> float:
+        return round(self._seconds + time.monotonic() - started, 3)
+
+
+def _as_stored(line: Line, sheet: Sheet) -> Line:
+    corners = sheet.pose.to_stored(np.array(line.box))
+    a, b, c, d = ((round(float(x), 1), round(float(y), 1)) for x, y in corners)
+    return Line(text=line.text, box=(a, b, c, d), confidence=round(line.confidence, 4))
+
+
+async def _take(pages: AsyncIterator[PageImage]) -> _DecodedPage | PageFailure | None:
+    """The next page decoded, or None after the last."""
+    image = await anext(pages, None)
+    if image is None:
+        return None
+    started = time.monotonic()
+    try:
+        pixels = await asyncio.to_thread(decode, image.data)
+    except PictureError as error:
+        seconds = round(time.monotonic() - started, 3)
+        return PageFailure(page_no=image.page_no, reason=str(error), seconds=seconds)
+    return _DecodedPage(image.page_no, pixels, time.monotonic() - started)
+
+
+class _ReadingThread:
+    """One daemon thread that runs calls one after another and hands their results to the event loop."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def deliver(result: T | None, error: BaseException | None) -> None:
+            # The caller may have been cancelled while the page was read.
+            if future.done():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]  # no error: it is a T, which may be None
+
+        def call() -> None:
+            result, error = None, None
+            try:
+                result = function(*arguments)
+            except BaseException as caught:  # the waiting caller must hear of it, whatever it is
+                error = caught
+            # The loop is closed where the process ends while a page is read: nobody waits any more.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(deliver, result, error)
+
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="page-reader", daemon=True)
+            self._thread.start()
+        self._calls.put(call)
+        return await future
+
+    def _work(self) -> None:
+        while True:
+            self._calls.get()()

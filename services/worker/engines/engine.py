@@ -1,0 +1,78 @@
+"""The engine protocol: page images in, page texts out, as they end.
+
+Everything model-aware lives beside this module; nothing above it knows which engine runs.
+"""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from libs.jobstate.outcome import Line as Line
+
+
+class Finish(StrEnum):
+    """How the reading of a page ended."""
+
+    STOP = "stop"  # the engine read the page to its end
+    BLANK = "blank"  # nothing is printed on the page
+
+
+class PageImage(msgspec.Struct, frozen=True, kw_only=True):
+    """One page to read: its 1-based number in the document and the encoded image (PNG) as stored."""
+
+    page_no: int
+    data: bytes
+
+
+class PageText(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine read on one page: Markdown in natural reading order, and its evidence.
+
+    `rotation` is the clockwise turn in degrees (0, 90, 180, 270) and `skew` the further small angle in degrees
+    that the engine applied to set the page upright; `seconds` is the time spent on this page.
+    """
+
+    page_no: int
+    markdown: str
+    finish: Finish
+    seconds: float
+    lines: tuple[Line, ...] = ()
+    rotation: int = 0
+    skew: float = 0.0
+
+
+class PageFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine could not read this page and never will; `reason` is one sentence for its owner."""
+
+    page_no: int
+    reason: str
+    seconds: float
+
+
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine reads: recorded on every page it reads."""
+
+    name: str
+    revision: str
+    device: str
+
+
+class OcrEngine(Protocol):
+    """Reads pages. One instance serves a process.
+
+    `load` prepares the model and may take minutes; it is called once, before `recognise`, and raises `EngineUnavailable`
+    with a remedy when the engine cannot run here. `recognise` yields exactly one `PageText` or `PageFailure` per
+    image, in any order, each as soon as it exists; it pulls images only as it has room for them. An exception out
+    of `recognise` is a fault of the engine as a whole, not of a page.
+    """
+
+    async def load(self) -> None: ...
+
+    def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]: ...
+
+    def info(self) -> EngineInfo: ...
+
+
+class EngineUnavailable(Exception):
+    """The engine cannot run here; the message says what to install or set."""

@@ -1,0 +1,90 @@
+"""Blocks of a page as Markdown that shows exactly the recognised characters.
+
+Printed lines stay lines (a soft break), with their hyphens as printed: whether "well-" and "known" were one word is
+not for the engine to decide. Tables are HTML. Recognised characters that Markdown or HTML would take for markup are
+escaped, and only those.
+"""
+
+import html
+import re
+from collections.abc import Sequence
+
+from services.worker.engines.block import Block, Kind
+
+# Each pattern matches only where Markdown would act on it, so that "R&D", "<5" and "snake_case" stay as they are.
+_BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_ENTITY = re.compile(r"&(?=#?[A-Za-z0-9]+;)")
+_LINK = re.compile(r"\](?=[(\[:])")
+_LINE_START = re.compile(r"^(#{1,6}(?=\s|$)|>|[-+*](?=\s|$)|={1,}\s*$|-{2,}|~{3,}|`{3,}|\|)")
+_RULE = re.compile(r"^([-_*])(?=(\s*\1){2,}\s*$)")
+_NUMBER = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+_MARKERS = "*_`~"
+
+
+def render(page: Sequence[Block]) -> str:
+    """The page as Markdown, without a final newline; blocks are parted by an empty line."""
+    written: list[str] = []
+    number = 0
+    for block in page:
+        if block.kind is Kind.TABLE:
+            written.append(_table(block.cells))
+            number = 0
+            continue
+        lines = _inline(block.lines)
+        match = _NUMBER.match(block.lines[0])
+        follows = match is not None and int(match[1]) in (1, number + 1)
+        number = int(match[1]) if match and follows else 0
+        if block.kind is Kind.TITLE:
+            written.append("# " + " ".join(lines))
+        elif block.kind is Kind.HEADING:
+            written.append("## " + " ".join(lines))
+        elif block.kind is Kind.ITEM:
+            written.append("- " + "\n  ".join(_line_start(line, numbered=False) for line in lines))
+        else:
+            starts = [_line_start(line, numbered=follows and i == 0) for i, line in enumerate(lines)]
+            written.append("\n".join(starts))
+    return "\n\n".join(written)
+
+
+def _inline(lines: Sequence[str]) -> list[str]:
+    text = "\n".join(lines)
+    text = _BACKSLASH.sub(r"\\\\", text)
+    text = _ENTITY.sub("&amp;", text)
+    text = _TAG.sub("&lt;", text)
+    text = _LINK.sub(r"\\]", text)
+    for marker in _MARKERS:
+        text = _escape_pairs(text, marker)
+    return text.split("\n")
+
+
+def _escape_pairs(text: str, marker: str) -> str:
+    """A marker does something only where one that opens is followed by one that closes."""
+    if text.count(marker) < 2:
+        return text
+    sign = re.escape(marker)
+    opens = re.search(rf"{sign}(?=\S)", text)
+    if marker == "_":
+        opens = re.search(r"(?<!\w)_(?=\S)", text)
+    if opens is None:
+        return text
+    return text.replace(marker, "\\" + marker)
+
+
+def _line_start(line: str, *, numbered: bool) -> str:
+    """The line, kept from being taken for a heading, quotation, list, rule or fence."""
+    if line.startswith(">"):
+        return "&gt;" + line[1:]
+    if _LINE_START.match(line) or _RULE.match(line):
+        return "\\" + line
+    if not numbered:
+        return _NUMBER.sub(r"\1\\\2", line)
+    return line
+
+
+def _table(cells: Sequence[Sequence[str]]) -> str:
+    """A table as HTML; Markdown inside it is not interpreted, so only HTML is escaped."""
+    written = ["<table>"]
+    for row in cells:
+        written.append("<tr>" + "".join(f"<td>{html.escape(cell, quote=False)}</td>" for cell in row) + "</tr>")
+    return "\n".join([*written, "</table>"])

@@ -1,0 +1,141 @@
+"""RapidOCR's PP-OCRv6 models as a reader of pages: no download, no GPU.
+
+The models come inside the `rapidocr` wheel and run on ONNX Runtime directly, since the package's own pipeline costs
+accuracy here: its text-line classifier turns upright lines into garbage, and it reads lines from a shrunken page.
+"""
+
+import importlib.util
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from services.worker.engines import detector
+from services.worker.engines.detector import Detector, Quads
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
+from services.worker.engines.picture import Pixels, Pose
+from services.worker.engines.recogniser import Reading, Recogniser, mean_confidence
+from services.worker.engines.sheet import Sheet
+
+DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
+RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"
+
+_SIDE = 1600
+_SAMPLE = 6
+_SURE = 0.9
+_DOUBTFUL = 0.6
+_MIN_CONFIDENCE = 0.5
+_SKEW_TOLERANCE = 1.0
+_SKEW_LIMIT = 15.0
+_TALL = 2.0
+
+
+class RapidReader:
+    """Reads one page at a time on `threads` cores. Not for use by several threads at once."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._detector: Detector | None = None
+        self._recogniser: Recogniser | None = None
+
+    def load(self) -> None:
+        """Loads both models (about half a second). Raises `EngineUnavailable` where the wheel or a model is missing."""
+        models = model_directory()
+        self._detector = Detector(models / DETECTION_MODEL, self._threads)
+        self._recogniser = Recogniser(models / RECOGNITION_MODEL, self._threads)
+
+    def info(self) -> EngineInfo:
+        """Name, version of the wheel that holds the models, and device."""
+        try:
+            release = version("rapidocr")
+        except PackageNotFoundError:
+            release = "absent"
+        return EngineInfo(name="rapidocr", revision=f"{release}/PP-OCRv6-small", device="cpu")
+
+    def read(self, pixels: Pixels) -> Sheet:
+        """The lines of a page, in the upright picture, and how the page was set upright."""
+        if self._detector is None or self._recogniser is None:
+            raise RuntimeError("load() comes before read()")
+        height, width = pixels.shape[:2]
+        pose = Pose(width=width, height=height)
+        quads = self._detector.detect(pixels, _SIDE)
+        if not len(quads):
+            return Sheet(pose=pose)
+        rotation = self._rotation(self._recogniser, pixels, quads)
+        if rotation:
+            pose = Pose(width=width, height=height, rotation=rotation)
+            pixels = pose.apply(pixels)
+            quads = self._detector.detect(pixels, _SIDE)
+        tilt = detector.tilt_of(quads)
+        if _SKEW_TOLERANCE < abs(tilt) <= _SKEW_LIMIT:
+            level = Pose(width=pixels.shape[1], height=pixels.shape[0], skew=-tilt)
+            pixels = level.apply(pixels)
+            pose = Pose(width=width, height=height, rotation=rotation, skew=-tilt)
+            quads = self._detector.detect(pixels, _SIDE)
+        readings = self._recogniser.read(pixels, quads)
+        self._reread_tall(self._recogniser, pixels, quads, readings)
+        return Sheet(pose=pose, lines=tuple(_lines(quads, readings)))
+
+    def _rotation(self, recogniser: Recogniser, pixels: Pixels, quads: Quads) -> int:
+        """The clockwise turn that sets the page upright, in degrees.
+
+        The shape of the boxes tells the axis of the text; a few lines read both ways tell its direction. Turning
+        the outline of a box by n corners reads it as if the page had been turned clockwise by n quarters.
+        """
+        sideways = detector.is_sideways(quads)
+        sample = _sample(quads, sideways)
+        scores = {0: 0.0}
+        for turns in ((1, 3), (0, 2)) if sideways else ((0, 2), (1, 3)):
+            for turn in turns:
+                scores[turn] = mean_confidence(recogniser.read(pixels, sample, turn))
+                if scores[turn] >= _SURE and turn == 0:
+                    return 0
+            if max(scores.values()) >= _DOUBTFUL:
+                break
+        return 90 * max(scores, key=lambda turn: scores[turn])
+
+    def _reread_tall(self, recogniser: Recogniser, pixels: Pixels, quads: Quads, readings: list[Reading]) -> None:
+        """Labels that run up or down an otherwise upright page are read along their own direction."""
+        tall = np.flatnonzero(detector.height_of(quads) > _TALL * detector.width_of(quads))
+        if not tall.size:
+            return
+        for turn in (1, 3):
+            for i, reading in zip(tall, recogniser.read(pixels, quads[tall], turn), strict=True):
+                if reading.confidence * min(len(reading.text), 3) > readings[i].confidence * min(
+                    len(readings[i].text), 3
+                ):
+                    readings[i] = reading
+
+
+def _sample(quads: Quads, sideways: bool) -> Quads:
+    """A handful of boxes that tell most: long, but no outliers."""
+    lengths: npt.NDArray[np.float64] = detector.height_of(quads) if sideways else detector.width_of(quads)
+    order = np.argsort(-lengths, kind="stable")
+    return quads[order[: 4 * _SAMPLE : max(1, min(4, len(order) // _SAMPLE))]][:_SAMPLE]
+
+
+def _lines(quads: Quads, readings: list[Reading]) -> list[Line]:
+    lines = []
+    for quad, reading in zip(quads, readings, strict=True):
+        text = " ".join(reading.text.split())
+        if not text or reading.confidence < _MIN_CONFIDENCE:
+            continue
+        a, b, c, d = ((float(x), float(y)) for x, y in quad)
+        lines.append(Line(text=text, box=(a, b, c, d), confidence=reading.confidence))
+    return lines
+
+
+def model_directory() -> Path:
+    """Where the wheel keeps its models. Raises `EngineUnavailable` with a remedy."""
+    remedy = "install the extra: pip install 'gnosis-ocr[cpu]'"
+    for package in ("rapidocr", "onnxruntime", "cv2"):
+        if importlib.util.find_spec(package) is None:
+            raise EngineUnavailable(f"The engine rapidocr needs the package {package}; {remedy}.")
+    spec = importlib.util.find_spec("rapidocr")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    for folder in folders:
+        models = Path(folder) / "models"
+        if (models / DETECTION_MODEL).is_file() and (models / RECOGNITION_MODEL).is_file():
+            return models
+    raise EngineUnavailable(f"The models of rapidocr 3.10 are missing from its wheel; {remedy} again.")

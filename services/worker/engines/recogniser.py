@@ -1,0 +1,111 @@
+"""What a line of text says: the recognition model of RapidOCR (PP-OCRv6), run on ONNX Runtime.
+
+Every line is cut out of the page straight at the height the network wants, and read alone at its own width: a batch
+would pad every line to its longest. Lines run side by side, one core each, which scales better than many cores on
+one small line.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from services.worker.engines.detector import Quads
+from services.worker.engines.picture import Pixels
+
+_HEIGHT = 48
+_MIN_WIDTH = 48
+_MAX_WIDTH = 3200
+_STEP = 8
+_BLANK = 0
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of one line, its confidence from 0 to 1, and where along the line (0 to 1) each character stands."""
+
+    text: str
+    confidence: float
+    positions: tuple[float, ...] = ()
+
+
+class Recogniser:
+    """Reads cut-out lines. `threads` is how many lines are read at a time."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_cpu_mem_arena = False
+        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        characters = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
+        # CTC: class 0 is "nothing here"; the model's last class is the space, which its list leaves out.
+        self._characters = ["", *characters, " "]
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="recognise")
+
+    def read(self, pixels: Pixels, quads: Quads, turn: int = 0) -> list[Reading]:
+        """The text of each box (n, 4, 2), in order. `turn` quarters the cut-out clockwise before it is read."""
+        order = np.argsort([-_aspect(quad) for quad in quads], kind="stable")  # the longest first: no straggler
+        readings: dict[int, Reading] = {}
+        jobs = [(int(i), self._pool.submit(self._read_one, pixels, np.roll(quads[i], turn, axis=0))) for i in order]
+        for i, job in jobs:
+            readings[i] = job.result()
+        return [readings[i] for i in range(len(quads))]
+
+    def _read_one(self, pixels: Pixels, quad: Quads) -> Reading:
+        feed, share = _cut(pixels, quad)
+        (output,) = self._session.run(None, {self._input: feed})
+        return self._decode(output[0], share)
+
+    def _decode(self, output: npt.NDArray[np.float32], share: float) -> Reading:
+        best = output.argmax(axis=1)
+        keep = best != _BLANK
+        keep[1:] &= best[1:] != best[:-1]
+        at = np.flatnonzero(keep)
+        if not at.size:
+            return Reading(text="", confidence=0.0)
+        text = [self._characters[i] for i in best[at]]
+        confidence = float(output[at, best[at]].mean())
+        positions = np.minimum((at + 0.5) / (len(best) * share), 1.0)
+        return Reading(text="".join(text), confidence=min(confidence, 1.0), positions=tuple(positions.tolist()))
+
+    def close(self) -> None:
+        """Lets the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _aspect(quad: Quads) -> float:
+    return float(np.linalg.norm(quad[1] - quad[0]) / max(np.linalg.norm(quad[3] - quad[0]), 1.0))
+
+
+def _cut(pixels: Pixels, quad: Quads) -> tuple[npt.NDArray[np.float32], float]:
+    """The line as the network's input, and the share of its width that is line and not padding."""
+    width = int(np.clip(round(_HEIGHT * _aspect(quad)), 8, _MAX_WIDTH))
+    source = quad[[0, 1, 3]].astype(np.float32)
+    target = np.array([[0, 0], [width, 0], [0, _HEIGHT]], np.float32)
+    line = cv2.warpAffine(
+        pixels,
+        cv2.getAffineTransform(source, target),
+        (width, _HEIGHT),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    padded = max(_MIN_WIDTH, -(-width // _STEP) * _STEP)
+    feed = np.zeros((1, 3, _HEIGHT, padded), np.float32)
+    feed[0, :, :, :width] = line[:, :, ::-1].transpose(2, 0, 1)
+    feed[0, :, :, :width] *= 2 / 255
+    feed[0, :, :, :width] -= 1
+    return feed, width / padded
+
+
+def mean_confidence(readings: Sequence[Reading]) -> float:
+    """Mean confidence over characters, 0.0 where nothing was read."""
+    length = sum(len(reading.text) for reading in readings)
+    if not length:
+        return 0.0
+    return sum(reading.confidence * len(reading.text) for reading in readings) / length

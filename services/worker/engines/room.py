@@ -1,0 +1,93 @@
+"""The engines of one process: the default one, and others that a job may name, loaded when first asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from enum import StrEnum
+
+import structlog
+
+from services.worker.engines import select
+from services.worker.engines.engine import (
+    EngineInfo,
+    EngineUnavailable,
+    OcrEngine,
+    PageFailure,
+    PageImage,
+    PageText,
+)
+
+log = structlog.get_logger()
+
+
+class EngineState(StrEnum):
+    """Where the default engine stands."""
+
+    LOADING = "loading"  # jobs wait
+    READY = "ready"  # pages can be read
+    FAILED = "failed"  # it cannot run here; the reason says what to do
+
+
+class EngineRoom:
+    """Loads each engine once and hands it out; calls that come while an engine loads wait for it (R54)."""
+
+    def __init__(self, default: str, *, threads: int, languages: str) -> None:
+        self._default = default
+        self._threads = threads
+        self._languages = languages
+        self._loading = asyncio.Lock()
+        self._engines: dict[str, OcrEngine] = {}
+        self.state = EngineState.LOADING
+        self.reason: str | None = None
+
+    async def open(self) -> None:
+        """Load the default engine. A failure is kept as state, so that health checks can tell it."""
+        try:
+            info = (await self._load(self._default)).info()
+        except EngineUnavailable as error:
+            self.state, self.reason = EngineState.FAILED, str(error)
+            log.error("engine_unavailable", engine=self._default, reason=self.reason)
+        else:
+            self.state = EngineState.READY
+            log.info("engine_ready", engine=info.name, revision=info.revision, device=info.device)
+
+    async def engine(self, name: str | None) -> OcrEngine:
+        """The engine a job asked for (`None`: the default). One that cannot run here fails its pages with the reason."""
+        try:
+            return await self._load(name or self._default)
+        except EngineUnavailable as error:
+            if name is None:
+                raise
+            return Refusal(name, str(error))
+
+    def info(self) -> EngineInfo | None:
+        """The default engine, once loaded."""
+        engine = self._engines.get(self._default)
+        return engine.info() if engine else None
+
+    async def _load(self, name: str) -> OcrEngine:
+        async with self._loading:
+            if name not in self._engines:
+                engine = select.create_engine(name, threads=self._threads or None, languages=self._languages)
+                await engine.load()
+                self._engines[name] = engine
+            return self._engines[name]
+
+
+class Refusal:
+    """An engine that is not there: every page ends with the reason, so that the job ends and says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self._name = name
+        self._reason = reason
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """Fail each page."""
+        async for page in pages:
+            yield PageFailure(page_no=page.page_no, reason=self._reason, seconds=0.0)
+
+    def info(self) -> EngineInfo:
+        """The name asked for."""
+        return EngineInfo(name=self._name, revision="none", device="none")

@@ -1,0 +1,60 @@
+"""Which engine a name stands for. Engines are imported only when they are chosen: each has packages of its own."""
+
+import importlib.util
+import os
+import shutil
+
+from services.worker.engines.engine import EngineUnavailable, OcrEngine
+
+ENGINE_NAMES = ("auto", "rapidocr", "tesseract")
+
+
+def create_engine(name: str, *, threads: int | None = None, languages: str = "eng") -> OcrEngine:
+    """The engine called `name`, not yet loaded.
+
+    `threads` is how many cores it may use (default: all that this process may use); `languages` are Tesseract's
+    codes joined by "+". Raises `EngineUnavailable` for an unknown name or where the engine's packages are missing.
+    """
+    cores = threads if threads is not None else _cores()
+    match name:
+        case "auto" | "rapidocr":
+            return _rapidocr(cores)
+        case "tesseract":
+            return _tesseract(languages)
+    raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
+
+
+def available() -> tuple[str, ...]:
+    """The names that can be chosen here: their packages and programs are installed."""
+    found = {
+        "rapidocr": importlib.util.find_spec("rapidocr") is not None,
+        "tesseract": shutil.which("tesseract") is not None,
+    }
+    return ("auto", *(name for name, here in found.items() if here))
+
+
+def _rapidocr(threads: int) -> OcrEngine:
+    try:
+        from services.worker.engines.cpu import CpuEngine
+        from services.worker.engines.rapid import RapidReader
+    except ModuleNotFoundError as error:
+        raise EngineUnavailable(
+            f"The engine rapidocr needs the package {error.name}; install the extra: pip install 'gnosis-ocr[cpu]'."
+        ) from error
+    return CpuEngine(RapidReader(threads))
+
+
+def _tesseract(languages: str) -> OcrEngine:
+    try:
+        from services.worker.engines.cpu import CpuEngine
+        from services.worker.engines.tesseract import TesseractReader
+    except ModuleNotFoundError as error:
+        raise EngineUnavailable(
+            f"The engine tesseract needs the package {error.name}; install the extra: pip install 'gnosis-ocr[worker]'."
+        ) from error
+    return CpuEngine(TesseractReader(languages))
+
+
+def _cores() -> int:
+    """Cores that this process may run on; a container's limit counts, the host's size does not."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

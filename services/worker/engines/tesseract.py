@@ -1,0 +1,148 @@
+"""Tesseract as a reader of pages, through its command line program.
+
+A second engine for those who have it installed, and the peer that ours is measured against.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+from collections import defaultdict
+
+import numpy as np
+
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
+from services.worker.engines.picture import PictureError, Pixels, Pose, encode, skew_by_profile
+from services.worker.engines.sheet import Sheet
+
+_PROGRAM = "tesseract"
+_SURE = 0.75
+_MIN_SKEW = 0.3
+_WORD = "5"
+_PAGE_SECONDS = 110.0
+_INSTALL = "install it (Debian: apt-get install tesseract-ocr), or set OCR_ENGINE=rapidocr"
+
+
+class TesseractReader:
+    """Reads one page at a time. `languages` are Tesseract's codes joined by "+" ("eng", "deu+fra")."""
+
+    def __init__(self, languages: str = "eng") -> None:
+        self._languages = languages
+        self._program = ""
+        self._release = "not loaded"
+
+    def load(self) -> None:
+        """Finds the program and its languages. Raises `EngineUnavailable` where either is missing."""
+        program = shutil.which(_PROGRAM)
+        if program is None:
+            raise EngineUnavailable(f"The program {_PROGRAM} is not on this machine; {_INSTALL}.")
+        self._program = program
+        self._release = self._run(["--version"], b"").decode("utf-8", "replace").split("\n")[0].strip()
+        installed = set(self._run(["--list-langs"], b"").decode("utf-8", "replace").split("\n")[1:])
+        missing = [code for code in self._languages.split("+") if code not in installed]
+        if missing:
+            raise EngineUnavailable(
+                f"Tesseract has no data for {', '.join(missing)}; install it "
+                f"(Debian: apt-get install tesseract-ocr-{missing[0]})."
+            )
+
+    def info(self) -> EngineInfo:
+        """Name, release of the program with its languages, and device."""
+        return EngineInfo(name="tesseract", revision=f"{self._release}/{self._languages}", device="cpu")
+
+    def read(self, pixels: Pixels) -> Sheet:
+        """The lines of a page, in the upright picture, and how the page was set upright."""
+        sheet = self._read_at(pixels, 0)
+        best = _certainty(sheet)
+        if best >= _SURE:
+            return sheet
+        for rotation in self._other_turns(pixels):
+            turned = self._read_at(pixels, rotation)
+            if _certainty(turned) > best:
+                sheet, best = turned, _certainty(turned)
+            if best >= _SURE:
+                break
+        return sheet
+
+    def _read_at(self, pixels: Pixels, rotation: int) -> Sheet:
+        height, width = pixels.shape[:2]
+        pose = Pose(width=width, height=height, rotation=rotation)
+        upright = pose.apply(pixels)
+        skew = skew_by_profile(upright)
+        if abs(skew) >= _MIN_SKEW:
+            pose = Pose(width=width, height=height, rotation=rotation, skew=skew)
+            upright = pose.apply(pixels)
+        arguments = ["stdin", "stdout", "-l", self._languages, "--psm", "3", "tsv"]
+        return Sheet(pose=pose, lines=tuple(_lines(self._run(arguments, encode(upright)).decode("utf-8"))))
+
+    def _other_turns(self, pixels: Pixels) -> list[int]:
+        """The turns worth trying, the likeliest first: Tesseract's own guess needs enough text and its data file."""
+        turns = [180, 90, 270]
+        try:
+            report = self._run(["stdin", "stdout", "--psm", "0"], encode(pixels)).decode("utf-8", "replace")
+        except PictureError:
+            return turns
+        for row in report.splitlines():
+            if row.startswith("Rotate:"):
+                guess = int(row.split(":")[1])
+                turns.sort(key=lambda turn: turn != guess)
+                return turns if guess else []
+        return turns
+
+    def _run(self, arguments: list[str], image: bytes) -> bytes:
+        if not self._program:
+            raise RuntimeError("load() comes before read()")
+        # One thread: Tesseract's own OpenMP threads make it slower than none.
+        environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+        try:
+            done = subprocess.run(
+                [self._program, *arguments],
+                input=image,
+                capture_output=True,
+                timeout=_PAGE_SECONDS,
+                env=environment,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise EngineUnavailable(f"The program {_PROGRAM} has gone from this machine; {_INSTALL}.") from error
+        except subprocess.TimeoutExpired as error:
+            raise PictureError(
+                f"Tesseract did not end this page within {_PAGE_SECONDS:.0f} seconds; try another engine."
+            ) from error
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+            raise PictureError(f"Tesseract could not read this page ({said}); try another engine.")
+        return done.stdout
+
+
+def _lines(tsv: str) -> list[Line]:
+    """The lines of Tesseract's TSV: words that share block, paragraph and line number."""
+    words: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
+    for row in csv.DictReader(tsv.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
+        if row["level"] == _WORD and (row["text"] or "").strip():
+            words[row["block_num"], row["par_num"], row["line_num"]].append(row)
+    return [_line(line) for line in words.values()]
+
+
+def _line(words: list[dict[str, str]]) -> Line:
+    edges = np.array([[float(word[name]) for name in ("left", "top", "width", "height")] for word in words])
+    left, top = edges[:, :2].min(axis=0).tolist()
+    right, bottom = (edges[:, :2] + edges[:, 2:]).max(axis=0).tolist()
+    confidence = float(np.mean([max(float(word["conf"]), 0.0) for word in words])) / 100
+    return Line(
+        text=" ".join(word["text"].strip() for word in words),
+        box=((left, top), (right, top), (right, bottom), (left, bottom)),
+        confidence=min(confidence, 1.0),
+    )
+
+
+def _certainty(sheet: Sheet) -> float:
+    """Mean confidence over characters, those of upright-standing lines counted as 0.0: the page lies on its side."""
+    length = sum(len(line.text) for line in sheet.lines)
+    sure = sum(line.confidence * len(line.text) for line in sheet.lines if not _is_tall(line))
+    return sure / length if length else 0.0
+
+
+def _is_tall(line: Line) -> bool:
+    (left, top), _, (right, bottom), _ = line.box
+    return len(line.text) > 3 and bottom - top > right - left

@@ -1,0 +1,215 @@
+"""Reading one claimed batch: pages to the engine, outcomes to storage, the lease kept alive meanwhile."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from libs.jobstate.evidence import read_outcome, save_outcome
+from libs.jobstate.lease import HeldLease, LeaseLost
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.record import Recorder
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed, StorageError
+from libs.storage.session import SessionFiles
+from services.worker.engines.engine import Finish, OcrEngine, PageFailure, PageImage, PageText
+
+log = structlog.get_logger()
+
+# A page that breaks the engine down this often, alone in hand, is given up so that the rest can go on.
+DEATHS_ALLOWED = 3
+# After SIGTERM a page may take this long to end; Cloud Run kills at 10 s.
+DRAIN_SECONDS = 6.0
+TICK_SECONDS = 0.5
+
+
+class EngineBroke(Exception):
+    """The engine failed as a whole: the call is to be delivered again."""
+
+
+class EngineHangs(Exception):
+    """No page ended for too long. A thread cannot be stopped, so the process has to end."""
+
+
+class BatchReader:
+    """Reads the pages of one lease that have no outcome yet. Used once."""
+
+    def __init__(
+        self,
+        files: SessionFiles,
+        lease: HeldLease,
+        recorder: Recorder,
+        engine: OcrEngine,
+        *,
+        page_seconds: float,
+        draining: asyncio.Event,
+    ) -> None:
+        self._files = files
+        self._lease = lease
+        self._recorder = recorder
+        self._engine = engine
+        self._page_seconds = page_seconds
+        self._draining = draining
+        self._outcomes: dict[int, BriefOutcome] = {}
+        self._in_hand: dict[int, datetime] = {}
+        self._last_end = time.monotonic()
+
+    async def read(self) -> int:
+        """Read, then finish the lease, or give it back when pages are left. How many pages were read here.
+
+        Raises `LeaseLost`, `EngineBroke`, `EngineHangs`, `StorageError`.
+        """
+        waiting = await self._waiting()
+        inherited = len(self._outcomes)
+        reading = asyncio.create_task(self._read_pages(waiting))
+        try:
+            await self._tend(reading)
+        except (EngineBroke, EngineHangs):
+            guilty = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
+            log.error("engine_broke", job_id=self._files.session_id, page_no=guilty)
+            await self._lease.release(guilty=guilty)
+            raise
+        except StorageError:
+            await self._lease.release()
+            raise
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        if len(self._outcomes) == len(self._lease.lease.pages):
+            await self._lease.finish(self._outcomes)
+        else:
+            await self._lease.release()
+        return len(self._outcomes) - inherited
+
+    async def _tend(self, reading: "asyncio.Task[None]") -> None:
+        """Renew the lease while pages end; see a hanging engine and a process that has to stop."""
+        renewed = time.monotonic()
+        drain_until: float | None = None
+        while not (await asyncio.wait({reading}, timeout=TICK_SECONDS))[0]:
+            now = time.monotonic()
+            if self._draining.is_set():
+                drain_until = drain_until or now + DRAIN_SECONDS
+                if now > drain_until:
+                    return
+            if self._in_hand and now - self._last_end > self._page_seconds:
+                raise EngineHangs
+            if now - renewed > self._lease.lease.seconds / 4:
+                await self._lease.renew(self._in_hand)
+                renewed = now
+        await reading
+
+    async def _waiting(self) -> dict[int, int]:
+        """The pages to read, with the generation that each outcome has to be written over."""
+        waiting: dict[int, int] = {}
+        for page_no in self._lease.lease.pages:
+            outcome, generation = await read_outcome(self._files, page_no)
+            page = self._recorder.job.pages[page_no]
+            if outcome is None or outcome.run < page.run:
+                waiting[page_no] = generation
+                continue
+            if outcome.status is OutcomeStatus.COMPLETED:
+                # Its reader may have died between the evidence and the text derived from it.
+                await self._files.save_page_result(page_no, outcome.text)
+            self._settled(outcome)
+        return waiting
+
+    async def _read_pages(self, waiting: dict[int, int]) -> None:
+        deaths = self._lease.lease.deaths
+        for page_no in [n for n in waiting if deaths.get(n, 0) >= DEATHS_ALLOWED]:
+            reason = f"The engine broke down {DEATHS_ALLOWED} times on this page."
+            failure = PageFailure(page_no=page_no, reason=reason, seconds=0.0)
+            await self._save(failure, waiting.pop(page_no))
+        if not self._lease.lease.suspicious:
+            await self._recognise(waiting)
+            return
+        for page_no, generation in waiting.items():
+            if self._unwanted():
+                return
+            await self._lease.renew(in_hand=[page_no])
+            await self._recognise({page_no: generation})
+
+    async def _recognise(self, waiting: dict[int, int]) -> None:
+        readings = self._engine.recognise(self._images(waiting))
+        try:
+            async for reading in readings:
+                await self._save(reading, waiting[reading.page_no])
+        except (LeaseLost, StorageError):
+            raise
+        except Exception as error:
+            log.exception("engine_failed", job_id=self._files.session_id)
+            raise EngineBroke(type(error).__name__) from error
+
+    async def _images(self, waiting: dict[int, int]) -> AsyncIterator[PageImage]:
+        """The page images, fetched when the engine has room for one more."""
+        for page_no, generation in waiting.items():
+            if self._unwanted():
+                return
+            try:
+                stored = await self._files.store.read(self._files.path(layout.page_image_name(page_no)))
+            except NotFound:
+                await self._recorder.flush()  # tells a deleted job, which ends all, from one lost image
+                reason = "The image of this page is missing. Upload the document again."
+                await self._save(PageFailure(page_no=page_no, reason=reason, seconds=0.0), generation)
+                continue
+            if not self._in_hand:
+                self._last_end = time.monotonic()
+            self._in_hand[page_no] = await self._files.store.now()
+            yield PageImage(page_no=page_no, data=stored.data)
+
+    def _unwanted(self) -> bool:
+        return self._recorder.stopped or self._draining.is_set()
+
+    async def _save(self, reading: PageText | PageFailure, generation: int) -> None:
+        """Outcome first, record second."""
+        outcome = await self._outcome(reading)
+        try:
+            outcome = await save_outcome(self._files, outcome, generation)
+        except PreconditionFailed as error:
+            raise LeaseLost(self._lease.lease.name) from error
+        self._in_hand.pop(reading.page_no, None)
+        self._last_end = time.monotonic()
+        self._settled(outcome)
+        log.info(
+            "page_failed" if outcome.error else "page_completed",
+            job_id=self._files.session_id,
+            page_no=outcome.page_no,
+            seconds=outcome.seconds,
+        )
+
+    def _settled(self, outcome: PageOutcome) -> None:
+        self._outcomes[outcome.page_no] = outcome.brief()
+        self._recorder.note_outcome(outcome.page_no, outcome.brief())
+
+    async def _outcome(self, reading: PageText | PageFailure) -> PageOutcome:
+        info = self._engine.info()
+        common = PageOutcome(
+            page_no=reading.page_no,
+            run=self._lease.lease.run,
+            status=OutcomeStatus.FAILED,
+            engine=info.name,
+            revision=info.revision,
+            device=info.device,
+            attempts=self._lease.lease.attempt,
+            seconds=round(reading.seconds, 3),
+            started_at=self._in_hand.get(reading.page_no),
+            completed_at=await self._files.store.now(),
+        )
+        return _described(common, reading)
+
+
+def _described(common: PageOutcome, reading: PageText | PageFailure) -> PageOutcome:
+    if isinstance(reading, PageFailure):
+        return msgspec.structs.replace(common, error=reading.reason)
+    return msgspec.structs.replace(
+        common,
+        status=OutcomeStatus.COMPLETED,
+        text=reading.markdown,
+        blank=reading.finish is Finish.BLANK,
+        finish=reading.finish,
+        rotation=reading.rotation,
+        skew=reading.skew,
+        lines=reading.lines,
+    )

@@ -1,0 +1,116 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.storage import layout
+from libs.storage.errors import Forbidden, NotFound
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles, create_session, validate_session
+
+OWNER = "ada@example.org"
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def session(store: MemoryStore) -> SessionFiles:
+    return await create_session(store, OWNER)
+
+
+async def test_a_new_session_belongs_to_its_user_and_has_an_id_of_its_own(store: MemoryStore) -> None:
+    first, second = await create_session(store, OWNER), await create_session(store, " ADA@example.org ")
+    assert first.user_hash == second.user_hash == layout.user_hash(OWNER)
+    assert layout.is_session_id(first.session_id)
+    assert first.session_id != second.session_id
+
+
+async def test_files_of_a_session_lie_in_its_folder(session: SessionFiles) -> None:
+    assert session.path("intake.json") == f"users/{session.user_hash}/{session.session_id}/intake.json"
+
+
+async def test_an_address_is_relative_and_percent_encoded(session: SessionFiles) -> None:
+    base = f"/storage/{session.user_hash}/{session.session_id}/"
+    assert session.url("page_001.png") == base + "page_001.png"
+    assert session.url("é #1?%.pdf") == base + "%C3%A9%20%231%3F%25.pdf"
+    assert session.url("batches/0001.json") == base + "batches/0001.json"
+
+
+async def test_a_page_image_is_saved_once_and_never_replaced(
+    store: MemoryStore, session: SessionFiles
+) -> None:
+    generation = await session.save_page_image(7, b"first")
+    assert await session.save_page_image(7, b"second") == generation
+    assert (await store.read(session.path("page_007.png"))).data == b"first"
+
+
+async def test_a_page_result_is_utf8_text_and_may_be_saved_again(session: SessionFiles) -> None:
+    first = await session.save_page_result(1, "# Überschrift ☐")
+    second = await session.save_page_result(1, "# Überschrift ☑")
+    assert second > first
+    assert await session.read_text("page_001_result.txt") == "# Überschrift ☑"
+
+
+async def test_the_combined_result_is_saved_whole_or_in_chunks(session: SessionFiles) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"<!-- page 1 -->\n"
+        yield "é".encode()
+
+    await session.save_combined("whole ☑")
+    assert await session.read_text("combined_output.md") == "whole ☑"
+    await session.save_combined(chunks())
+    assert await session.read_text("combined_output.md") == "<!-- page 1 -->\né"
+
+
+async def test_reading_a_missing_file_says_so(session: SessionFiles) -> None:
+    with pytest.raises(NotFound):
+        await session.read_text("page_001_result.txt")
+
+
+async def test_a_name_cannot_lead_out_of_the_session(session: SessionFiles) -> None:
+    for name in ("../other/page_001.png", "/etc/passwd", "", "batches/../../x"):
+        with pytest.raises(Forbidden):
+            await session.read_text(name)
+
+
+async def test_a_session_with_a_file_is_valid_for_its_user(store: MemoryStore, session: SessionFiles) -> None:
+    await session.save_page_result(1, "text")
+    assert await validate_session(store, session.user_hash, session.session_id) == session
+    asker = layout.user_hash(OWNER)
+    assert await validate_session(store, session.user_hash, session.session_id, asker=asker) == session
+
+
+async def test_a_session_of_another_user_is_forbidden_whether_or_not_it_exists(
+    store: MemoryStore, session: SessionFiles
+) -> None:
+    await session.save_page_result(1, "text")
+    stranger = layout.user_hash("eve@example.org")
+    for session_id in (session.session_id, layout.new_session_id(), ".."):
+        with pytest.raises(Forbidden):
+            await validate_session(store, session.user_hash, session_id, asker=stranger)
+
+
+async def test_a_session_is_not_found_below_another_user(store: MemoryStore, session: SessionFiles) -> None:
+    await session.save_page_result(1, "text")
+    with pytest.raises(NotFound):
+        await validate_session(store, layout.user_hash("eve@example.org"), session.session_id)
+
+
+async def test_an_unknown_malformed_or_deleted_session_is_not_found(
+    store: MemoryStore, session: SessionFiles
+) -> None:
+    await session.save_page_result(1, "text")
+    for session_id in (
+        layout.new_session_id(),
+        session.session_id[:-1],
+        session.session_id.upper(),
+        "..",
+        "",
+    ):
+        with pytest.raises(NotFound):
+            await validate_session(store, session.user_hash, session_id)
+    await store.write(layout.tombstone_path(session.user_hash, session.session_id), b"")
+    with pytest.raises(NotFound):
+        await validate_session(store, session.user_hash, session.session_id)
