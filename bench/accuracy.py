@@ -135,7 +135,7 @@ def pages(corpus: Path, folders: Sequence[str], limit: int | None) -> list[Page]
 
 def _png(path: Path) -> bytes:
     if path.suffix.lower() == ".pdf":
-        with pymupdf.open(path) as document:
+        with pymupdf.open(path) as document:  # type: ignore[no-untyped-call]  # it publishes no types
             data: bytes = document[0].get_pixmap(dpi=DPI).tobytes("png")
             return data
     buffer = io.BytesIO()

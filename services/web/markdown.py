@@ -195,9 +195,11 @@ def _cell(token: Token) -> str:
 def _make_parser() -> MarkdownIt:
     # A line break on the page is a line break here, or the lines of a receipt would run together.
     parser = MarkdownIt("commonmark", {"breaks": True}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
-    # Indented text is a scan's layout, not code, and a dashed line below text is a rule, not a heading.
-    parser.disable(["code", "lheading"])
+    # On a scanned page indented text is layout, a dashed line below text is a rule, and "[1]: ..." is a note: as code,
+    # heading and link definition they would look wrong or vanish.
+    parser.disable(["code", "lheading", "reference"])
     parser.inline.ruler.before("escape", "math_inline", _math_inline)
+    parser.inline.ruler.before("html_inline", "page_number", _page_number)
     parser.block.ruler.before("fence", "math_block", _math_block, {"alt": ["paragraph", "blockquote", "list"]})
     return parser
 

@@ -381,6 +381,37 @@ async def test_sixteen_bits_are_brought_to_eight(write: WriteFile) -> None:
         assert np.array_equal(grey.ravel(), np.arange(256))
 
 
+@pytest.mark.parametrize("values", [np.full((9, 9), 10, np.uint8), np.full((9, 9), 2570, np.uint16)])
+async def test_a_tiff_that_counts_from_white_is_not_turned_to_its_negative(write: WriteFile, values: Pixels) -> None:
+    content = saved(Image.fromarray(values), "TIFF")
+    black_is_zero = b"\x06\x01\x03\0\x01\0\0\0\x01\0"  # tag 262, a short, once, 1
+    assert black_is_zero in content
+    path = write("a.tiff", content.replace(black_is_zero, black_is_zero[:-2] + b"\0\0"))
+    assert np.all(await render_one(path, FileType.TIFF) == 245)
+
+
+async def test_an_image_keeps_its_resolution_in_proportion(write: WriteFile) -> None:
+    path = write("a.png", saved(Image.new("L", (400, 200)), "PNG", dpi=(300, 300)))
+    for side, expected in ((400, 300), (100, 75)):
+        (page,) = await render(path, FileType.PNG, limits=RenderLimits(max_side=side))
+        assert isinstance(page, RenderedPage)
+        with Image.open(io.BytesIO(page.png)) as image:
+            assert image.info["dpi"] == pytest.approx((expected, expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+async def test_a_large_picture_on_its_side_is_made_smaller_and_upright(
+    write: WriteFile, compression: str | None
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.linear_gradient("L").resize((400, 200))
+    path = write("a.tiff", saved(stored, "TIFF", exif=exif, compression=compression))
+    upright = await render_one(path, FileType.TIFF, RenderLimits(max_side=100))
+    assert upright.shape == (100, 50)
+    assert upright[50, 3] > 230 > 20 > upright[50, -3]
+
+
 async def test_floats_are_brought_to_eight_bits(write: WriteFile) -> None:
     ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
     ramp[0, 0] = np.nan

@@ -28,7 +28,8 @@ export function moment(iso) {
 
 export function seconds(value) {
   if (value < 60) return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
-  return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  const [minutes, rest] = [Math.floor(value / 60), Math.floor(value % 60)];
+  return minutes < 10 && rest ? `${minutes} min ${rest} s` : `${minutes} min`;
 }
 
 // [1, 2, 3, 7, 9, 10] -> [[1, 3], [7, 7], [9, 10]]; the input is sorted.

@@ -109,7 +109,9 @@ export class JobView {
     const share = (value) => `${counts.total ? (100 * value) / counts.total : 0}%`;
     show(byId("progress"), true);
     byId("progress").dataset.status = job.status;
-    setText(byId("job-message"), ended && job.error && !counts.total ? "No page could be read." : job.message);
+    const unopened = ended && Boolean(job.error) && !counts.total;
+    setText(byId("job-message"), counts.failed && ended ? `Read ${number(counts.read)} of ${plural(counts.total, "page")}.` : job.message);
+    show(byId("job-message").parentNode, !unopened);
     setText(byId("job-percent"), ended ? "" : `${job.percent}%`);
     const bar = byId("bar");
     show(bar, !ended);
@@ -123,10 +125,7 @@ export class JobView {
     setText(byId("count-read"), `${number(counts.read)} of ${number(counts.total)}`);
     setText(byId("count-failed"), number(counts.failed));
     show(byId("legend-failed"), counts.failed > 0);
-    const problem = byId("job-problem");
-    if (ended && job.error && !counts.total) {
-      problem.replaceChildren(problemBox({ title: "This document could not be opened", detail: job.error, hint: "Check that it opens on your computer, then upload it again." }));
-    }
+    if (unopened) byId("job-problem").replaceChildren(problemBox({ title: "This document could not be opened", detail: job.error }));
     this.#announce(job, ended);
   }
 

@@ -4,7 +4,7 @@ import { byId, el, setText, show } from "./element.js";
 import { size } from "./format.js";
 import { Problem, problemBox, problemFrom, unreachable } from "./http.js";
 
-const PAGE_LIST = /^\s*(\d+\s*(-\s*\d*)?|-\s*\d+)(\s*,\s*(\d+\s*(-\s*\d*)?|-\s*\d+))*\s*$/;
+const PAGE_LIST = /^\d+\s*(-\s*\d*)?(\s*,\s*\d+\s*(-\s*\d*)?)*$/;
 
 // `uploaded(jobIds, failures)` is called when the last file of a selection has been sent.
 export class UploadForm {
@@ -137,6 +137,9 @@ function send({ file, options, row }) {
   });
 }
 
+// Whether the same file may be taken at another time: not when the file itself was the trouble.
+const mayPass = ({ status }) => status === 0 || status === 408 || status === 429 || status >= 500;
+
 function parse(text) {
   try {
     return JSON.parse(text);
@@ -185,13 +188,9 @@ class Row {
       this.remove();
       again();
     };
-    this.node.append(
-      problemBox(
-        problem,
-        el("button", { type: "button", class: "button", onclick: retry }, "Try again"),
-        el("button", { type: "button", class: "button quiet", onclick: () => this.remove() }, "Dismiss"),
-      ),
-    );
+    const buttons = [el("button", { type: "button", class: "button", onclick: () => this.remove() }, "Dismiss")];
+    if (mayPass(problem)) buttons.unshift(el("button", { type: "button", class: "button", onclick: retry }, "Try again"));
+    this.node.append(problemBox(problem, ...buttons));
   }
 
   remove() {

@@ -14,6 +14,7 @@ import onnxruntime
 from services.worker.engines.picture import Pixels
 
 Quads = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.float64]
 
 _CORE = 0.3
 _BOX_SCORE = 0.5
@@ -70,15 +71,14 @@ def _stride(length: float) -> int:
 
 
 def _boxes(probability: npt.NDArray[np.float32]) -> Quads:
-    core = (probability > _CORE).astype(np.uint8)
-    core = cv2.dilate(core, np.ones((2, 2), np.uint8))
+    core = cv2.dilate((probability > _CORE).astype(np.uint8), np.ones((2, 2), np.uint8))
     contours, _ = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     quads = []
     for contour in contours:
         centre, (width, height), angle = cv2.minAreaRect(contour)
         if min(width, height) < _MIN_CORE:
             continue
-        if _score(probability, cv2.boxPoints((centre, (width, height), angle))) < _BOX_SCORE:
+        if _score(probability, cv2.boxPoints((centre, (width, height), angle)).astype(np.float32)) < _BOX_SCORE:
             continue
         grown = 2 * _GROWTH * width * height / (2 * (width + height))
         size = (width + grown, height + grown)
@@ -104,14 +104,16 @@ def _clockwise(quad: Quads) -> Quads:
     return np.array([top_left, top_right, bottom_right, bottom_left])
 
 
-def width_of(quads: Quads) -> npt.NDArray[np.float64]:
+def width_of(quads: Quads) -> Lengths:
     """Length of the upper side of each box, in pixels."""
-    return np.linalg.norm(quads[:, 1] - quads[:, 0], axis=1)
+    lengths: Lengths = np.linalg.norm(quads[:, 1] - quads[:, 0], axis=1)
+    return lengths
 
 
-def height_of(quads: Quads) -> npt.NDArray[np.float64]:
+def height_of(quads: Quads) -> Lengths:
     """Length of the left side of each box, in pixels."""
-    return np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1)
+    lengths: Lengths = np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1)
+    return lengths
 
 
 def tilt_of(quads: Quads) -> float:

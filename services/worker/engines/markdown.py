@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from services.worker.engines.block import Block, Kind
 
 # Each pattern matches only where Markdown would act on it, so that "R&D", "<5" and "snake_case" stay as they are.
-_BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")
+_BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)", re.MULTILINE)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ENTITY = re.compile(r"&(?=#?[A-Za-z0-9]+;)")
 _LINK = re.compile(r"\](?=[(\[:])")
@@ -60,13 +60,9 @@ def _inline(lines: Sequence[str]) -> list[str]:
 
 def _escape_pairs(text: str, marker: str) -> str:
     """A marker does something only where one that opens is followed by one that closes."""
-    if text.count(marker) < 2:
-        return text
-    sign = re.escape(marker)
-    opens = re.search(rf"{sign}(?=\S)", text)
-    if marker == "_":
-        opens = re.search(r"(?<!\w)_(?=\S)", text)
-    if opens is None:
+    # A code span needs no letters beside its marks; an underscore inside a word emphasises nothing.
+    opening = {"`": "`", "_": r"(?<!\w)_(?=\S)"}.get(marker, rf"{re.escape(marker)}(?=\S)")
+    if text.count(marker) < 2 or not re.search(opening, text):
         return text
     return text.replace(marker, "\\" + marker)
 

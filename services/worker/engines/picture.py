@@ -108,8 +108,8 @@ def is_blank(pixels: Pixels) -> bool:
         rows, columns = part.shape[0] // _TILE, part.shape[1] // _TILE
         if not rows or not columns:
             continue
-        tiles = part[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
-        tiles = tiles.swapaxes(1, 2).reshape(rows * columns, _TILE * _TILE)
+        grid = part[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
+        tiles = grid.swapaxes(1, 2).reshape(rows * columns, _TILE * _TILE)
         paper = np.median(tiles, axis=1, keepdims=True)
         ink = (np.abs(tiles - paper) > _INK_CONTRAST).sum(axis=1)
         if int(ink.max()) >= _INK_PIXELS:
@@ -223,10 +223,12 @@ def skew_by_profile(pixels: Pixels) -> float:
         return float(np.square(np.diff(rows.astype(np.float64))).sum())
 
     coarse = np.arange(-_SKEW_LIMIT, _SKEW_LIMIT + 0.01, 0.5)
-    best = max(coarse, key=sharpness)
+    scores = [sharpness(angle) for angle in coarse]
+    best = coarse[int(np.argmax(scores))]
     fine = np.arange(best - 0.5, best + 0.51, 0.1)
     best = float(max(fine, key=sharpness))
     # Only a clear gain is trusted: a page of photographs has no levels to find.
-    if abs(best) > _SKEW_LIMIT or sharpness(best) < 1.3 * sharpness(0.0):
+    clear = sharpness(best) >= max(2 * float(np.median(scores)), 1.3 * sharpness(0.0))
+    if abs(best) > _SKEW_LIMIT or not clear:
         return 0.0
     return best

@@ -29,6 +29,7 @@ _MIN_CONFIDENCE = 0.5
 _SKEW_TOLERANCE = 1.0
 _SKEW_LIMIT = 15.0
 _TALL = 2.0
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 
 class RapidReader:
@@ -118,12 +119,19 @@ def _sample(quads: Quads, sideways: bool) -> Quads:
 def _lines(quads: Quads, readings: list[Reading]) -> list[Line]:
     lines = []
     for quad, reading in zip(quads, readings, strict=True):
-        text = " ".join(reading.text.split())
+        text = " ".join(_narrow(reading.text).split())
         if not text or reading.confidence < _MIN_CONFIDENCE:
             continue
         a, b, c, d = ((float(x), float(y)) for x, y in quad)
         lines.append(Line(text=text, box=(a, b, c, d), confidence=reading.confidence))
     return lines
+
+
+def _narrow(text: str) -> str:
+    """Full-width punctuation, which the model mixes into Latin text, as its ordinary form; left in Asian text."""
+    if any("\u2e80" <= character <= "\ud7ff" for character in text):
+        return text
+    return text.translate(_FULL_WIDTH)
 
 
 def model_directory() -> Path:

@@ -80,7 +80,7 @@ class Recogniser:
 
 
 def _aspect(quad: Quads) -> float:
-    return float(np.linalg.norm(quad[1] - quad[0]) / max(np.linalg.norm(quad[3] - quad[0]), 1.0))
+    return float(np.linalg.norm(quad[1] - quad[0])) / max(float(np.linalg.norm(quad[3] - quad[0])), 1.0)
 
 
 def _cut(pixels: Pixels, quad: Quads) -> tuple[npt.NDArray[np.float32], float]:

@@ -1,5 +1,6 @@
 """Which engine a name stands for. Engines are imported only when they are chosen: each has packages of its own."""
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -21,7 +22,20 @@ def create_engine(name: str, *, threads: int | None = None, languages: str = "en
             return _rapidocr(cores)
         case "tesseract":
             return _tesseract(languages)
+    if ":" in name:
+        return _plugged(name, cores)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
+
+
+def _plugged(name: str, threads: int) -> OcrEngine:
+    """An engine of the operator's own: `module:factory`, called with the number of threads."""
+    module, _, attribute = name.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise EngineUnavailable(f"OCR_ENGINE={name!r} cannot be imported: {error}.") from error
+    engine: OcrEngine = factory(threads=threads)
+    return engine
 
 
 def available() -> tuple[str, ...]:

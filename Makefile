@@ -1,0 +1,86 @@
+# `make` lists what there is. Everything lives in $(VENV) and in ./storage; nothing else is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+# Quiet, but errors are shown; the versions are those of constraints.txt.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --constraint constraints.txt
+RUNS := $(VENV)/.runs
+DEVELOPS := $(VENV)/.develops
+CHECKED := libs services tests bench
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(RUNS)  ## install what running needs into .venv
+
+.PHONY: run
+run: $(RUNS)  ## start Gnosis OCR on http://127.0.0.1:7799 (Ctrl-C ends it)
+	@exec $(BIN)/python -m services.local run
+
+.PHONY: ocr
+ocr: $(RUNS)  ## read one document: make ocr FILE=scan.pdf [PAGES=1-5] [DPI=150] [FORMAT=md|txt] [OUT=scan.md]
+ifeq ($(strip $(FILE)),)
+	@echo "make ocr: which file? For example: make ocr FILE=scan.pdf" >&2; exit 2
+else
+	@exec $(BIN)/python -m services.local ocr "$$FILE" $${PAGES:+--pages "$$PAGES"} $${DPI:+--dpi "$$DPI"} \
+		$${FORMAT:+--format "$$FORMAT"} $${OUT:+--output "$$OUT"}
+endif
+# Through the environment, so that a file name with quotes, blanks or dollars reaches the command as it is.
+export FILE PAGES DPI FORMAT OUT
+
+.PHONY: test
+test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(DEVELOPS)  ## check format, style, types and the architecture
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEVELOPS)  ## put the code into its format
+	@$(BIN)/ruff format $(CHECKED)
+	@$(BIN)/ruff check --fix $(CHECKED)
+
+.PHONY: bench
+bench: $(DEVELOPS)  ## measure; prints one table for each question
+	@set -e; for question in bench/[a-z]*.py; do echo "== $$question"; $(BIN)/python "$$question"; done
+
+.PHONY: upgrade
+upgrade:  ## write constraints.txt anew with the newest versions that pyproject.toml admits
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PYTHON) -m venv "$$folder/venv"; \
+	pip="$$folder/venv/bin/python -m pip --disable-pip-version-check --no-input"; \
+	$$pip install --quiet --editable '.[dev]'; \
+	{ echo "# Versions known to work together; written by \`make upgrade\`, installed by \`make setup\`."; \
+	  $$pip freeze --exclude-editable --exclude gnosis-ocr; } > "$$folder/constraints.txt"; \
+	cp "$$folder/constraints.txt" constraints.txt
+
+.PHONY: clean
+clean:  ## remove .venv and every cache (never ./storage)
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find libs services tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: made anew only when the list of packages has changed.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Gnosis OCR needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNS): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (about a minute, once)..."
+	@$(INSTALL) --editable '.[web,worker,cpu,local]'
+	@touch $@
+
+$(DEVELOPS): $(RUNS)
+	@echo "Installing the tools of development into $(VENV)..."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@

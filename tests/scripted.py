@@ -1,0 +1,81 @@
+"""An engine that does as it is told: for tests of everything around an engine.
+
+`OCR_ENGINE=tests.scripted:create` plugs it into a real worker; `SCRIPT` holds the orders as JSON. Each page read is a line
+of the journal file, so a test can count how often each page was read, across processes.
+"""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """Orders by page number. `seconds` is how long a page takes; `journal` is a file path."""
+
+    seconds: float = 0.0
+    load_seconds: float = 0.0
+    journal: str = ""
+    fail: tuple[int, ...] = ()
+    blank: tuple[int, ...] = ()
+    hang: tuple[int, ...] = ()
+    crash: tuple[int, ...] = ()
+    explode: tuple[int, ...] = ()
+
+
+def create(*, threads: int) -> "ScriptedEngine":
+    """The engine for the orders in the environment."""
+    return ScriptedEngine(msgspec.json.decode(os.environ.get("SCRIPT", "{}"), type=Script))
+
+
+class ScriptedEngine:
+    """Reads `Page N <digest of the image>` on page N, unless told otherwise."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def load(self) -> None:
+        """Take the time that loading takes."""
+        await asyncio.sleep(self._script.load_seconds)
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """Read the pages one by one."""
+        async for page in pages:
+            yield await self._read(page)
+
+    def info(self) -> EngineInfo:
+        """A made-up engine."""
+        return EngineInfo(name="scripted", revision="1", device="none")
+
+    async def _read(self, page: PageImage) -> PageText | PageFailure:
+        script = self._script
+        began = time.monotonic()
+        if script.journal:
+            with Path(script.journal).open("a") as journal:
+                journal.write(f"{page.page_no}\n")
+        if page.page_no in script.hang:
+            await asyncio.Event().wait()
+        if page.page_no in script.crash:
+            os._exit(139)
+        if page.page_no in script.explode:
+            raise RuntimeError("told to explode")
+        await asyncio.sleep(script.seconds)
+        seconds = time.monotonic() - began
+        if page.page_no in script.fail:
+            return PageFailure(page_no=page.page_no, reason="Told to fail.", seconds=seconds)
+        if page.page_no in script.blank:
+            return PageText(page_no=page.page_no, markdown="", finish=Finish.BLANK, seconds=seconds)
+        text = text_of(page.page_no, page.data)
+        line = Line(text=text, box=((0, 0), (9, 0), (9, 9), (0, 9)), confidence=1.0)
+        return PageText(page_no=page.page_no, markdown=text, finish=Finish.STOP, seconds=seconds, lines=(line,))
+
+
+def text_of(page_no: int, image: bytes) -> str:
+    """What the engine reads on this image."""
+    return f"Page {page_no} {hashlib.sha256(image).hexdigest()[:12]}"
