@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
-# Quiet, but errors are shown; the versions are those of constraints.txt.
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+# Silent but for errors; the versions are those of constraints.txt.
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --constraint constraints.txt
 RUNS := $(VENV)/.runs
 DEVELOPS := $(VENV)/.develops
@@ -32,7 +32,9 @@ else
 	@exec $(BIN)/python -m services.local ocr "$$FILE" $${PAGES:+--pages "$$PAGES"} $${DPI:+--dpi "$$DPI"} \
 		$${FORMAT:+--format "$$FORMAT"} $${OUT:+--output "$$OUT"}
 endif
-# Through the environment, so that a file name with quotes, blanks or dollars reaches the command as it is.
+# Through the environment and unexpanded, so that a name with quotes, blanks or dollars arrives as it is.
+override FILE := $(value FILE)
+override OUT := $(value OUT)
 export FILE PAGES DPI FORMAT OUT
 
 .PHONY: test
@@ -60,7 +62,7 @@ upgrade:  ## write constraints.txt anew with the newest versions that pyproject.
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(PYTHON) -m venv "$$folder/venv"; \
 	pip="$$folder/venv/bin/python -m pip --disable-pip-version-check --no-input"; \
-	$$pip install --quiet --editable '.[dev]'; \
+	$$pip install --quiet --quiet --editable '.[dev]'; \
 	{ echo "# Versions known to work together; written by \`make upgrade\`, installed by \`make setup\`."; \
 	  $$pip freeze --exclude-editable --exclude gnosis-ocr; } > "$$folder/constraints.txt"; \
 	cp "$$folder/constraints.txt" constraints.txt
@@ -73,7 +75,7 @@ clean:  ## remove .venv and every cache (never ./storage)
 # The stamps: made anew only when the list of packages has changed.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Gnosis OCR needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
 $(RUNS): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute, once)..."

@@ -86,9 +86,7 @@ class Running:
             if value := holds():
                 return value
             time.sleep(0.05)
-        logs = "\n".join(
-            f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.logs.glob("*.log"))
-        )
+        logs = "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.logs.glob("*.log")))
         raise AssertionError(f"waited {seconds:g} s for {what}\n{logs}")
 
     def upload(self, path: Path, *, user: str = "", **fields: str) -> str:

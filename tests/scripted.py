@@ -1,7 +1,7 @@
 """An engine that does as it is told: for tests of everything around an engine.
 
-`OCR_ENGINE=tests.scripted:create` plugs it into a real worker; `SCRIPT` holds the orders as JSON. Each page read is a line
-of the journal file, so a test can count how often each page was read, across processes.
+`OCR_ENGINE=tests.scripted:create` plugs it into a real worker; `SCRIPT` holds the orders as JSON. Each page read is a
+line of the journal file, so a test can count how often each page was read, across processes.
 """
 
 import asyncio
@@ -57,8 +57,7 @@ class ScriptedEngine:
         script = self._script
         began = time.monotonic()
         if script.journal:
-            with Path(script.journal).open("a") as journal:
-                journal.write(f"{page.page_no}\n")
+            await asyncio.to_thread(_note, Path(script.journal), page.page_no)
         if page.page_no in script.hang:
             await asyncio.Event().wait()
         if page.page_no in script.crash:
@@ -79,3 +78,8 @@ class ScriptedEngine:
 def text_of(page_no: int, image: bytes) -> str:
     """What the engine reads on this image."""
     return f"Page {page_no} {hashlib.sha256(image).hexdigest()[:12]}"
+
+
+def _note(journal: Path, page_no: int) -> None:
+    with journal.open("a") as lines:
+        lines.write(f"{page_no}\n")

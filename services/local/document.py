@@ -22,6 +22,7 @@ from services.local.supervisor import Supervisor
 
 DONE, NOT_ALL_READ, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _LOG_LINES = 5
+_WITHOUT_RESULT = ("failed", "cancelled")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,14 +96,15 @@ async def _read(order: Order, client: GnosisClient) -> int:
     try:
         with ProgressBar() as bar:
             async for record in client.statuses(job_id):
-                bar.show(record)
+                if record["status"] not in _WITHOUT_RESULT:
+                    bar.show(record)
     except asyncio.CancelledError:
         # The Gnosis may be one that goes on: nobody waits for this job any more.
         with suppress(Refused, Unreachable):
             await client.cancel(job_id)
         raise
     assert record is not None
-    if record["status"] not in ("completed", "partial"):
+    if record["status"] in _WITHOUT_RESULT:
         raise CannotRead(NOT_ALL_READ, f"{order.file.name}: {record['error'] or record['message']}")
     _write(await client.result(job_id, order.form), order.output)
     failed = [int(number) for number, page in record["pages"].items() if page["status"] == "failed"]

@@ -81,8 +81,6 @@ class ImageSource:
         plain = _plain(image)
         if shrink < 1:
             size = max(1, int(width * shrink)), max(1, int(height * shrink))
-            # Pillow swaps the sides of a TIFF while it loads, where its orientation says so.
-            size = size if (plain.width > plain.height) == (width > height) else size[::-1]
             plain = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         turn = _TURNS.get(_orientation(image))
         if turn is not None:

@@ -63,7 +63,7 @@ def to_html(markdown: str) -> str:
     clean = nh3.clean(
         html,
         tags=set(TAGS),
-        attributes=ATTRIBUTES,
+        attributes={**ATTRIBUTES, "*": set()},  # without the last, nh3 lets title and lang through everywhere
         attribute_filter=_attribute,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",

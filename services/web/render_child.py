@@ -11,8 +11,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -33,6 +32,8 @@ _OPEN_FILES = 32
 # How far the child may run ahead of a parent that is busy storing: about one page.
 _SEND_BUFFER = 1 << 20
 
+Opener = Callable[[], PageSource]
+
 
 def main() -> None:
     """Serve one document, then exit when the parent closes the socket."""
@@ -50,7 +51,7 @@ def main() -> None:
         return  # the parent has gone, or wants no more
 
 
-def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest, opener: "_Opener") -> None:
+def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest, opener: Opener) -> None:
     _allow_cpu(request.limits)
     try:
         source = _opened(opener, request.limits)
@@ -66,7 +67,7 @@ def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest,
             _send(channel, kind, page_no, payload)
 
 
-def _opened(opener: "_Opener", limits: RenderLimits) -> PageSource:
+def _opened(opener: Opener, limits: RenderLimits) -> PageSource:
     try:
         source = opener()
     except Refused:
@@ -104,11 +105,7 @@ def _lines(channel: socket.socket) -> Iterator[bytes]:
         yield from stream
 
 
-class _Opener(Protocol):
-    def __call__(self) -> PageSource: ...
-
-
-def _opener(request: OpenRequest) -> _Opener:
+def _opener(request: OpenRequest) -> Opener:
     """Import the one library that this document needs, while files may still be opened freely."""
     if request.file_type is FileType.PDF:
         from services.web.pdf_source import PdfSource

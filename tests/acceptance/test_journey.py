@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pymupdf
 import pytest
 
 from tests.documents import pdf
@@ -149,9 +150,7 @@ def test_bad_upload_is_refused_with_a_hint_and_leaves_nothing_behind(
 ) -> None:
     user = {"X-User-Email": f"bad-{status}-{len(data)}@example.org"}
     before = sorted(services.storage.glob("users/*/*"))
-    answer = httpx.post(
-        f"{services.url}/upload", files=files or {"unused": ("x", b"y")}, data=data, headers=user
-    )
+    answer = httpx.post(f"{services.url}/upload", files=files or {"unused": ("x", b"y")}, data=data, headers=user)
     assert (answer.status_code, answer.json()["title"]) == (status, title)
     assert answer.headers["content-type"] == "application/problem+json"
     assert set(answer.json()) >= {"type", "title", "status", "detail", "hint"}
@@ -171,15 +170,13 @@ def test_document_that_cannot_be_opened_fails_with_its_reason(services: Running,
 
 
 def broken_pdf(folder: Path, kind: str) -> Path:
-    import pymupdf
-
     path = pdf(folder / f"{kind}.pdf", 3)
     if kind == "truncated":
         path.write_bytes(path.read_bytes()[:60])
         return path
     locked = folder / "locked.pdf"
     with pymupdf.open(path) as document:
-        document.save(locked, encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="secret", owner_pw="owner")
+        document.save(locked, encryption=pymupdf.mupdf.PDF_ENCRYPT_AES_256, user_pw="secret", owner_pw="owner")
     return locked
 
 

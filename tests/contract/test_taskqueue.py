@@ -247,6 +247,7 @@ async def test_a_name_is_taken_once_while_its_task_lives_and_for_an_hour_after(
         assert queue.pending(OCR_QUEUE) == 1
         target.release()
         await settled(queue, clock)
+        assert len(target.pushes) == 1
 
         clock.turn_to(3599.0)
         await queue.enqueue(OCR_QUEUE, TASK, name="once")

@@ -18,9 +18,7 @@ from services.web.pages import ALL_PAGES, parse_pages
         ("1,40", 3, (1,)),
     ],
 )
-def test_a_selection_names_its_pages_in_order_and_once(
-    text: str, total: int, expected: tuple[int, ...]
-) -> None:
+def test_a_selection_names_its_pages_in_order_and_once(text: str, total: int, expected: tuple[int, ...]) -> None:
     assert parse_pages(text).resolve(total) == expected
 
 

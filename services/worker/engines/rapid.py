@@ -29,7 +29,7 @@ _MIN_CONFIDENCE = 0.5
 _SKEW_TOLERANCE = 1.0
 _SKEW_LIMIT = 15.0
 _TALL = 2.0
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3001: ",", 0x3002: "."}
 
 
 class RapidReader:
@@ -129,7 +129,7 @@ def _lines(quads: Quads, readings: list[Reading]) -> list[Line]:
 
 def _narrow(text: str) -> str:
     """Full-width punctuation, which the model mixes into Latin text, as its ordinary form; left in Asian text."""
-    if any("\u2e80" <= character <= "\ud7ff" for character in text):
+    if any("\u3040" <= character <= "\ud7ff" for character in text):
         return text
     return text.translate(_FULL_WIDTH)
 

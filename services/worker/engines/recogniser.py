@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from services.worker.engines.detector import Quads
+from services.worker.engines.detector import Quads, height_of, width_of
 from services.worker.engines.picture import Pixels
 
 _HEIGHT = 48
 _MIN_WIDTH = 48
 _MAX_WIDTH = 3200
 _STEP = 8
+_SAMPLED = 64.0
 _BLANK = 0
 
 
@@ -50,6 +51,7 @@ class Recogniser:
 
     def read(self, pixels: Pixels, quads: Quads, turn: int = 0) -> list[Reading]:
         """The text of each box (n, 4, 2), in order. `turn` quarters the cut-out clockwise before it is read."""
+        pixels, quads = _shrink(pixels, quads)
         order = np.argsort([-_aspect(quad) for quad in quads], kind="stable")  # the longest first: no straggler
         readings: dict[int, Reading] = {}
         jobs = [(int(i), self._pool.submit(self._read_one, pixels, np.roll(quads[i], turn, axis=0))) for i in order]
@@ -81,6 +83,17 @@ class Recogniser:
 
 def _aspect(quad: Quads) -> float:
     return float(np.linalg.norm(quad[1] - quad[0])) / max(float(np.linalg.norm(quad[3] - quad[0])), 1.0)
+
+
+def _shrink(pixels: Pixels, quads: Quads) -> tuple[Pixels, Quads]:
+    """A page of large letters made smaller by averaging: cut out directly, their edges would be sampled ragged."""
+    heights = np.minimum(height_of(quads), width_of(quads))
+    scale = _SAMPLED / float(np.median(heights)) if len(quads) else 1.0
+    if scale >= 0.8:
+        return pixels, quads
+    shape = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return small, quads * np.array([shape[0] / pixels.shape[1], shape[1] / pixels.shape[0]])
 
 
 def _cut(pixels: Pixels, quad: Quads) -> tuple[npt.NDArray[np.float32], float]:
