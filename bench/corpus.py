@@ -85,9 +85,8 @@ async def run(services: Running, files: list[Path], at_once: int, patience: floa
     print("states          " + ", ".join(f"{n} {state}" for state, n in sorted(states.items())))
     print(f"page N is N     {right} of {checked} pages that can tell")
     print(f"services        {'never restarted' if alive else 'DIED'}; {len(leftover)} processes left over")
-    print(
-        f"web memory      {base / 2**20:.0f} MB before, {peak / 2**20:.0f} MB peak, {web.memory_info().rss / 2**20:.0f} MB after"
-    )
+    before, most, after = (size / 2**20 for size in (base, peak, web.memory_info().rss))
+    print(f"web memory      {before:.0f} MB before, {most:.0f} MB peak, {after:.0f} MB after")
     ordered = sorted(latencies)
     print(
         f"GET /health     {len(ordered)} times: median {statistics.median(ordered) * 1000:.0f} ms, "

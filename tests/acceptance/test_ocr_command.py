@@ -50,7 +50,7 @@ async def ocr(tmp_path: Path, *arguments: str) -> asyncio.subprocess.Process:
 def left_behind(tmp_path: Path) -> list[str]:
     """Files of the command, and processes that still use its temporary directory."""
     temporary = str(tmp_path / "temporary")
-    files = os.listdir(temporary)
+    files = [file.name for file in Path(temporary).iterdir()]
     processes = []
     for process in psutil.process_iter():
         try:

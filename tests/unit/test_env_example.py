@@ -1,0 +1,32 @@
+"""`.env.example` documents every setting, with its default."""
+
+from pathlib import Path
+
+import msgspec
+
+from libs.config import read
+from services.local.config import LocalConfig
+from services.web.config import WebConfig
+from services.worker.config import WorkerConfig
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+# Set by Cloud Run, never by an operator.
+BY_THE_PLATFORM = {"K_SERVICE"}
+
+
+def documented() -> dict[str, str]:
+    lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    names = {
+        field.encode_name for kind in (WebConfig, WorkerConfig, LocalConfig) for field in msgspec.structs.fields(kind)
+    }
+    assert set(documented()) == names - BY_THE_PLATFORM
+
+
+def test_documented_values_are_the_defaults() -> None:
+    assert read(WebConfig, documented()) == read(WebConfig, {})
+    assert read(WorkerConfig, documented()) == read(WorkerConfig, {})
+    assert read(LocalConfig, documented()) == read(LocalConfig, {})
