@@ -54,8 +54,12 @@ format: $(DEVELOPS)  ## put the code into its format
 	@$(BIN)/ruff check --fix $(CHECKED)
 
 .PHONY: bench
-bench: $(DEVELOPS)  ## measure; prints one table for each question
-	@set -e; for question in bench/[a-z]*.py; do echo "== $$question"; $(BIN)/python "$$question"; done
+bench: $(DEVELOPS)  ## measure; one table a question (with GNOSIS_CORPUS also accuracy and the whole corpus)
+	@set -e; for question in extraction pipeline overhead; do $(BIN)/python -m bench.$$question; echo; done
+ifdef GNOSIS_CORPUS
+	@$(BIN)/python -m bench.accuracy
+	@for folder in normal malformed; do $(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/$$folder"; done
+endif
 
 .PHONY: upgrade
 upgrade:  ## write constraints.txt anew with the newest versions that pyproject.toml admits

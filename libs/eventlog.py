@@ -23,9 +23,7 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(
-            ConcurrentRotatingFileHandler(str(log_file), maxBytes=FILE_BYTES, backupCount=FILES_KEPT)
-        )
+        handlers.append(ConcurrentRotatingFileHandler(str(log_file), maxBytes=FILE_BYTES, backupCount=FILES_KEPT))
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

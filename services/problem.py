@@ -84,9 +84,7 @@ def not_found() -> Problem:
 def _from_http(error: HTTPException) -> Problem:
     match error.status_code:
         case 404:
-            return Problem(
-                404, "Not found", "There is nothing at this address.", "GET /docs lists the addresses."
-            )
+            return Problem(404, "Not found", "There is nothing at this address.", "GET /docs lists the addresses.")
         case 405:
             return Problem(
                 405,
@@ -95,23 +93,17 @@ def _from_http(error: HTTPException) -> Problem:
                 "GET /docs lists the methods.",
                 headers=error.headers,
             )
-    return Problem(
-        error.status_code, "Request refused", str(error.detail), "GET /docs describes the request."
-    )
+    return Problem(error.status_code, "Request refused", str(error.detail), "GET /docs describes the request.")
 
 
 def _from_backend(error: StorageError | QueueUnavailable) -> Problem:
     match error:
         case Forbidden():
-            return Problem(
-                403, "Forbidden", "This file is not yours.", "Use the address given in your own job."
-            )
+            return Problem(403, "Forbidden", "This file is not yours.", "Use the address given in your own job.")
         case NotFound():
             return Problem(404, "Not found", "There is no such file.", "Check the name, or the job's status.")
         case OutOfSpace():
-            return Problem(
-                507, "Out of space", "The storage is full; nothing was kept.", "Free space, then try again."
-            )
+            return Problem(507, "Out of space", "The storage is full; nothing was kept.", "Free space, then try again.")
     log.warning("backend_unavailable", error=type(error).__name__)
     return Problem(
         503,

@@ -48,9 +48,7 @@ async def gather(files: SessionFiles, job: Job) -> Evidence:
 async def batch_leases(files: SessionFiles) -> dict[str, Stat]:
     """The stored leases by name."""
     prefix = files.path(layout.BATCHES)
-    return {
-        stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in files.store.list(prefix)
-    }
+    return {stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in files.store.list(prefix)}
 
 
 async def read_outcome(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:

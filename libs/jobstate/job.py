@@ -90,9 +90,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             message="Loading the document...",
         )
 
-    def plan(
-        self, pages: Iterable[int], *, total_pages: int, batch_size: int, parallelism: int, at: datetime
-    ) -> "Job":
+    def plan(self, pages: Iterable[int], *, total_pages: int, batch_size: int, parallelism: int, at: datetime) -> "Job":
         """The document is open: these pages will be read, `batch_size` at a time. A plan never changes within a job."""
         if self.ended or self.planned:
             return self
@@ -213,6 +211,4 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             step = Step.OCR_PROCESSING if read else Step.EXTRACTION_COMPLETE
             job = msgspec.structs.replace(job, current_step=step)
         percent = max(job.percent, progress.percent(job))
-        return msgspec.structs.replace(
-            job, percent=percent, message=message or progress.message(job, self.message)
-        )
+        return msgspec.structs.replace(job, percent=percent, message=message or progress.message(job, self.message))

@@ -132,9 +132,7 @@ async def take(
             return None
         fresh, generation = _after(before, fresh), stored.generation
     try:
-        generation = await files.store.write(
-            _path(files, name), msgspec.json.encode(fresh), if_generation=generation
-        )
+        generation = await files.store.write(_path(files, name), msgspec.json.encode(fresh), if_generation=generation)
     except PreconditionFailed as error:
         try:
             _, generation = await _still_ours(files, fresh, error)

@@ -77,9 +77,7 @@ class LocalStore:
         return await _in_thread(self._read, path)
 
     @asynccontextmanager
-    async def open_read(
-        self, path: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[OpenObject]:
+    async def open_read(self, path: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[OpenObject]:
         check_path(path)
         descriptor, found = await _in_thread(self._open, path, undo=_close_found)
         try:
@@ -91,9 +89,7 @@ class LocalStore:
         finally:
             os.close(descriptor)
 
-    async def write(
-        self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None
-    ) -> int:
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
         check_path(path)
         if isinstance(data, bytes):
             return await _in_thread(self._write, path, data, if_generation)
@@ -218,9 +214,7 @@ class LocalStore:
                 generation = max(time.time_ns() // 1000, current + 1, last.generation() + 1)
                 os.utime(temporary, ns=(generation * 1000, generation * 1000))
                 if temporary.stat().st_mtime_ns // 1000 != generation:
-                    raise Unavailable(
-                        path, "this file system rounds file times; put STORAGE_PATH on a local disk"
-                    )
+                    raise Unavailable(path, "this file system rounds file times; put STORAGE_PATH on a local disk")
                 made = _rename(temporary, target, self._root)
             # The object exists from the rename on; this makes it survive a power cut too, outside the lock.
             for folder in (target.parent, *made):

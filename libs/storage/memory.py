@@ -35,9 +35,7 @@ class MemoryStore:
         return self._current(path)
 
     @asynccontextmanager
-    async def open_read(
-        self, path: str, *, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[OpenObject]:
+    async def open_read(self, path: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[OpenObject]:
         check_path(path)
         await _let_others_run()
         stored = self._current(path)
@@ -47,9 +45,7 @@ class MemoryStore:
         finally:
             await chunks.aclose()
 
-    async def write(
-        self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None
-    ) -> int:
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
         check_path(path)
         await _let_others_run()
         content = data if isinstance(data, bytes) else b"".join([chunk async for chunk in data])

@@ -54,9 +54,7 @@ class ObjectStore(Protocol):
         """Stream bytes `start` up to, not including, `end` (default: the end). Raises `NotFound`."""
         ...
 
-    async def write(
-        self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None
-    ) -> int:
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
         """Store the object and return its new generation.
 
         `if_generation=0` creates only; `G` replaces only generation G; `None` always writes. Otherwise raises

@@ -29,7 +29,6 @@ def environment(environ: Mapping[str, str], *, web_port: int, worker_port: int) 
     """What both services see. The queue file is found from any working directory."""
     return {
         # ONNX Runtime's packages report to their maker unless told not to before they load.
-        "ORT_DISABLE_TELEMETRY": "1",
         "QUEUE_FILE": str(_QUEUE_FILE),
         **environ,
         "WEB_PORT": str(web_port),

@@ -115,9 +115,7 @@ def create_parts(
         slice_seconds=config.extract_seconds,
         lease_seconds=config.lease_seconds,
     )
-    sweeper = Sweeper(
-        store=store, queue=queue, every_seconds=config.sweep_seconds, lease_seconds=config.lease_seconds
-    )
+    sweeper = Sweeper(store=store, queue=queue, every_seconds=config.sweep_seconds, lease_seconds=config.lease_seconds)
     return Web(
         config=config,
         store=store,

@@ -130,9 +130,7 @@ class Extractor:
         at = await self._store.now()
         return await commit(
             files,
-            lambda job: job.plan(
-                pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at
-            ),
+            lambda job: job.plan(pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at),
         )
 
     async def _render(self, files: SessionFiles, job: Job, task: OcrTask, document: Document) -> bool:

@@ -23,9 +23,7 @@ _OURS = {".png": "image/png", ".txt": "text/plain; charset=utf-8", ".json": "app
 
 async def stored_file(request: Request) -> Response:
     """The file, or the range of it that was asked for."""
-    user_hash, session_id, name = (
-        request.path_params[key] for key in ("user_hash", "session_id", "filename")
-    )
+    user_hash, session_id, name = (request.path_params[key] for key in ("user_hash", "session_id", "filename"))
     if user_hash != get_user_from_request(request).user_hash:
         raise Forbidden(name)
     if not layout.is_session_id(session_id):
@@ -60,9 +58,7 @@ async def stored_file(request: Request) -> Response:
         if request.method == "HEAD":
             return Response(status_code=206 if partial else 200, headers=headers)
         closing = stack.pop_all()
-    return StreamingResponse(
-        _chunks(opened.chunks, closing), status_code=206 if partial else 200, headers=headers
-    )
+    return StreamingResponse(_chunks(opened.chunks, closing), status_code=206 if partial else 200, headers=headers)
 
 
 async def _chunks(chunks: AsyncIterator[bytes], closing: AsyncExitStack) -> AsyncIterator[bytes]:

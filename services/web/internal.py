@@ -38,18 +38,14 @@ async def enqueue(request: Request) -> Response:
             request.path_params["queue"], order.task, name=order.name, delay_seconds=order.delay_seconds
         )
     except KeyError as error:
-        raise Problem(
-            404, "No such queue", "There is no queue of that name.", "See deploy/queue.yaml."
-        ) from error
+        raise Problem(404, "No such queue", "There is no queue of that name.", "See deploy/queue.yaml.") from error
     return JSONResponse(msgspec.to_builtins({"name": order.name}), status_code=201)
 
 
 def _admitted(request: Request) -> Web:
     service = web(request)
     if not matches(request.headers.get(HEADER), service.token):
-        raise Problem(
-            401, "Unauthorized", "Only the service's own parts may call this.", "Use POST /upload instead."
-        )
+        raise Problem(401, "Unauthorized", "Only the service's own parts may call this.", "Use POST /upload instead.")
     return service
 
 

@@ -173,9 +173,7 @@ async def retry(request: Request) -> Response:
     except RetryRefused as error:
         raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
     with suppress(PreconditionFailed):
-        await service.store.write(
-            layout.active_path(files.user_hash, files.session_id), b"{}", if_generation=0
-        )
+        await service.store.write(layout.active_path(files.user_hash, files.session_id), b"{}", if_generation=0)
     for page_no, item in planned.pages.items():
         if item.run == planned.run:
             await _mark_pending(files, page_no, planned.run)
@@ -258,9 +256,7 @@ def _not_done(job: Job, detail: str) -> Problem:
 
 def _limit(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LISTED:
-        raise Problem(
-            422, "Bad limit", f"limit is a whole number from 1 to {MAX_LISTED}.", "20 is the default."
-        )
+        raise Problem(422, "Bad limit", f"limit is a whole number from 1 to {MAX_LISTED}.", "20 is the default.")
     return int(text)
 
 

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
@@ -38,6 +39,10 @@ MAX_SPAN = 1000
 LONGEST_FORMULA = 2000
 TALLEST_FORMULA = 40
 """Characters and lines within which a formula must close: without a limit, unclosed ones cost quadratic time."""
+
+SHORTEST_RUNNING_LINE = 40
+FULL_LINE = 0.75
+"""Running text has lines of so many characters at least, and they fill this part of the widest one."""
 
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s\x00-\x1f]+", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[!?]|/?([A-Za-z][\w:.-]*))")
@@ -117,6 +122,30 @@ def _math_inline(state: StateInline, silent: bool) -> bool:
 _DOLLARS = re.compile(r"\$(?!\s)(?:[^$\\\n]|\\.){1,500}?(?<!\s)\$(?!\d)")
 
 
+def _printed_lines(state: StateCore) -> None:
+    """Keep the line breaks that mean something.
+
+    Engines write a line for each printed line. Those of running text may flow together; but the lines of a receipt or an
+    address, and the last one of a paragraph, end short of the margin, and those of a list of contents in a number.
+    """
+    for block in state.tokens:
+        if not block.children:
+            continue
+        lines = [""]
+        for token in block.children:
+            if token.type in ("softbreak", "hardbreak"):
+                lines.append("")
+            else:
+                lines[-1] += token.content
+        margin = max(SHORTEST_RUNNING_LINE, FULL_LINE * max(map(len, lines)))
+        ended = iter(lines)
+        for token in block.children:
+            if token.type in ("softbreak", "hardbreak"):
+                line = next(ended)
+                if len(line) < margin or line[-1:].isdigit():
+                    token.type = "hardbreak"
+
+
 def _page_number(state: StateInline, silent: bool) -> bool:
     """The models' page number tag: with its underscore it is no tag to CommonMark."""
     found = _PAGE_NUMBER.match(state.src, state.pos, state.posMax)
@@ -193,14 +222,14 @@ def _cell(token: Token) -> str:
 
 
 def _make_parser() -> MarkdownIt:
-    # A line break on the page is a line break here, or the lines of a receipt would run together.
-    parser = MarkdownIt("commonmark", {"breaks": True}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", renderer_cls=_Renderer).enable(["table", "strikethrough"])
     # On a scanned page indented text is layout, a dashed line below text is a rule, and "[1]: ..." is a note: as code,
     # heading and link definition they would look wrong or vanish.
     parser.disable(["code", "lheading", "reference"])
     parser.inline.ruler.before("escape", "math_inline", _math_inline)
     parser.inline.ruler.before("html_inline", "page_number", _page_number)
     parser.block.ruler.before("fence", "math_block", _math_block, {"alt": ["paragraph", "blockquote", "list"]})
+    parser.core.ruler.after("inline", "printed_lines", _printed_lines)
     return parser
 
 

@@ -54,9 +54,7 @@ class Waking(msgspec.Struct, frozen=True, kw_only=True):
 class Sweeper:
     """Looks at every active job, at start and then at intervals."""
 
-    def __init__(
-        self, *, store: ObjectStore, queue: TaskQueue, every_seconds: float, lease_seconds: float
-    ) -> None:
+    def __init__(self, *, store: ObjectStore, queue: TaskQueue, every_seconds: float, lease_seconds: float) -> None:
         self._store = store
         self._queue = queue
         self._every = every_seconds

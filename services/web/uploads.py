@@ -44,9 +44,7 @@ async def upload(request: Request) -> Response:
         raise
     with suppress(QueueUnavailable):  # the sweep starts the job later
         await start_extraction(service.queue, job, user_hash=user.user_hash)
-    log.info(
-        "job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size
-    )
+    log.info("job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size)
     address = f"/api/jobs/{job.job_id}"
     body = {
         "job_id": job.job_id,
@@ -89,9 +87,7 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
             elif part.name in ("pages", "dpi", "engine"):
                 fields[part.name] = await _text(part)
         if stored is None:
-            raise Problem(
-                400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf"
-            )
+            raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")
         intake = Intake(
             session_id=files.session_id,
             user_email=user.email,
@@ -113,9 +109,7 @@ async def options(service: Web, fields: dict[str, str]) -> Options:
         try:
             parse_pages(pages)
         except ValueError as error:
-            raise Problem(
-                422, "Bad field", str(error), "Correct the field pages, or leave it out."
-            ) from error
+            raise Problem(422, "Bad field", str(error), "Correct the field pages, or leave it out.") from error
     dpi = fields.get("dpi", "").strip() or "150"
     if not dpi.isascii() or not dpi.isdigit() or not MIN_DPI <= int(dpi[:9]) <= MAX_DPI:
         raise Problem(
@@ -194,9 +188,7 @@ async def _text(part: Part) -> str:
 async def _engines(service: Web) -> list[str]:
     """What the worker said it has; an absent worker has none."""
     try:
-        state = msgspec.json.decode(
-            (await service.store.read(layout.WORKER_STATE)).data, type=dict[str, object]
-        )
+        state = msgspec.json.decode((await service.store.read(layout.WORKER_STATE)).data, type=dict[str, object])
     except (NotFound, msgspec.DecodeError):
         return []
     engines = state.get("engines")

@@ -92,9 +92,7 @@ async def process_batch(request: Request) -> Response:
     """`POST /process-ocr-batch` (R31 to R34): called by the queue alone."""
     worker = _worker(request)
     if not matches(request.headers.get(HEADER), worker.token):
-        raise Problem(
-            401, "Unauthorized", "Only the queue may call this.", "Upload through the web service instead."
-        )
+        raise Problem(401, "Unauthorized", "Only the queue may call this.", "Upload through the web service instead.")
     task = _task(await _body(request))
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
     try:
@@ -186,9 +184,7 @@ def _task(body: bytes) -> tasks.OcrTask:
         task = tasks.decode(body)
     except tasks.BadTask as error:
         raise Problem(422, "Bad task", str(error), 'Send JSON with "session_id" and "user_email".') from error
-    if not layout.is_session_id(task.session_id) or (
-        task.user_hash and not layout.is_user_hash(task.user_hash)
-    ):
+    if not layout.is_session_id(task.session_id) or (task.user_hash and not layout.is_user_hash(task.user_hash)):
         # Final, and not an error that a queue would repeat: there is no such session.
         return msgspec.structs.replace(task, session_id="0" * 32, user_hash="")
     return task

@@ -262,9 +262,7 @@ async def test_concurrent_compare_and_set_loses_no_increment(store: ObjectStore)
             while True:
                 stored = await store.read(PATH)
                 try:
-                    await store.write(
-                        PATH, str(int(stored.data) + 1).encode(), if_generation=stored.generation
-                    )
+                    await store.write(PATH, str(int(stored.data) + 1).encode(), if_generation=stored.generation)
                 except PreconditionFailed:
                     continue
                 break

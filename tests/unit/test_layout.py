@@ -189,9 +189,7 @@ def test_upload_name_applied_twice_changes_nothing(original: str) -> None:
     assert layout.upload_name(name) == name
 
 
-@pytest.mark.parametrize(
-    "path", ["a", "users/h/s/page_001.png", "...", "a b", "é/😀", "x" * 255, "a/.hidden"]
-)
+@pytest.mark.parametrize("path", ["a", "users/h/s/page_001.png", "...", "a b", "é/😀", "x" * 255, "a/.hidden"])
 def test_a_path_inside_the_tree_is_accepted(path: str) -> None:
     layout.check_path(path)
 

@@ -229,6 +229,38 @@ def test_check_boxes_and_line_breaks_stay() -> None:
     assert tree.text.split() == ["☐", "open", "☑", "done"]
 
 
+def test_lines_of_running_text_flow_together_and_its_last_line_ends_the_flow() -> None:
+    tree = Tree(
+        to_html(
+            "The harbour board met on the fourth of May and\n"
+            "approved the accounts of the year before, with\n"
+            "one abstention.\n"
+            "The next meeting is to be held in the new hall\n"
+            "of the **pilots' guild**, on the second of June."
+        )
+    )
+
+    assert len(tree.named("br")) == 1
+    assert "fourth of May and\napproved" in tree.text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Coffee and a bun 2.40", "Tea and a scone 12.40", "Sum 14.80"],
+        [
+            "1.1 The harbour and its approaches from the north .... 5",
+            "1.2 The harbour and its approaches from the south .... 9",
+        ],
+        ["Harbour Board", "4 Quay Street", "Northport"],
+    ],
+)
+def test_lines_that_stand_for_themselves_keep_their_breaks(lines: list[str]) -> None:
+    tree = Tree(to_html("\n".join(lines)))
+
+    assert len(tree.named("br")) == len(lines) - 1
+
+
 def test_layout_of_a_scan_is_not_taken_for_markup() -> None:
     tree = Tree(to_html("Subtotal  4.20\n--------------\n    TOTAL 4.20\n\n[1]: see the annex"))
 

@@ -38,9 +38,7 @@ async def test_an_address_is_relative_and_percent_encoded(session: SessionFiles)
     assert session.url("batches/0001.json") == base + "batches/0001.json"
 
 
-async def test_a_page_image_is_saved_once_and_never_replaced(
-    store: MemoryStore, session: SessionFiles
-) -> None:
+async def test_a_page_image_is_saved_once_and_never_replaced(store: MemoryStore, session: SessionFiles) -> None:
     generation = await session.save_page_image(7, b"first")
     assert await session.save_page_image(7, b"second") == generation
     assert (await store.read(session.path("page_007.png"))).data == b"first"
@@ -98,9 +96,7 @@ async def test_a_session_is_not_found_below_another_user(store: MemoryStore, ses
         await validate_session(store, layout.user_hash("eve@example.org"), session.session_id)
 
 
-async def test_an_unknown_malformed_or_deleted_session_is_not_found(
-    store: MemoryStore, session: SessionFiles
-) -> None:
+async def test_an_unknown_malformed_or_deleted_session_is_not_found(store: MemoryStore, session: SessionFiles) -> None:
     await session.save_page_result(1, "text")
     for session_id in (
         layout.new_session_id(),

@@ -4,6 +4,7 @@ The network gives each pixel a probability of being the core of a text line; eac
 rotated rectangle around it, grown back to the height of the line (Differentiable Binarization, Liao et al. 2020).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,8 @@ _CORE = 0.3
 _BOX_SCORE = 0.5
 _GROWTH = 1.6
 _MIN_CORE = 3
+_LEVEL_STEP = 0.2
+_LAST_LEVEL = 0.75
 _STRIDE = 32
 
 
@@ -72,21 +75,39 @@ def _stride(length: float) -> int:
 
 def _boxes(probability: npt.NDArray[np.float32]) -> Quads:
     core = cv2.dilate((probability > _CORE).astype(np.uint8), np.ones((2, 2), np.uint8))
-    contours, _ = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    quads = []
-    for contour in contours:
-        centre, (width, height), angle = cv2.minAreaRect(contour)
-        if min(width, height) < _MIN_CORE:
-            continue
-        if _score(probability, cv2.boxPoints((centre, (width, height), angle)).astype(np.float32)) < _BOX_SCORE:
-            continue
-        grown = 2 * _GROWTH * width * height / (2 * (width + height))
-        size = (width + grown, height + grown)
-        quads.append(_clockwise(cv2.boxPoints((centre, size, angle)).astype(np.float64)))
+    quads = [quad for contour in _contours(core) for quad in _grow(probability, contour, _CORE)]
     return np.array(quads, dtype=np.float64).reshape(-1, 4, 2)
 
 
-def _score(probability: npt.NDArray[np.float32], quad: npt.NDArray[np.float32]) -> float:
+def _contours(core: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[np.int32]]:
+    contours: Sequence[npt.NDArray[np.int32]] = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
+    return contours
+
+
+def _grow(probability: npt.NDArray[np.float32], contour: npt.NDArray[np.int32], level: float) -> list[Quads]:
+    centre, (width, height), angle = cv2.minAreaRect(contour)
+    if min(width, height) < _MIN_CORE:
+        return []
+    box = cv2.boxPoints((centre, (width, height), angle)).astype(np.float32)
+    if _score(probability, box) >= _BOX_SCORE:
+        grown = 2 * _GROWTH * width * height / (2 * (width + height))
+        size = (width + grown, height + grown)
+        return [_clockwise(cv2.boxPoints((centre, size, angle)).astype(np.float64))]
+    # A box that is mostly paper around a core that is surely text holds lines that touch, such as a line and the
+    # large initial before it: they come apart at a higher level.
+    level += _LEVEL_STEP
+    if level > _LAST_LEVEL or _score(probability, contour.reshape(-1, 2)) < _BOX_SCORE:
+        return []
+    left, top, across, down = cv2.boundingRect(contour)
+    inside = np.zeros((down, across), np.uint8)
+    cv2.drawContours(inside, [contour], -1, 1, cv2.FILLED, offset=(-left, -top))
+    inside &= (probability[top : top + down, left : left + across] > level).astype(np.uint8)
+    offset = np.array([left, top], np.int32)
+    return [quad for part in _contours(inside) for quad in _grow(probability, part + offset, level)]
+
+
+def _score(probability: npt.NDArray[np.float32], quad: npt.NDArray[np.float32 | np.int32]) -> float:
+    """Mean probability inside a polygon."""
     height, width = probability.shape
     left, top = np.floor(quad.min(axis=0)).astype(int).clip(0, [width - 1, height - 1])
     right, bottom = np.ceil(quad.max(axis=0)).astype(int).clip(0, [width - 1, height - 1])

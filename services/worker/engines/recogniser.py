@@ -27,11 +27,10 @@ _BLANK = 0
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """The text of one line, its confidence from 0 to 1, and where along the line (0 to 1) each character stands."""
+    """The text of one line and its confidence from 0 to 1."""
 
     text: str
     confidence: float
-    positions: tuple[float, ...] = ()
 
 
 class Recogniser:
@@ -60,21 +59,19 @@ class Recogniser:
         return [readings[i] for i in range(len(quads))]
 
     def _read_one(self, pixels: Pixels, quad: Quads) -> Reading:
-        feed, share = _cut(pixels, quad)
-        (output,) = self._session.run(None, {self._input: feed})
-        return self._decode(output[0], share)
+        (output,) = self._session.run(None, {self._input: _cut(pixels, quad)})
+        return self._decode(output[0])
 
-    def _decode(self, output: npt.NDArray[np.float32], share: float) -> Reading:
+    def _decode(self, output: npt.NDArray[np.float32]) -> Reading:
         best = output.argmax(axis=1)
         keep = best != _BLANK
         keep[1:] &= best[1:] != best[:-1]
         at = np.flatnonzero(keep)
         if not at.size:
             return Reading(text="", confidence=0.0)
-        text = [self._characters[i] for i in best[at]]
+        text = "".join(self._characters[i] for i in best[at])
         confidence = float(output[at, best[at]].mean())
-        positions = np.minimum((at + 0.5) / (len(best) * share), 1.0)
-        return Reading(text="".join(text), confidence=min(confidence, 1.0), positions=tuple(positions.tolist()))
+        return Reading(text=text, confidence=min(confidence, 1.0))
 
     def close(self) -> None:
         """Lets the threads go."""
@@ -96,8 +93,8 @@ def _shrink(pixels: Pixels, quads: Quads) -> tuple[Pixels, Quads]:
     return small, quads * np.array([shape[0] / pixels.shape[1], shape[1] / pixels.shape[0]])
 
 
-def _cut(pixels: Pixels, quad: Quads) -> tuple[npt.NDArray[np.float32], float]:
-    """The line as the network's input, and the share of its width that is line and not padding."""
+def _cut(pixels: Pixels, quad: Quads) -> npt.NDArray[np.float32]:
+    """The line as the network's input (1, 3, 48, width), padded on the right to a multiple of 8 pixels."""
     width = int(np.clip(round(_HEIGHT * _aspect(quad)), 8, _MAX_WIDTH))
     source = quad[[0, 1, 3]].astype(np.float32)
     target = np.array([[0, 0], [width, 0], [0, _HEIGHT]], np.float32)
@@ -113,7 +110,7 @@ def _cut(pixels: Pixels, quad: Quads) -> tuple[npt.NDArray[np.float32], float]:
     feed[0, :, :, :width] = line[:, :, ::-1].transpose(2, 0, 1)
     feed[0, :, :, :width] *= 2 / 255
     feed[0, :, :, :width] -= 1
-    return feed, width / padded
+    return feed
 
 
 def mean_confidence(readings: Sequence[Reading]) -> float:

@@ -48,6 +48,8 @@ def available() -> tuple[str, ...]:
 
 
 def _rapidocr(threads: int) -> OcrEngine:
+    # ONNX Runtime's wheel reports to its maker from its import on, unless told not to before it.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from services.worker.engines.cpu import CpuEngine
         from services.worker.engines.rapid import RapidReader
