@@ -84,7 +84,7 @@ def plain_text(markdown: str) -> str:
             in_table = line == "<table>"
             continue
         if in_table:
-            lines.append(html.unescape(re.sub(r"</?t[rd]>", " ", line)))
+            lines.append(html.unescape(re.sub(r"</?t[rd][^<>]*>", " ", line)))
             continue
         line = re.sub(r"^(#{1,6}|-) ", "", line)
         line = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line)
@@ -135,7 +135,7 @@ def pages(corpus: Path, folders: Sequence[str], limit: int | None) -> list[Page]
 
 def _png(path: Path) -> bytes:
     if path.suffix.lower() == ".pdf":
-        with pymupdf.open(path) as document:  # type: ignore[no-untyped-call]  # it publishes no types
+        with pymupdf.open(path) as document:
             data: bytes = document[0].get_pixmap(dpi=DPI).tobytes("png")
             return data
     buffer = io.BytesIO()

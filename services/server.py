@@ -1,22 +1,44 @@
 """Serving an app with Hypercorn: HTTP/1.1 and h2c, ending in good order on SIGTERM and SIGINT."""
 
 import asyncio
+import os
 import signal
+import socket
+import sys
 from collections.abc import Callable
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
+from hypercorn.utils import LifespanFailureError
 from starlette.applications import Starlette
 
 # Cloud Run kills 10 s after SIGTERM; requests in flight get what is left once leases are given back.
 GRACE_SECONDS = 9.0
 
 
-async def run(app: Starlette, *, host: str, port: int, on_stop: Callable[[], None]) -> None:
-    """Serve until a signal; `on_stop` is called at the signal, before requests in flight are waited for.
+def run(app: Starlette, *, host: str, port: int, on_stop: Callable[[], None]) -> int:
+    """Serve until a signal, and return the exit code: 0, or 2 when the app cannot start, with one line on stderr.
 
-    Raises `OSError` when the address is taken.
+    `on_stop` is called at the signal, before requests in flight are waited for.
     """
+    try:
+        # Before the app starts: Hypercorn would bind after it, and fail in the middle of a start.
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        print(
+            f"gnosis-ocr: cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Choose another port.",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        asyncio.run(_serve(app, listener, on_stop))
+    except LifespanFailureError as error:
+        print(f"gnosis-ocr: cannot start: {error}. Check STORAGE_PATH and its permissions.", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(app: Starlette, listener: socket.socket, on_stop: Callable[[], None]) -> None:
     stop = asyncio.Event()
 
     def begin_stop() -> None:
@@ -28,7 +50,7 @@ async def run(app: Starlette, *, host: str, port: int, on_stop: Callable[[], Non
         loop.add_signal_handler(number, begin_stop)
 
     config = Config()
-    config.bind = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
+    config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = GRACE_SECONDS
     config.errorlog = None
     config.include_server_header = False

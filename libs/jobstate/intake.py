@@ -6,7 +6,7 @@ import msgspec
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The client's wishes: a page selection as text (`None`: all), resolution in DPI, engine by name (`None`: default)."""
+    """The client's wishes: pages as text (`None`: all), resolution in DPI, engine by name (`None`: default)."""
 
     pages: str | None = None
     dpi: int = 150

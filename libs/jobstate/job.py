@@ -22,7 +22,7 @@ class RetryRefused(ValueError):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """`processing.json` (R21). `revision` and `writer` belong to `commit`; `parallelism` is the number of OCR chains."""
+    """`processing.json` (R21). `revision` and `writer` belong to `commit`; `parallelism` bounds the OCR chains."""
 
     schema_version: int = 1
     job_id: str

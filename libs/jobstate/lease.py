@@ -30,8 +30,8 @@ class LeaseState(StrEnum):
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A lease as stored. It expires `seconds` after its last write; `claim` is new with every holder.
 
-    `in_hand` names the pages being read at the last write; `attempt` is one more than the holders of this run that
-    died; `deaths` counts for each page the breakdowns with that page alone in hand.
+    `in_hand` names the pages being read at the last write; `attempt` is one more than the deaths of holders and
+    engines in this run; `deaths` counts for each page the breakdowns with that page alone in hand.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def suspicious(self) -> bool:
-        """Whether an earlier holder died: pages are then read one at a time to find the one that kills."""
-        return bool(self.deaths) or self.attempt > 1
+        """Whether a holder or its engine died: pages are then read one at a time to find the one that kills."""
+        return self.attempt > 1
 
 
 class LeaseLost(Exception):
@@ -82,12 +82,16 @@ class HeldLease:
         """Every page has its outcome."""
         await self._write(state=LeaseState.FINISHED, in_hand=(), outcomes=outcomes)
 
-    async def release(self, *, guilty: int | None = None) -> None:
-        """Give the lease back unfinished. `guilty` is the page, alone in hand, that the engine broke down on."""
+    async def release(self) -> None:
+        """Give the lease back unfinished, in good order."""
+        await self._write(state=LeaseState.RELEASED, in_hand=())
+
+    async def break_off(self, guilty: int | None) -> None:
+        """Give the lease back because the engine broke down, on page `guilty` if it was alone in hand."""
         deaths = dict(self.lease.deaths)
         if guilty is not None:
             deaths[guilty] = deaths.get(guilty, 0) + 1
-        await self._write(state=LeaseState.RELEASED, in_hand=(), deaths=deaths)
+        await self._write(state=LeaseState.RELEASED, in_hand=(), deaths=deaths, attempt=self.lease.attempt + 1)
 
     async def _write(self, **changes: object) -> None:
         async with self._writing:
@@ -160,7 +164,7 @@ def _after(before: Lease, fresh: Lease) -> Lease:
         guilty = before.in_hand[0]
         deaths[guilty] = deaths.get(guilty, 0) + 1
     # A lease given back in good order says nothing against its pages.
-    died = before.state is LeaseState.HELD or bool(deaths)
+    died = before.state is LeaseState.HELD
     return msgspec.structs.replace(fresh, attempt=before.attempt + died, deaths=deaths)
 
 

@@ -28,7 +28,6 @@ def services(*, web_port: int, worker_port: int) -> tuple[Service, Service]:
 def environment(environ: Mapping[str, str], *, web_port: int, worker_port: int) -> dict[str, str]:
     """What both services see. The queue file is found from any working directory."""
     return {
-        # ONNX Runtime's packages report to their maker unless told not to before they load.
         "QUEUE_FILE": str(_QUEUE_FILE),
         **environ,
         "WEB_PORT": str(web_port),

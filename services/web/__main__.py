@@ -1,6 +1,5 @@
 """`python -m services.web`: serve the web service."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -15,19 +14,19 @@ from services.web.config import WebConfig
 
 
 def main() -> int:
-    """Read the settings, serve, and return the exit code: 2 for a wrong setting."""
+    """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WebConfig, os.environ)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
         queues = read_queue_settings(Path(config.queue_file))
-    except (ConfigError, BadQueueFile) as error:
+        eventlog.configure(
+            level=config.log_level,
+            service="web",
+            log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
+        )
+    except (ConfigError, BadQueueFile, OSError) as error:
         print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
-    eventlog.configure(
-        level=config.log_level,
-        service="web",
-        log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
-    )
     drained: list[Callable[[], None]] = []
     app = create_app(config, queues, drained=drained)
 
@@ -35,8 +34,7 @@ def main() -> int:
         for drain in drained:
             drain()
 
-    asyncio.run(server.run(app, host=config.web_host, port=config.web_port, on_stop=stop))
-    return 0
+    return server.run(app, host=config.web_host, port=config.web_port, on_stop=stop)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         store = LocalStore(Path(config.storage_path))
+        await store.clear_temporary()
         token = await internal_token(store, config.internal_token)
         targets = {
             OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",

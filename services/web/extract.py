@@ -81,7 +81,7 @@ class Extractor:
             if lease is None:
                 return False
             async with _renewed(lease):
-                finished = await self._extract(files, job, task)
+                finished = await self._extract(files, job)
             if finished:
                 await lease.finish({})
             else:
@@ -92,25 +92,26 @@ class Extractor:
             return False
         return True
 
-    async def _extract(self, files: SessionFiles, job: Job, task: OcrTask) -> bool:
+    async def _extract(self, files: SessionFiles, job: Job) -> bool:
         """Render what is missing; whether extraction is over."""
         at = await self._store.now()
         job = await commit(files, lambda job: job.load(at))
-        async with self._local_copy(files, job) as raw:
-            try:
-                async with open_document(
+        try:
+            async with (
+                self._local_copy(files, job) as raw,
+                open_document(
                     raw,
                     FileType(job.file_info.file_type),
                     dpi=job.options.dpi,
                     limits=self._limits,
                     slots=self._slots,
-                ) as document:
-                    job = await self._plan(files, job, document.total_pages)
-                    finished = await self._render(files, job, task, document)
-            except (Unreadable, ValueError) as fault:
-                # ValueError: the pages asked for are not in the document.
-                job = await self._refuse(files, job, str(fault))
-                return True
+                ) as document,
+            ):
+                job = await self._plan(files, job, document.total_pages)
+                finished = await self._render(files, job, document)
+        except Unreadable as fault:
+            await self._refuse(files, job, fault.reason)
+            return True
         if finished:
             at = await self._store.now()
             job = await commit(files, lambda job: job.extracted(at))
@@ -118,14 +119,17 @@ class Extractor:
             if job.fulfilled:
                 await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
             else:
-                await self._start_chains(files, job, task)
+                await start_chains(self._queue, job, user_hash=files.user_hash)
         return finished
 
     async def _plan(self, files: SessionFiles, job: Job, total: int) -> Job:
         if job.planned:
             return job
         selection = parse_pages(job.options.pages) if job.options.pages else ALL_PAGES
-        pages = selection.resolve(total)
+        try:
+            pages = selection.resolve(total)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
         size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
         at = await self._store.now()
         return await commit(
@@ -133,7 +137,7 @@ class Extractor:
             lambda job: job.plan(pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at),
         )
 
-    async def _render(self, files: SessionFiles, job: Job, task: OcrTask, document: Document) -> bool:
+    async def _render(self, files: SessionFiles, job: Job, document: Document) -> bool:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
         began = time.monotonic()
         async with Recorder(files, job) as recorder:
@@ -142,7 +146,7 @@ class Extractor:
             async for page in document.render(missing):
                 await self._save(files, recorder, page)
                 if not started and _first_batch_is_ready(recorder.job, page.page_no):
-                    await self._start_chains(files, await recorder.flush(), task)
+                    await start_chains(self._queue, await recorder.flush(), user_hash=files.user_hash)
                     started = True
                 if recorder.stopped or page.page_no == missing[-1]:
                     break
@@ -160,34 +164,33 @@ class Extractor:
             return
         await _fail(files, recorder, page.page_no, page.reason, at)
 
-    async def _refuse(self, files: SessionFiles, job: Job, reason: str) -> Job:
+    async def _refuse(self, files: SessionFiles, job: Job, reason: str) -> None:
         """The document cannot be opened: the job ends, or the pages that an earlier slice left do."""
         at = await self._store.now()
         log.info("document_refused", job_id=files.session_id)
         if not job.planned:
             job = await commit(files, lambda job: job.extraction_failed(reason, at))
             await retire(files)
-            return job
+            return
         async with Recorder(files, job) as recorder:
             for page_no in await _missing(files, job, recorder):
                 await _fail(files, recorder, page_no, reason, at)
             await recorder.flush()
         job = await commit(files, lambda job: job.extracted(at))
-        return await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
-
-    async def _start_chains(self, files: SessionFiles, job: Job, task: OcrTask) -> None:
-        """One task per chain; a repeated start is dropped by its name."""
-        await start_chains(self._queue, job, user_hash=files.user_hash)
+        await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
 
     @contextlib.asynccontextmanager
     async def _local_copy(self, files: SessionFiles, job: Job) -> AsyncIterator[Path]:
         """The upload as a local file: fetched once per call, not per page."""
         with tempfile.TemporaryDirectory(prefix="gnosis-") as folder:
             raw = Path(folder) / "upload"
-            async with self._store.open_read(files.path(job.file_info.raw_file)) as source:
-                with raw.open("wb") as target:
-                    async for chunk in source.chunks:
-                        await asyncio.to_thread(target.write, chunk)
+            try:
+                async with self._store.open_read(files.path(job.file_info.raw_file)) as source:
+                    with raw.open("wb") as target:
+                        async for chunk in source.chunks:
+                            await asyncio.to_thread(target.write, chunk)
+            except NotFound as error:
+                raise Unreadable("The uploaded file is missing from the storage. Upload it again.") from error
             yield raw
 
 

@@ -65,6 +65,11 @@ def to_html(markdown: str) -> str:
     """
     html = _parser.render(markdown)
     html = _LONE_FIGURE.sub(r"\1", _PAGE_BREAK.sub("<hr>", _IMAGE.sub(_figure, html)))
+    return sanitise(html)
+
+
+def sanitise(html: str) -> str:
+    """Any HTML, reduced to `TAGS` and `ATTRIBUTES`; what remains of other tags is their text."""
     clean = nh3.clean(
         html,
         tags=set(TAGS),
@@ -125,8 +130,9 @@ _DOLLARS = re.compile(r"\$(?!\s)(?:[^$\\\n]|\\.){1,500}?(?<!\s)\$(?!\d)")
 def _printed_lines(state: StateCore) -> None:
     """Keep the line breaks that mean something.
 
-    Engines write a line for each printed line. Those of running text may flow together; but the lines of a receipt or an
-    address, and the last one of a paragraph, end short of the margin, and those of a list of contents in a number.
+    Engines write a line for each printed line. Those of running text may flow together; but the lines of a receipt
+    or an address, and the last one of a paragraph, end short of the margin, and those of a list of contents in a
+    number.
     """
     for block in state.tokens:
         if not block.children:

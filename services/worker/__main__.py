@@ -1,6 +1,5 @@
 """`python -m services.worker`: serve the worker."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -14,18 +13,18 @@ from services.worker.config import WorkerConfig
 
 
 def main() -> int:
-    """Read the settings, serve, and return the exit code: 2 for a wrong setting."""
+    """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WorkerConfig, os.environ)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
-    except ConfigError as error:
+        eventlog.configure(
+            level=config.log_level,
+            service="worker",
+            log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
+        )
+    except (ConfigError, OSError) as error:
         print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
-    eventlog.configure(
-        level=config.log_level,
-        service="worker",
-        log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
-    )
     drained: list[Callable[[], None]] = []
     app = create_app(config, drained=drained)
 
@@ -33,8 +32,7 @@ def main() -> int:
         for drain in drained:
             drain()
 
-    asyncio.run(server.run(app, host=config.worker_host, port=config.worker_port, on_stop=stop))
-    return 0
+    return server.run(app, host=config.worker_host, port=config.worker_port, on_stop=stop)
 
 
 if __name__ == "__main__":

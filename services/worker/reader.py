@@ -70,7 +70,7 @@ class BatchReader:
         except (EngineBroke, EngineHangs):
             guilty = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
             log.error("engine_broke", job_id=self._files.session_id, page_no=guilty)
-            await self._lease.release(guilty=guilty)
+            await self._lease.break_off(guilty)
             raise
         except StorageError:
             await self._lease.release()

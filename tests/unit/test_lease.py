@@ -98,9 +98,17 @@ async def test_page_alone_in_hand_of_a_suspicious_holder_that_dies_is_blamed(fil
 
 
 async def test_page_that_breaks_the_engine_is_blamed_when_the_lease_is_given_back(files: SessionFiles) -> None:
-    await (await claimed(files, "first")).release(guilty=1)
+    await (await claimed(files, "first")).break_off(guilty=1)
     second = await claimed(files, "second")
     assert (second.lease.deaths, second.lease.suspicious) == ({1: 1}, True)
+
+
+async def test_engine_that_broke_down_on_one_of_several_pages_makes_the_next_holder_read_them_singly(
+    files: SessionFiles,
+) -> None:
+    await (await claimed(files, "first")).break_off(guilty=None)
+    second = await claimed(files, "second")
+    assert (second.lease.deaths, second.lease.suspicious) == ({}, True)
 
 
 async def test_write_whose_answer_was_lost_is_recognised_as_our_own(files: SessionFiles) -> None:

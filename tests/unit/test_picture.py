@@ -28,7 +28,9 @@ def printed(tilt: float = 0.0) -> Pixels:
     draw = ImageDraw.Draw(image)
     for i in range(30):
         draw.text((150, 200 + 42 * i), "Lines of text stand level on a page " * 2, 0, ImageFont.load_default(24))
-    return np.repeat(np.asarray(image.rotate(-tilt, fillcolor=255, resample=2))[:, :, None], 3, axis=2)
+    return np.repeat(
+        np.asarray(image.rotate(-tilt, fillcolor=255, resample=Image.Resampling.BILINEAR))[:, :, None], 3, axis=2
+    )
 
 
 def test_transparent_pixels_are_paper() -> None:

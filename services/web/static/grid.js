@@ -57,7 +57,8 @@ class Tile {
     }
     if (page.image && page.image !== this.#image) {
       this.#image = page.image;
-      this.sheet.replaceChildren(el("img", { loading: "lazy", decoding: "async", alt: "", src: urlOf(page.image) }));
+      const url = urlOf(page.image);
+      if (url) this.sheet.replaceChildren(el("img", { loading: "lazy", decoding: "async", alt: "", src: url }));
     }
   }
 }

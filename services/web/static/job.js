@@ -143,7 +143,8 @@ export class JobView {
     for (const page of pageNumbers(job)) {
       if (job.pages[page].status !== "failed") continue;
       const why = reason(job.pages[page]);
-      byReason.set(why, [...(byReason.get(why) ?? []), page]);
+      if (!byReason.has(why)) byReason.set(why, []);
+      byReason.get(why).push(page);
     }
     const drawn = JSON.stringify([...byReason, isEnded(job)]);
     if (drawn === this.#failuresDrawn) return;
@@ -231,7 +232,7 @@ export class JobView {
     try {
       await request(`/api/jobs/${encodeURIComponent(this.#id)}`, { method: "DELETE" });
       this.#watch.stop();
-      location.hash = "#/";
+      location.replace("#/");
     } catch (problem) {
       this.#complain(problem);
     }

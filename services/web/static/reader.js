@@ -101,7 +101,7 @@ export class Reader {
       byId("scan-link").href = url;
     }
     // The page that a reader is most likely to want next.
-    const after = next === undefined ? null : this.#job.pages[next]?.image;
+    const after = next === undefined ? null : this.#job.pages[next].image;
     if (after) new Image().src = this.#urlOf(after);
   }
 
@@ -168,11 +168,11 @@ export class Reader {
   }
 
   #fill({ html, json }, page) {
-    this.#markdown = json.text;
+    this.#markdown = json.text ?? "";
     show(byId("reader-state"), false);
     // The server has sanitised this HTML; parsing it in a document of its own keeps it inert until it is placed.
     byId("rendered").replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
-    setText(byId("raw"), json.text);
+    setText(byId("raw"), this.#markdown);
     const facts = [json.engine ?? page.engine, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
     if (json.attempts > 1) facts.push(plural(json.attempts, "attempt"));
     setText(byId("provenance"), `Read by ${facts.filter(Boolean).join(" · ")}`);

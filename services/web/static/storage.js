@@ -2,8 +2,10 @@
 
 const folders = new Map();
 
-// Resolves to a function from a file's name to its URL. The hash is a partition of the storage, not a secret.
+// Resolves to a function from a file's name to its URL. The hash is a partition of the storage, not a secret. Browsers
+// compute it only on https and on this machine; elsewhere the URL is null, and the text is shown without its image.
 export function folderOf(job) {
+  if (!globalThis.crypto?.subtle) return Promise.resolve(() => null);
   const email = job.user_email.trim().toLowerCase();
   if (!folders.has(email)) folders.set(email, hashOf(email));
   return folders.get(email).then((hash) => (name) => `/storage/${hash}/${job.session_id}/${encodeURIComponent(name)}`);

@@ -19,6 +19,7 @@ export class Watch {
   #controller = null;
   #stopped = false;
   #ended = false;
+  #last = false;
   #wake = () => {
     if (!document.hidden && !this.#ended) this.refresh();
   };
@@ -60,6 +61,7 @@ export class Watch {
       const response = await fetch(this.#url, { headers, signal: controller.signal, cache: "no-store" });
       if (response.status === 304) {
         this.#recovered();
+        this.#ended = this.#last;
       } else if (response.ok) {
         latest = await response.json();
         if (this.#controller !== controller || this.#stopped) return;
@@ -81,7 +83,7 @@ export class Watch {
     } finally {
       clearTimeout(limit);
     }
-    if (latest) this.#ended = (await this.#listener.value(latest)) === true;
+    if (latest) this.#ended = this.#last = (await this.#listener.value(latest)) === true;
     if (this.#controller === controller && !this.#stopped && !this.#ended) {
       this.#timer = setTimeout(() => this.#ask(), this.#pause());
     }

@@ -15,9 +15,13 @@ _HEADING_ROWS = 3
 _HEADING_CHARACTERS = 120
 _LEADING = 1.45
 _TABLE_ROWS = 3
-_CELL_GAP = 1.0
+_CELL_GAP = 0.5
+_CELL_CHARACTERS = 40
+_CROSSING = 0.2
 _FILLED = 0.6
 _TABLE_STEP = 4.0
+Extent = tuple[float, float]
+
 BULLETS = "•●▪■◦‣∙"
 
 
@@ -31,12 +35,19 @@ class Kind(StrEnum):
     TABLE = "table"  # rows of cells that stand in columns
 
 
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of a table, empty or not, and over how many columns it reaches."""
+
+    text: str = ""
+    span: int = 1
+
+
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """A block: its lines of text, or for a table its cells by row (an empty cell is the empty string)."""
+    """A block: its lines of text, or for a table its cells by row."""
 
     kind: Kind
     lines: tuple[str, ...] = ()
-    cells: tuple[tuple[str, ...], ...] = ()
+    cells: tuple[tuple[Cell, ...], ...] = ()
 
 
 def blocks(parts: Sequence[Region]) -> list[Block]:
@@ -79,58 +90,91 @@ def _region_blocks(rows: Sequence[Row], body: float, *, headings: bool) -> list[
     return found
 
 
-def _table(rows: Sequence[Row], start: int, body: float) -> tuple[int, list[tuple[float, float]]]:
+def _table(rows: Sequence[Row], start: int, body: float) -> tuple[int, list[Extent]]:
     """Where a table that begins at row `start` ends, and its columns; (0, []) where none begins there."""
-    stop = start
-    while stop < len(rows) and len(_merge(rows[stop], body)) >= 2:
-        if stop > start and _middle(rows[stop]) - _middle(rows[stop - 1]) > _TABLE_STEP * body:
-            break
-        stop += 1
+    stop = _stretch(rows, start, body)
     while stop - start >= _TABLE_ROWS:
         columns = _columns(rows[start:stop], body)
-        if len(columns) >= 2 and _is_full(rows[start:stop], columns):
+        if len(columns) >= 2 and _is_table(rows[start:stop], columns):
             return stop, columns
         stop -= 1
+        while stop > start and len(rows[stop - 1]) < 2:
+            stop -= 1
     return 0, []
 
 
-def _merge(row: Row, body: float) -> list[tuple[float, float]]:
-    """The extents of a row's cells: strips with less than a cell's gap between them are one."""
-    extents: list[tuple[float, float]] = []
-    for strip in row:
-        if extents and strip.left - extents[-1][1] < _CELL_GAP * body:
-            extents[-1] = (extents[-1][0], max(extents[-1][1], strip.right))
-        else:
-            extents.append((strip.left, strip.right))
-    return extents
+def _stretch(rows: Sequence[Row], start: int, body: float) -> int:
+    """The end of the rows that may be one table: close to each other, no two in a row with a single strip."""
+    if len(rows[start]) < 2:
+        return start
+    stop = end = start + 1
+    while end < len(rows) and _middle(rows[end]) - _middle(rows[end - 1]) <= _TABLE_STEP * body:
+        end += 1
+        if len(rows[end - 1]) >= 2:
+            stop = end
+        elif end - stop > 1:
+            break
+    return stop
 
 
-def _columns(rows: Sequence[Row], body: float) -> list[tuple[float, float]]:
-    extents = sorted(extent for row in rows for extent in _merge(row, body))
-    columns: list[tuple[float, float]] = []
-    for left, right in extents:
-        if columns and left < columns[-1][1] + 0.3 * body:
-            columns[-1] = (columns[-1][0], max(columns[-1][1], right))
-        else:
-            columns.append((left, right))
+def _columns(rows: Sequence[Row], body: float) -> list[Extent]:
+    """Columns by vote: parted wherever nearly no row has ink, so that a heading across them does not join them."""
+    events = sorted((edge, step) for row in rows for s in row for edge, step in ((s.left, 1), (s.right, -1)))
+    allowed = int(_CROSSING * len(rows))
+    columns: list[Extent] = []
+    depth, opened = 0, None
+    for edge, step in events:
+        depth += step
+        if opened is None and depth > allowed:
+            opened = edge
+        elif opened is not None and depth <= allowed:
+            if columns and opened - columns[-1][1] < _CELL_GAP * body:
+                columns[-1] = (columns[-1][0], edge)
+            else:
+                columns.append((opened, edge))
+            opened = None
     return columns
 
 
-def _is_full(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> bool:
-    filled = sum(1 for cells in _cells(rows, columns) for cell in cells if cell)
-    return filled >= _FILLED * len(rows) * len(columns)
+def _is_table(rows: Sequence[Row], columns: Sequence[Extent]) -> bool:
+    cells = _cells(rows, columns)
+    filled = sum(cell.span for row in cells for cell in row if cell.text)
+    lengths = [len(cell.text) for row in cells for cell in row if cell.text]
+    return filled >= _FILLED * len(rows) * len(columns) and median(lengths) <= _CELL_CHARACTERS
 
 
-def _cells(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> tuple[tuple[str, ...], ...]:
-    table = []
-    for row in rows:
-        cells: list[list[str]] = [[] for _ in columns]
-        for strip in row:
-            middle = (strip.left + strip.right) / 2
-            at = min(range(len(columns)), key=lambda i: max(columns[i][0] - middle, middle - columns[i][1], 0.0))
-            cells[at].append(strip.line.text)
-        table.append(tuple(" ".join(cell) for cell in cells))
-    return tuple(table)
+def _cells(rows: Sequence[Row], columns: Sequence[Extent]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(_row_cells(row, columns) for row in rows)
+
+
+def _row_cells(row: Row, columns: Sequence[Extent]) -> tuple[Cell, ...]:
+    spans: list[tuple[int, int, str]] = []
+    for strip in row:
+        under = [i for i, column in enumerate(columns) if _covers(strip, column)]
+        nearest = min(range(len(columns)), key=lambda i: _distance(strip, columns[i]))
+        first, last = (under[0], under[-1]) if under else (nearest, nearest)
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], last), f"{spans[-1][2]} {strip.line.text}")
+        else:
+            spans.append((first, last, strip.line.text))
+    cells: list[Cell] = []
+    at = 0
+    for first, last, text in spans:
+        cells.extend(Cell() for _ in range(first - at))
+        cells.append(Cell(text=text, span=last - first + 1))
+        at = last + 1
+    cells.extend(Cell() for _ in range(len(columns) - at))
+    return tuple(cells)
+
+
+def _covers(strip: Strip, column: Extent) -> bool:
+    shared = min(strip.right, column[1]) - max(strip.left, column[0])
+    return shared > 0.3 * min(strip.width, column[1] - column[0])
+
+
+def _distance(strip: Strip, column: Extent) -> float:
+    middle = (strip.left + strip.right) / 2
+    return max(column[0] - middle, middle - column[1], 0.0)
 
 
 def _text_blocks(rows: Sequence[Row], body: float, *, headings: bool) -> list[Block]:

@@ -4,7 +4,6 @@ The network gives each pixel a probability of being the core of a text line; eac
 rotated rectangle around it, grown back to the height of the line (Differentiable Binarization, Liao et al. 2020).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -75,13 +74,14 @@ def _stride(length: float) -> int:
 
 def _boxes(probability: npt.NDArray[np.float32]) -> Quads:
     core = cv2.dilate((probability > _CORE).astype(np.uint8), np.ones((2, 2), np.uint8))
-    quads = [quad for contour in _contours(core) for quad in _grow(probability, contour, _CORE)]
+    contours = _contours(core.astype(np.uint8, copy=False))
+    quads = [quad for contour in contours for quad in _grow(probability, contour, _CORE)]
     return np.array(quads, dtype=np.float64).reshape(-1, 4, 2)
 
 
-def _contours(core: npt.NDArray[np.uint8]) -> Sequence[npt.NDArray[np.int32]]:
-    contours: Sequence[npt.NDArray[np.int32]] = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
-    return contours
+def _contours(core: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.int32]]:
+    contours, _ = cv2.findContours(core, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return [contour.astype(np.int32, copy=False) for contour in contours]
 
 
 def _grow(probability: npt.NDArray[np.float32], contour: npt.NDArray[np.int32], level: float) -> list[Quads]:

@@ -61,10 +61,10 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 class OcrEngine(Protocol):
     """Reads pages. One instance serves a process.
 
-    `load` prepares the model and may take minutes; it is called once, before `recognise`, and raises `EngineUnavailable`
-    with a remedy when the engine cannot run here. `recognise` yields exactly one `PageText` or `PageFailure` per
-    image, in any order, each as soon as it exists; it pulls images only as it has room for them. An exception out
-    of `recognise` is a fault of the engine as a whole, not of a page.
+    `load` prepares the model and may take minutes; it is called once, before `recognise`, and raises
+    `EngineUnavailable` with a remedy when the engine cannot run here. `recognise` yields exactly one `PageText` or
+    `PageFailure` per image, in any order, each as soon as it exists; it pulls images only as it has room for them.
+    An exception out of `recognise` is a fault of the engine as a whole, not of a page.
     """
 
     async def load(self) -> None: ...

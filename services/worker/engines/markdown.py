@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from services.worker.engines.block import Block, Kind
+from services.worker.engines.block import Block, Cell, Kind
 
 # Each pattern matches only where Markdown would act on it, so that "R&D", "<5" and "snake_case" stay as they are.
 _BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)", re.MULTILINE)
@@ -78,9 +78,11 @@ def _line_start(line: str, *, numbered: bool) -> str:
     return line
 
 
-def _table(cells: Sequence[Sequence[str]]) -> str:
+def _table(rows: Sequence[Sequence[Cell]]) -> str:
     """A table as HTML; Markdown inside it is not interpreted, so only HTML is escaped."""
-    written = ["<table>"]
-    for row in cells:
-        written.append("<tr>" + "".join(f"<td>{html.escape(cell, quote=False)}</td>" for cell in row) + "</tr>")
-    return "\n".join([*written, "</table>"])
+    return "\n".join(["<table>", *("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows), "</table>"])
+
+
+def _cell(cell: Cell) -> str:
+    span = f' colspan="{cell.span}"' if cell.span > 1 else ""
+    return f"<td{span}>{html.escape(cell.text, quote=False)}</td>"

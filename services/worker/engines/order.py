@@ -241,10 +241,17 @@ def _separates(gutter: _Gutter, unit: float) -> bool:
         return True
     if gutter.narrow:
         return False
-    fewer, more = sorted((gutter.left, gutter.right), key=len)
+    left, right = _facing(gutter.left, gutter.right), _facing(gutter.right, gutter.left)
+    fewer, more = sorted((left, right), key=len)
     middles = [s.middle for s in more]
     matched = sum(1 for s in fewer if any(abs(s.middle - m) < 0.35 * unit for m in middles))
-    return matched < _ALIGNED * len(fewer)
+    return len(fewer) >= 2 and matched < _ALIGNED * len(fewer)
+
+
+def _facing(strips: list[Strip], other: list[Strip]) -> list[Strip]:
+    """The strips that have the other side beside them; a caption above or below says nothing of rows."""
+    top, bottom = min(s.top for s in other), max(s.bottom for s in other)
+    return [s for s in strips if top <= s.middle <= bottom]
 
 
 def _is_prose(strips: list[Strip], unit: float) -> bool:

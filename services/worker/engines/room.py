@@ -51,7 +51,7 @@ class EngineRoom:
             log.info("engine_ready", engine=info.name, revision=info.revision, device=info.device)
 
     async def engine(self, name: str | None) -> OcrEngine:
-        """The engine a job asked for (`None`: the default). One that cannot run here fails its pages with the reason."""
+        """The engine a job asked for (`None`: the default). One that cannot run here fails its pages, saying why."""
         try:
             return await self._load(name or self._default)
         except EngineUnavailable as error:
