@@ -13,6 +13,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     pages: tuple[int, ...]
 
+    @property
+    def name(self) -> str:
+        """The name of its lease."""
+        return f"{self.number:04d}"
+
 
 def size(pages: int, *, most: int, parallelism: int) -> int:
     """Pages per batch: `most`, fewer when the job is small, so that every chain finds work."""

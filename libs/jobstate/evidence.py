@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 async def gather(files: SessionFiles, job: Job) -> Evidence:
     """The evidence of every batch that the record does not yet show as ended. One listing, few reads."""
-    open_names = {f"{b.number:04d}" for b in batch.batches(job) if not batch.ended(job, b)}
+    open_names = {b.name for b in batch.batches(job) if not batch.ended(job, b)}
     stats = [stat for name, stat in (await batch_leases(files)).items() if name in open_names]
     started: dict[int, datetime] = {}
     outcomes: dict[int, BriefOutcome] = {}

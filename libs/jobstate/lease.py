@@ -181,4 +181,4 @@ async def _still_ours(files: SessionFiles, lease: Lease, error: PreconditionFail
 
 
 def _path(files: SessionFiles, name: str) -> str:
-    return files.path(f"{layout.BATCHES}{name}.json")
+    return files.path(layout.lease_name(name))

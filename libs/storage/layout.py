@@ -108,19 +108,9 @@ def page_outcome_name(page_no: int) -> str:
     return f"page_{page_no:03d}_result.json"
 
 
-def batch_lease_name(batch_no: int) -> str:
-    """The lease of a batch of pages: batch 1 is `batches/0001.json`."""
-    return f"{BATCHES}{batch_no:04d}.json"
-
-
-def extract_lease_name() -> str:
-    """The lease of the extraction of a job."""
-    return f"{BATCHES}extract.json"
-
-
-def combine_lease_name() -> str:
-    """The lease of combining a job's pages."""
-    return f"{BATCHES}combine.json"
+def lease_name(name: str) -> str:
+    """The lease called `name`: `batches/0001.json` for a batch, `extract` and `combine` for those stages."""
+    return f"{BATCHES}{name}.json"
 
 
 def upload_name(original: str | None) -> str:

@@ -2,48 +2,27 @@
 
 import asyncio
 import builtins
-import errno
 import os
-import stat
 import threading
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
-
-from libs.storage.errors import Forbidden, NotFound, OutOfSpace, PreconditionFailed, Unavailable
+from libs.storage import disk
+from libs.storage.errors import NotFound, PreconditionFailed, Unavailable
 from libs.storage.layout import check_folder, check_path, check_prefix
+from libs.storage.lock import LastGeneration, locked
 from libs.storage.store import OpenObject, Stat, Stored
 
 CHUNK_BYTES = 1 << 20
 LOCK_COUNT = 64
-LOCK_SECONDS = 60.0
-RENAME_ATTEMPTS = 100
 
-_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG}
-_TROUBLE = {
-    errno.EACCES,
-    errno.EAGAIN,
-    errno.EBUSY,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENODEV,
-    errno.ENOMEM,
-    errno.ENXIO,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
-}
+
 # Not through a link out of the tree, and never waiting for the other end of a pipe.
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -138,21 +117,21 @@ class LocalStore:
 
     def _read(self, path: str) -> Stored:
         descriptor, found = self._open(path)
-        with _translated(path), os.fdopen(descriptor, "rb", buffering=0) as file:
+        with disk.translated(path), os.fdopen(descriptor, "rb", buffering=0) as file:
             return Stored(data=file.readall(), generation=found.generation, updated_at=found.updated_at)
 
     def _open(self, path: str) -> tuple[int, Stat]:
-        with _translated(path):
+        with disk.translated(path):
             descriptor = os.open(self._file(path), _READ_FLAGS)
             try:
-                return descriptor, _stat(path, os.fstat(descriptor))
+                return descriptor, disk.stat_of(path, os.fstat(descriptor))
             except BaseException:
                 os.close(descriptor)
                 raise
 
     def _stat(self, path: str) -> Stat:
-        with _translated(path):
-            return _stat(path, self._file(path).lstat())
+        with disk.translated(path):
+            return disk.stat_of(path, self._file(path).lstat())
 
     def _generation(self, path: str) -> int:
         try:
@@ -170,8 +149,8 @@ class LocalStore:
         descriptor, temporary = self._begin(path, if_generation)
         try:
             try:
-                _write_all(path, descriptor, data)
-                _flush(path, descriptor)
+                disk.write_all(path, descriptor, data)
+                disk.flush(path, descriptor)
             finally:
                 os.close(descriptor)
             return self._commit(path, temporary, if_generation)
@@ -184,8 +163,8 @@ class LocalStore:
         try:
             try:
                 async for block in _blocks(data):
-                    await _in_thread(_write_all, path, descriptor, block)
-                await _in_thread(_flush, path, descriptor)
+                    await _in_thread(disk.write_all, path, descriptor, block)
+                await _in_thread(disk.flush, path, descriptor)
             finally:
                 os.close(descriptor)
             return await _in_thread(self._commit, path, temporary, if_generation)
@@ -198,7 +177,7 @@ class LocalStore:
         self._check_generation(path, if_generation)
         temporary = self._temporary / uuid4().hex
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with _translated(path, writing=True):
+        with disk.translated(path, writing=True):
             try:
                 return os.open(temporary, flags, 0o600), temporary
             except FileNotFoundError:
@@ -208,22 +187,22 @@ class LocalStore:
 
     def _commit(self, path: str, temporary: Path, if_generation: int | None) -> int:
         target = self._file(path)
-        with _translated(path, writing=True):
+        with disk.translated(path, writing=True):
             with self._locked(path) as last:
                 current = self._check_generation(path, if_generation)
                 generation = max(time.time_ns() // 1000, current + 1, last.generation() + 1)
                 os.utime(temporary, ns=(generation * 1000, generation * 1000))
                 if temporary.stat().st_mtime_ns // 1000 != generation:
                     raise Unavailable(path, "this file system rounds file times; put STORAGE_PATH on a local disk")
-                made = _rename(temporary, target, self._root)
+                made = disk.rename(temporary, target, self._root)
             # The object exists from the rename on; this makes it survive a power cut too, outside the lock.
             for folder in (target.parent, *made):
-                _flush_folder(folder)
+                disk.flush_folder(folder)
         return generation
 
     def _delete(self, path: str, if_generation: int | None) -> None:
         target = self._file(path)
-        with _translated(path):
+        with disk.translated(path):
             self._stat(path)
             with self._locked(path) as last:
                 generation = self._stat(path).generation
@@ -239,9 +218,9 @@ class LocalStore:
                 except OSError:
                     break
 
-    def _locked(self, path: str) -> AbstractContextManager["_LastGeneration"]:
+    def _locked(self, path: str) -> AbstractContextManager["LastGeneration"]:
         number = zlib.crc32(path.encode()) % LOCK_COUNT
-        return _locked(path, self._turns[number], self._locks / f"{number:02d}")
+        return locked(path, self._turns[number], self._locks / f"{number:02d}")
 
     def _scan(self, folder: str, prefix: str) -> builtins.list[Stat | str]:
         """What in `folder` can begin with `prefix`, in path order: objects, and folders to go into."""
@@ -256,7 +235,7 @@ class LocalStore:
             elif path.startswith(prefix):
                 # An entry may go between the scan and the stat; one that is no plain file is no object.
                 with suppress(FileNotFoundError, NotFound):
-                    found[path] = _stat(path, entry.stat(follow_symlinks=False))
+                    found[path] = disk.stat_of(path, entry.stat(follow_symlinks=False))
         return [found[key] for key in sorted(found)]
 
     def _folders(self, prefix: str) -> builtins.list[str]:
@@ -276,7 +255,7 @@ class LocalStore:
 
     def _entries(self, folder: str) -> builtins.list[os.DirEntry[str]]:
         try:
-            with _translated(folder), os.scandir(self._file(folder)) as entries:
+            with disk.translated(folder), os.scandir(self._file(folder)) as entries:
                 found = list(entries)
         except NotFound:
             return []
@@ -288,135 +267,13 @@ class LocalStore:
     def _clear_temporary(self, older_than: timedelta) -> int:
         removed = 0
         oldest = time.time() - older_than.total_seconds()
-        with _translated(self._temporary.name), os.scandir(self._temporary) as entries:
+        with disk.translated(self._temporary.name), os.scandir(self._temporary) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     if entry.stat(follow_symlinks=False).st_mtime < oldest:
                         Path(entry.path).unlink()
                         removed += 1
         return removed
-
-
-class _LastGeneration:
-    """The highest generation of the objects deleted under one lock, kept as the time of a file.
-
-    Without it an object deleted and made again could repeat a generation after the clock went back.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def generation(self) -> int:
-        try:
-            return self._file.stat().st_mtime_ns // 1000
-        except FileNotFoundError:
-            return 0
-
-    def raise_to(self, generation: int) -> None:
-        if generation > self.generation():
-            self._file.touch(mode=0o600)
-            os.utime(self._file, ns=(generation * 1000, generation * 1000))
-
-
-@contextmanager
-def _locked(path: str, turn: threading.Lock, file: Path) -> Iterator[_LastGeneration]:
-    with turn:
-        # A new lock each time: it belongs to this thread, and a process forked meanwhile inherits none.
-        lock = FileLock(file.with_suffix(".lock"), mode=0o600)
-        try:
-            lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.002)
-        except Timeout:
-            raise Unavailable(path, f"{lock.lock_file} has been held for {LOCK_SECONDS:.0f} s") from None
-        try:
-            yield _LastGeneration(file.with_suffix(".last"))
-        finally:
-            lock.release()
-
-
-@contextmanager
-def _translated(path: str, *, writing: bool = False) -> Iterator[None]:
-    """Turn the operating system's errors into the storage's; those it does not know pass through."""
-    try:
-        yield
-    except OSError as error:
-        _raise_translated(path, error, writing)
-
-
-def _raise_translated(path: str, error: OSError, writing: bool) -> NoReturn:
-    reason = error.strerror or str(error)
-    if error.errno in _FULL:
-        raise OutOfSpace(path, reason) from error
-    if error.errno in _TROUBLE:
-        raise Unavailable(path, reason) from error
-    if writing and error.errno in _IN_THE_WAY:
-        # A bucket can hold both `a` and `a/b`, a directory cannot; no two names of the layout clash so.
-        raise Forbidden(path, f"no object can have this name here: {reason}") from error
-    if not writing and error.errno in _MISSING:
-        raise NotFound(path) from error
-    raise error
-
-
-def _stat(path: str, found: os.stat_result) -> Stat:
-    if not stat.S_ISREG(found.st_mode):
-        raise NotFound(path)
-    generation = found.st_mtime_ns // 1000
-    updated_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=generation)
-    return Stat(path=path, size=found.st_size, generation=generation, updated_at=updated_at)
-
-
-def _rename(temporary: Path, target: Path, root: Path) -> list[Path]:
-    """Put the file in place; the folders that got a new folder for it, which are to be flushed too."""
-    made: list[Path] = []
-    for _ in range(RENAME_ATTEMPTS):
-        try:
-            temporary.rename(target)
-            return made
-        except FileNotFoundError:
-            # A deletion beside us may take the empty folder away again before the rename, or half-way up.
-            with suppress(FileNotFoundError):
-                made = _make_folders(target.parent, root)
-    raise Unavailable(str(target), "its folder kept disappearing")
-
-
-def _make_folders(folder: Path, root: Path) -> list[Path]:
-    """Make `folder`, for this user only; the folders that now hold a new one."""
-    if folder.is_dir():
-        return []
-    if folder == root:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return []
-    parents = _make_folders(folder.parent, root)
-    # Not exist_ok: it looks again, and takes a folder that has gone since for a file in the way.
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    return [*parents, folder.parent]
-
-
-def _flush_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # deleted meanwhile, with what was in it
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot flush a directory; they order the rename themselves.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(path: str, descriptor: int, data: bytes) -> None:
-    with _translated(path, writing=True):
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-
-
-def _flush(path: str, descriptor: int) -> None:
-    with _translated(path, writing=True):
-        os.fsync(descriptor)
 
 
 def _close_found(opened: tuple[int, Stat]) -> None:
@@ -444,16 +301,11 @@ async def _blocks(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _chunks(path: str, descriptor: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
     offset = start
     while offset < stop:
-        chunk = await _in_thread(_read_at, path, descriptor, min(CHUNK_BYTES, stop - offset), offset)
+        chunk = await _in_thread(disk.read_at, path, descriptor, min(CHUNK_BYTES, stop - offset), offset)
         if not chunk:
             raise Unavailable(path, "the file was cut short from outside")
         offset += len(chunk)
         yield chunk
-
-
-def _read_at(path: str, descriptor: int, size: int, offset: int) -> bytes:
-    with _translated(path):
-        return os.pread(descriptor, size, offset)
 
 
 async def _in_thread(

@@ -73,9 +73,10 @@ async def validate_session(
         raise NotFound(f"{user_hash}/{session_id}", "not a session")
     if await _exists(store, layout.tombstone_path(user_hash, session_id)):
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
-    async for _ in store.list(layout.session_prefix(user_hash, session_id)):
-        return SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
-    raise NotFound(f"{user_hash}/{session_id}", "no such session")
+    files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
+    if not await _exists(store, files.path(layout.DOCUMENT)):
+        raise NotFound(f"{user_hash}/{session_id}", "no such session")
+    return files
 
 
 async def _exists(store: ObjectStore, path: str) -> bool:

@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from libs.storage import layout
-from libs.storage.errors import Forbidden, NotFound
-from libs.storage.session import SessionFiles
+from libs.storage.session import SessionFiles, validate_session
 from services.problem import Problem
 from services.web.auth import get_user_from_request
 from services.web.service import web
@@ -24,11 +23,8 @@ _OURS = {".png": "image/png", ".txt": "text/plain; charset=utf-8", ".json": "app
 async def stored_file(request: Request) -> Response:
     """The file, or the range of it that was asked for."""
     user_hash, session_id, name = (request.path_params[key] for key in ("user_hash", "session_id", "filename"))
-    if user_hash != get_user_from_request(request).user_hash:
-        raise Forbidden(name)
-    if not layout.is_session_id(session_id):
-        raise NotFound(name)
-    files = SessionFiles(store=web(request).store, user_hash=user_hash, session_id=session_id)
+    asker = get_user_from_request(request).user_hash
+    files = await validate_session(web(request).store, user_hash, session_id, asker=asker)
     path = files.path(name)
     stat = await files.store.stat(path)
     headers = {

@@ -22,11 +22,11 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
-from services.problem import Problem, not_found
+from services.problem import Problem
 from services.web import markdown, plain
 from services.web.auth import get_user_from_request
 from services.web.extract import start_chains, start_extraction
-from services.web.service import own_files, own_job, web
+from services.web.service import own_job, web
 
 MAX_LISTED = 100
 MAX_BODY = 1_000_000
@@ -188,12 +188,8 @@ async def retry(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
-    files = own_files(request)
     service = web(request)
-    try:
-        await load(files)
-    except NotFound as error:
-        raise not_found() from error
+    files, _ = await own_job(request)
     await service.store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
     await service.sweeper.remove_files(files)
     await retire(files)

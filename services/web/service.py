@@ -8,9 +8,8 @@ from starlette.requests import Request
 
 from libs.jobstate.commit import load
 from libs.jobstate.job import Job
-from libs.storage import layout
 from libs.storage.errors import NotFound
-from libs.storage.session import SessionFiles
+from libs.storage.session import SessionFiles, validate_session
 from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from services.problem import not_found
@@ -37,19 +36,11 @@ def web(request: Request) -> Web:
     return cast(Web, request.app.state.web)
 
 
-def own_files(request: Request) -> SessionFiles:
-    """The files of the job that the address names, under the asker's own hash. Raises `Problem` 404."""
-    session_id = request.path_params["job_id"]
-    if not layout.is_session_id(session_id):
-        raise not_found()
-    user = get_user_from_request(request)
-    return SessionFiles(store=web(request).store, user_hash=user.user_hash, session_id=session_id)
-
-
 async def own_job(request: Request) -> tuple[SessionFiles, Job]:
-    """The job that the address names, if it is the asker's. Raises `Problem` 404."""
-    files = own_files(request)
+    """The job that the address names, looked for under the asker's own hash. Raises `Problem` 404."""
+    user = get_user_from_request(request)
     try:
+        files = await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
         return files, await load(files)
     except NotFound as error:
         raise not_found() from error

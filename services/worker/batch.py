@@ -135,15 +135,14 @@ class BatchWorker:
         standing = await batch_leases(files)
         now = await self._store.now()
         for batch in batches.striped(job, chain):
-            name = f"{batch.number:04d}"
-            known = standing.get(name)
+            known = standing.get(batch.name)
             if known and known.updated_at + timedelta(seconds=1) > now:
                 continue  # written this very second, so held or just finished: spare the read
             lease = await take(
-                files, name, run=job.run, holder=self.holder, seconds=self._lease_seconds, pages=batch.pages
+                files, batch.name, run=job.run, holder=self.holder, seconds=self._lease_seconds, pages=batch.pages
             )
             if lease is not None:
-                log.info("batch_claimed", job_id=job.job_id, batch=name, attempt=lease.lease.attempt)
+                log.info("batch_claimed", job_id=job.job_id, batch=batch.name, attempt=lease.lease.attempt)
                 return lease
         return None
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from libs.storage.disk import _make_folders, translated
 from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError, Unavailable
-from libs.storage.local import LocalStore, _make_folders, _translated
+from libs.storage.local import LocalStore
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = "users/0123456789ab/session/processing.json"
@@ -210,12 +211,12 @@ async def test_a_full_disk_is_out_of_space_and_keeps_the_old_object(root: Path, 
 def test_errors_of_the_system_become_those_of_the_storage(
     number: int, writing: bool, expected: type[StorageError]
 ) -> None:
-    with pytest.raises(expected), _translated(PATH, writing=writing):
+    with pytest.raises(expected), translated(PATH, writing=writing):
         raise OSError(number, os.strerror(number))
 
 
 def test_an_unknown_error_of_the_system_is_not_hidden() -> None:
-    with pytest.raises(OSError, match="Invalid"), _translated(PATH):
+    with pytest.raises(OSError, match="Invalid"), translated(PATH):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
@@ -270,7 +271,7 @@ async def test_a_write_outlasts_deletions_that_take_its_folder_away(
             folder.rmdir()
         return made
 
-    monkeypatch.setattr("libs.storage.local._make_folders", make_and_lose)
+    monkeypatch.setattr("libs.storage.disk._make_folders", make_and_lose)
     await store.write(PATH, b"here")
     assert len(taken) == 5
     assert (await store.read(PATH)).data == b"here"

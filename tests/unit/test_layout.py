@@ -103,9 +103,8 @@ def test_paths_and_names_are_those_of_the_contract() -> None:
         "processing.json",
         "combined_output.md",
     )
-    assert layout.batch_lease_name(1) == "batches/0001.json"
-    assert layout.extract_lease_name() == "batches/extract.json"
-    assert layout.combine_lease_name() == "batches/combine.json"
+    assert layout.lease_name("0001") == "batches/0001.json"
+    assert layout.lease_name("combine") == "batches/combine.json"
 
 
 @pytest.mark.parametrize(("page_no", "digits"), [(1, "001"), (42, "042"), (999, "999"), (1000, "1000")])

@@ -170,3 +170,19 @@ def test_every_word_that_goes_in_comes_out_once(lines: list[Line]) -> None:
 @given(st.lists(texts, min_size=1, max_size=4))
 def test_any_characters_are_shown_as_they_were_read(lines: list[str]) -> None:
     assert seen(paragraph(*lines)) == "\n".join(lines)
+
+
+def test_heading_across_columns_of_a_table_is_one_wide_cell() -> None:
+    lines = []
+    for i in range(6):
+        if i == 3:
+            lines += [line("Fruit", 50, 120, 60), line("all prices as of today, in pounds", 300, 120, 350)]
+            continue
+        lines += [line(f"row{i}", 50, 40 * i, 60), line("1.00", 300, 40 * i, 60), line("2.00", 600, 40 * i, 60)]
+    row = '<tr><td>Fruit</td><td colspan="2">all prices as of today, in pounds</td></tr>'
+    assert row in markdown(lines)
+
+
+def test_large_initial_makes_no_heading() -> None:
+    lines = [line("O", 50, 100, 50, 60), line("nce upon a time there was", 110, 100, 640), *prose(126, 6)]
+    assert "#" not in markdown(lines)

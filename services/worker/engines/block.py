@@ -96,6 +96,9 @@ def _table(rows: Sequence[Row], start: int, body: float) -> tuple[int, list[Exte
     while stop - start >= _TABLE_ROWS:
         columns = _columns(rows[start:stop], body)
         if len(columns) >= 2 and _is_table(rows[start:stop], columns):
+            # A heading below the table whose number was found apart from its words is no row of it.
+            while sum(1 for cell in _row_cells(rows[stop - 1], columns) if cell.text) < 2:
+                stop -= 1
             return stop, columns
         stop -= 1
         while stop > start and len(rows[stop - 1]) < 2:
@@ -140,7 +143,8 @@ def _is_table(rows: Sequence[Row], columns: Sequence[Extent]) -> bool:
     cells = _cells(rows, columns)
     filled = sum(cell.span for row in cells for cell in row if cell.text)
     lengths = [len(cell.text) for row in cells for cell in row if cell.text]
-    return filled >= _FILLED * len(rows) * len(columns) and median(lengths) <= _CELL_CHARACTERS
+    real = sum(1 for row in cells if sum(1 for cell in row if cell.text) >= 2)
+    return real >= _TABLE_ROWS and filled >= _FILLED * len(rows) * len(columns) and median(lengths) <= _CELL_CHARACTERS
 
 
 def _cells(rows: Sequence[Row], columns: Sequence[Extent]) -> tuple[tuple[Cell, ...], ...]:
@@ -203,7 +207,8 @@ def _middle(row: Row) -> float:
 
 
 def _height(row: Row) -> float:
-    return max(s.height for s in row)
+    # Of the strip that says most: a large initial or a bracket does not make its row a heading.
+    return max(row, key=lambda s: len(s.line.text)).height
 
 
 def _text(row: Row) -> str:

@@ -22,6 +22,7 @@ _GROWTH = 1.6
 _MIN_CORE = 3
 _LEVEL_STEP = 0.2
 _LAST_LEVEL = 0.75
+_MAX_LINES = 3000
 _STRIDE = 32
 
 
@@ -75,6 +76,8 @@ def _stride(length: float) -> int:
 def _boxes(probability: npt.NDArray[np.float32]) -> Quads:
     core = cv2.dilate((probability > _CORE).astype(np.uint8), np.ones((2, 2), np.uint8))
     contours = _contours(core.astype(np.uint8, copy=False))
+    # A halftone or a carpet of noise can look like many thousands of lines; no page of text has so many.
+    contours = sorted(contours, key=cv2.contourArea, reverse=True)[:_MAX_LINES]
     quads = [quad for contour in contours for quad in _grow(probability, contour, _CORE)]
     return np.array(quads, dtype=np.float64).reshape(-1, 4, 2)
 

@@ -6,6 +6,7 @@ columns of a table is no gutter: there the rows belong together.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from statistics import median
 
@@ -19,6 +20,7 @@ _MIN_RUN = 2.5
 _LONG_RUN = 6.0
 _LOOSE = 2
 _ALIGNED = 0.7
+_LEVEL = 0.35
 _PROSE_CHARACTERS = 16
 _LONG_LINE = 24
 _PROSE_FILL = 0.6
@@ -243,9 +245,14 @@ def _separates(gutter: _Gutter, unit: float) -> bool:
         return False
     left, right = _facing(gutter.left, gutter.right), _facing(gutter.right, gutter.left)
     fewer, more = sorted((left, right), key=len)
-    middles = [s.middle for s in more]
-    matched = sum(1 for s in fewer if any(abs(s.middle - m) < 0.35 * unit for m in middles))
+    middles = sorted(s.middle for s in more)
+    matched = sum(1 for s in fewer if _nearest(middles, s.middle) < _LEVEL * unit)
     return len(fewer) >= 2 and matched < _ALIGNED * len(fewer)
+
+
+def _nearest(ordered: list[float], value: float) -> float:
+    at = bisect_left(ordered, value)
+    return min((abs(value - other) for other in ordered[max(0, at - 1) : at + 1]), default=math.inf)
 
 
 def _facing(strips: list[Strip], other: list[Strip]) -> list[Strip]:

@@ -18,6 +18,8 @@ Points = npt.NDArray[np.float64]
 
 # Several times the largest page the extractor writes; beyond it one page would take gigabytes.
 MAX_PIXELS = 120_000_000
+# OpenCV addresses pixels of a picture with 16 bits where it cuts lines out of it.
+MAX_SIDE = 30_000
 MIN_SIDE = 8
 
 # Tuned on scans: a lone digit of 8 points at 100 DPI has more than this many dark pixels, a speck of dust fewer.
@@ -58,7 +60,7 @@ def decode(data: bytes) -> Pixels:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise PictureError(
             f"The page image has {width} x {height} pixels, more than {MAX_PIXELS:,}; render it at a lower resolution."
         )
