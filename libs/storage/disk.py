@@ -57,7 +57,7 @@ def _raise_translated(path: str, error: OSError, writing: bool) -> NoReturn:
 
 
 def stat_of(path: str, found: os.stat_result) -> Stat:
-    """What the store says of a file: its time in microseconds is its generation. Raises `NotFound` for no plain file."""
+    """What the store says of a file: its time in microseconds is its generation. `NotFound` for no plain file."""
     if not modes.S_ISREG(found.st_mode):
         raise NotFound(path)
     generation = found.st_mtime_ns // 1000
