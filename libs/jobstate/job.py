@@ -38,6 +38,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     file_info: FileInfo
     options: Options
     user_email: str
+    user_hash: str
     created_at: datetime
     run_started_at: datetime
     updated_at: datetime
@@ -55,6 +56,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             file_info=intake.file_info,
             options=intake.options,
             user_email=intake.user_email,
+            user_hash=layout.user_hash(intake.user_email),
             created_at=intake.created_at,
             run_started_at=intake.created_at,
             updated_at=intake.created_at,

@@ -66,7 +66,7 @@ async def listing(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """`GET /api/jobs/{job_id}/status`: the whole record (R42). 304 while it is the one the client has."""
     _, job = await own_job(request)
-    headers = {"ETag": f'"{job.revision}"', "Cache-Control": "no-cache"}
+    headers = {"ETag": f'"{job.revision}"'}
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return Response(document.encode(job), media_type="application/json", headers=headers)
@@ -111,7 +111,6 @@ async def page(request: Request) -> Response:
     headers = {
         "ETag": f'"{outcome.run}-{outcome.completed_at}"',
         "Vary": "Accept",
-        "Cache-Control": "no-cache",
     }
     accept = request.headers.get("Accept", "")
     if "application/json" in accept:
@@ -125,7 +124,7 @@ async def page(request: Request) -> Response:
             page_status="failed",
         )
     if "text/html" in accept:
-        return HTMLResponse(markdown.to_html(outcome.text), headers=headers)
+        return HTMLResponse(await asyncio.to_thread(markdown.to_html, outcome.text), headers=headers)
     return Response(outcome.text, media_type="text/markdown; charset=utf-8", headers=headers)
 
 
@@ -144,7 +143,6 @@ async def result(request: Request) -> Response:
     stem = job.file_info.raw_file.rsplit(".", 1)[0]
     headers = {
         "Content-Disposition": _attachment(f"{stem}.{form}"),
-        "Cache-Control": "no-cache",
         "X-Content-Type-Options": "nosniff",
     }
     if form == "txt":

@@ -84,7 +84,7 @@ async def docs(request: Request) -> Response:
 
 async def home(request: Request) -> Response:
     """`GET /`: the web page."""
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+    return FileResponse(STATIC / "index.html")
 
 
 @cache

@@ -203,6 +203,16 @@ async def test_label_that_runs_up_an_upright_page_is_read_too() -> None:
     assert recall(SENTENCES, result) == 1.0
 
 
+async def test_small_print_on_a_large_page_is_read() -> None:
+    engine = create_engine("rapidocr", threads=2)
+    await engine.load()
+    image, draw = sheet(5600, 560)
+    for i in range(8):
+        write(draw, SENTENCES, 60 + 680 * i, 60, 17)
+    result = await read_text(engine, image)
+    assert recall(SENTENCES * 8, result) >= 0.98
+
+
 async def test_reading_stops_when_the_caller_goes_and_the_engine_reads_on_for_the_next(engine: OcrEngine) -> None:
     pulled = 0
 

@@ -72,10 +72,9 @@ export class JobView {
     show(byId("reader"), false);
   }
 
-  async #update(job) {
+  #update(job) {
     this.#job = job;
-    const urlOf = (this.#urlOf ??= await folderOf(job));
-    if (this.#job !== job) return false;
+    const urlOf = (this.#urlOf ??= folderOf(job));
     this.#grid ??= new Grid(this.#id, urlOf);
     this.#head(job);
     this.#progress(job);

@@ -34,6 +34,7 @@ export class Reader {
   }
 
   open(page) {
+    if (page === this.#page) return;
     if (this.#page === null) document.addEventListener("keydown", this.#keys);
     this.#page = page;
     this.#shown = "";
@@ -214,7 +215,10 @@ export class Reader {
     // A wide table or a long Markdown line scrolls sideways with the same keys.
     if (event.key !== "Escape" && event.target.scrollWidth > event.target.clientWidth + 1 && event.target.closest("#rendered, #raw")) return;
     event.preventDefault();
-    location.hash = byId(link).getAttribute("href");
+    const href = byId(link).getAttribute("href");
+    location.hash = href;
+    // The address is acted on only later; a second key that comes before would otherwise turn the same page again.
+    if (event.key !== "Escape") this.open(Number(href.split("/").at(-1)));
   }
 }
 

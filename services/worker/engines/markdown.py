@@ -25,16 +25,17 @@ _MARKERS = "*_`~"
 def render(page: Sequence[Block]) -> str:
     """The page as Markdown, without a final newline; blocks are parted by an empty line."""
     written: list[str] = []
-    number = 0
+    number: int | None = None
     for block in page:
         if block.kind is Kind.TABLE:
             written.append(_table(block.cells))
-            number = 0
+            number = None
             continue
         lines = _inline(block.lines)
         match = _NUMBER.match(block.lines[0])
-        follows = match is not None and int(match[1]) in (1, number + 1)
-        number = int(match[1]) if match and follows else 0
+        # Markdown counts on by itself inside a list: a number that does not follow would be shown as another one.
+        follows = match is not None and (number is None or int(match[1]) == number + 1)
+        number = int(match[1]) if match and follows else None
         if block.kind is Kind.TITLE:
             written.append("# " + " ".join(lines))
         elif block.kind is Kind.HEADING:

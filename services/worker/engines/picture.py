@@ -62,7 +62,8 @@ def decode(data: bytes) -> Pixels:
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise PictureError(
-            f"The page image has {width} x {height} pixels, more than {MAX_PIXELS:,}; render it at a lower resolution."
+            f"The page image has {width} x {height} pixels, more than {MAX_PIXELS:,} in all or {MAX_SIDE:,} on a "
+            "side; render it at a lower resolution."
         )
     if min(width, height) < MIN_SIDE:
         raise PictureError(f"The page image has only {width} x {height} pixels; there is nothing to read.")

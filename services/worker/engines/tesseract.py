@@ -7,6 +7,7 @@ import csv
 import os
 import shutil
 import subprocess
+import time
 from collections import defaultdict
 
 import numpy as np
@@ -19,7 +20,8 @@ _PROGRAM = "tesseract"
 _SURE = 0.75
 _MIN_SKEW = 0.3
 _WORD = "5"
-_PAGE_SECONDS = 110.0
+# All turns of one page together: the worker takes an engine that ends no page in 120 seconds for hung.
+_PAGE_SECONDS = 100.0
 _INSTALL = "install it (Debian: apt-get install tesseract-ocr), or set OCR_ENGINE=rapidocr"
 
 
@@ -30,15 +32,20 @@ class TesseractReader:
         self._languages = languages
         self._program = ""
         self._release = "not loaded"
+        self._deadline = 0.0
 
     def load(self) -> None:
         """Finds the program and its languages. Raises `EngineUnavailable` where either is missing."""
+        self._deadline = time.monotonic() + _PAGE_SECONDS
         program = shutil.which(_PROGRAM)
         if program is None:
             raise EngineUnavailable(f"The program {_PROGRAM} is not on this machine; {_INSTALL}.")
         self._program = program
-        self._release = self._run(["--version"], b"").decode("utf-8", "replace").split("\n")[0].strip()
-        installed = set(self._run(["--list-langs"], b"").decode("utf-8", "replace").split("\n")[1:])
+        try:
+            self._release = self._run(["--version"], b"").decode("utf-8", "replace").split("\n")[0].strip()
+            installed = set(self._run(["--list-langs"], b"").decode("utf-8", "replace").split("\n")[1:])
+        except PictureError as error:
+            raise EngineUnavailable(f"The program {_PROGRAM} does not run here; {_INSTALL}.") from error
         missing = [code for code in self._languages.split("+") if code not in installed]
         if missing:
             raise EngineUnavailable(
@@ -52,12 +59,16 @@ class TesseractReader:
 
     def read(self, pixels: Pixels) -> Sheet:
         """The lines of a page, in the upright picture, and how the page was set upright."""
+        self._deadline = time.monotonic() + _PAGE_SECONDS
         sheet = self._read_at(pixels, 0)
         best = _certainty(sheet)
         if best >= _SURE:
             return sheet
         for rotation in self._other_turns(pixels):
-            turned = self._read_at(pixels, rotation)
+            try:
+                turned = self._read_at(pixels, rotation)
+            except PictureError:
+                break  # out of time: what was read so far counts
             if _certainty(turned) > best:
                 sheet, best = turned, _certainty(turned)
             if best >= _SURE:
@@ -99,7 +110,7 @@ class TesseractReader:
                 [self._program, *arguments],
                 input=image,
                 capture_output=True,
-                timeout=_PAGE_SECONDS,
+                timeout=max(self._deadline - time.monotonic(), 0.1),
                 env=environment,
                 check=False,
             )
