@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-inp
 INSTALL := $(PIP) install --constraint constraints.txt
 RUNS := $(VENV)/.runs
 DEVELOPS := $(VENV)/.develops
-CHECKED := libs services tests bench
+CHECKED := libs services tests bench examples
 
 .DEFAULT_GOAL := help
 

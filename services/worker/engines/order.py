@@ -199,7 +199,7 @@ def _cut(
     if not wide and not (gap >= _NARROW_GUTTER * unit and length >= _LONG_RUN * unit):
         return None
     return _Gutter(
-        above=[*above],
+        above=[*above, *heads],
         left=left,
         right=right,
         apart=apart,
