@@ -40,7 +40,6 @@ import numpy as np
 import pymupdf
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
-from rapidocr import RapidOCR
 
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
 from services.worker.engines.picture import decode
@@ -162,6 +161,9 @@ def ours(engine: OcrEngine, runner: asyncio.Runner) -> Read:
 
 def bare_rapidocr() -> Read:
     """RapidOCR as its own pipeline reads, without the line classifier."""
+    # Here and not above: it takes a second, and the tests of our own text need `plain_text` only.
+    from rapidocr import RapidOCR
+
     engine = RapidOCR(params={"Global.use_cls": False, "Global.log_level": "critical"})
 
     def read(png: bytes, _: str) -> tuple[str, float]:

@@ -190,3 +190,11 @@ def test_heading_across_columns_of_a_table_is_one_wide_cell() -> None:
 def test_large_initial_makes_no_heading() -> None:
     lines = [line("O", 50, 100, 50, 60), line("nce upon a time there was", 110, 100, 640), *prose(126, 6)]
     assert "#" not in markdown(lines)
+
+
+def test_heading_below_a_table_whose_number_stands_apart_is_no_row_of_it() -> None:
+    lines = []
+    for i in range(4):
+        lines += [line(f"a long label {i}", 50, 40 * i, 300), line("1.00", 600, 40 * i, 60)]
+    lines += [line("4.2", 50, 160, 40), line("Results", 110, 160, 120)]
+    assert markdown(lines).endswith("</table>\n\n4.2 Results")

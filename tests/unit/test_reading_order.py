@@ -95,6 +95,13 @@ def test_rows_of_a_table_stay_together() -> None:
     assert read(lines[::-1]) == [word for i in range(5) for word in (f"item{i}", f"1{i}", f"9{i}.50")]
 
 
+def test_rows_of_a_tilted_table_stay_together() -> None:
+    lines = []
+    for i in range(8):
+        lines += [line(f"item{i}", 50, 50 + 30 * i, 130, tilt=3), line(f"1{i}", 1100, 50 + 30 * i, 130, tilt=3)]
+    assert read(lines[::-1]) == [word for i in range(8) for word in (f"item{i}", f"1{i}")]
+
+
 def test_label_and_value_on_one_line_stay_together() -> None:
     lines = [x for i in range(4) for x in (line(f"label{i}", 50, 40 * i, 80), line(f"value{i}", 300, 40 * i + 3, 120))]
     assert read(lines[::-1]) == [word for i in range(4) for word in (f"label{i}", f"value{i}")]
