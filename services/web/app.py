@@ -66,7 +66,7 @@ def create_app(
             EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
         }
         async with (
-            httpx.AsyncClient() as client,
+            httpx.AsyncClient(trust_env=False) as client,
             LocalQueue(queues, targets, headers={HEADER: token}) as queue,
         ):
             parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client)

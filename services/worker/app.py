@@ -51,7 +51,7 @@ def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> St
         store = LocalStore(Path(config.storage_path))
         token = await internal_token(store, config.internal_token)
         engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             queue = RemoteQueue(config.queue_base, token, client)
             worker = create_worker(config, store=store, queue=queue, token=token, engines=engines)
             app.state.worker = worker

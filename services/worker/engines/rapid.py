@@ -5,15 +5,17 @@ accuracy here: its text-line classifier turns upright lines into garbage, and it
 """
 
 import importlib.util
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from services.worker.engines import detector
+from services.worker.engines import detector, marks
 from services.worker.engines.detector import Detector, Quads
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
+from services.worker.engines.marks import Marks
 from services.worker.engines.picture import Pixels, Pose
 from services.worker.engines.recogniser import Reading, Recogniser, mean_confidence
 from services.worker.engines.sheet import Sheet
@@ -24,6 +26,7 @@ RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"
 _SIDE = 1600
 _SAMPLE = 6
 _SURE = 0.9
+_SURE_WORD = 0.95
 _DOUBTFUL = 0.6
 _UPRIGHT_BONUS = 0.1
 _SMALL = 11.0
@@ -34,6 +37,7 @@ _MIN_CONFIDENCE = 0.5
 _SKEW_TOLERANCE = 1.0
 _SKEW_LIMIT = 15.0
 _TALL = 2.0
+_NUMBER = re.compile(r"[$€£(+-]?\d[\d.,:/-]*[)%]?")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3001: ",", 0x3002: "."}
 
 
@@ -81,6 +85,9 @@ class RapidReader:
             quads = _find(self._detector, pixels)
         readings = self._recogniser.read(pixels, quads)
         self._reread_tall(self._recogniser, pixels, quads, readings)
+        if (found := marks.find(pixels)) is not None:
+            quads, readings = self._cut_tall(self._recogniser, pixels, found, quads, readings)
+            quads, readings = self._add_left_out(self._recogniser, pixels, found, quads, readings)
         return Sheet(pose=pose, lines=tuple(_lines(quads, readings)))
 
     def _rotation(self, recogniser: Recogniser, pixels: Pixels, quads: Quads) -> int:
@@ -114,6 +121,48 @@ class RapidReader:
                     len(readings[i].text), 3
                 ):
                     readings[i] = reading
+
+    def _cut_tall(
+        self, recogniser: Recogniser, pixels: Pixels, found: Marks, quads: Quads, readings: list[Reading]
+    ) -> tuple[Quads, list[Reading]]:
+        """Boxes that hold several rows are read row by row, unless they make better sense as they are."""
+        for i in marks.tall(found, quads):
+            rows = marks.rows_of(found, quads[i])
+            if not len(rows):
+                continue
+            parts = recogniser.read(pixels, rows)
+            if (
+                mean_confidence(parts) > readings[i].confidence
+                or detector.width_of(quads[i : i + 1])[0] > 4 * found.unit
+            ):
+                readings[i] = Reading(text="", confidence=0.0)
+                quads = np.concatenate([quads, rows])
+                readings = [*readings, *parts]
+        return quads, readings
+
+    def _add_left_out(
+        self, recogniser: Recogniser, pixels: Pixels, found: Marks, quads: Quads, readings: list[Reading]
+    ) -> tuple[Quads, list[Reading]]:
+        """Marks that no box covers are read too; only what is surely text counts, since pictures hold marks as well."""
+        extra = marks.left_out(found, quads)
+        if not len(extra):
+            return quads, readings
+        parts = recogniser.read(pixels, extra)
+        sure = np.array([_is_surely_text(part) for part in parts])
+        # A speck reads as a 1 with confidence; in a table it has others above or below it.
+        strokes = np.array([set(part.text.strip()) <= {"1"} for part in parts])
+        sure &= ~strokes | marks.in_columns(found, extra, sure & ~strokes, quads)
+        nothing = Reading(text="", confidence=0.0)
+        parts = [part if keep else nothing for part, keep in zip(parts, sure, strict=True)]
+        return np.concatenate([quads, extra]), [*readings, *parts]
+
+
+def _is_surely_text(reading: Reading) -> bool:
+    """A number, or a word of three letters at least: lone letters are as often a part of a drawing."""
+    text = reading.text.strip()
+    if _NUMBER.fullmatch(text):
+        return reading.confidence >= _SURE
+    return len(text) >= 3 and text.isalpha() and reading.confidence >= _SURE_WORD
 
 
 def _find(finder: Detector, pixels: Pixels) -> Quads:
