@@ -16,11 +16,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.documents import pdf
+from bench.scans import scan_pdf
 from tests.running import ENDED, Running
 
 DEFAULTS = {"OCR_BATCH_SIZE": "10", "LEASE_SECONDS": "60", "SWEEP_SECONDS": "30", "LOG_LEVEL": "WARNING"}
-TEXT = "Page {n}\n" + "\n".join(f"Line {line} of a document that is long." for line in range(1, 6))
 
 
 def main() -> None:
@@ -44,9 +43,10 @@ def measure(folder: Path, pages: int, whole: bool) -> str:
         services.start("web")
         services.start("worker")
         services.wait_ready()
+        document = scan_pdf(folder / "long.pdf", pages)
         memory = Memory(services.pid("web"))
         began = time.monotonic()
-        job_id = services.upload(pdf(folder / "long.pdf", pages, text=TEXT))
+        job_id = services.upload(document)
         seen: list[int] = []
         first = extracted = 0.0
         rendered = 0

@@ -5,6 +5,7 @@ prints can get between the frames. The process can be killed at any moment and l
 writes no file, and it dies with its parent.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -12,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -29,6 +31,7 @@ from services.web.source import PageSource, Refused
 
 _PR_SET_PDEATHSIG = 1
 _OPEN_FILES = 32
+_NICE = 10
 # How far the child may run ahead of a parent that is busy storing: about one page.
 _SEND_BUFFER = 1 << 20
 
@@ -44,6 +47,7 @@ def main() -> None:
     _die_with(request.parent)
     opener = _opener(request)
     _silence()
+    _give_way()
     _confine(request.limits)
     try:
         _serve(channel, lines, request, opener)
@@ -131,6 +135,14 @@ def _silence() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+def _give_way() -> None:
+    """Let the engine and the web service go first where cores are shared: rendering is far ahead of reading anyway."""
+    os.nice(_NICE)
+    # Linux weighs sessions rather than processes on most desktops, and this process has a session of its own.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def _confine(limits: RenderLimits) -> None:
