@@ -132,15 +132,23 @@ class BatchReader:
             await self._recognise({page_no: generation})
 
     async def _recognise(self, waiting: dict[int, int]) -> None:
-        readings = self._engine.recognise(self._images(waiting))
+        saving: asyncio.Task[None] | None = None
         try:
-            async for reading in readings:
-                await self._save(reading, waiting[reading.page_no])
+            async for reading in self._engine.recognise(self._images(waiting)):
+                if saving is not None:
+                    await saving
+                # The engine reads on meanwhile: waiting for the disk here would keep it idle between pages.
+                saving = asyncio.create_task(self._save(reading, waiting[reading.page_no]))
+            if saving is not None:
+                await saving
         except (LeaseLost, StorageError):
             raise
         except Exception as error:
             log.exception("engine_failed", job_id=self._files.session_id)
             raise EngineBroke(type(error).__name__) from error
+        finally:
+            if saving is not None:
+                await asyncio.gather(saving, return_exceptions=True)
 
     async def _images(self, waiting: dict[int, int]) -> AsyncIterator[PageImage]:
         """The page images, fetched when the engine has room for one more."""

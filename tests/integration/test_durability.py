@@ -15,7 +15,7 @@ def page_statuses(services: Running, job_id: str) -> list[str]:
 def test_job_goes_on_after_the_worker_is_killed_and_no_page_with_a_result_is_read_again(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.3)) as services:
         job_id = services.upload(pdf(tmp_path / "eight.pdf", 8))
-        services.until(lambda: page_results(services, job_id) >= 2, "two results")
+        services.until(lambda: len(page_results(services, job_id)) >= 2, "two results")
         services.kill("worker")
         kept = page_results(services, job_id)
         services.start("worker")
@@ -23,12 +23,12 @@ def test_job_goes_on_after_the_worker_is_killed_and_no_page_with_a_result_is_rea
         assert job["status"] == "completed"
         counts = services.read_counts()
         assert set(counts) == set(range(1, 9))
-        assert sum(counts.values()) <= 9, "only the page in hand may be read twice"
-        assert kept >= 2
+        assert {counts[page_no] for page_no in kept} == {1}, "a page with a result was read again"
+        assert sum(counts.values()) <= 10, "only the page in hand and the one being saved may be read twice"
 
 
-def page_results(services: Running, job_id: str) -> int:
-    return len(list(services.storage.glob(f"users/*/{job_id}/page_*_result.json")))
+def page_results(services: Running, job_id: str) -> set[int]:
+    return {int(path.name.split("_")[1]) for path in services.storage.glob(f"users/*/{job_id}/page_*_result.json")}
 
 
 def test_job_goes_on_after_web_is_killed_in_mid_extraction(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def images(services: Running, job_id: str) -> int:
 def test_worker_told_to_stop_gives_its_batch_back_so_that_nobody_waits_for_the_lease(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.3), LEASE_SECONDS="300") as services:
         job_id = services.upload(pdf(tmp_path / "nine.pdf", 9))
-        services.until(lambda: page_results(services, job_id) >= 1, "a result")
+        services.until(lambda: page_results(services, job_id), "a result")
         assert services.kill("worker", signal.SIGTERM) == 0
         services.start("worker")
         assert services.ended(job_id)["status"] == "completed"
@@ -70,7 +70,8 @@ def test_page_that_kills_the_engine_every_time_fails_alone(tmp_path: Path) -> No
         assert job["status"] == "partial"
         assert [job["pages"][n]["status"] for n in "123"] == ["completed", "failed", "completed"]
         assert "broke down" in job["pages"]["2"]["error"]
-        assert services.read_counts()[1] == 1
+        # Page 1 may have been on its way to the disk when the engine died on page 2.
+        assert services.read_counts()[1] <= 2
         assert services.read_counts()[3] == 1
 
 
