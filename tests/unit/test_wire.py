@@ -21,7 +21,7 @@ from libs.taskqueue.enqueue import EnqueueRequest
 from libs.taskqueue.task import OcrTask
 
 # JSON has no surrogates and no infinities, and msgspec no integer beyond 64 bits.
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 numbers = st.integers(0, 2**31)
 pages = st.integers(1, 10_000)
 floats = st.floats(allow_nan=False, allow_infinity=False)
