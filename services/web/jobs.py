@@ -26,7 +26,7 @@ from services.problem import Problem
 from services.web import markdown, plain
 from services.web.auth import get_user_from_request
 from services.web.extract import start_chains, start_extraction
-from services.web.service import own_job, web
+from services.web.service import own_job, own_session, web
 
 MAX_LISTED = 100
 MAX_BODY = 1_000_000
@@ -188,7 +188,7 @@ async def retry(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
     service = web(request)
-    files, _ = await own_job(request)
+    files = await own_session(request)  # the record is not needed, so a torn one is no obstacle
     await service.store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
     await service.sweeper.remove_files(files)
     await retire(files)
