@@ -41,6 +41,10 @@ export FILE PAGES DPI FORMAT OUT
 test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASES=10000] [SEED=1]
+	@$(BIN)/python -m tests.fuzz $(or $(CASES),10000) $(SEED)
+
 .PHONY: lint
 lint: $(DEVELOPS)  ## check format, style, types and the architecture
 	@$(BIN)/ruff format --check $(CHECKED)

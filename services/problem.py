@@ -5,9 +5,12 @@ from collections.abc import Mapping
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from libs.jobstate.document import TornDocument
+from libs.jobstate.lease import TornLease
+from libs.jobstate.outcome import BadOutcome
 from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError
 from libs.taskqueue.queue import QueueUnavailable
 
@@ -58,8 +61,21 @@ async def handle(request: Request, error: Exception) -> Response:
     """Answer any exception with its problem. Registered for the exceptions of `HANDLED`."""
     if isinstance(error, Problem):
         return respond(error)
+    if isinstance(error, ClientDisconnect):
+        # Nobody is there to read it, and it is no failure of ours to log.
+        return respond(Problem(400, "Cut off", "The client left before its request was whole.", "Send it again."))
     if isinstance(error, HTTPException):
         return respond(_from_http(error))
+    if isinstance(error, TornDocument | TornLease | BadOutcome):
+        log.error("record_torn", method=request.method, route=_route(request), kind=type(error).__name__)
+        return respond(
+            Problem(
+                409,
+                "Record damaged",
+                "What is stored of this job cannot be read.",
+                "DELETE the job and upload the document again.",
+            )
+        )
     if isinstance(error, StorageError | QueueUnavailable):
         return respond(_from_backend(error))
     log.error("request_failed", method=request.method, route=_route(request), exc_info=error)
@@ -73,7 +89,17 @@ async def handle(request: Request, error: Exception) -> Response:
     )
 
 
-HANDLED: tuple[type[Exception], ...] = (Problem, HTTPException, StorageError, QueueUnavailable, Exception)
+HANDLED: tuple[type[Exception], ...] = (
+    Problem,
+    ClientDisconnect,
+    HTTPException,
+    TornDocument,
+    TornLease,
+    BadOutcome,
+    StorageError,
+    QueueUnavailable,
+    Exception,
+)
 
 
 def not_found() -> Problem:

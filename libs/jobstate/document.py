@@ -21,5 +21,5 @@ def decode(data: bytes) -> Job:
     """Read a stored record. Raises `TornDocument`."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
         raise TornDocument(str(error)) from error

@@ -36,6 +36,10 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class BadIntake(ValueError):
+    """The stored intake cannot be decoded."""
+
+
 _decoder = msgspec.json.Decoder(Intake)
 
 
@@ -45,5 +49,8 @@ def encode(intake: Intake) -> bytes:
 
 
 def decode(data: bytes) -> Intake:
-    """Read a stored intake. Raises `ValueError`."""
-    return _decoder.decode(data)
+    """Read a stored intake. Raises `BadIntake`."""
+    try:
+        return _decoder.decode(data)
+    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
+        raise BadIntake(str(error)) from error

@@ -57,12 +57,24 @@ class LeaseLost(Exception):
     """Somebody else took the lease over: stop, whatever was in hand is theirs now."""
 
 
+class TornLease(ValueError):
+    """The stored lease cannot be decoded."""
+
+
 _decoder = msgspec.json.Decoder(Lease)
 
 
+def encode(lease: Lease) -> bytes:
+    """The lease as stored."""
+    return msgspec.json.encode(lease)
+
+
 def decode(data: bytes) -> Lease:
-    """Read a stored lease. Raises `msgspec.DecodeError`."""
-    return _decoder.decode(data)
+    """Read a stored lease. Raises `TornLease`."""
+    try:
+        return _decoder.decode(data)
+    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
+        raise TornLease(str(error)) from error
 
 
 class HeldLease:
@@ -100,7 +112,7 @@ class HeldLease:
                 try:
                     self._generation = await self._files.store.write(
                         _path(self._files, lease.name),
-                        msgspec.json.encode(lease),
+                        encode(lease),
                         if_generation=self._generation,
                     )
                     break
@@ -136,7 +148,7 @@ async def take(
             return None
         fresh, generation = _after(before, fresh), stored.generation
     try:
-        generation = await files.store.write(_path(files, name), msgspec.json.encode(fresh), if_generation=generation)
+        generation = await files.store.write(_path(files, name), encode(fresh), if_generation=generation)
     except PreconditionFailed as error:
         try:
             _, generation = await _still_ours(files, fresh, error)

@@ -97,5 +97,5 @@ def decode(data: bytes) -> PageOutcome:
     """Read a stored outcome. Raises `BadOutcome`."""
     try:
         return _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
         raise BadOutcome(str(error)) from error

@@ -31,5 +31,5 @@ def decode(body: bytes) -> EnqueueRequest:
     """Read a request. Raises `BadTask`."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
         raise BadTask(str(error)) from error

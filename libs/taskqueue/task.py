@@ -1,8 +1,12 @@
 """The payload of a task: which job to work on, and which thread of that work this is."""
 
 import hashlib
+from typing import Annotated
 
 import msgspec
+
+# Wider numbers would decode, and then fail to encode.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
 class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -17,9 +21,9 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: str
     user_email: str = ""
     user_hash: str = ""
-    chain: int = 0
-    run: int = 1
-    idle: int = 0
+    chain: _Count = 0
+    run: _Count = 1
+    idle: _Count = 0
 
 
 class BadTask(ValueError):
@@ -38,7 +42,7 @@ def decode(body: bytes) -> OcrTask:
     """Read a task. Unknown keys are ignored (R31). Raises `BadTask`."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
         raise BadTask(str(error)) from error
 
 

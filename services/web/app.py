@@ -34,7 +34,7 @@ ROUTES = [
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/api/v1/jobs/{job_id}/status", jobs.progress),
-    Route("/api/jobs/{job_id}/pages/{n:int}", jobs.page),
+    Route("/api/jobs/{job_id}/pages/{n}", jobs.page),
     Route("/api/jobs/{job_id}/result", jobs.result),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),

@@ -66,7 +66,7 @@ class LocalOnly:
                 "Use http://127.0.0.1 or add the host to ALLOWED_HOSTS.",
             )
         origin = request.headers.get("origin")
-        if origin is not None and _without_port(urlsplit(origin).netloc) not in self._hosts:
+        if origin is not None and _host_of(origin) not in self._hosts:
             return Problem(
                 403,
                 "Origin refused",
@@ -79,6 +79,13 @@ class LocalOnly:
 def parse_hosts(text: str) -> frozenset[str]:
     """`ALLOWED_HOSTS`: host names separated by commas."""
     return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return _without_port(urlsplit(origin).netloc)
+    except ValueError:  # no address at all, so none of ours
+        return ""
 
 
 def _without_port(netloc: str) -> str:

@@ -26,7 +26,7 @@ from services.problem import Problem
 from services.web import markdown, plain
 from services.web.auth import get_user_from_request
 from services.web.extract import start_chains, start_extraction
-from services.web.service import own_job, web
+from services.web.service import own_job, own_session, web
 
 MAX_LISTED = 100
 MAX_BODY = 1_000_000
@@ -95,7 +95,8 @@ async def progress(request: Request) -> Response:
 async def page(request: Request) -> Response:
     """`GET /api/jobs/{job_id}/pages/{n}`: a page's result the moment it exists; JSON or HTML by `Accept`."""
     files, job = await own_job(request)
-    page_no = request.path_params["n"]
+    given = request.path_params["n"]
+    page_no = int(given) if given.isascii() and given.isdigit() and len(given) <= 9 else 0
     if page_no not in job.pages:
         if not job.planned and not job.ended:
             raise _not_done(job, "The document has not been opened yet.")
@@ -187,7 +188,7 @@ async def retry(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
     service = web(request)
-    files, _ = await own_job(request)
+    files = await own_session(request)  # the record is not needed, so a torn one is no obstacle
     await service.store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
     await service.sweeper.remove_files(files)
     await retire(files)
@@ -224,7 +225,7 @@ async def _pages(request: Request) -> list[int] | None:
         return None
     try:
         return msgspec.json.decode(body, type=RetryBody).pages
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Problem(422, "Bad body", str(error), 'Send {"pages": [2, 5]}, or no body.') from error
 
 
@@ -249,7 +250,7 @@ def _not_done(job: Job, detail: str) -> Problem:
 
 
 def _limit(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_LISTED:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_LISTED:
         raise Problem(422, "Bad limit", f"limit is a whole number from 1 to {MAX_LISTED}.", "20 is the default.")
     return int(text)
 

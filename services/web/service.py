@@ -36,11 +36,19 @@ def web(request: Request) -> Web:
     return cast(Web, request.app.state.web)
 
 
-async def own_job(request: Request) -> tuple[SessionFiles, Job]:
-    """The job that the address names, looked for under the asker's own hash. Raises `Problem` 404."""
+async def own_session(request: Request) -> SessionFiles:
+    """The files of the job that the address names, looked for under the asker's own hash. Raises `Problem` 404."""
     user = get_user_from_request(request)
     try:
-        files = await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
+        return await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
+    except NotFound as error:
+        raise not_found() from error
+
+
+async def own_job(request: Request) -> tuple[SessionFiles, Job]:
+    """The same, and the job's record. Raises `Problem` 404, `TornDocument`."""
+    files = await own_session(request)
+    try:
         return files, await load(files)
     except NotFound as error:
         raise not_found() from error

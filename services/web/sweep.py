@@ -73,8 +73,13 @@ class Sweeper:
         """One look at everything; how many jobs were woken."""
         woken = 0
         async for stat in self._store.list(layout.ACTIVE):
-            with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
+            try:
                 woken += await self._look(stat)
+            except (NotFound, PreconditionFailed):
+                continue  # it ended, or another sweeper was faster
+            except ValueError as error:
+                # One torn object of one job must not stop the sweep of all others.
+                log.error("job_torn", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
             await self._bury(stat)
         return woken

@@ -15,7 +15,6 @@ from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles, create_session
-from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
 from services.web.auth import User, get_user_from_request
@@ -28,6 +27,8 @@ from services.web.sniff import HEAD_BYTES, FileType, file_type
 log = structlog.get_logger()
 
 MAX_FIELD_BYTES = 20_000
+MAX_OVERHEAD_BYTES = 1_000_000
+"""What the body of an upload may have beside the file: boundaries, headers, fields."""
 MIN_DPI, MAX_DPI = 72, 400
 FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
 
@@ -38,9 +39,15 @@ async def upload(request: Request) -> Response:
     try:
         user = get_user_from_request(request)
         await check_room(service, user)
-        job = await _receive(service, user, Form(request))
-    except Problem:
-        await drain(request, service.config.upload_max_bytes)
+        form = Form(
+            request,
+            max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
+            stall_seconds=service.config.upload_stall_seconds,
+        )
+        job = await _receive(service, user, form)
+    except Problem as problem:
+        if problem.status != 408:  # nobody sends, so there is nothing to wait for
+            await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
         raise
     with suppress(QueueUnavailable):  # the sweep starts the job later
         await start_extraction(service.queue, job, user_hash=user.user_hash)
@@ -82,7 +89,12 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
     fields: dict[str, str] = {}
     try:
         async for part in form.parts():
-            if part.name == "file" and stored is None:
+            if part.name == "file":
+                if stored is not None:
+                    # Dropping the second without a word would lose a document.
+                    raise Problem(
+                        400, "More than one file", "The form has two fields named file.", "Upload each file by itself."
+                    )
                 stored = await _store(service, files, part)
             elif part.name in ("pages", "dpi", "engine"):
                 fields[part.name] = await _text(part)
@@ -98,7 +110,7 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
         await service.store.write(files.path(layout.INTAKE), intakes.encode(intake), if_generation=0)
         return await create(files, Job.opened(intake))
     except BaseException:  # a client that hangs up cancels: nothing may stay behind either way
-        await _forget(service.store, files, stored)
+        await _forget(service, files)
         raise
 
 
@@ -111,7 +123,7 @@ async def options(service: Web, fields: dict[str, str]) -> Options:
         except ValueError as error:
             raise Problem(422, "Bad field", str(error), "Correct the field pages, or leave it out.") from error
     dpi = fields.get("dpi", "").strip() or "150"
-    if not dpi.isascii() or not dpi.isdigit() or not MIN_DPI <= int(dpi[:9]) <= MAX_DPI:
+    if not dpi.isascii() or not dpi.isdigit() or len(dpi) > 9 or not MIN_DPI <= int(dpi) <= MAX_DPI:
         raise Problem(
             422,
             "Bad field",
@@ -195,12 +207,12 @@ async def _engines(service: Web) -> list[str]:
     return [str(name) for name in engines] if isinstance(engines, list) else []
 
 
-async def _forget(store: ObjectStore, files: SessionFiles, stored: FileInfo | None) -> None:
-    names = [layout.DOCUMENT, layout.INTAKE] + ([stored.raw_file] if stored else [])
-    paths = [files.path(name) for name in names]
-    for path in [*paths, layout.active_path(files.user_hash, files.session_id)]:
-        with suppress(StorageError):
-            await store.delete(path)
+async def _forget(service: Web, files: SessionFiles) -> None:
+    # By listing: a write that was cancelled in its last moment leaves its file all the same.
+    with suppress(StorageError):
+        await service.sweeper.remove_files(files)
+    with suppress(StorageError):
+        await service.store.delete(layout.active_path(files.user_hash, files.session_id))
 
 
 def _shown(filename: str) -> str:

@@ -1,0 +1,32 @@
+"""A short run of the fuzzer, the same each time; `make fuzz` is the long one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fuzz.interface import LABELS, SCRIPT, SETTINGS, Target, operations, target
+from tests.running import Running, running
+
+CASES = 400
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("fuzz"), script=SCRIPT, **SETTINGS) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hit(services: Running) -> Target:
+    return target(services)
+
+
+def test_every_operation_is_fuzzed(hit: Target) -> None:
+    assert set(operations(hit)) == set(LABELS)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_no_request_finds_a_fault(services: Running, hit: Target, label: str) -> None:
+    share, send = operations(hit)[label]
+    send(max(2, round(CASES * share)), 7)
+    assert "request_failed" not in (services.logs / "web.log").read_text()
