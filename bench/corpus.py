@@ -7,7 +7,8 @@ states, restarts of the services (there may be none), processes left over, memor
 
 Page N of a result is held against the document itself: of the text layers of all its pages, the one whose words
 the result shares most (by F1 of word counts) has to be that of page N. Pages with fewer than `WORDS` words prove
-nothing and are not counted, nor do twins: pages of tables whose own layers share most of their numbers. The comparison reads the PDF with PyMuPDF, apart from the service.
+nothing and are not counted, nor do twins: pages of tables whose own layers share most of their numbers. The
+comparison reads the PDF with PyMuPDF, apart from the service.
 """
 
 import argparse
