@@ -6,10 +6,11 @@ import os
 import secrets
 import socket
 import tempfile
-import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -28,12 +29,29 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name, next_name
 from services.web.pages import ALL_PAGES, parse_pages
-from services.web.render import Document, FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
+from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.sniff import FileType
 
 log = structlog.get_logger()
 
 EXTRACT = "extract"
+
+
+class Pages(Protocol):
+    """An open document as extraction needs it; `Document` is one."""
+
+    @property
+    def total_pages(self) -> int: ...
+
+    def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]: ...
+
+
+class Opener(Protocol):
+    """How a document is opened; `open_document` is how."""
+
+    def __call__(
+        self, path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+    ) -> AbstractAsyncContextManager[Pages]: ...
 
 
 class Extractor:
@@ -50,6 +68,7 @@ class Extractor:
         parallelism: int,
         slice_seconds: float,
         lease_seconds: float,
+        opener: Opener = open_document,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -59,6 +78,7 @@ class Extractor:
         self._parallelism = parallelism
         self._slice_seconds = slice_seconds
         self._lease_seconds = lease_seconds
+        self._open_document = opener
         self._draining = asyncio.Event()
         self._holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -99,7 +119,7 @@ class Extractor:
         try:
             async with (
                 self._local_copy(files, job) as raw,
-                open_document(
+                self._open_document(
                     raw,
                     FileType(job.file_info.file_type),
                     dpi=job.options.dpi,
@@ -137,9 +157,10 @@ class Extractor:
             lambda job: job.plan(pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at),
         )
 
-    async def _render(self, files: SessionFiles, job: Job, document: Document) -> bool:
+    async def _render(self, files: SessionFiles, job: Job, document: Pages) -> bool:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         async with Recorder(files, job) as recorder:
             missing = await _missing(files, job, recorder)
             started = job.run > 1
@@ -150,7 +171,7 @@ class Extractor:
                     started = True
                 if recorder.stopped or page.page_no == missing[-1]:
                     break
-                if self._draining.is_set() or time.monotonic() - began > self._slice_seconds:
+                if self._draining.is_set() or clock() - began > self._slice_seconds:
                     await recorder.flush()
                     return False
             await recorder.flush()

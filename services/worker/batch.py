@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import socket
-import time
 from datetime import timedelta
 from enum import StrEnum
 
@@ -101,7 +100,8 @@ class BatchWorker:
 
     async def _work(self, files: SessionFiles, job: Job, chain: int) -> tuple[bool, int]:
         """Read a free batch, and further ones while no other job waits: whether there was any; pages read."""
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         worked, pages = False, 0
         engine = await self._engines.engine(job.options.engine)
         async with Recorder(files, job) as recorder:
@@ -121,7 +121,7 @@ class BatchWorker:
                 except LeaseLost:
                     log.warning("lease_lost", job_id=files.session_id, batch=lease.lease.name)
                     break
-                if recorder.stopped or time.monotonic() - began > self._batch_seconds:
+                if recorder.stopped or clock() - began > self._batch_seconds:
                     break
                 if await self._others_wait(files):
                     break

@@ -1,7 +1,6 @@
 """Reading one claimed batch: pages to the engine, outcomes to storage, the lease kept alive meanwhile."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -55,7 +54,9 @@ class BatchReader:
         self._draining = draining
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
-        self._last_end = time.monotonic()
+        # The loop's clock, so that a test can let hours pass at once.
+        self._clock = asyncio.get_running_loop().time
+        self._last_end = self._clock()
 
     async def read(self) -> int:
         """Read, then finish the lease, or give it back when pages are left. How many pages were read here.
@@ -86,10 +87,10 @@ class BatchReader:
 
     async def _tend(self, reading: "asyncio.Task[None]") -> None:
         """Renew the lease while pages end; see a hanging engine and a process that has to stop."""
-        renewed = time.monotonic()
+        renewed = self._clock()
         drain_until: float | None = None
         while not (await asyncio.wait({reading}, timeout=TICK_SECONDS))[0]:
-            now = time.monotonic()
+            now = self._clock()
             if self._draining.is_set():
                 drain_until = drain_until or now + DRAIN_SECONDS
                 if now > drain_until:
@@ -155,7 +156,7 @@ class BatchReader:
                 await self._save(PageFailure(page_no=page_no, reason=reason, seconds=0.0), generation)
                 continue
             if not self._in_hand:
-                self._last_end = time.monotonic()
+                self._last_end = self._clock()
             self._in_hand[page_no] = await self._files.store.now()
             yield PageImage(page_no=page_no, data=stored.data)
 
@@ -170,7 +171,7 @@ class BatchReader:
         except PreconditionFailed as error:
             raise LeaseLost(self._lease.lease.name) from error
         self._in_hand.pop(reading.page_no, None)
-        self._last_end = time.monotonic()
+        self._last_end = self._clock()
         self._settled(outcome)
         log.info(
             "page_failed" if outcome.error else "page_completed",
