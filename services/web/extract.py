@@ -15,8 +15,9 @@ from typing import Protocol
 import structlog
 
 from libs.jobstate import batch as batches
+from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.ending import retire, settle
+from libs.jobstate.ending import settle
 from libs.jobstate.evidence import read_outcome, save_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
@@ -191,7 +192,7 @@ class Extractor:
         log.info("document_refused", job_id=files.session_id)
         if not job.planned:
             job = await commit(files, lambda job: job.extraction_failed(reason, at))
-            await retire(files)
+            await retire(files, job)
             return
         async with Recorder(files, job) as recorder:
             for page_no in await _missing(files, job, recorder):

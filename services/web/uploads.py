@@ -15,7 +15,6 @@ from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles, create_session
-from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
 from services.web.auth import User, get_user_from_request
@@ -98,7 +97,8 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
         await service.store.write(files.path(layout.INTAKE), intakes.encode(intake), if_generation=0)
         return await create(files, Job.opened(intake))
     except BaseException:  # a client that hangs up cancels: nothing may stay behind either way
-        await _forget(service.store, files, stored)
+        with suppress(StorageError):  # then the sweep finds it by `active/` or by the tombstone
+            await service.sweeper.discard(files)
         raise
 
 
@@ -193,14 +193,6 @@ async def _engines(service: Web) -> list[str]:
         return []
     engines = state.get("engines")
     return [str(name) for name in engines] if isinstance(engines, list) else []
-
-
-async def _forget(store: ObjectStore, files: SessionFiles, stored: FileInfo | None) -> None:
-    names = [layout.DOCUMENT, layout.INTAKE] + ([stored.raw_file] if stored else [])
-    paths = [files.path(name) for name in names]
-    for path in [*paths, layout.active_path(files.user_hash, files.session_id)]:
-        with suppress(StorageError):
-            await store.delete(path)
 
 
 def _shown(filename: str) -> str:
