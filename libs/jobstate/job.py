@@ -116,8 +116,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self._with_pages(changed, at)
 
     def extracted(self, at: datetime) -> "Job":
-        """Every planned page has an image or an outcome."""
+        """Every planned page has an image or an outcome; where one has neither, extraction is not over.
+
+        A call that stopped for a cancelled job may say so late, when a retry has begun.
+        """
         if self.ended or self.extraction_complete or not self.planned:
+            return self
+        if not all(page.image or page.ended for page in self.pages.values()):
             return self
         return self._moved(at, status=JobStatus.PROCESSING, extraction_complete=True)
 

@@ -136,6 +136,8 @@ class Extractor:
         if finished:
             at = await self._store.now()
             job = await commit(files, lambda job: job.extracted(at))
+            if not job.extraction_complete:
+                return True  # stopped: the job was cancelled, and may be in its next run by now
             log.info("extraction_complete", job_id=files.session_id, pages=len(job.pages))
             if job.fulfilled:
                 await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
