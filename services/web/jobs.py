@@ -20,6 +20,7 @@ from libs.jobstate.progress import current_page
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
@@ -228,15 +229,21 @@ async def _pages(request: Request) -> list[int] | None:
 
 async def _mark_pending(files: SessionFiles, page_no: int, run: int) -> None:
     """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
+    text = files.path(layout.page_result_name(page_no))
+    try:
+        derived = (await files.store.stat(text)).generation
+    except NotFound:
+        derived = None
     standing, generation = await read_outcome(files, page_no)
     if standing is not None and standing.run >= run:
         return  # the new run has read the page already: the sweep was faster
     marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
     path = files.path(layout.page_outcome_name(page_no))
-    with suppress(PreconditionFailed):  # a second retry at the same time has put it there
-        await files.store.write(path, outcomes.encode(marker), if_generation=generation)
-    with suppress(NotFound):
-        await files.store.delete(files.path(layout.page_result_name(page_no)))
+    with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
+        await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
+        if derived is not None:
+            # By generation: what lies there may be the new run's text by now.
+            await files.store.delete(text, if_generation=derived)
 
 
 def _not_done(job: Job, detail: str) -> Problem:
