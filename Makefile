@@ -41,6 +41,14 @@ export FILE PAGES DPI FORMAT OUT
 test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: simulate
+simulate: $(DEVELOPS)  ## break everything, in virtual time: make simulate SEEDS=10000, or SEED=17 for its story
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+.PHONY: mutants
+mutants: $(DEVELOPS)  ## plant bugs in the protocol and see the simulation catch each
+	@$(BIN)/python -m tests.simulation.mutants
+
 .PHONY: lint
 lint: $(DEVELOPS)  ## check format, style, types and the architecture
 	@$(BIN)/ruff format --check $(CHECKED)
