@@ -20,8 +20,9 @@ from libs.jobstate.lease import HeldLease, Lease, LeaseLost
 from libs.jobstate.outcome import PageOutcome
 from libs.jobstate.page import Page, PageStatus
 from libs.storage import layout
+from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
-from libs.storage.store import ObjectStore, Stored
+from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweep import Sweeper
 from services.worker.batch import BatchWorker
 from services.worker.reader import BatchReader
@@ -34,16 +35,16 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 async def _unfenced(self: HeldLease, **changes: object) -> None:
     fresh = msgspec.structs.replace(self.lease, **changes)
     path = self._files.path(layout.lease_name(fresh.name))
-    await self._files.store.write(path, msgspec.json.encode(fresh))
+    await write_paced(self._files.store, path, msgspec.json.encode(fresh))
     self.lease = fresh
 
 
 async def _not_create_only(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
-    return await store.write(path, data, if_generation=if_generation or None)
+    return await write_paced(store, path, data, if_generation=if_generation or None)
 
 
 async def _regardless(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
-    return await store.write(path, data)
+    return await write_paced(store, path, data)
 
 
 async def _impatient(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
@@ -62,8 +63,8 @@ async def _continue_later(self: BatchWorker, *arguments: Any, **options: Any) ->
     self._later = asyncio.create_task(later())  # type: ignore[attr-defined]
 
 
-async def _no_sweep(self: Sweeper) -> int:
-    return 0
+async def _overlooked(self: Sweeper, stat: Stat) -> bool:
+    return False
 
 
 async def _record_first(self: BatchReader, reading: Any, generation: int) -> None:
@@ -99,7 +100,7 @@ MUTANTS: dict[str, Mutant] = {
     "a lease is taken without create-only": lambda: mock.patch.object(lease, "write_paced", _not_create_only),
     "outcomes are written without create-only": lambda: mock.patch.object(evidence, "write_paced", _regardless),
     "the successor is enqueued after the answer": lambda: mock.patch.object(BatchWorker, "_continue", _continue_later),
-    "the sweep is forgotten": lambda: mock.patch.object(Sweeper, "sweep", _no_sweep),
+    "the sweep is forgotten": lambda: mock.patch.object(Sweeper, "_look", _overlooked),
     "the record comes before the outcome": lambda: mock.patch.object(BatchReader, "_save", _record_first),
     "a merge takes an ended page back": lambda: mock.patch.object(Page, "started", _always_started),
     "a lost answer's 412 is taken for a conflict": lambda: mock.patch.object(lease, "_still_ours", _never_ours),
