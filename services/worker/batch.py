@@ -24,6 +24,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
 from services.worker.engines.room import EngineRoom
+from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 
 log = structlog.get_logger()
@@ -67,6 +68,7 @@ class BatchWorker:
         self._page_seconds = page_seconds
         self._batch_seconds = batch_seconds
         self._draining = asyncio.Event()
+        self._quarantine = Quarantine()
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def drain(self) -> None:
@@ -115,6 +117,7 @@ class BatchWorker:
                     engine,
                     page_seconds=self._page_seconds,
                     draining=self._draining,
+                    quarantine=self._quarantine,
                 )
                 try:
                     pages += await reader.read()

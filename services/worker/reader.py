@@ -1,6 +1,7 @@
 """Reading one claimed batch: pages to the engine, outcomes to storage, the lease kept alive meanwhile."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
 from services.worker.engines.engine import Finish, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.quarantine import Quarantine
 
 log = structlog.get_logger()
 
@@ -45,6 +47,7 @@ class BatchReader:
         *,
         page_seconds: float,
         draining: asyncio.Event,
+        quarantine: Quarantine,
     ) -> None:
         self._files = files
         self._lease = lease
@@ -52,6 +55,7 @@ class BatchReader:
         self._engine = engine
         self._page_seconds = page_seconds
         self._draining = draining
+        self._quarantine = quarantine
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
         # The loop's clock, so that a test can let hours pass at once.
@@ -68,10 +72,14 @@ class BatchReader:
         reading = asyncio.create_task(self._read_pages(waiting))
         try:
             await self._tend(reading)
-        except (EngineBroke, EngineHangs):
+        except (EngineBroke, EngineHangs) as fault:
+            if isinstance(fault, EngineHangs):
+                self._draining.set()  # the process ends now: nobody may begin a page that its death would be blamed on
             guilty = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
             log.error("engine_broke", job_id=self._files.session_id, page_no=guilty)
-            await self._lease.break_off(guilty)
+            # Whatever becomes of the lease, a process whose engine hangs has to end.
+            with contextlib.suppress(LeaseLost, StorageError):
+                await self._lease.break_off(guilty)
             raise
         except StorageError:
             await self._lease.release()
@@ -124,13 +132,15 @@ class BatchReader:
             failure = PageFailure(page_no=page_no, reason=reason, seconds=0.0)
             await self._save(failure, waiting.pop(page_no))
         if not self._lease.lease.suspicious:
-            await self._recognise(waiting)
+            async with self._quarantine.together():
+                await self._recognise(waiting)
             return
         for page_no, generation in waiting.items():
-            if self._unwanted():
-                return
-            await self._lease.renew(in_hand=[page_no])
-            await self._recognise({page_no: generation})
+            async with self._quarantine.alone():
+                if self._unwanted():
+                    return
+                await self._lease.renew(in_hand=[page_no])
+                await self._recognise({page_no: generation})
 
     async def _recognise(self, waiting: dict[int, int]) -> None:
         readings = self._engine.recognise(self._images(waiting))
