@@ -15,8 +15,8 @@ from libs.storage import layout
 from libs.storage.store import Stored
 from services.worker.reader import DEATHS_ALLOWED
 from tests.simulation import script
-from tests.simulation.process import Key, Process, acting_for
-from tests.simulation.script import Document, Fate
+from tests.simulation.process import Process, acting_for
+from tests.simulation.script import Document, Fate, Key
 from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 
@@ -71,12 +71,19 @@ class Checker:
     # What the world does on purpose.
 
     def died(self, process: Process, holder: str) -> None:
-        """A process died: its pages in hand are suspect, and they and its batches may be read again."""
-        for key in process.in_hand:
-            self._guilt[key] = self._guilt.get(key, 0) + 1
+        """A process died: its batches may be read again.
+
+        When no page of its own killed it, the pages that its leases name come under suspicion without a fault.
+        """
         for facts in self.sessions.values():
-            if any(held.state is LeaseState.HELD and held.holder == holder for held in facts.leases.values()):
+            for held in facts.leases.values():
+                if held.state is not LeaseState.HELD or held.holder != holder:
+                    continue
                 facts.excuses += 1
+                if not process.killed_by_page and facts.document is not None:
+                    for page_no in held.in_hand:
+                        key = facts.document.token, page_no
+                        self._guilt[key] = self._guilt.get(key, 0) + 1
 
     def drained(self, holder: str) -> None:
         """A process was told to stop: it gives its batches back."""
@@ -96,10 +103,10 @@ class Checker:
             facts.troubled_at = self._clock()
 
     def harmed(self, process: Process, key: Key, fate: Fate) -> None:
-        """A page did its harm to an engine. (A poison page is counted as its process dies.)"""
+        """A page did its harm to an engine, and perhaps to the process."""
         self._story.tell(f"page {key[1]} {fate}", session=self.by_token[key[0]].session_id)
-        if fate is not Fate.POISON:
-            self._guilt[key] = self._guilt.get(key, 0) + 1
+        self._guilt[key] = self._guilt.get(key, 0) + 1
+        process.killed_by_page = fate is not Fate.BREAKS
         self.by_token[key[0]].excuses += 1
 
     def began(self, process: Process, key: Key) -> int:

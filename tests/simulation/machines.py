@@ -10,8 +10,8 @@ from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadab
 from services.web.sniff import FileType
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
 from tests.simulation import script
-from tests.simulation.process import Died, Key, Process
-from tests.simulation.script import Document, Fate
+from tests.simulation.process import Died, Process
+from tests.simulation.script import Document, Fate, Key
 
 
 class Press:
@@ -95,29 +95,21 @@ class Reader:
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         held: dict[Key, int] = {}
-        try:
-            more = True
-            while more or held:
-                while more and len(held) < self._slots:
-                    try:
-                        page = await anext(pages)
-                    except StopAsyncIteration:
-                        more = False
-                        break
-                    key = script.of_image(page.data)
-                    assert key[1] == page.page_no
-                    held[key] = self._began(self._process, key)
-                    self._process.in_hand[key] = None
-                if held:
-                    key = self._rng.choice(list(held))
-                    reading = await self._read(key, held[key])
-                    del held[key]
-                    self._process.in_hand.pop(key, None)
-                    yield reading
-        finally:
-            for key in held:
-                if self._process.alive:
-                    self._process.in_hand.pop(key, None)
+        more = True
+        while more or held:
+            while more and len(held) < self._slots:
+                try:
+                    page = await anext(pages)
+                except StopAsyncIteration:
+                    more = False
+                    break
+                key = script.of_image(page.data)
+                assert key[1] == page.page_no
+                held[key] = self._began(self._process, key)
+            if held:
+                key = self._rng.choice(list(held))
+                reading = await self._read(key, held.pop(key))
+                yield reading
 
     async def _read(self, key: Key, serial: int) -> PageText | PageFailure:
         token, page_no = key

@@ -5,8 +5,6 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any
 
-Key = tuple[str, int]
-
 
 class Died(BaseException):
     """The process is dead: nothing that is left of it reaches the store or the queue any more."""
@@ -15,7 +13,7 @@ class Died(BaseException):
 class Process:
     """A web or a worker process. Every task that its code starts belongs to it and is cancelled with it.
 
-    `skew` is how many seconds its wall clock is ahead of the store's; `in_hand` the pages in its engine.
+    `skew` is how many seconds its wall clock is ahead of the store's.
     """
 
     def __init__(self, name: str, kind: str, skew: float) -> None:
@@ -28,8 +26,8 @@ class Process:
         self.draining = False
         self.frozen_until = 0.0
         self.was_frozen = False
-        self.in_hand: dict[Key, None] = {}
         self.loaded = False
+        self.killed_by_page = False
         self.tasks: dict[asyncio.Task[Any], None] = {}
 
     @property

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 import msgspec
 
+# A page of a document, by the document's token and the page's number.
+Key = tuple[str, int]
+
 HEADER = b"%PDF-1.7 simulated\n"
 
 
