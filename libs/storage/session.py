@@ -75,7 +75,8 @@ async def validate_session(
     if await _exists(store, layout.tombstone_path(user_hash, session_id)):
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
     files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
-    if not await _exists(store, files.path(layout.DOCUMENT)):
+    # Without its record it is still a session while its intake stands: the record can be made anew.
+    if not (await _exists(store, files.path(layout.DOCUMENT)) or await _exists(store, files.path(layout.INTAKE))):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files
 

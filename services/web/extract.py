@@ -18,10 +18,10 @@ from libs.jobstate import batch as batches
 from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
 from libs.jobstate.ending import settle
-from libs.jobstate.evidence import read_outcome, save_outcome
+from libs.jobstate.evidence import read_outcome, read_outcomes, save_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
@@ -154,10 +154,13 @@ class Extractor:
         except ValueError as error:
             raise Unreadable(str(error)) from error
         size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
+        found = await _found(files, pages) if job.rebuilt else {}
         at = await self._store.now()
         return await commit(
             files,
-            lambda job: job.plan(pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at),
+            lambda job: job.plan(
+                pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at, found=found
+            ),
         )
 
     async def _render(self, files: SessionFiles, job: Job, document: Pages) -> bool:
@@ -257,6 +260,15 @@ async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequenc
             recorder.note_outcome(page_no, outcome.brief())
             found.add(page_no)
     return [n for n in open_pages if n not in found]
+
+
+async def _found(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOutcome]:
+    """What a lost record knew: the outcomes. Their texts are written again, since nobody will look for them later."""
+    outcomes = await read_outcomes(files, pages)
+    for outcome in outcomes.values():
+        if outcome.status is OutcomeStatus.COMPLETED:
+            await files.save_page_result(outcome.page_no, outcome.text)
+    return {page_no: outcome.brief() for page_no, outcome in outcomes.items()}
 
 
 async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:

@@ -6,8 +6,8 @@ import httpx
 import msgspec
 from starlette.requests import Request
 
-from libs.jobstate.commit import load
 from libs.jobstate.job import Job
+from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
 from libs.storage.store import ObjectStore
@@ -41,6 +41,6 @@ async def own_job(request: Request) -> tuple[SessionFiles, Job]:
     user = get_user_from_request(request)
     try:
         files = await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
-        return files, await load(files)
+        return files, await load_or_rebuild(files)
     except NotFound as error:
         raise not_found() from error

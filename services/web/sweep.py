@@ -9,11 +9,10 @@ import structlog
 from libs.jobstate import active
 from libs.jobstate import lease as leases
 from libs.jobstate.active import retire
-from libs.jobstate.commit import load
-from libs.jobstate.document import TornDocument
 from libs.jobstate.evidence import batch_leases
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
+from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
@@ -51,8 +50,11 @@ class Sweeper:
         """One look at everything; how many jobs were woken."""
         woken = 0
         async for stat in self._store.list(layout.ACTIVE):
-            with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
-                woken += await self._look(stat)
+            try:
+                with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
+                    woken += await self._look(stat)
+            except ValueError as error:  # one job whose files make no sense must not hold up all others
+                log.error("job_unreadable", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
             await self._bury(stat)
         return woken
@@ -77,13 +79,10 @@ class Sweeper:
             await self._remove_files(files)
             return False
         try:
-            job = await load(files)
+            job = await load_or_rebuild(files)
         except NotFound:
             if stat.updated_at + ABANDONED < now:
                 await self.discard(files)
-            return False
-        except TornDocument:
-            log.error("record_torn", job_id=files.session_id)
             return False
         if job.ended:
             await retire(files, job)
