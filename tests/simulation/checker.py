@@ -33,6 +33,7 @@ class Facts:
         self.accepted = False
         self.cancelled = False
         self.buried = False
+        self.torn = False
         self.job: Job | None = None
         self.leases: dict[str, Lease] = {}
         self.read_at: dict[int, tuple[int, datetime]] = {}
@@ -82,14 +83,22 @@ class Checker:
                 facts.excuses += 1
                 if not process.killed_by_page and facts.document is not None:
                     for page_no in held.in_hand:
-                        key = facts.document.token, page_no
-                        self._guilt[key] = self._guilt.get(key, 0) + 1
+                        self._blame((facts.document.token, page_no))
 
-    def drained(self, holder: str) -> None:
-        """A process was told to stop: it gives its batches back."""
+    def interrupted(self, holder: str) -> None:
+        """A process was told to stop, or stands still: it gives its batches back, or thinks that its engine hangs."""
         for facts in self.sessions.values():
             if any(held.holder == holder for held in facts.leases.values()):
                 facts.excuses += 1
+
+    def tore(self, facts: Facts) -> None:
+        """A record was lost or torn: the job will be known again by its evidence."""
+        self._story.tell("the record is torn", session=facts.session_id)
+        facts.job, facts.torn = None, True
+        facts.excuses += 1
+
+    def _blame(self, key: Key) -> None:
+        self._guilt[key] = self._guilt.get(key, 0) + 1
 
     def slowed(self) -> None:
         """A request or its answer took seconds, on purpose."""
@@ -105,7 +114,7 @@ class Checker:
     def harmed(self, process: Process, key: Key, fate: Fate) -> None:
         """A page did its harm to an engine, and perhaps to the process."""
         self._story.tell(f"page {key[1]} {fate}", session=self.by_token[key[0]].session_id)
-        self._guilt[key] = self._guilt.get(key, 0) + 1
+        self._blame(key)
         process.killed_by_page = fate is not Fate.BREAKS
         self.by_token[key[0]].excuses += 1
 
@@ -167,9 +176,10 @@ class Checker:
             facts.job = None
             return
         new = document.decode(after.data)
-        facts.job = new
-        if before is None:
-            if facts.buried:
+        known, facts.job = facts.job, new
+        if before is None or (facts.torn and known is None):
+            # A record made anew beside a deletion is not seen to stay: `finish` looks for what is left.
+            if facts.buried and not facts.torn:
                 self.fail("a deleted job came back", facts.session_id)
             return
         old = document.decode(before.data)
@@ -191,11 +201,18 @@ class Checker:
         if before is None:
             return
         old = lease.decode(before.data)
+        holder = self.holders.get(old.holder)
         if new.claim == old.claim:
+            if holder is not None and holder.was_frozen and facts.document is not None:
+                # A machine that stood still finds that its engine took too long.
+                for page_no, deaths in new.deaths.items():
+                    if deaths > old.deaths.get(page_no, 0):
+                        self._blame((facts.document.token, page_no))
             return
         if new.run < old.run:
             self.fail(f"lease {new.name} goes back to run {new.run}", facts.session_id)
         if new.run > old.run:
+            facts.excuses += old.state is LeaseState.HELD  # its holder may still be about to read
             return
         age = after.updated_at - before.updated_at
         if old.state is LeaseState.HELD and age < timedelta(seconds=old.seconds):
@@ -204,7 +221,10 @@ class Checker:
             self.fail(f"lease {new.name} was finished and is claimed again", facts.session_id)
         if old.state is LeaseState.HELD:
             facts.excuses += 1
-            holder = self.holders.get(old.holder)
+            if holder is not None and holder.alive and facts.document is not None:
+                # Nobody can tell a holder that stands still from a dead one.
+                for page_no in old.in_hand:
+                    self._blame((facts.document.token, page_no))
             untroubled = facts.troubled_at < self._clock() - 2 * age.total_seconds()
             if holder is not None and holder.alive and not holder.was_frozen and untroubled:
                 self.fail(f"{holder.name} let lease {new.name} expire, alive and untroubled", facts.session_id)
@@ -253,6 +273,8 @@ class Checker:
         for facts in self.sessions.values():
             if facts.job is not None and not facts.job.ended:
                 waiting.append(f"job {facts.session_id} is {facts.job.status} at {facts.job.percent}%")
+            elif facts.job is None and facts.torn and not facts.buried:
+                waiting.append(f"the record of {facts.session_id} is lost")
             elif facts.job is not None and self.bucket.peek(layout.active_path(facts.user_hash, facts.session_id)):
                 waiting.append(f"job {facts.session_id} has ended and is still active")
         return waiting

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -16,6 +16,7 @@ from unittest import mock
 import msgspec
 
 from libs.jobstate import evidence, lease
+from libs.jobstate.commit import load
 from libs.jobstate.lease import HeldLease, Lease, LeaseLost
 from libs.jobstate.outcome import PageOutcome
 from libs.jobstate.page import Page, PageStatus
@@ -25,6 +26,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweep import Sweeper
 from services.worker.batch import BatchWorker
+from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation.process import current
 from tests.simulation.simulate import simulate
@@ -95,6 +97,10 @@ async def _announce_nothing(files: SessionFiles, run: int) -> None:
     return
 
 
+def _beside(self: Quarantine) -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
 MUTANTS: dict[str, Mutant] = {
     "the lease's fence is dropped": lambda: mock.patch.object(HeldLease, "_write", _unfenced),
     "a lease is taken without create-only": lambda: mock.patch.object(lease, "write_paced", _not_create_only),
@@ -107,6 +113,8 @@ MUTANTS: dict[str, Mutant] = {
     "poison pages are not isolated": lambda: mock.patch.object(Lease, "suspicious", property(lambda self: False)),
     "expiry is judged by the worker's own clock": lambda: mock.patch.object(lease, "is_free", _by_own_clock),
     "429 on a lease is not waited for": lambda: mock.patch.object(lease, "write_paced", _impatient),
+    "a suspicious page is read beside others": lambda: mock.patch.object(Quarantine, "alone", _beside),
+    "a lost record stays lost": lambda: mock.patch("services.web.sweep.load_or_rebuild", load),
     "an upload announces nothing": lambda: mock.patch("services.web.uploads.announce", _announce_nothing),
 }
 

@@ -52,6 +52,15 @@ class Bucket:
         drive(self.objects.delete(path, if_generation=if_generation))
         self._observer(process, path, before, None)
 
+    def tear(self, path: str, *, whole: bool) -> None:
+        """Lose the object, or half of it, as no store should."""
+        stored = self.peek(path)
+        assert stored is not None
+        if whole:
+            drive(self.objects.delete(path))
+        else:
+            drive(self.objects.write(path, stored.data[: len(stored.data) // 2]))
+
     def list(self, prefix: str) -> list[Stat]:
         return drive(_all(self.objects.list(prefix)))
 

@@ -19,6 +19,7 @@ class Weather(msgspec.Struct, frozen=True, kw_only=True):
     refuses_tasks: float = 0.0  # the queue does not take a task
     death_seconds: float = 0.0
     drain_seconds: float = 0.0
+    tear_seconds: float = 0.0  # a record is lost or cut off
     freeze_seconds: float = 0.0  # a machine stands still for a while, and goes on as if nothing had been
 
     def chance(self, rng: random.Random, probability: float, now: float) -> bool:
@@ -48,4 +49,5 @@ def forecast(rng: random.Random) -> Weather:
         death_seconds=some(15.0, 40.0, 120.0),
         drain_seconds=some(40.0, 120.0),
         freeze_seconds=some(30.0, 90.0),
+        tear_seconds=some(100.0) if rng.random() < 0.3 else 0.0,
     )

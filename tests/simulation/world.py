@@ -10,6 +10,8 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 
+from libs.jobstate.document import TornDocument
+from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
 from libs.taskqueue.settings import QueueSettings
@@ -134,6 +136,8 @@ class World:
         ):
             if seconds:
                 self._keep(self._strike(kind, seconds))
+        if self._weather.tear_seconds:
+            self._keep(self._tear())
         users = [self._keep(self._user(number).live()) for number in range(self._plant.users)]
         deadline = self._weather.until + PATIENCE_SECONDS
         while not self.checker.broken:
@@ -275,10 +279,27 @@ class World:
                 process.kill()
             elif kind == "freeze":
                 process.was_frozen = True
+                self.checker.interrupted(process.holder)
                 process.frozen_until = self._loop.time() + self._rng.uniform(5, 100)
                 self.story.tell(f"freeze {process.name} until {process.frozen_until:.0f}")
             elif not process.draining:
                 self._keep(self._drain(process))
+
+    async def _tear(self) -> None:
+        """Damage records of jobs at work."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(1 / self._weather.tear_seconds))
+            if self._loop.time() > self._weather.until:
+                return
+            open_jobs = [
+                facts
+                for facts in self.checker.sessions.values()
+                if facts.accepted and not facts.buried and facts.job is not None and not facts.job.ended
+            ]
+            if open_jobs:
+                facts = self._rng.choice(open_jobs)
+                self._bucket.tear(facts.prefix + layout.DOCUMENT, whole=self._rng.random() < 0.5)
+                self.checker.tore(facts)
 
     async def _drain(self, process: Process) -> None:
         self.story.tell(f"stop {process.name}")
@@ -287,7 +308,7 @@ class World:
             self._workers[process].drain()
         else:
             self._webs[process][1].drain()
-        self.checker.drained(process.holder)
+        self.checker.interrupted(process.holder)
         await asyncio.sleep(DRAIN_SECONDS)
         if process.alive:
             process.kill()
@@ -313,7 +334,7 @@ class World:
         """Whether the call was answered with a success; the services' own mapping of errors to answers."""
         try:
             answer = await work
-        except (StorageError, QueueUnavailable, EngineBroke) as error:
+        except (StorageError, QueueUnavailable, EngineBroke, TornDocument) as error:
             self.story.tell(f"answers 503 {type(error).__name__}")
             return False
         except EngineHangs:
