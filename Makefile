@@ -45,6 +45,14 @@ test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASES=10000] [SEED=1]
 	@$(BIN)/python -m tests.fuzz $(or $(CASES),10000) $(SEED)
 
+.PHONY: simulate
+simulate: $(DEVELOPS)  ## break everything, in virtual time: make simulate SEEDS=10000, or SEED=17 for its story
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+
+.PHONY: mutants
+mutants: $(DEVELOPS)  ## plant bugs in the protocol and see the simulation catch each
+	@$(BIN)/python -m tests.simulation.mutants
+
 .PHONY: lint
 lint: $(DEVELOPS)  ## check format, style, types and the architecture
 	@$(BIN)/ruff format --check $(CHECKED)

@@ -11,12 +11,10 @@ from libs.jobstate import document
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.errors import PreconditionFailed, TooFast
+from libs.storage.pace import pause
 from libs.storage.session import SessionFiles
 
 Change = Callable[[Job], Job]
-
-# One object takes one write a second (Cloud Storage); after a refusal wait a little more than that.
-PAUSE_SECONDS = 1.1
 
 
 async def load(files: SessionFiles) -> Job:
@@ -57,6 +55,6 @@ async def commit(files: SessionFiles, change: Change) -> Job:
                 return current
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - spreads rivals, guards nothing
         except TooFast:
-            await asyncio.sleep(PAUSE_SECONDS * random.uniform(1, 1.5))  # noqa: S311 - as above
+            await asyncio.sleep(pause())
         else:
             return after

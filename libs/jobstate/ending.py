@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from itertools import islice
 
+from libs.jobstate.active import retire
 from libs.jobstate.commit import commit
 from libs.jobstate.evidence import PARALLEL_READS, gather, read_outcomes
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
-from libs.storage import layout
-from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 
 COMBINE = "combine"
@@ -31,7 +30,7 @@ async def settle(files: SessionFiles, *, holder: str, lease_seconds: float) -> J
     evidence = await gather(files, await commit(files, lambda job: job))
     job = await commit(files, lambda job: evidence.merged(job, now).combining(now))
     if job.ended:
-        await retire(files)
+        await retire(files, job)
         return job
     if not job.fulfilled:
         return job
@@ -46,16 +45,8 @@ async def settle(files: SessionFiles, *, holder: str, lease_seconds: float) -> J
         await lease.finish({})
     except (LeaseLost, RunChanged):
         return await commit(files, lambda job: job)
-    await retire(files)
+    await retire(files, job)
     return job
-
-
-async def retire(files: SessionFiles) -> None:
-    """Take an ended job off the index of active jobs."""
-    try:
-        await files.store.delete(layout.active_path(files.user_hash, files.session_id))
-    except NotFound:
-        return
 
 
 def section(page_no: int, outcome: PageOutcome | None) -> str:

@@ -12,6 +12,7 @@ from libs.jobstate.lease import Lease, LeaseState
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
 
@@ -79,13 +80,21 @@ async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int
     Returns the outcome that stands. The text file is derived: whoever finds it missing writes it again.
     """
     path = files.path(layout.page_outcome_name(result.page_no))
-    try:
-        await files.store.write(path, outcome.encode(result), if_generation=generation)
-    except PreconditionFailed:
-        standing, _ = await read_outcome(files, result.page_no)
-        if standing is None:
-            raise  # a retry began a new run meanwhile: this outcome is too late
-        result = standing
+    while True:
+        try:
+            await write_paced(files.store, path, outcome.encode(result), if_generation=generation)
+            break
+        except PreconditionFailed:
+            stored = await files.store.read(path)
+            standing = outcome.decode(stored.data)
+            if standing.run < result.run or (standing.run == result.run and standing.status is OutcomeStatus.PENDING):
+                # A late writer of an earlier run, or this run's marker: neither is this run's outcome.
+                generation = stored.generation
+                continue
+            if standing.status is OutcomeStatus.PENDING:
+                raise  # a retry began a new run meanwhile: this outcome is too late
+            result = standing
+            break
     if result.status is OutcomeStatus.COMPLETED:
         await files.save_page_result(result.page_no, result.text)
     return result

@@ -22,7 +22,10 @@ class RetryRefused(ValueError):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """`processing.json` (R21). `revision` and `writer` belong to `commit`; `parallelism` bounds the OCR chains."""
+    """`processing.json` (R21). `revision` and `writer` belong to `commit`; `parallelism` bounds the OCR chains.
+
+    `rebuilt`: the record was lost, and outcomes of earlier runs are to be found when the pages are planned.
+    """
 
     schema_version: int = 1
     job_id: str
@@ -45,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 0
     parallelism: int = 1
     extraction_complete: bool = False
+    rebuilt: bool = False
     pages: dict[int, Page] = {}
 
     @classmethod
@@ -92,19 +96,34 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             message="Loading the document...",
         )
 
-    def plan(self, pages: Iterable[int], *, total_pages: int, batch_size: int, parallelism: int, at: datetime) -> "Job":
-        """The document is open: these pages will be read, `batch_size` at a time. A plan never changes within a job."""
+    def plan(
+        self,
+        pages: Iterable[int],
+        *,
+        total_pages: int,
+        batch_size: int,
+        parallelism: int,
+        at: datetime,
+        found: Mapping[int, BriefOutcome] | None = None,
+    ) -> "Job":
+        """The document is open: these pages will be read, `batch_size` at a time. A plan never changes within a job.
+
+        `found` are outcomes that a rebuilt record takes over, each in the run in which its page was read.
+        """
         if self.ended or self.planned:
             return self
-        return self._moved(
+        found = found or {}
+        runs = {number: outcome.run for number, outcome in found.items()}
+        planned = self._moved(
             at,
             status=JobStatus.EXTRACTING,
             current_step=Step.EXTRACTING_IMAGES,
             file_info=msgspec.structs.replace(self.file_info, total_pages=total_pages),
             batch_size=batch_size,
             parallelism=parallelism,
-            pages={number: Page(run=self.run) for number in sorted(set(pages))},
+            pages={number: Page(run=runs.get(number, self.run)) for number in sorted(set(pages))},
         )
+        return planned.settled(found, at)
 
     def rendered(self, images: Mapping[int, datetime], at: datetime) -> "Job":
         """These pages' images exist since the times given."""
@@ -116,8 +135,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self._with_pages(changed, at)
 
     def extracted(self, at: datetime) -> "Job":
-        """Every planned page has an image or an outcome."""
+        """Every planned page has an image or an outcome; where one has neither, extraction is not over.
+
+        A call that stopped for a cancelled job may say so late, when a retry has begun.
+        """
         if self.ended or self.extraction_complete or not self.planned:
+            return self
+        if not all(page.image or page.ended for page in self.pages.values()):
             return self
         return self._moved(at, status=JobStatus.PROCESSING, extraction_complete=True)
 

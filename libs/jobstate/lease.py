@@ -15,6 +15,7 @@ import msgspec
 from libs.jobstate.outcome import BriefOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stored
 
@@ -110,7 +111,9 @@ class HeldLease:
             lease = msgspec.structs.replace(self.lease, **changes)
             while True:
                 try:
-                    self._generation = await self._files.store.write(
+                    # A suspicious batch names each page before it is read: more than one write a second.
+                    self._generation = await write_paced(
+                        self._files.store,
                         _path(self._files, lease.name),
                         encode(lease),
                         if_generation=self._generation,
@@ -148,7 +151,7 @@ async def take(
             return None
         fresh, generation = _after(before, fresh), stored.generation
     try:
-        generation = await files.store.write(_path(files, name), encode(fresh), if_generation=generation)
+        generation = await write_paced(files.store, _path(files, name), encode(fresh), if_generation=generation)
     except PreconditionFailed as error:
         try:
             _, generation = await _still_ours(files, fresh, error)

@@ -7,6 +7,7 @@ import msgspec
 
 from libs.storage import layout
 from libs.storage.errors import Forbidden, NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 
 
@@ -38,7 +39,7 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
 
     async def save_page_result(self, page_no: int, markdown: str) -> int:
         """Save the Markdown of a page and return its generation."""
-        return await self.store.write(self.path(layout.page_result_name(page_no)), markdown.encode())
+        return await write_paced(self.store, self.path(layout.page_result_name(page_no)), markdown.encode())
 
     async def save_combined(self, content: str | AsyncIterator[bytes]) -> int:
         """Save the combined result, whole or as chunks of UTF-8, and return its generation."""
@@ -74,7 +75,8 @@ async def validate_session(
     if await _exists(store, layout.tombstone_path(user_hash, session_id)):
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
     files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
-    if not await _exists(store, files.path(layout.DOCUMENT)):
+    # Without its record it is still a session while its intake stands: the record can be made anew.
+    if not (await _exists(store, files.path(layout.DOCUMENT)) or await _exists(store, files.path(layout.INTAKE))):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files
 

@@ -6,20 +6,22 @@ import os
 import secrets
 import socket
 import tempfile
-import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from libs.jobstate import batch as batches
+from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.ending import retire, settle
-from libs.jobstate.evidence import read_outcome, save_outcome
+from libs.jobstate.ending import settle
+from libs.jobstate.evidence import read_outcome, read_outcomes, save_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
@@ -28,12 +30,29 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name, next_name
 from services.web.pages import ALL_PAGES, parse_pages
-from services.web.render import Document, FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
+from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.sniff import FileType
 
 log = structlog.get_logger()
 
 EXTRACT = "extract"
+
+
+class Pages(Protocol):
+    """An open document as extraction needs it; `Document` is one."""
+
+    @property
+    def total_pages(self) -> int: ...
+
+    def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]: ...
+
+
+class Opener(Protocol):
+    """How a document is opened; `open_document` is how."""
+
+    def __call__(
+        self, path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+    ) -> AbstractAsyncContextManager[Pages]: ...
 
 
 class Extractor:
@@ -50,6 +69,7 @@ class Extractor:
         parallelism: int,
         slice_seconds: float,
         lease_seconds: float,
+        opener: Opener = open_document,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -59,6 +79,7 @@ class Extractor:
         self._parallelism = parallelism
         self._slice_seconds = slice_seconds
         self._lease_seconds = lease_seconds
+        self._open_document = opener
         self._draining = asyncio.Event()
         self._holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
@@ -99,7 +120,7 @@ class Extractor:
         try:
             async with (
                 self._local_copy(files, job) as raw,
-                open_document(
+                self._open_document(
                     raw,
                     FileType(job.file_info.file_type),
                     dpi=job.options.dpi,
@@ -115,6 +136,8 @@ class Extractor:
         if finished:
             at = await self._store.now()
             job = await commit(files, lambda job: job.extracted(at))
+            if not job.extraction_complete:
+                return True  # stopped: the job was cancelled, and may be in its next run by now
             log.info("extraction_complete", job_id=files.session_id, pages=len(job.pages))
             if job.fulfilled:
                 await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
@@ -131,15 +154,19 @@ class Extractor:
         except ValueError as error:
             raise Unreadable(str(error)) from error
         size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
+        found = await _found(files, pages) if job.rebuilt else {}
         at = await self._store.now()
         return await commit(
             files,
-            lambda job: job.plan(pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at),
+            lambda job: job.plan(
+                pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at, found=found
+            ),
         )
 
-    async def _render(self, files: SessionFiles, job: Job, document: Document) -> bool:
+    async def _render(self, files: SessionFiles, job: Job, document: Pages) -> bool:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         async with Recorder(files, job) as recorder:
             missing = await _missing(files, job, recorder)
             started = job.run > 1
@@ -150,7 +177,7 @@ class Extractor:
                     started = True
                 if recorder.stopped or page.page_no == missing[-1]:
                     break
-                if self._draining.is_set() or time.monotonic() - began > self._slice_seconds:
+                if self._draining.is_set() or clock() - began > self._slice_seconds:
                     await recorder.flush()
                     return False
             await recorder.flush()
@@ -170,7 +197,7 @@ class Extractor:
         log.info("document_refused", job_id=files.session_id)
         if not job.planned:
             job = await commit(files, lambda job: job.extraction_failed(reason, at))
-            await retire(files)
+            await retire(files, job)
             return
         async with Recorder(files, job) as recorder:
             for page_no in await _missing(files, job, recorder):
@@ -233,6 +260,15 @@ async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequenc
             recorder.note_outcome(page_no, outcome.brief())
             found.add(page_no)
     return [n for n in open_pages if n not in found]
+
+
+async def _found(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOutcome]:
+    """What a lost record knew: the outcomes. Their texts are written again, since nobody will look for them later."""
+    outcomes = await read_outcomes(files, pages)
+    for outcome in outcomes.values():
+        if outcome.status is OutcomeStatus.COMPLETED:
+            await files.save_page_result(outcome.page_no, outcome.text)
+    return {page_no: outcome.brief() for page_no, outcome in outcomes.items()}
 
 
 async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:

@@ -10,8 +10,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from libs.jobstate import document
 from libs.jobstate import outcome as outcomes
+from libs.jobstate.active import announce, retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.ending import retire
 from libs.jobstate.evidence import read_outcome
 from libs.jobstate.job import Job, RetryRefused
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
@@ -20,6 +20,7 @@ from libs.jobstate.progress import current_page
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
@@ -157,7 +158,7 @@ async def cancel(request: Request) -> Response:
     files, _ = await own_job(request)
     at = await files.store.now()
     job = await commit(files, lambda job: job.cancel(at))
-    await retire(files)
+    await retire(files, job)
     return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
 
 
@@ -171,12 +172,12 @@ async def retry(request: Request) -> Response:
         planned = job.retry(numbers, at)
     except RetryRefused as error:
         raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
-    with suppress(PreconditionFailed):
-        await service.store.write(layout.active_path(files.user_hash, files.session_id), b"{}", if_generation=0)
-    for page_no, item in planned.pages.items():
-        if item.run == planned.run:
-            await _mark_pending(files, page_no, planned.run)
+    await announce(files, planned.run)
     job = await commit(files, lambda now: now.retry(numbers, at) if now.run < planned.run else now)
+    # After the record: a web that dies here must not have taken away what the last run still shows.
+    for page_no, item in job.pages.items():
+        if item.run == job.run:
+            await _mark_pending(files, page_no, job.run)
     with suppress(QueueUnavailable):  # the sweep starts it later
         if job.extraction_complete:
             await start_chains(service.queue, job, user_hash=files.user_hash)
@@ -189,9 +190,7 @@ async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
     service = web(request)
     files = await own_session(request)  # the record is not needed, so a torn one is no obstacle
-    await service.store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
-    await service.sweeper.remove_files(files)
-    await retire(files)
+    await service.sweeper.discard(files)
     return Response(status_code=204)
 
 
@@ -231,13 +230,21 @@ async def _pages(request: Request) -> list[int] | None:
 
 async def _mark_pending(files: SessionFiles, page_no: int, run: int) -> None:
     """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
-    _, generation = await read_outcome(files, page_no)
+    text = files.path(layout.page_result_name(page_no))
+    try:
+        derived = (await files.store.stat(text)).generation
+    except NotFound:
+        derived = None
+    standing, generation = await read_outcome(files, page_no)
+    if standing is not None and standing.run >= run:
+        return  # the new run has read the page already: the sweep was faster
     marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
     path = files.path(layout.page_outcome_name(page_no))
-    with suppress(PreconditionFailed):  # a second retry at the same time has put it there
-        await files.store.write(path, outcomes.encode(marker), if_generation=generation)
-    with suppress(NotFound):
-        await files.store.delete(files.path(layout.page_result_name(page_no)))
+    with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
+        await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
+        if derived is not None:
+            # By generation: what lies there may be the new run's text by now.
+            await files.store.delete(text, if_generation=derived)
 
 
 def _not_done(job: Job, detail: str) -> Problem:

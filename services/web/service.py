@@ -6,8 +6,8 @@ import httpx
 import msgspec
 from starlette.requests import Request
 
-from libs.jobstate.commit import load
 from libs.jobstate.job import Job
+from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
 from libs.storage.store import ObjectStore
@@ -49,6 +49,6 @@ async def own_job(request: Request) -> tuple[SessionFiles, Job]:
     """The same, and the job's record. Raises `Problem` 404, `TornDocument`."""
     files = await own_session(request)
     try:
-        return files, await load(files)
+        return files, await load_or_rebuild(files)
     except NotFound as error:
         raise not_found() from error

@@ -4,16 +4,15 @@ import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-import msgspec
 import structlog
 
+from libs.jobstate import active
 from libs.jobstate import lease as leases
-from libs.jobstate.commit import load
-from libs.jobstate.document import TornDocument
-from libs.jobstate.ending import retire
+from libs.jobstate.active import retire
 from libs.jobstate.evidence import batch_leases
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
+from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
@@ -25,30 +24,8 @@ log = structlog.get_logger()
 
 # An upload that has not become a job after this long was abandoned by its client or its server.
 ABANDONED = timedelta(hours=24)
-WAKE_FROM, WAKE_TO = timedelta(minutes=1), timedelta(minutes=30)
 # Longer than any call that began before the deletion can last: dispatch deadline and a lease.
 LATE_WRITES = timedelta(minutes=15)
-
-
-class Waking(msgspec.Struct, frozen=True, kw_only=True):
-    """What an `active/` object says: the revision seen at the last waking, when, and how often in a row."""
-
-    revision: int = -1
-    woken_at: datetime | None = None
-    times: int = 0
-    wakes: int = 0
-
-    def due(self, revision: int, now: datetime) -> bool:
-        """Whether to wake again: at once after progress, then at growing distances."""
-        if self.woken_at is None or revision != self.revision:
-            return True
-        pause: timedelta = min(WAKE_TO, WAKE_FROM * 2 ** (self.times - 1))
-        return now >= self.woken_at + pause
-
-    def again(self, revision: int, now: datetime) -> "Waking":
-        """After one more waking."""
-        times = self.times + 1 if revision == self.revision else 1
-        return Waking(revision=revision, woken_at=now, times=times, wakes=self.wakes + 1)
 
 
 class Sweeper:
@@ -74,51 +51,61 @@ class Sweeper:
         woken = 0
         async for stat in self._store.list(layout.ACTIVE):
             try:
-                woken += await self._look(stat)
-            except (NotFound, PreconditionFailed):
-                continue  # it ended, or another sweeper was faster
-            except ValueError as error:
-                # One torn object of one job must not stop the sweep of all others.
-                log.error("job_torn", path=stat.path, error=type(error).__name__)
+                with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
+                    woken += await self._look(stat)
+            except ValueError as error:  # one job whose files make no sense must not hold up all others
+                log.error("job_unreadable", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
             await self._bury(stat)
         return woken
 
+    async def discard(self, files: SessionFiles) -> None:
+        """Delete the session for good: its tombstone first, so that a sweep finishes what breaks off here."""
+        await self._store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
+        await self.remove_files(files)
+
     async def remove_files(self, files: SessionFiles) -> None:
-        """Delete every object of the session."""
+        """Delete every object of the session, by listing: a write cancelled in its last moment leaves its file too."""
         paths = [stat.path async for stat in self._store.list(files.path(""))]
-        # The record last: until it is gone the deletion can be asked for again.
-        for path in sorted(paths, key=lambda path: path.endswith(layout.DOCUMENT)):
+        # The record first, since everybody at work looks at it; the index last, since it leads the sweep here.
+        paths.sort(key=lambda path: not path.endswith(layout.DOCUMENT))
+        for path in [*paths, layout.active_path(files.user_hash, files.session_id)]:
             with suppress(NotFound):
                 await self._store.delete(path)
 
     async def _look(self, stat: Stat) -> bool:
         files = _session(self._store, layout.ACTIVE, stat.path)
         now = await self._store.now()
+        if await self._is_deleted(files):
+            await self.remove_files(files)
+            return False
         try:
-            job = await load(files)
+            job = await load_or_rebuild(files)
         except NotFound:
             if stat.updated_at + ABANDONED < now:
-                await self.remove_files(files)
-                await self._store.delete(stat.path, if_generation=stat.generation)
-            return False
-        except TornDocument:
-            log.error("record_torn", job_id=files.session_id)
+                await self.discard(files)
             return False
         if job.ended:
-            await retire(files)
+            await retire(files, job)
             return False
         stored = await self._store.read(stat.path)
-        waking = msgspec.json.decode(stored.data, type=Waking)
+        waking = active.decode(stored.data)
         if not waking.due(job.revision, now) or await self._is_worked_on(files, job, now):
             return False
         waking = waking.again(job.revision, now)
-        await self._store.write(stat.path, msgspec.json.encode(waking), if_generation=stored.generation)
+        await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         if job.extraction_complete:
             await start_chains(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
         else:
             await start_extraction(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
         log.info("job_woken", job_id=job.job_id, times=waking.times)
+        return True
+
+    async def _is_deleted(self, files: SessionFiles) -> bool:
+        try:
+            await self._store.stat(layout.tombstone_path(files.user_hash, files.session_id))
+        except NotFound:
+            return False
         return True
 
     async def _is_worked_on(self, files: SessionFiles, job: Job, now: datetime) -> bool:

@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs.jobstate import intake as intakes
+from libs.jobstate.active import announce
 from libs.jobstate.commit import create
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
+from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles, create_session
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
@@ -83,8 +85,7 @@ async def check_room(service: Web, user: User) -> None:
 
 async def _receive(service: Web, user: User, form: Form) -> Job:
     files = await create_session(service.store, user.email)
-    active = layout.active_path(files.user_hash, files.session_id)
-    await service.store.write(active, b"{}", if_generation=0)
+    await announce(files, run=1)
     stored: FileInfo | None = None
     fields: dict[str, str] = {}
     try:
@@ -107,10 +108,11 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
             options=await options(service, fields),
             created_at=await service.store.now(),
         )
-        await service.store.write(files.path(layout.INTAKE), intakes.encode(intake), if_generation=0)
+        await write_paced(service.store, files.path(layout.INTAKE), intakes.encode(intake))
         return await create(files, Job.opened(intake))
     except BaseException:  # a client that hangs up cancels: nothing may stay behind either way
-        await _forget(service, files)
+        with suppress(StorageError):  # then the sweep finds it by `active/`
+            await service.sweeper.remove_files(files)
         raise
 
 
@@ -173,7 +175,8 @@ async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
             yield chunk
 
     raw_file = layout.upload_name(part.filename)
-    await service.store.write(files.path(raw_file), counted(), if_generation=0)
+    # Nobody else knows this session yet, so a lost answer and a second try must not look like a rival's file.
+    await service.store.write(files.path(raw_file), counted())
     return FileInfo(
         filename=raw_file if part.filename is None else _shown(part.filename),
         file_type=kind,
@@ -205,14 +208,6 @@ async def _engines(service: Web) -> list[str]:
         return []
     engines = state.get("engines")
     return [str(name) for name in engines] if isinstance(engines, list) else []
-
-
-async def _forget(service: Web, files: SessionFiles) -> None:
-    # By listing: a write that was cancelled in its last moment leaves its file all the same.
-    with suppress(StorageError):
-        await service.sweeper.remove_files(files)
-    with suppress(StorageError):
-        await service.store.delete(layout.active_path(files.user_hash, files.session_id))
 
 
 def _shown(filename: str) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import socket
-import time
 from datetime import timedelta
 from enum import StrEnum
 
@@ -25,6 +24,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
 from services.worker.engines.room import EngineRoom
+from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 
 log = structlog.get_logger()
@@ -68,6 +68,7 @@ class BatchWorker:
         self._page_seconds = page_seconds
         self._batch_seconds = batch_seconds
         self._draining = asyncio.Event()
+        self._quarantine = Quarantine()
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def drain(self) -> None:
@@ -101,7 +102,8 @@ class BatchWorker:
 
     async def _work(self, files: SessionFiles, job: Job, chain: int) -> tuple[bool, int]:
         """Read a free batch, and further ones while no other job waits: whether there was any; pages read."""
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         worked, pages = False, 0
         engine = await self._engines.engine(job.options.engine)
         async with Recorder(files, job) as recorder:
@@ -115,13 +117,14 @@ class BatchWorker:
                     engine,
                     page_seconds=self._page_seconds,
                     draining=self._draining,
+                    quarantine=self._quarantine,
                 )
                 try:
                     pages += await reader.read()
                 except LeaseLost:
                     log.warning("lease_lost", job_id=files.session_id, batch=lease.lease.name)
                     break
-                if recorder.stopped or time.monotonic() - began > self._batch_seconds:
+                if recorder.stopped or clock() - began > self._batch_seconds:
                     break
                 if await self._others_wait(files):
                     break

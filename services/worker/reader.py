@@ -1,7 +1,7 @@
 """Reading one claimed batch: pages to the engine, outcomes to storage, the lease kept alive meanwhile."""
 
 import asyncio
-import time
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
 from services.worker.engines.engine import Finish, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.quarantine import Quarantine
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class BatchReader:
         *,
         page_seconds: float,
         draining: asyncio.Event,
+        quarantine: Quarantine,
     ) -> None:
         self._files = files
         self._lease = lease
@@ -53,9 +55,12 @@ class BatchReader:
         self._engine = engine
         self._page_seconds = page_seconds
         self._draining = draining
+        self._quarantine = quarantine
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
-        self._last_end = time.monotonic()
+        # The loop's clock, so that a test can let hours pass at once.
+        self._clock = asyncio.get_running_loop().time
+        self._last_end = self._clock()
 
     async def read(self) -> int:
         """Read, then finish the lease, or give it back when pages are left. How many pages were read here.
@@ -67,10 +72,14 @@ class BatchReader:
         reading = asyncio.create_task(self._read_pages(waiting))
         try:
             await self._tend(reading)
-        except (EngineBroke, EngineHangs):
+        except (EngineBroke, EngineHangs) as fault:
+            if isinstance(fault, EngineHangs):
+                self._draining.set()  # the process ends now: nobody may begin a page that its death would be blamed on
             guilty = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
             log.error("engine_broke", job_id=self._files.session_id, page_no=guilty)
-            await self._lease.break_off(guilty)
+            # Whatever becomes of the lease, a process whose engine hangs has to end.
+            with contextlib.suppress(LeaseLost, StorageError):
+                await self._lease.break_off(guilty)
             raise
         except StorageError:
             await self._lease.release()
@@ -86,10 +95,10 @@ class BatchReader:
 
     async def _tend(self, reading: "asyncio.Task[None]") -> None:
         """Renew the lease while pages end; see a hanging engine and a process that has to stop."""
-        renewed = time.monotonic()
+        renewed = self._clock()
         drain_until: float | None = None
         while not (await asyncio.wait({reading}, timeout=TICK_SECONDS))[0]:
-            now = time.monotonic()
+            now = self._clock()
             if self._draining.is_set():
                 drain_until = drain_until or now + DRAIN_SECONDS
                 if now > drain_until:
@@ -123,13 +132,15 @@ class BatchReader:
             failure = PageFailure(page_no=page_no, reason=reason, seconds=0.0)
             await self._save(failure, waiting.pop(page_no))
         if not self._lease.lease.suspicious:
-            await self._recognise(waiting)
+            async with self._quarantine.together():
+                await self._recognise(waiting)
             return
         for page_no, generation in waiting.items():
-            if self._unwanted():
-                return
-            await self._lease.renew(in_hand=[page_no])
-            await self._recognise({page_no: generation})
+            async with self._quarantine.alone():
+                if self._unwanted():
+                    return
+                await self._lease.renew(in_hand=[page_no])
+                await self._recognise({page_no: generation})
 
     async def _recognise(self, waiting: dict[int, int]) -> None:
         saving: asyncio.Task[None] | None = None
@@ -163,7 +174,7 @@ class BatchReader:
                 await self._save(PageFailure(page_no=page_no, reason=reason, seconds=0.0), generation)
                 continue
             if not self._in_hand:
-                self._last_end = time.monotonic()
+                self._last_end = self._clock()
             self._in_hand[page_no] = await self._files.store.now()
             yield PageImage(page_no=page_no, data=stored.data)
 
@@ -178,7 +189,7 @@ class BatchReader:
         except PreconditionFailed as error:
             raise LeaseLost(self._lease.lease.name) from error
         self._in_hand.pop(reading.page_no, None)
-        self._last_end = time.monotonic()
+        self._last_end = self._clock()
         self._settled(outcome)
         log.info(
             "page_failed" if outcome.error else "page_completed",

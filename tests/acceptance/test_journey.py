@@ -164,7 +164,7 @@ def test_document_that_cannot_be_opened_fails_with_its_reason(services: Running,
     job = services.ended(services.upload(path))
     assert (job["status"], job["current_step"]) == ("failed", "extraction_failed")
     assert "upload it again" in job["error"]
-    assert not list(services.storage.glob(f"active/*/{job['job_id']}"))
+    services.until(lambda: not list(services.storage.glob(f"active/*/{job['job_id']}")), "the job to be retired")
     result = services.get(f"/api/jobs/{job['job_id']}/result")
     assert (result.status_code, result.json()["job_status"]) == (409, "failed")
 

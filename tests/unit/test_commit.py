@@ -78,7 +78,7 @@ async def test_commit_waits_when_the_store_says_too_fast(monkeypatch: pytest.Mon
                 raise TooFast(path)
             return await super().write(path, data, if_generation=if_generation)
 
-    monkeypatch.setattr("libs.jobstate.commit.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("libs.storage.pace.PAUSE_SECONDS", 0.0)
     store = OneASecond()
     files = SessionFiles(store=store, user_hash="a" * 12, session_id="0" * 32)
     await create(files, extracted(1))

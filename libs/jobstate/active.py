@@ -1,0 +1,71 @@
+"""The index of active jobs: one object a job, from before the upload until the job has ended. The sweep looks here."""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import msgspec
+
+from libs.jobstate.job import Job
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
+from libs.storage.session import SessionFiles
+
+WAKE_FROM, WAKE_TO = timedelta(minutes=1), timedelta(minutes=30)
+# Longer than a request can last: a run announced so long ago was never begun.
+ANNOUNCED = timedelta(minutes=15)
+
+
+class Active(msgspec.Struct, frozen=True, kw_only=True):
+    """What the object says: the run it was made for, and of the last waking the revision seen, when, how often."""
+
+    run: int = 1
+    revision: int = -1
+    woken_at: datetime | None = None
+    times: int = 0
+    wakes: int = 0
+
+    def due(self, revision: int, now: datetime) -> bool:
+        """Whether to wake again: at once after progress, then at growing distances."""
+        if self.woken_at is None or revision != self.revision:
+            return True
+        pause: timedelta = min(WAKE_TO, WAKE_FROM * 2 ** (self.times - 1))
+        return now >= self.woken_at + pause
+
+    def again(self, revision: int, now: datetime) -> "Active":
+        """After one more waking."""
+        times = self.times + 1 if revision == self.revision else 1
+        return msgspec.structs.replace(self, revision=revision, woken_at=now, times=times, wakes=self.wakes + 1)
+
+
+_decoder = msgspec.json.Decoder(Active)
+
+
+def encode(active: Active) -> bytes:
+    """The object as stored."""
+    return msgspec.json.encode(active)
+
+
+def decode(data: bytes) -> Active:
+    """Read a stored object. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(data)
+
+
+async def announce(files: SessionFiles, run: int) -> None:
+    """Say that `run` is about to begin: before its record, so that no moment exists in which nobody looks."""
+    await write_paced(files.store, _path(files), encode(Active(run=run)))
+
+
+async def retire(files: SessionFiles, job: Job) -> None:
+    """Take an ended job off the index, unless its next run is announced."""
+    with suppress(NotFound, PreconditionFailed):
+        stored = await files.store.read(_path(files))
+        announced = decode(stored.data).run > job.run
+        if announced and stored.updated_at + ANNOUNCED > await files.store.now():
+            return
+        # By generation: a retry may announce its run at this very moment.
+        await files.store.delete(_path(files), if_generation=stored.generation)
+
+
+def _path(files: SessionFiles) -> str:
+    return layout.active_path(files.user_hash, files.session_id)

@@ -1,0 +1,85 @@
+"""A lost or torn record made anew from what does not depend on it: the intake, the leases, the outcomes."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from libs.jobstate import document, intake, lease, outcome
+from libs.jobstate.active import announce
+from libs.jobstate.commit import load
+from libs.jobstate.document import TornDocument
+from libs.jobstate.evidence import PARALLEL_READS
+from libs.jobstate.job import Job
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
+from libs.storage.session import SessionFiles
+
+log = structlog.get_logger()
+
+# An intake without a record is younger than this while its upload is still going on.
+UPLOADING = timedelta(minutes=1)
+
+
+def rebuilt(asked: intake.Intake, last_run: int, at: datetime) -> Job:
+    """The record of a new run, not yet planned: extraction opens the document again and finds what exists.
+
+    A run of its own, so that no lease of before stands in its way and no late writer of before can end it. That the
+    job had been cancelled is not known any more.
+    """
+    job = Job.opened(asked)
+    return msgspec.structs.replace(job, run=last_run + 1, rebuilt=last_run > 0, run_started_at=at, updated_at=at)
+
+
+async def load_or_rebuild(files: SessionFiles) -> Job:
+    """The record; one that is lost or torn is made anew. Raises `NotFound` without an intake, or once deleted."""
+    path = files.path(layout.DOCUMENT)
+    generation = 0
+    with suppress(NotFound, TornDocument):
+        stored = await files.store.read(path)
+        generation = stored.generation
+        return document.decode(stored.data)
+    await _refuse_deleted(files)
+    stored = await files.store.read(files.path(layout.INTAKE))
+    at = await files.store.now()
+    if not generation and stored.updated_at + UPLOADING > at:
+        raise NotFound(path, "still being uploaded")
+    job = rebuilt(intake.decode(stored.data), await _last_run(files), at)
+    await announce(files, job.run)
+    try:
+        await write_paced(files.store, path, document.encode(job), if_generation=generation)
+    except PreconditionFailed:
+        return await load(files)
+    log.warning("record_rebuilt", job_id=files.session_id, run=job.run)
+    return job
+
+
+async def _refuse_deleted(files: SessionFiles) -> None:
+    """After the record was found missing: a deletion writes its tombstone before it takes the record."""
+    path = layout.tombstone_path(files.user_hash, files.session_id)
+    try:
+        await files.store.stat(path)
+    except NotFound:
+        return
+    raise NotFound(path, "deleted")
+
+
+async def _last_run(files: SessionFiles) -> int:
+    """The latest run of which anything is left; 0 when nothing was ever begun."""
+    gate = asyncio.Semaphore(PARALLEL_READS)
+
+    async def run_of(path: str) -> int:
+        async with gate:
+            try:
+                data = (await files.store.read(path)).data
+            except NotFound:
+                return 0
+        return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
+
+    leases = files.path(layout.BATCHES)
+    listed = [stat.path async for stat in files.store.list(files.path(""))]
+    paths = [path for path in listed if path.startswith(leases) or path.endswith("_result.json")]
+    return max(await asyncio.gather(*(run_of(path) for path in paths)), default=0)

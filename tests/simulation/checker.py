@@ -1,0 +1,368 @@
+"""The promise, held against every write: it knows what went in, and believes nothing that the record says."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from libs.jobstate import document, lease, outcome
+from libs.jobstate.batch import batches
+from libs.jobstate.ending import section
+from libs.jobstate.job import Job
+from libs.jobstate.lease import Lease, LeaseState
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.page import PageStatus
+from libs.jobstate.status import ENDED, JobStatus
+from libs.storage import layout
+from libs.storage.store import Stored
+from services.worker.reader import DEATHS_ALLOWED
+from tests.simulation import script
+from tests.simulation.process import Process, acting_for
+from tests.simulation.script import Document, Fate, Key
+from tests.simulation.store import Bucket
+from tests.simulation.story import Story
+
+_RANK = {JobStatus.QUEUED: 0, JobStatus.EXTRACTING: 1, JobStatus.PROCESSING: 2} | dict.fromkeys(ENDED, 3)
+
+
+class Facts:
+    """What the checker has seen of one job. `excuses` are reasons for which a page may be read once more."""
+
+    def __init__(self, user_hash: str, session_id: str) -> None:
+        self.user_hash = user_hash
+        self.session_id = session_id
+        self.document: Document | None = None
+        self.accepted = False
+        self.cancelled = False
+        self.buried = False
+        self.torn = False
+        self.job: Job | None = None
+        self.leases: dict[str, Lease] = {}
+        self.read_at: dict[int, tuple[int, datetime]] = {}
+        self.readings: dict[tuple[int, int], int] = {}
+        self.excuses = 0
+        self.troubled_at = -1e9  # when the network last kept a request of this job from its way
+
+    @property
+    def prefix(self) -> str:
+        return layout.session_prefix(self.user_hash, self.session_id)
+
+
+class Checker:
+    """`broken` collects what does not hold; the run ends with the first."""
+
+    def __init__(self, library: dict[str, Document], story: Story, clock: Callable[[], float]) -> None:
+        self._library = library
+        self._story = story
+        self._clock = clock
+        self.bucket: Bucket
+        self.sessions: dict[str, Facts] = {}
+        self.by_token: dict[str, Facts] = {}
+        self.broken: list[str] = []
+        self.culprit = ""
+        self.holders: dict[str, Process] = {}
+        self._guilt: dict[Key, int] = {}
+        self._serial = 0
+
+    def fail(self, text: str, session: str = "") -> None:
+        """An invariant does not hold."""
+        self._story.tell(f"BROKEN: {text}", session=session)
+        if not self.broken:
+            self.culprit = session
+        self.broken.append(text)
+
+    # What the world does on purpose.
+
+    def died(self, process: Process, holder: str) -> None:
+        """A process died: its batches may be read again.
+
+        When no page of its own killed it, the pages that its leases name come under suspicion without a fault.
+        """
+        for facts in self.sessions.values():
+            for held in facts.leases.values():
+                if held.state is not LeaseState.HELD or held.holder != holder:
+                    continue
+                facts.excuses += 1
+                if not process.killed_by_page and facts.document is not None:
+                    for page_no in held.in_hand:
+                        self._blame((facts.document.token, page_no))
+
+    def interrupted(self, holder: str) -> None:
+        """A process was told to stop, or stands still: it gives its batches back, or thinks that its engine hangs."""
+        for facts in self.sessions.values():
+            if any(held.holder == holder for held in facts.leases.values()):
+                facts.excuses += 1
+
+    def tore(self, facts: Facts) -> None:
+        """A record was lost or torn: the job will be known again by its evidence."""
+        self._story.tell("the record is torn", session=facts.session_id)
+        facts.job, facts.torn = None, True
+        facts.excuses += 1
+
+    def _blame(self, key: Key) -> None:
+        self._guilt[key] = self._guilt.get(key, 0) + 1
+
+    def slowed(self) -> None:
+        """A request or its answer took seconds, on purpose."""
+        if (facts := self.sessions.get(acting_for.get())) is not None:
+            facts.troubled_at = self._clock()
+
+    def faulted(self) -> None:
+        """The store failed a request on purpose."""
+        if (facts := self.sessions.get(acting_for.get())) is not None:
+            facts.excuses += 1
+            facts.troubled_at = self._clock()
+
+    def harmed(self, process: Process, key: Key, fate: Fate) -> None:
+        """A page did its harm to an engine, and perhaps to the process."""
+        self._story.tell(f"page {key[1]} {fate}", session=self.by_token[key[0]].session_id)
+        self._blame(key)
+        process.killed_by_page = fate is not Fate.BREAKS
+        self.by_token[key[0]].excuses += 1
+
+    def began(self, process: Process, key: Key) -> int:
+        """A page enters an engine; the number of this reading."""
+        token, page_no = key
+        facts = self.by_token[token]
+        self._serial += 1
+        if facts.job is None or page_no not in facts.job.pages:
+            return self._serial
+        for held in facts.leases.values():
+            if page_no in held.pages and held.holder == process.holder and held.state is LeaseState.HELD:
+                run, at = facts.read_at.get(page_no, (0, held.taken_at))
+                if run == held.run and at < held.taken_at:
+                    self.fail(f"page {page_no} is read again although it has its outcome", facts.session_id)
+                counted = (held.run, page_no)
+                facts.readings[counted] = facts.readings.get(counted, 0) + 1
+        return self._serial
+
+    # What the bucket sees.
+
+    def observe(self, process: Process, path: str, before: Stored | None, after: Stored | None) -> None:
+        """An object was written (`after`) or deleted (`None`)."""
+        session = _session_of(path)
+        if not session:
+            return
+        if acting_for.get() not in ("", session):
+            self.fail(f"{process.name} touches {path} while working for {acting_for.get()}", session)
+        self._pace(path, before, after)
+        kind, user_hash = path.split("/")[:2]
+        facts = self.sessions.setdefault(session, Facts(user_hash, session))
+        if facts.user_hash != user_hash:
+            self.fail(f"{path} lies under another user", session)
+        if kind == "tombstones":
+            facts.buried = True
+        if kind != "users":
+            return
+        name = path.removeprefix(facts.prefix)
+        if name == layout.DOCUMENT:
+            self._record(facts, before, after)
+        elif name.startswith(layout.BATCHES):
+            self._lease(facts, before, after)
+        elif name.endswith("_result.json"):
+            self._outcome(facts, before, after)
+        elif name.endswith(".pdf") and after is not None:
+            facts.document = self._library[after.data.removeprefix(script.HEADER).decode()]
+            self.by_token[facts.document.token] = facts
+
+    def _pace(self, path: str, before: Stored | None, after: Stored | None) -> None:
+        if after is None or before is None or not self.bucket.paced:
+            return
+        if after.updated_at - before.updated_at < timedelta(seconds=1):
+            self.fail(f"{path} was written twice within a second", _session_of(path))
+
+    def _record(self, facts: Facts, before: Stored | None, after: Stored | None) -> None:
+        if after is None:
+            if facts.accepted and not facts.buried:
+                self.fail("the record was deleted", facts.session_id)
+            facts.job = None
+            return
+        new = document.decode(after.data)
+        known, facts.job = facts.job, new
+        if before is None or (facts.torn and known is None):
+            # A record made anew beside a deletion is not seen to stay: `finish` looks for what is left.
+            if facts.buried and not facts.torn:
+                self.fail("a deleted job came back", facts.session_id)
+            return
+        old = document.decode(before.data)
+        if text := _step_back(old, new):
+            self.fail(text, facts.session_id)
+        for page_no, page in new.pages.items():
+            if not page.ended or (page_no in old.pages and old.pages[page_no] == page):
+                continue
+            found = self._outcome_at(facts, page_no)
+            same = found is not None and found.run >= page.run and found.status.value == page.status.value
+            if not same and not facts.buried:
+                self.fail(f"the record says page {page_no} is {page.status}, its outcome does not", facts.session_id)
+
+    def _lease(self, facts: Facts, before: Stored | None, after: Stored | None) -> None:
+        if after is None:
+            return
+        new = lease.decode(after.data)
+        facts.leases[new.name] = new
+        if before is None:
+            return
+        old = lease.decode(before.data)
+        holder = self.holders.get(old.holder)
+        if new.claim == old.claim:
+            if holder is not None and holder.was_frozen and facts.document is not None:
+                # A machine that stood still finds that its engine took too long.
+                for page_no, deaths in new.deaths.items():
+                    if deaths > old.deaths.get(page_no, 0):
+                        self._blame((facts.document.token, page_no))
+            return
+        if new.run < old.run:
+            self.fail(f"lease {new.name} goes back to run {new.run}", facts.session_id)
+        if new.run > old.run:
+            facts.excuses += old.state is LeaseState.HELD  # its holder may still be about to read
+            return
+        age = after.updated_at - before.updated_at
+        if old.state is LeaseState.HELD and age < timedelta(seconds=old.seconds):
+            self.fail(f"lease {new.name} has two valid holders", facts.session_id)
+        if old.state is LeaseState.FINISHED:
+            self.fail(f"lease {new.name} was finished and is claimed again", facts.session_id)
+        if old.state is LeaseState.HELD:
+            facts.excuses += 1
+            if holder is not None and holder.alive and facts.document is not None:
+                # Nobody can tell a holder that stands still from a dead one.
+                for page_no in old.in_hand:
+                    self._blame((facts.document.token, page_no))
+            untroubled = facts.troubled_at < self._clock() - 2 * age.total_seconds()
+            if holder is not None and holder.alive and not holder.was_frozen and untroubled:
+                self.fail(f"{holder.name} let lease {new.name} expire, alive and untroubled", facts.session_id)
+
+    def _outcome(self, facts: Facts, before: Stored | None, after: Stored | None) -> None:
+        if after is None:
+            if not facts.buried:
+                self.fail("an outcome was deleted", facts.session_id)
+            return
+        new = outcome.decode(after.data)
+        old = outcome.decode(before.data) if before else None
+        if old is not None and new.run < old.run:
+            self.fail(f"page {new.page_no} goes back to run {new.run}", facts.session_id)
+        if old is not None and old.status is not OutcomeStatus.PENDING and new.run == old.run:
+            self.fail(f"page {new.page_no} changed after it could be read", facts.session_id)
+        if facts.job is not None and new.run > facts.job.run:
+            self.fail(f"page {new.page_no} lost its result before run {new.run} began", facts.session_id)
+        if new.status is not OutcomeStatus.PENDING:
+            facts.read_at[new.page_no] = (new.run, after.updated_at)
+            if not facts.buried and (text := self._wrong(facts, new)):
+                self.fail(text, facts.session_id)
+
+    def _wrong(self, facts: Facts, found: PageOutcome) -> str:
+        assert facts.document is not None
+        page = facts.document.pages[found.page_no - 1]
+        if found.status is OutcomeStatus.FAILED:
+            own_fault = page.fate in (Fate.FAILS, Fate.UNDRAWN) or facts.document.unreadable
+            guilt = self._guilt.get((facts.document.token, found.page_no), 0)
+            if not found.error or not (own_fault or guilt >= DEATHS_ALLOWED):
+                return f"page {found.page_no} failed, and its engine did not: {found.error}"
+        elif found.blank != (page.fate is Fate.BLANK):
+            return f"page {found.page_no} is blank or not, wrongly"
+        elif not found.blank and not found.text.startswith(script.text(facts.document.token, found.page_no) + ","):
+            return f"page {found.page_no} has another page's text"
+        return ""
+
+    def _outcome_at(self, facts: Facts, page_no: int) -> PageOutcome | None:
+        stored = self.bucket.peek(facts.prefix + layout.page_outcome_name(page_no))
+        return outcome.decode(stored.data) if stored else None
+
+    # When all is quiet.
+
+    def open_work(self) -> list[str]:
+        """What has still to happen before the world may end."""
+        waiting = [f"{stat.path} is not buried" for stat in self.bucket.list(layout.TOMBSTONES)]
+        for facts in self.sessions.values():
+            if facts.job is not None and not facts.job.ended:
+                waiting.append(f"job {facts.session_id} is {facts.job.status} at {facts.job.percent}%")
+            elif facts.job is None and facts.torn and not facts.buried:
+                waiting.append(f"the record of {facts.session_id} is lost")
+            elif facts.job is not None and self.bucket.peek(layout.active_path(facts.user_hash, facts.session_id)):
+                waiting.append(f"job {facts.session_id} has ended and is still active")
+        return waiting
+
+    def finish(self) -> None:
+        """Hold the last state against what went in."""
+        for facts in self.sessions.values():
+            if facts.buried:
+                left = self.bucket.list(facts.prefix) + self.bucket.list(
+                    layout.active_path(facts.user_hash, facts.session_id)
+                )
+                if left:
+                    self.fail(f"a deleted job left {left[0].path}", facts.session_id)
+            elif facts.job is not None:
+                self._finish(facts, facts.job)
+            elif facts.accepted:
+                self.fail("an accepted job has no record", facts.session_id)
+            elif (left := self.bucket.list(facts.prefix)) and not self.bucket.peek(
+                layout.active_path(facts.user_hash, facts.session_id)
+            ):
+                self.fail(f"a refused upload left {left[0].path}, and nobody will look there", facts.session_id)
+
+    def _finish(self, facts: Facts, job: Job) -> None:
+        assert facts.document is not None
+        for (run, page_no), count in facts.readings.items():
+            if count > 1 + facts.excuses:
+                why = f"with {facts.excuses} reasons to repeat it"
+                self.fail(f"page {page_no} was read {count} times in run {run} {why}", facts.session_id)
+        if job.status is JobStatus.CANCELLED:
+            if not facts.cancelled:
+                self.fail("nobody cancelled this job", facts.session_id)
+            return
+        if not job.pages:
+            if job.status is not JobStatus.FAILED or not facts.document.unreadable:
+                self.fail(f"a good document ended as {job.status}: {job.error}", facts.session_id)
+            return
+        if tuple(job.pages) != facts.document.requested():
+            self.fail("the plan is not what was asked for", facts.session_id)
+        failed = job.count(PageStatus.FAILED)
+        due = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
+        if job.status is not (JobStatus.FAILED if failed == len(job.pages) else due):
+            self.fail(f"{failed} of {len(job.pages)} pages failed and the job is {job.status}", facts.session_id)
+        self._finish_pages(facts, job)
+
+    def _finish_pages(self, facts: Facts, job: Job) -> None:
+        sections = []
+        for page_no, page in job.pages.items():
+            found = self._outcome_at(facts, page_no)
+            if found is None or found.status.value != page.status.value:
+                self.fail(f"page {page_no} is not accounted for", facts.session_id)
+                continue
+            sections.append(section(page_no, found))
+            stored = self.bucket.peek(facts.prefix + layout.page_result_name(page_no))
+            if found.status is OutcomeStatus.COMPLETED and (stored is None or stored.data.decode() != found.text):
+                self.fail(f"the text file of page {page_no} is not its text", facts.session_id)
+        combined = self.bucket.peek(facts.prefix + layout.COMBINED)
+        if combined is None or combined.data.decode() != "\n".join(sections):
+            self.fail("the combined result is not its pages in order", facts.session_id)
+        for batch in batches(job):
+            if not all(job.pages[n].ended for n in batch.pages):
+                self.fail(f"batch {batch.name} has not ended", facts.session_id)
+
+
+def _step_back(old: Job, new: Job) -> str:
+    """What went back, or changed that may not, between two states of a record."""
+    if new.run < old.run:
+        return f"run {old.run} became {new.run}"
+    if new.revision != old.revision + 1:
+        return f"revision {old.revision} became {new.revision}"
+    if old.planned and new.pages.keys() != old.pages.keys():
+        return "the plan changed"
+    if new.run > old.run:
+        return "" if old.ended else "a new run began before the last one ended"
+    if new.percent < old.percent:
+        return f"percent fell from {old.percent} to {new.percent}"
+    if _RANK[new.status] < _RANK[old.status] or (old.ended and new.status is not old.status):
+        return f"status went from {old.status} to {new.status}"
+    for page_no, page in old.pages.items():
+        now = new.pages[page_no]
+        if page.ended and now != page:
+            return f"page {page_no} had ended as {page.status} and changed"
+        if page.image and not now.image:
+            return f"page {page_no} lost its image"
+        if page.status is PageStatus.PROCESSING and now.status is PageStatus.PENDING:
+            return f"page {page_no} went back to pending"
+    return ""
+
+
+def _session_of(path: str) -> str:
+    parts = path.split("/")
+    return parts[2] if len(parts) >= 3 and layout.is_session_id(parts[2]) else ""

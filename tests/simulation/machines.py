@@ -1,0 +1,131 @@
+"""The renderer and the engine, in-process: they do what the document's script says, in virtual time."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable
+from services.web.sniff import FileType
+from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from tests.simulation import script
+from tests.simulation.process import Died, Process
+from tests.simulation.script import Document, Fate, Key
+
+
+class Press:
+    """Opens documents for one web process: an `Opener`."""
+
+    def __init__(self, library: dict[str, Document], process: Process) -> None:
+        self._library = library
+        self._process = process
+
+    @contextlib.asynccontextmanager
+    async def __call__(
+        self, path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+    ) -> AsyncIterator["Sheets"]:
+        async with slots:
+            document = self._library[path.read_bytes().removeprefix(script.HEADER).decode()]
+            await asyncio.sleep(0.2)
+            if document.unreadable:
+                raise Unreadable("Told to refuse.")
+            yield Sheets(document)
+
+
+class Sheets:
+    """An open document."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    @property
+    def total_pages(self) -> int:
+        return len(self._document.pages)
+
+    async def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]:
+        for page_no in pages:
+            page = self._document.pages[page_no - 1]
+            await asyncio.sleep(page.draw_seconds)
+            if page.fate is Fate.UNDRAWN:
+                yield FailedPage(page_no=page_no, reason="Told not to be drawn.")
+                continue
+            png = script.image(self._document.token, page_no)
+            yield RenderedPage(page_no=page_no, png=png, width=1, height=1)
+
+
+class Trials:
+    """How often each page has done its harm: shared by all engines, as the document is."""
+
+    def __init__(self) -> None:
+        self._done: dict[Key, int] = {}
+
+    def harms(self, key: Key, times: int) -> bool:
+        self._done[key] = self._done.get(key, 0) + 1
+        return self._done[key] <= times
+
+
+class Reader:
+    """An `OcrEngine` that pulls up to `slots` pages ahead and gives them back in any order."""
+
+    def __init__(
+        self,
+        library: dict[str, Document],
+        process: Process,
+        trials: Trials,
+        *,
+        slots: int,
+        rng: random.Random,
+        began: Callable[[Process, Key], int],
+        harmed: Callable[[Process, Key, Fate], None],
+    ) -> None:
+        self._library = library
+        self._process = process
+        self._trials = trials
+        self._slots = slots
+        self._rng = rng
+        self._began = began
+        self._harmed = harmed
+
+    async def load(self) -> None:
+        await asyncio.sleep(0)
+
+    def info(self) -> EngineInfo:
+        return EngineInfo(name="simulated", revision="1", device="none")
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        held: dict[Key, int] = {}
+        more = True
+        while more or held:
+            while more and len(held) < self._slots:
+                try:
+                    page = await anext(pages)
+                except StopAsyncIteration:
+                    more = False
+                    break
+                key = script.of_image(page.data)
+                assert key[1] == page.page_no
+                held[key] = self._began(self._process, key)
+            if held:
+                key = self._rng.choice(list(held))
+                reading = await self._read(key, held.pop(key))
+                yield reading
+
+    async def _read(self, key: Key, serial: int) -> PageText | PageFailure:
+        token, page_no = key
+        page = self._library[token].pages[page_no - 1]
+        await asyncio.sleep(page.seconds)
+        if page.fate in (Fate.POISON, Fate.HANGS, Fate.BREAKS) and self._trials.harms(key, page.times):
+            self._harmed(self._process, key, page.fate)
+            if page.fate is Fate.POISON:
+                self._process.kill()
+                raise Died
+            if page.fate is Fate.HANGS:
+                await asyncio.Event().wait()
+            raise RuntimeError("told to break")
+        if page.fate is Fate.FAILS:
+            return PageFailure(page_no=page_no, reason="Told to fail.", seconds=page.seconds)
+        if page.fate is Fate.BLANK:
+            return PageText(page_no=page_no, markdown="", finish=Finish.BLANK, seconds=page.seconds)
+        markdown = f"{script.text(token, page_no)}, reading {serial}"
+        return PageText(page_no=page_no, markdown=markdown, finish=Finish.STOP, seconds=page.seconds)

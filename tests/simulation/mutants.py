@@ -1,0 +1,146 @@
+"""`python -m tests.simulation.mutants`: bugs planted in the protocol, and the seed that catches each.
+
+A mutant that no seed catches says that the checker is blind there. Each replaces one rule of the real code while a
+seed runs; the files are not touched.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from libs.jobstate import evidence, lease
+from libs.jobstate.commit import load
+from libs.jobstate.lease import HeldLease, Lease, LeaseLost
+from libs.jobstate.outcome import PageOutcome
+from libs.jobstate.page import Page, PageStatus
+from libs.storage import layout
+from libs.storage.pace import write_paced
+from libs.storage.session import SessionFiles
+from libs.storage.store import ObjectStore, Stat, Stored
+from services.web.sweep import Sweeper
+from services.worker.batch import BatchWorker
+from services.worker.quarantine import Quarantine
+from services.worker.reader import BatchReader
+from tests.simulation.process import current
+from tests.simulation.simulate import simulate
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+
+
+async def _unfenced(self: HeldLease, **changes: object) -> None:
+    fresh = msgspec.structs.replace(self.lease, **changes)
+    path = self._files.path(layout.lease_name(fresh.name))
+    await write_paced(self._files.store, path, msgspec.json.encode(fresh))
+    self.lease = fresh
+
+
+async def _not_create_only(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
+    return await write_paced(store, path, data, if_generation=if_generation or None)
+
+
+async def _regardless(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
+    return await write_paced(store, path, data)
+
+
+async def _impatient(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
+    return await store.write(path, data, if_generation=if_generation)
+
+
+_continue = BatchWorker._continue
+_save = BatchReader._save
+
+
+async def _continue_later(self: BatchWorker, *arguments: Any, **options: Any) -> None:
+    async def later() -> None:
+        await asyncio.sleep(0.5)
+        await _continue(self, *arguments, **options)
+
+    self._later = asyncio.create_task(later())  # type: ignore[attr-defined]
+
+
+async def _overlooked(self: Sweeper, stat: Stat) -> bool:
+    return False
+
+
+async def _record_first(self: BatchReader, reading: Any, generation: int) -> None:
+    foreseen: PageOutcome = await self._outcome(reading)
+    self._recorder.note_outcome(foreseen.page_no, foreseen.brief())
+    await self._recorder.flush()
+    await _save(self, reading, generation)
+
+
+def _always_started(self: Page, at: datetime) -> Page:
+    return msgspec.structs.replace(self, status=PageStatus.PROCESSING, processing_started_at=at)
+
+
+async def _never_ours(files: SessionFiles, lease: Lease, error: Exception) -> tuple[Lease, int]:
+    raise LeaseLost(lease.name) from error
+
+
+_is_free = lease.is_free
+
+
+def _by_own_clock(lease: Lease, stored: Stored, run: int, now: datetime) -> bool:
+    process = current.get()
+    assert process is not None
+    return _is_free(lease, stored, run, now + timedelta(seconds=process.skew))
+
+
+async def _announce_nothing(files: SessionFiles, run: int) -> None:
+    return
+
+
+def _beside(self: Quarantine) -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
+MUTANTS: dict[str, Mutant] = {
+    "the lease's fence is dropped": lambda: mock.patch.object(HeldLease, "_write", _unfenced),
+    "a lease is taken without create-only": lambda: mock.patch.object(lease, "write_paced", _not_create_only),
+    "outcomes are written without create-only": lambda: mock.patch.object(evidence, "write_paced", _regardless),
+    "the successor is enqueued after the answer": lambda: mock.patch.object(BatchWorker, "_continue", _continue_later),
+    "the sweep is forgotten": lambda: mock.patch.object(Sweeper, "_look", _overlooked),
+    "the record comes before the outcome": lambda: mock.patch.object(BatchReader, "_save", _record_first),
+    "a merge takes an ended page back": lambda: mock.patch.object(Page, "started", _always_started),
+    "a lost answer's 412 is taken for a conflict": lambda: mock.patch.object(lease, "_still_ours", _never_ours),
+    "poison pages are not isolated": lambda: mock.patch.object(Lease, "suspicious", property(lambda self: False)),
+    "expiry is judged by the worker's own clock": lambda: mock.patch.object(lease, "is_free", _by_own_clock),
+    "429 on a lease is not waited for": lambda: mock.patch.object(lease, "write_paced", _impatient),
+    "a suspicious page is read beside others": lambda: mock.patch.object(Quarantine, "alone", _beside),
+    "a lost record stays lost": lambda: mock.patch("services.web.sweep.load_or_rebuild", load),
+    "an upload announces nothing": lambda: mock.patch("services.web.uploads.announce", _announce_nothing),
+}
+
+
+def main() -> int:
+    """The exit code: 1 when a mutant was not caught."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=500, help="how many seeds a mutant has to outlive")
+    arguments = parser.parse_args()
+    survived = 0
+    print(f"{'planted bug':<46}{'seed':>6}  caught as")
+    for name, mutant in MUTANTS.items():
+        seed, how = _catch(mutant, arguments.seeds)
+        survived += seed is None
+        print(f"{name:<46}{'-' if seed is None else seed:>6}  {how}", flush=True)
+    return bool(survived)
+
+
+def _catch(mutant: Mutant, seeds: int) -> tuple[int | None, str]:
+    for seed in range(seeds):
+        with mutant():
+            verdict = simulate(seed)
+        if verdict.broken:
+            return seed, verdict.broken[0]
+    return None, f"NOT CAUGHT in {seeds} seeds"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

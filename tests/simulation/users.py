@@ -1,0 +1,141 @@
+"""The users: they upload documents, and now and then change their minds."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.types import Message
+
+from tests.simulation.checker import Checker
+from tests.simulation.process import Process
+from tests.simulation.script import Document
+from tests.simulation.story import Story
+
+BOUNDARY = "simulated"
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer over HTTP; status 0 when there was none."""
+
+    status: int
+    body: bytes = b""
+
+
+async def ask(app: Starlette, method: str, path: str, user: str, body: bytes = b"") -> Reply:
+    """One request, straight into the application."""
+    sent: list[Message] = []
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if waiting:
+            return waiting.pop()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"x-user-email", user.encode())]
+    if method == "POST":
+        headers.append((b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode()))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": headers,
+        "server": ("localhost", 80),
+        "client": ("localhost", 1),
+        "app": app,
+    }
+    try:
+        await app(scope, receive, send)
+    except Exception:  # the middleware raises again what it has answered with 500
+        if not sent:
+            return Reply(status=0)
+    return Reply(status=sent[0]["status"], body=b"".join(m["body"] for m in sent if m["type"] == "http.response.body"))
+
+
+class User:
+    """Uploads one document and follows it."""
+
+    def __init__(
+        self,
+        email: str,
+        document: Document,
+        *,
+        until: float,
+        rng: random.Random,
+        checker: Checker,
+        story: Story,
+        web: Callable[[], tuple[Process, Starlette] | None],
+    ) -> None:
+        self._email = email
+        self._document = document
+        self._until = until
+        self._rng = rng
+        self._checker = checker
+        self._story = story
+        self._web = web
+        self._session = ""
+
+    async def live(self) -> None:
+        """Upload until it is taken; then, perhaps, cancel, retry, delete."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._rng.uniform(0, max(1.0, self._until / 2)))
+        body = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'.encode()
+            + self._document.file()
+            + f"\r\n--{BOUNDARY}--\r\n".encode()
+        )
+        for _ in range(5):
+            reply = await self._send("POST", "/upload", body)
+            if reply.status == 202:
+                break
+            await asyncio.sleep(self._rng.uniform(1, 10))
+        else:
+            return
+        self._session = str(json.loads(reply.body)["job_id"])
+        facts = self._checker.sessions[self._session]
+        facts.accepted = True
+        for _ in range(self._rng.choice((0, 0, 1, 2, 5))):
+            await asyncio.sleep(self._rng.expovariate(1 / 30))
+            if loop.time() > self._until + 120:
+                return
+            await self._whim()
+
+    async def _whim(self) -> None:
+        facts = self._checker.sessions[self._session]
+        address = f"/api/jobs/{self._session}"
+        choice = self._rng.choices(("cancel", "retry", "retry pages", "delete"), (2, 3, 3, 1))[0]
+        if choice == "delete":
+            await self._send("DELETE", address)
+            return
+        if choice == "cancel":
+            facts.cancelled = True
+            await self._send("POST", f"{address}/cancel")
+            return
+        body = b""
+        if choice == "retry pages":
+            pages = self._document.requested()
+            body = json.dumps({"pages": self._rng.sample(pages, self._rng.randint(1, len(pages)))}).encode()
+        await self._send("POST", f"{address}/retry", body)
+
+    async def _send(self, method: str, path: str, body: bytes = b"") -> Reply:
+        web = self._web()
+        if web is None:
+            return Reply(status=0)
+        process, app = web
+        task = process.start(ask(app, method, path, self._email, body), self._session)
+        await asyncio.wait({task})
+        broken = task.cancelled() or task.exception() is not None
+        reply = Reply(status=0) if broken else task.result()
+        self._story.tell(f"{method} {path.split('/')[-1]} -> {reply.status}", session=self._session, who="user")
+        return reply

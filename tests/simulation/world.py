@@ -1,0 +1,364 @@
+"""A small data centre under one seed: processes that come and go, a bucket, two queues, users."""
+
+import asyncio
+import random
+import traceback
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import msgspec
+import structlog
+from starlette.applications import Starlette
+
+from libs.jobstate.document import TornDocument
+from libs.storage import layout
+from libs.storage.errors import StorageError
+from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
+from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.task import OcrTask, next_name
+from services.problem import HANDLED, handle
+from services.web.app import ROUTES
+from services.web.config import WebConfig
+from services.web.extract import Extractor
+from services.web.render import RenderLimits
+from services.web.service import Web
+from services.web.sweep import Sweeper
+from services.worker.batch import BatchWorker, Result
+from services.worker.engines.engine import OcrEngine
+from services.worker.engines.room import EngineRoom
+from services.worker.reader import EngineBroke, EngineHangs
+from tests.simulation import script
+from tests.simulation.checker import Checker
+from tests.simulation.machines import Press, Reader, Trials
+from tests.simulation.process import Died, Process
+from tests.simulation.queue import Broker, Sender
+from tests.simulation.script import Document
+from tests.simulation.store import Bucket, Client
+from tests.simulation.story import Story
+from tests.simulation.users import User
+from tests.simulation.weather import Weather, forecast
+
+WEB, WORKER = "web", "worker"
+DRAIN_SECONDS = 10.0
+# After the weather clears: the longest pause of the sweep (30 minutes) twice, then the work itself.
+PATIENCE_SECONDS = 2.5 * 3600
+
+
+class Plant(msgspec.Struct, frozen=True, kw_only=True):
+    """How a seed's installation is set up. `local`: one web that holds the queues; else a cloud."""
+
+    local: bool
+    webs: int
+    workers: int
+    dispatches: int
+    deadline_seconds: float
+    lease_seconds: float
+    slice_seconds: float
+    batch_seconds: float
+    page_seconds: float
+    batch_size: int
+    slots: int
+    users: int
+
+
+def design(rng: random.Random) -> Plant:
+    """Draw an installation."""
+    local = rng.random() < 0.4
+    return Plant(
+        local=local,
+        webs=1 if local else rng.choice((1, 2)),
+        workers=rng.choice((1, 1, 2) if local else (1, 2, 4)),
+        dispatches=rng.choice((1, 2, 8)),
+        deadline_seconds=rng.choice((30.0, 120.0, 600.0)),
+        lease_seconds=rng.choice((20.0, 60.0)),
+        slice_seconds=rng.choice((2.0, 20.0, 300.0)),
+        batch_seconds=rng.choice((10.0, 120.0)),
+        page_seconds=60.0,
+        batch_size=rng.choice((1, 3, 10)),
+        slots=rng.choice((1, 1, 3)),
+        users=rng.choice((1, 2, 4)),
+    )
+
+
+class Room(EngineRoom):
+    """The engines of a simulated worker: one, whatever its name."""
+
+    def __init__(self, reader: OcrEngine) -> None:
+        super().__init__("simulated", threads=1, languages="eng")
+        self._reader = reader
+
+    async def engine(self, name: str | None) -> OcrEngine:
+        return self._reader
+
+
+class World:
+    """Runs until every job has ended and every deleted one is buried, or the promise is broken."""
+
+    def __init__(self, seed: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rng = random.Random(f"world {seed}")
+        self.story = Story(self._loop.time)
+        self._weather: Weather = forecast(self._rng)
+        self._plant = design(self._rng)
+        self._library: dict[str, Document] = {}
+        self.checker = Checker(self._library, self.story, self._loop.time)
+        self._bucket = Bucket(self._loop.time, paced=not self._plant.local, observer=self.checker.observe)
+        self.checker.bucket = self._bucket
+        settings = QueueSettings(
+            max_dispatches_per_second=10,
+            max_concurrent_dispatches=self._plant.dispatches,
+            max_burst_size=10,
+            max_attempts=None,
+            max_retry_seconds=None,
+            min_backoff_seconds=1,
+            max_backoff_seconds=60,
+            max_doublings=5,
+            dispatch_deadline_seconds=self._plant.deadline_seconds,
+        )
+        self._broker = Broker(settings, self._push, weather=self._weather, rng=self._rng, story=self.story)
+        self._trials = Trials()
+        self._workers: dict[Process, BatchWorker] = {}
+        self._webs: dict[Process, tuple[Starlette, Extractor]] = {}
+        self._keepers: list[asyncio.Task[Any]] = []
+
+    async def run(self) -> None:
+        """Live through it."""
+        structlog.configure(processors=[self.story.processor])
+        self.story.tell(f"{self._plant}")
+        self.story.tell(f"{self._weather}")
+        for kind, count in ((WEB, self._plant.webs), (WORKER, self._plant.workers)):
+            for number in range(1, count + 1):
+                self._keep(self._keep_alive(kind, number))
+        for kind, seconds in (
+            ("death", self._weather.death_seconds),
+            ("drain", self._weather.drain_seconds),
+            ("freeze", self._weather.freeze_seconds),
+        ):
+            if seconds:
+                self._keep(self._strike(kind, seconds))
+        if self._weather.tear_seconds:
+            self._keep(self._tear())
+        users = [self._keep(self._user(number).live()) for number in range(self._plant.users)]
+        deadline = self._weather.until + PATIENCE_SECONDS
+        while not self.checker.broken:
+            await asyncio.sleep(2)
+            waiting = self.checker.open_work()
+            if all(user.done() for user in users) and not waiting:
+                break
+            if self._loop.time() > deadline:
+                self.checker.fail(f"stuck: {waiting[0] if waiting else 'a user'}", _session_in(waiting))
+        for user in users:
+            if user.done() and not user.cancelled() and (error := user.exception()):
+                raise error
+        if not self.checker.broken:
+            self.checker.finish()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = self._loop.create_task(work)
+        self._keepers.append(task)
+        return task
+
+    def _user(self, number: int) -> User:
+        document = script.write(self._rng, f"doc{number}")
+        self._library[document.token] = document
+        self.story.tell(f"user {number} has {len(document.pages)} pages{' unreadable' if document.unreadable else ''}")
+        return User(
+            f"user{number % 3}@example.org",
+            document,
+            until=self._weather.until,
+            rng=self._rng,
+            checker=self.checker,
+            story=self.story,
+            web=self._some_web,
+        )
+
+    def _some_web(self) -> tuple[Process, Starlette] | None:
+        open_webs = [process for process in self._webs if process.takes_work]
+        if not open_webs:
+            return None
+        process = self._rng.choice(open_webs)
+        return process, self._webs[process][0]
+
+    async def _keep_alive(self, kind: str, number: int) -> None:
+        """A supervisor: starts the process again whenever it has ended."""
+        generation = 0
+        while True:
+            generation += 1
+            process = Process(f"{kind}{number}.{generation}", kind, self._rng.uniform(-300, 300))
+            boot = self._boot_web if kind == WEB else self._boot_worker
+            boot(process)
+            await asyncio.sleep(self._rng.uniform(0.5, 5))
+            process.loaded = True
+            await process.ended.wait()
+            self.checker.died(process, process.holder)
+            self._workers.pop(process, None)
+            self._webs.pop(process, None)
+            self.story.tell(f"{process.name} is dead")
+            if kind == WEB and self._plant.local:
+                self._broker.forget()
+            await asyncio.sleep(self._rng.uniform(0.5, 10))
+
+    def _boot_worker(self, process: Process) -> None:
+        reader = Reader(
+            self._library,
+            process,
+            self._trials,
+            slots=self._plant.slots,
+            rng=self._rng,
+            began=self.checker.began,
+            harmed=self.checker.harmed,
+        )
+        worker = BatchWorker(
+            store=self._client(process),
+            queue=self._sender(process),
+            engines=Room(reader),
+            lease_seconds=self._plant.lease_seconds,
+            page_seconds=self._plant.page_seconds,
+            batch_seconds=self._plant.batch_seconds,
+        )
+        process.holder = worker.holder
+        self.checker.holders[worker.holder] = process
+        self._workers[process] = worker
+
+    def _boot_web(self, process: Process) -> None:
+        store, queue = self._client(process), self._sender(process)
+        extractor = Extractor(
+            store=store,
+            queue=queue,
+            limits=RenderLimits(),
+            children=1,
+            batch_size=self._plant.batch_size,
+            parallelism=max(1, self._plant.dispatches // 2),
+            slice_seconds=self._plant.slice_seconds,
+            lease_seconds=self._plant.lease_seconds,
+            opener=Press(self._library, process),
+        )
+        sweeper = Sweeper(store=store, queue=queue, every_seconds=30.0, lease_seconds=self._plant.lease_seconds)
+        app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
+        # The routes that users call need no more of the queue than `TaskQueue`, and nothing of the client.
+        app.state.web = Web(
+            config=WebConfig(),
+            store=store,
+            queue=cast(Any, queue),
+            token="",
+            client=cast(Any, None),
+            extractor=extractor,
+            sweeper=sweeper,
+        )
+        process.start(sweeper.run())
+        self._webs[process] = (app, extractor)
+
+    def _client(self, process: Process) -> Client:
+        return Client(
+            self._bucket,
+            process,
+            self._weather,
+            self._rng,
+            faulted=self.checker.faulted,
+            slowed=self.checker.slowed,
+        )
+
+    def _sender(self, process: Process) -> Sender:
+        def reachable() -> bool:
+            return not self._plant.local or any(web.alive for web in self._webs)
+
+        return Sender(self._broker, process, self._weather, self._rng, reachable)
+
+    async def _strike(self, kind: str, seconds: float) -> None:
+        """Kill processes, tell them to stop, or let them stand still, while the weather is bad."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(1 / seconds))
+            if self._loop.time() > self._weather.until:
+                return
+            living = [process for process in (*self._webs, *self._workers) if process.alive]
+            if not living:
+                continue
+            process = self._rng.choice(living)
+            if kind == "death":
+                self.story.tell(f"kill {process.name}")
+                process.kill()
+            elif kind == "freeze":
+                process.was_frozen = True
+                self.checker.interrupted(process.holder)
+                process.frozen_until = self._loop.time() + self._rng.uniform(5, 100)
+                self.story.tell(f"freeze {process.name} until {process.frozen_until:.0f}")
+            elif not process.draining:
+                self._keep(self._drain(process))
+
+    async def _tear(self) -> None:
+        """Damage records of jobs at work."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(1 / self._weather.tear_seconds))
+            if self._loop.time() > self._weather.until:
+                return
+            open_jobs = [
+                facts
+                for facts in self.checker.sessions.values()
+                if facts.accepted and not facts.buried and facts.job is not None and not facts.job.ended
+            ]
+            if open_jobs:
+                facts = self._rng.choice(open_jobs)
+                self._bucket.tear(facts.prefix + layout.DOCUMENT, whole=self._rng.random() < 0.5)
+                self.checker.tore(facts)
+
+    async def _drain(self, process: Process) -> None:
+        self.story.tell(f"stop {process.name}")
+        process.draining = True
+        if process in self._workers:
+            self._workers[process].drain()
+        else:
+            self._webs[process][1].drain()
+        self.checker.interrupted(process.holder)
+        await asyncio.sleep(DRAIN_SECONDS)
+        if process.alive:
+            process.kill()
+
+    def _push(self, queue: str, task: OcrTask, name: str) -> "asyncio.Task[bool] | None":
+        """Deliver a task to a process that takes work, as a load balancer would."""
+        if queue == OCR_QUEUE:
+            workers = [process for process in self._workers if process.takes_work]
+            if not workers:
+                return None
+            process = self._rng.choice(workers)
+            work: Coroutine[Any, Any, object] = self._workers[process].process(task, name)
+        else:
+            webs = [process for process in self._webs if process.takes_work]
+            if not webs:
+                return None
+            process = self._rng.choice(webs)
+            work = self._webs[process][1].process(task, name)
+        self.story.tell(f"{queue} {name[:6]} to {process.name}", session=task.session_id, who="queue")
+        return process.start(self._answered(process, work, task, name), task.session_id)
+
+    async def _answered(self, process: Process, work: Coroutine[Any, Any, object], task: OcrTask, name: str) -> bool:
+        """Whether the call was answered with a success; the services' own mapping of errors to answers."""
+        try:
+            answer = await work
+        except (StorageError, QueueUnavailable, EngineBroke, TornDocument) as error:
+            self.story.tell(f"answers 503 {type(error).__name__}")
+            return False
+        except EngineHangs:
+            self.story.tell("exits: the engine hangs")
+            process.kill()
+            raise Died from None
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self.checker.fail(f"{process.name} raised {error!r} at {where.name}:{where.lineno}", task.session_id)
+            return False
+        self.story.tell(f"answers {getattr(answer, 'status', answer)}")
+        if isinstance(answer, Result):
+            self._check_successor(task, name)
+        return True
+
+    def _check_successor(self, task: OcrTask, name: str) -> None:
+        """A chain lives until its job has ended: its successor is in the queue before it answers."""
+        facts = self.checker.sessions[task.session_id]
+        if facts.job is None or facts.job.ended or facts.buried or facts.job.run != task.run:
+            return
+        if next_name(name) not in self._broker.ever:
+            self.checker.fail("a chain ended before its job", task.session_id)
+
+
+def _session_in(waiting: list[str]) -> str:
+    words = waiting[0].replace("/", " ").split() if waiting else []
+    return next((word for word in words if len(word) == 32), "")

@@ -1,0 +1,46 @@
+"""Reading alone, and together."""
+
+import asyncio
+
+from services.worker.quarantine import Quarantine
+
+
+async def test_one_alone_waits_for_those_who_read_together_and_keeps_later_ones_out() -> None:
+    quarantine = Quarantine()
+    events: list[str] = []
+    leave = asyncio.Event()
+
+    async def together(name: str) -> None:
+        async with quarantine.together():
+            events.append(f"{name} in")
+            await leave.wait()
+            events.append(f"{name} out")
+
+    async def alone() -> None:
+        async with quarantine.alone():
+            events.append("alone in")
+            await asyncio.sleep(0)
+            events.append("alone out")
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(together("first"))
+        tasks.create_task(together("second"))
+        await asyncio.sleep(0.001)
+        tasks.create_task(alone())
+        await asyncio.sleep(0.001)
+        tasks.create_task(together("late"))
+        await asyncio.sleep(0.001)
+        assert events == ["first in", "second in"]
+        leave.set()
+    assert events[2:] == ["first out", "second out", "alone in", "alone out", "late in", "late out"]
+
+
+async def test_one_who_gives_up_waiting_to_be_alone_holds_nobody_up() -> None:
+    quarantine = Quarantine()
+    async with quarantine.together():
+        waiting = asyncio.create_task(quarantine.alone().__aenter__())
+        await asyncio.sleep(0.001)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        async with asyncio.timeout(1), quarantine.together():
+            pass
