@@ -142,6 +142,7 @@ jobs = values(
     parallelism=numbers,
     extraction_complete=st.booleans(),
     pages=st.dictionaries(pages, page_records, max_size=3),
+    rebuilt=st.booleans(),
 )
 
 Encode = Callable[[Any], bytes]
