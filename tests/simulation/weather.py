@@ -48,6 +48,6 @@ def forecast(rng: random.Random) -> Weather:
         refuses_tasks=some(0.05, 0.2),
         death_seconds=some(15.0, 40.0, 120.0),
         drain_seconds=some(40.0, 120.0),
-        freeze_seconds=some(30.0, 90.0),
+        freeze_seconds=some(10.0, 30.0, 90.0),
         tear_seconds=some(100.0) if rng.random() < 0.3 else 0.0,
     )

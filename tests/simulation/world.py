@@ -160,11 +160,11 @@ class World:
 
     def _user(self, number: int) -> User:
         document = script.write(self._rng, f"doc{number}")
-        self._library[document.token] = document
         self.story.tell(f"user {number} has {len(document.pages)} pages{' unreadable' if document.unreadable else ''}")
         return User(
             f"user{number % 3}@example.org",
             document,
+            library=self._library,
             until=self._weather.until,
             rng=self._rng,
             checker=self.checker,
@@ -280,7 +280,7 @@ class World:
             elif kind == "freeze":
                 process.was_frozen = True
                 self.checker.interrupted(process.holder)
-                process.frozen_until = self._loop.time() + self._rng.uniform(5, 100)
+                process.frozen_until = self._loop.time() + self._rng.uniform(1, 3) * self._plant.lease_seconds
                 self.story.tell(f"freeze {process.name} until {process.frozen_until:.0f}")
             elif not process.draining:
                 self._keep(self._drain(process))
