@@ -169,7 +169,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     def combining(self, at: datetime) -> "Job":
         """The plan is fulfilled: the combined result is next."""
-        if self.ended or not self.fulfilled:
+        if self.ended or not self.fulfilled or self.current_step is Step.COMBINING:
             return self
         return self._moved(at, status=JobStatus.PROCESSING, current_step=Step.COMBINING)
 
