@@ -84,36 +84,48 @@ async def check_room(service: Web, user: User) -> None:
 
 
 async def _receive(service: Web, user: User, form: Form) -> Job:
+    """Store what the form brings and open the job. When that fails, for whatever reason, nothing stays behind."""
     files = await create_session(service.store, user.email)
     await announce(files, run=1)
-    stored: FileInfo | None = None
-    fields: dict[str, str] = {}
     try:
-        async for part in form.parts():
-            if part.name == "file":
-                if stored is not None:
-                    # Dropping the second without a word would lose a document.
-                    raise Problem(
-                        400, "More than one file", "The form has two fields named file.", "Upload each file by itself."
-                    )
-                stored = await _store(service, files, part)
-            elif part.name in ("pages", "dpi", "engine"):
-                fields[part.name] = await _text(part)
-        if stored is None:
-            raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")
-        intake = Intake(
-            session_id=files.session_id,
-            user_email=user.email,
-            file_info=stored,
-            options=await options(service, fields),
-            created_at=await service.store.now(),
-        )
-        await write_paced(service.store, files.path(layout.INTAKE), intakes.encode(intake))
-        return await create(files, Job.opened(intake))
-    except BaseException:  # a client that hangs up cancels: nothing may stay behind either way
+        intake = await _read(service, files, user, form)
+    except BaseException:  # a client that hangs up cancels
         with suppress(StorageError):  # then the sweep finds it by `active/`
             await service.sweeper.remove_files(files)
         raise
+    try:
+        await write_paced(service.store, files.path(layout.INTAKE), intakes.encode(intake))
+        return await create(files, Job.opened(intake))
+    except BaseException:
+        # What was reported as failed may have been written, and may be at work already: only a tombstone ends that.
+        with suppress(StorageError):
+            await service.sweeper.discard(files)
+        raise
+
+
+async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> Intake:
+    """The form's fields, the file streamed into storage. Raises `Problem`."""
+    stored: FileInfo | None = None
+    fields: dict[str, str] = {}
+    async for part in form.parts():
+        if part.name == "file":
+            if stored is not None:
+                # Dropping the second without a word would lose a document.
+                raise Problem(
+                    400, "More than one file", "The form has two fields named file.", "Upload each file by itself."
+                )
+            stored = await _store(service, files, part)
+        elif part.name in ("pages", "dpi", "engine"):
+            fields[part.name] = await _text(part)
+    if stored is None:
+        raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")
+    return Intake(
+        session_id=files.session_id,
+        user_email=user.email,
+        file_info=stored,
+        options=await options(service, fields),
+        created_at=await service.store.now(),
+    )
 
 
 async def options(service: Web, fields: dict[str, str]) -> Options:
