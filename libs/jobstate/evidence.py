@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -52,14 +53,19 @@ async def batch_leases(files: SessionFiles) -> dict[str, Stat]:
     return {stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in files.store.list(prefix)}
 
 
-async def read_outcome(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
-    """The outcome of a page, or `None`, and the generation over which a new one has to be written."""
+async def read_standing(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
+    """What stands for a page, an outcome or a retry's marker, and the generation over which to write a new one."""
     try:
         stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
     except NotFound:
         return None, 0
-    found = outcome.decode(stored.data)
-    return (None if found.status is OutcomeStatus.PENDING else found), stored.generation
+    return outcome.decode(stored.data), stored.generation
+
+
+async def read_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
+    """The outcome of a page, if it has one."""
+    found, _ = await read_standing(files, page_no)
+    return None if found is None or found.status is OutcomeStatus.PENDING else found
 
 
 async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
@@ -68,7 +74,7 @@ async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, 
 
     async def read(page_no: int) -> PageOutcome | None:
         async with gate:
-            return (await read_outcome(files, page_no))[0]
+            return await read_outcome(files, page_no)
 
     found = await asyncio.gather(*(read(n) for n in pages))
     return {item.page_no: item for item in found if item is not None}
@@ -77,7 +83,7 @@ async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, 
 async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:
     """Save the outcome over `generation`, then its text file. If the page has one already, that one counts.
 
-    Returns the outcome that stands. The text file is derived: whoever finds it missing writes it again.
+    Returns the outcome that stands. Raises `PreconditionFailed` when a retry has begun a later run.
     """
     path = files.path(layout.page_outcome_name(result.page_no))
     while True:
@@ -95,9 +101,23 @@ async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int
                 raise  # a retry began a new run meanwhile: this outcome is too late
             result = standing
             break
-    if result.status is OutcomeStatus.COMPLETED:
-        await files.save_page_result(result.page_no, result.text)
+    await derive_text(files, result)
     return result
+
+
+async def derive_text(files: SessionFiles, result: PageOutcome) -> None:
+    """Write the text file of a standing outcome, unless it is there."""
+    if result.status is not OutcomeStatus.COMPLETED:
+        return
+    path, text = files.path(layout.page_result_name(result.page_no)), result.text.encode()
+    with suppress(NotFound, PreconditionFailed):  # whoever was faster wrote the same, or belongs to a later run
+        try:
+            await write_paced(files.store, path, text, if_generation=0)
+        except PreconditionFailed:
+            there = await files.store.read(path)
+            # A writer that was asleep through a retry may have left the text of an earlier run, or be ourselves.
+            if there.data != text and await read_outcome(files, result.page_no) == result:
+                await write_paced(files.store, path, text, if_generation=there.generation)
 
 
 async def _read_leases(files: SessionFiles, stats: Iterable[Stat]) -> list[Lease]:

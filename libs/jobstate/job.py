@@ -160,12 +160,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     def settled(self, outcomes: Mapping[int, BriefOutcome], at: datetime) -> "Job":
         """These pages have their outcomes."""
-        changed = {
-            n: self.pages[n].settled(outcome, layout.page_result_name(n))
-            for n, outcome in outcomes.items()
-            if n in self.pages
-        }
-        return self._with_pages(changed, at)
+        return self._with_pages(self._with_outcomes(outcomes), at)
 
     def combining(self, at: datetime) -> "Job":
         """The plan is fulfilled: the combined result is next."""
@@ -194,24 +189,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return self._moved(at, status=JobStatus.CANCELLED, message="Cancelled.")
 
-    def retry(self, numbers: Iterable[int] | None, at: datetime) -> "Job":
-        """Start the next run, which reads these pages anew (`None`: those that failed or were never read).
+    def retry(
+        self, numbers: Iterable[int] | None, at: datetime, *, found: Mapping[int, BriefOutcome] | None = None
+    ) -> "Job":
+        """Start the next run, which reads these pages anew (`None`: those that failed), and all that were never read.
 
-        Raises `RetryRefused` while the job runs, for a page outside the plan, and when there is nothing to retry.
+        `found` are outcomes that the record may lack, because the job was cancelled before it showed them. Raises
+        `RetryRefused` while the job runs, for a page outside the plan, and when there is nothing to retry.
         """
         if not self.ended:
             raise RetryRefused("The job is still running. Wait until it has ended, or cancel it first.")
-        chosen = set(
-            (n for n, page in self.pages.items() if page.status is not PageStatus.COMPLETED)
-            if numbers is None
-            else numbers
-        )
-        if unknown := sorted(chosen - self.pages.keys()):
+        pages = {**self.pages, **self._with_outcomes(found or {})}
+        failed = (n for n, page in pages.items() if page.status is PageStatus.FAILED)
+        chosen = set(failed if numbers is None else numbers)
+        if unknown := sorted(chosen - pages.keys()):
             raise RetryRefused(f"Page {unknown[0]} is not one of this job's pages. Name pages of this job.")
-        if not chosen and self.planned:
+        # Pages left open by a cancellation go into the new run too: whoever still holds them is then late.
+        chosen |= {n for n, page in pages.items() if not page.ended}
+        if not chosen and self.planned and self.status is not JobStatus.CANCELLED:
             raise RetryRefused("No page failed, so there is nothing to retry. Name the pages to read again.")
         run = self.run + 1
-        pages = {n: page.again(run) if n in chosen else page for n, page in self.pages.items()}
+        pages = {n: page.again(run) if n in chosen else page for n, page in pages.items()}
         complete = self.planned and all(page.image or page.ended for page in pages.values())
         fresh = msgspec.structs.replace(
             self, run=run, run_started_at=at, pages=pages, percent=0, error=None, extraction_complete=complete
@@ -222,6 +220,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             current_step=Step.EXTRACTION_COMPLETE if complete else Step.QUEUED,
             message=None if complete else "Waiting to start...",
         )
+
+    def _with_outcomes(self, outcomes: Mapping[int, BriefOutcome]) -> dict[int, Page]:
+        return {
+            n: self.pages[n].settled(outcome, layout.page_result_name(n))
+            for n, outcome in outcomes.items()
+            if n in self.pages
+        }
 
     def _with_pages(self, changed: Mapping[int, Page], at: datetime) -> "Job":
         changed = {n: page for n, page in changed.items() if page is not self.pages[n]}

@@ -18,7 +18,7 @@ from libs.jobstate import batch as batches
 from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
 from libs.jobstate.ending import settle
-from libs.jobstate.evidence import read_outcome, read_outcomes, save_outcome
+from libs.jobstate.evidence import derive_text, read_outcome, read_outcomes, read_standing, save_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
@@ -255,7 +255,7 @@ async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequenc
             recorder.note_image(page_no, stat.updated_at)
             found.add(page_no)
     for page_no in [n for n in open_pages if n not in found]:
-        outcome, _ = await read_outcome(files, page_no)
+        outcome = await read_outcome(files, page_no)
         if outcome is not None and outcome.run >= job.pages[page_no].run:
             recorder.note_outcome(page_no, outcome.brief())
             found.add(page_no)
@@ -266,14 +266,15 @@ async def _found(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOu
     """What a lost record knew: the outcomes. Their texts are written again, since nobody will look for them later."""
     outcomes = await read_outcomes(files, pages)
     for outcome in outcomes.values():
-        if outcome.status is OutcomeStatus.COMPLETED:
-            await files.save_page_result(outcome.page_no, outcome.text)
+        await derive_text(files, outcome)
     return {page_no: outcome.brief() for page_no, outcome in outcomes.items()}
 
 
 async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:
     """Record that the page cannot be rendered, as its outcome."""
-    _, generation = await read_outcome(files, page_no)
+    standing, generation = await read_standing(files, page_no)
+    if standing is not None and standing.run > recorder.job.run:
+        return  # a retry began meanwhile: the page is its run's
     outcome = PageOutcome(
         page_no=page_no,
         run=recorder.job.run,

@@ -12,7 +12,7 @@ from libs.jobstate import document
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce, retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.evidence import read_outcome
+from libs.jobstate.evidence import read_outcome, read_outcomes, read_standing
 from libs.jobstate.job import Job, RetryRefused
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.page import PageStatus
@@ -107,7 +107,7 @@ async def page(request: Request) -> Response:
             "This page is not among the job's pages.",
             "GET the job's status for its pages.",
         )
-    outcome, _ = await read_outcome(files, page_no)
+    outcome = await read_outcome(files, page_no)
     if outcome is None or outcome.run < job.pages[page_no].run:
         raise _not_done(job, "This page has not been read yet.")
     headers = {
@@ -168,12 +168,17 @@ async def retry(request: Request) -> Response:
     files, job = await own_job(request)
     numbers = await _pages(request)
     at = await files.store.now()
+    # A page that was read just before the job was cancelled may have its outcome, and the record lack it.
+    found = await read_outcomes(files, (n for n, page in job.pages.items() if not page.ended))
+    outcomes_found = {n: outcome.brief() for n, outcome in found.items()}
     try:
-        planned = job.retry(numbers, at)
+        planned = job.retry(numbers, at, found=outcomes_found)
     except RetryRefused as error:
         raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
     await announce(files, planned.run)
-    job = await commit(files, lambda now: now.retry(numbers, at) if now.run < planned.run else now)
+    job = await commit(
+        files, lambda now: now.retry(numbers, at, found=outcomes_found) if now.run < planned.run else now
+    )
     # After the record: a web that dies here must not have taken away what the last run still shows.
     for page_no, item in job.pages.items():
         if item.run == job.run:
@@ -235,9 +240,9 @@ async def _mark_pending(files: SessionFiles, page_no: int, run: int) -> None:
         derived = (await files.store.stat(text)).generation
     except NotFound:
         derived = None
-    standing, generation = await read_outcome(files, page_no)
+    standing, generation = await read_standing(files, page_no)
     if standing is not None and standing.run >= run:
-        return  # the new run has read the page already: the sweep was faster
+        return  # marked already, or even read: the sweep was faster
     marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
     path = files.path(layout.page_outcome_name(page_no))
     with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster

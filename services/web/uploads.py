@@ -40,7 +40,6 @@ async def upload(request: Request) -> Response:
     service = web(request)
     try:
         user = get_user_from_request(request)
-        await check_room(service, user)
         form = Form(
             request,
             max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
@@ -68,26 +67,12 @@ async def upload(request: Request) -> Response:
     return JSONResponse(body, status_code=202, headers={"Location": address})
 
 
-async def check_room(service: Web, user: User) -> None:
-    """Refuse a user who has as many active jobs as one may have."""
-    active = 0
-    async for _ in service.store.list(f"{layout.ACTIVE}{user.user_hash}/"):
-        active += 1
-    if active >= service.config.active_jobs_per_user:
-        raise Problem(
-            429,
-            "Too many active jobs",
-            f"You have {active} jobs that have not ended.",
-            "Wait for one to end, or cancel one.",
-            headers={"Retry-After": "30"},
-        )
-
-
 async def _receive(service: Web, user: User, form: Form) -> Job:
     """Store what the form brings and open the job. When that fails, for whatever reason, nothing stays behind."""
     files = await create_session(service.store, user.email)
     await announce(files, run=1)
     try:
+        await _check_room(service, user, files)
         intake = await _read(service, files, user, form)
     except BaseException:  # a client that hangs up cancels
         with suppress(StorageError):  # then the sweep finds it by `active/`
@@ -101,6 +86,24 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
         with suppress(StorageError):
             await service.sweeper.discard(files)
         raise
+
+
+async def _check_room(service: Web, user: User, files: SessionFiles) -> None:
+    """Refuse a user who has as many active jobs as one may have.
+
+    The session is announced already and counts by its place among the user's: of uploads that race for the last
+    place exactly one gets it. An id begins with its time, so whoever came first stays first.
+    """
+    prefix = f"{layout.ACTIVE}{user.user_hash}/"
+    before = [stat.path async for stat in service.store.list(prefix) if stat.path < prefix + files.session_id]
+    if len(before) >= service.config.active_jobs_per_user:
+        raise Problem(
+            429,
+            "Too many active jobs",
+            f"You have {len(before)} jobs that have not ended.",
+            "Wait for one to end, or cancel one.",
+            headers={"Retry-After": "30"},
+        )
 
 
 async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> Intake:

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from libs.jobstate.evidence import read_outcome, save_outcome
+from libs.jobstate.evidence import derive_text, read_standing, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
@@ -114,14 +114,15 @@ class BatchReader:
         """The pages to read, with the generation that each outcome has to be written over."""
         waiting: dict[int, int] = {}
         for page_no in self._lease.lease.pages:
-            outcome, generation = await read_outcome(self._files, page_no)
+            outcome, generation = await read_standing(self._files, page_no)
             page = self._recorder.job.pages[page_no]
-            if outcome is None or outcome.run < page.run:
+            if outcome is not None and outcome.run > self._lease.lease.run:
+                raise LeaseLost(self._lease.lease.name)  # a retry began meanwhile: the page is its run's to read
+            if outcome is None or outcome.run < page.run or outcome.status is OutcomeStatus.PENDING:
                 waiting[page_no] = generation
                 continue
-            if outcome.status is OutcomeStatus.COMPLETED:
-                # Its reader may have died between the evidence and the text derived from it.
-                await self._files.save_page_result(page_no, outcome.text)
+            # Its reader may have died between the evidence and the text derived from it.
+            await derive_text(self._files, outcome)
             self._settled(outcome)
         return waiting
 

@@ -8,7 +8,7 @@ import pytest
 from libs.jobstate import outcome as wire
 from libs.jobstate.commit import Change, commit, create, load
 from libs.jobstate.ending import section, settle
-from libs.jobstate.evidence import gather, read_outcome, save_outcome
+from libs.jobstate.evidence import derive_text, gather, read_outcome, save_outcome
 from libs.jobstate.lease import take
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder, interval
@@ -99,8 +99,24 @@ async def test_late_outcome_of_an_abandoned_run_is_refused(files: SessionFiles) 
     generation = await files.store.write(path, wire.encode(marker))
     with pytest.raises(PreconditionFailed):
         await save_outcome(files, outcome(1, "late"), 0)
-    assert (await read_outcome(files, 1))[0] is None
+    assert await read_outcome(files, 1) is None
     assert (await save_outcome(files, outcome(1, "new", run=2), generation)).text == "new"
+
+
+async def test_text_that_a_sleeper_of_an_earlier_run_left_is_replaced(files: SessionFiles) -> None:
+    old, new = outcome(1, "old"), outcome(1, "new", run=2)
+    await save_outcome(files, old, 0)
+    await save_outcome(files, new, 0)
+    assert await files.read_text(layout.page_result_name(1)) == "new"
+    await derive_text(files, old)
+    assert await files.read_text(layout.page_result_name(1)) == "new", "the sleeper woke and put its own text there"
+
+
+async def test_text_that_is_missing_is_derived_from_the_outcome_that_stands(files: SessionFiles) -> None:
+    await save_outcome(files, outcome(1, "One"), 0)
+    await files.store.delete(files.path(layout.page_result_name(1)))
+    await save_outcome(files, outcome(1, "another reading"), 0)
+    assert await files.read_text(layout.page_result_name(1)) == "One"
 
 
 async def test_one_commit_serves_every_worker_that_finished_before_it(files: SessionFiles) -> None:

@@ -241,6 +241,24 @@ def test_retry_reads_failed_pages_in_a_new_run_and_leaves_the_others() -> None:
     assert again.settled({2: read(run=2)}, START).fulfilled
 
 
+def test_retry_of_named_pages_also_takes_along_what_a_cancellation_left_open() -> None:
+    job = extracted(3).settled({1: read()}, START).cancel(START).retry([1], START)
+    assert [page.run for page in job.pages.values()] == [2, 2, 2]
+    assert job.settled({2: read(run=1)}, START) == job, "whoever still reads for the old run is late"
+
+
+def test_retry_keeps_outcomes_that_the_record_of_a_cancelled_job_never_showed() -> None:
+    cancelled = extracted(3).cancel(START)
+    job = cancelled.retry(None, START, found={1: read(), 2: read(failed=True)})
+    assert [(page.run, page.status) for page in job.pages.values()] == [
+        (1, "completed"),
+        (2, "pending"),
+        (2, "pending"),
+    ]
+    whole = cancelled.retry(None, START, found=dict.fromkeys((1, 2, 3), read()))
+    assert (whole.run, whole.fulfilled, whole.ended) == (2, True, False), "only the combining is left"
+
+
 @pytest.mark.parametrize(
     ("job", "pages", "fault"),
     [
