@@ -18,7 +18,7 @@ from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings
 from services.problem import HANDLED, handle
-from services.web import files, internal, jobs, state, uploads
+from services.web import files, internal, jobs, retry, state, uploads
 from services.web.auth import LocalOnly, parse_hosts
 from services.web.config import WebConfig
 from services.web.extract import Extractor
@@ -37,7 +37,7 @@ ROUTES = [
     Route("/api/jobs/{job_id}/pages/{n}", jobs.page),
     Route("/api/jobs/{job_id}/result", jobs.result),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
-    Route("/api/jobs/{job_id}/retry", jobs.retry, methods=["POST"]),
+    Route("/api/jobs/{job_id}/retry", retry.retry, methods=["POST"]),
     Route("/storage/{user_hash}/{session_id}/{filename}", files.stored_file),
     Route("/cache/info", state.cache_info),
     Route("/health", state.health),

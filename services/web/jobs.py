@@ -1,7 +1,6 @@
-"""Jobs: list, status, pages, result, cancel, retry, delete."""
+"""Jobs: list, status, pages, result, cancel, delete."""
 
 import asyncio
-from contextlib import suppress
 from urllib.parse import quote
 
 import msgspec
@@ -10,33 +9,23 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from libs.jobstate import document
 from libs.jobstate import outcome as outcomes
-from libs.jobstate.active import announce, retire
+from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.evidence import read_outcome, read_outcomes, read_standing
-from libs.jobstate.job import Job, RetryRefused
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.evidence import read_outcome
+from libs.jobstate.job import Job
+from libs.jobstate.outcome import OutcomeStatus
 from libs.jobstate.page import PageStatus
 from libs.jobstate.progress import current_page
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
-from libs.storage.errors import NotFound, PreconditionFailed
-from libs.storage.pace import write_paced
+from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
-from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
 from services.web import markdown, plain
 from services.web.auth import get_user_from_request
-from services.web.extract import start_chains, start_extraction
 from services.web.service import own_job, own_session, web
 
 MAX_LISTED = 100
-MAX_BODY = 1_000_000
-
-
-class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/jobs/{job_id}/retry` takes."""
-
-    pages: list[int] | None = None
 
 
 async def listing(request: Request) -> Response:
@@ -162,35 +151,6 @@ async def cancel(request: Request) -> Response:
     return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
 
 
-async def retry(request: Request) -> Response:
-    """`POST /api/jobs/{job_id}/retry`: read the failed pages, or those named, in a new run."""
-    service = web(request)
-    files, job = await own_job(request)
-    numbers = await _pages(request)
-    at = await files.store.now()
-    # A page that was read just before the job was cancelled may have its outcome, and the record lack it.
-    found = await read_outcomes(files, (n for n, page in job.pages.items() if not page.ended))
-    outcomes_found = {n: outcome.brief() for n, outcome in found.items()}
-    try:
-        planned = job.retry(numbers, at, found=outcomes_found)
-    except RetryRefused as error:
-        raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
-    await announce(files, planned.run)
-    job = await commit(
-        files, lambda now: now.retry(numbers, at, found=outcomes_found) if now.run < planned.run else now
-    )
-    # After the record: a web that dies here must not have taken away what the last run still shows.
-    for page_no, item in job.pages.items():
-        if item.run == job.run:
-            await _mark_pending(files, page_no, job.run)
-    with suppress(QueueUnavailable):  # the sweep starts it later
-        if job.extraction_complete:
-            await start_chains(service.queue, job, user_hash=files.user_hash)
-        else:
-            await start_extraction(service.queue, job, user_hash=files.user_hash)
-    return JSONResponse({"job_id": job.job_id, "status": job.status, "run": job.run}, status_code=202)
-
-
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
     service = web(request)
@@ -216,40 +176,6 @@ async def _summary(request: Request, user_hash: str, session_id: str) -> dict[st
         "pages_completed": job.count(PageStatus.COMPLETED),
         "pages_failed": job.count(PageStatus.FAILED),
     }
-
-
-async def _pages(request: Request) -> list[int] | None:
-    """The body of a retry: nothing, or `{"pages": [..]}`."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk[: MAX_BODY + 1 - len(body)]
-    if len(body) > MAX_BODY:
-        raise Problem(413, "Body too large", "A body has at most 1 MB.", "Name fewer pages.")
-    if not body.strip():
-        return None
-    try:
-        return msgspec.json.decode(body, type=RetryBody).pages
-    except (ValueError, RecursionError) as error:
-        raise Problem(422, "Bad body", str(error), 'Send {"pages": [2, 5]}, or no body.') from error
-
-
-async def _mark_pending(files: SessionFiles, page_no: int, run: int) -> None:
-    """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
-    text = files.path(layout.page_result_name(page_no))
-    try:
-        derived = (await files.store.stat(text)).generation
-    except NotFound:
-        derived = None
-    standing, generation = await read_standing(files, page_no)
-    if standing is not None and standing.run >= run:
-        return  # marked already, or even read: the sweep was faster
-    marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
-    path = files.path(layout.page_outcome_name(page_no))
-    with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
-        await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
-        if derived is not None:
-            # By generation: what lies there may be the new run's text by now.
-            await files.store.delete(text, if_generation=derived)
 
 
 def _not_done(job: Job, detail: str) -> Problem:
