@@ -17,12 +17,14 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings
+from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
 from services.web import files, internal, jobs, retry, state, uploads
 from services.web.auth import LocalOnly, parse_hosts
 from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.headers import SecurityHeaders
+from services.web.metrics import Backlog, WebMetrics
 from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
@@ -43,6 +45,7 @@ ROUTES = [
     Route("/health", state.health),
     Route("/ready", state.ready),
     Route("/version", state.version),
+    Route("/metrics", exposition),
     Route("/openapi.json", state.openapi),
     Route("/docs", state.docs),
     Mount("/static", StaticFiles(directory=state.STATIC)),
@@ -56,11 +59,14 @@ def create_app(
 ) -> Starlette:
     """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
 
+    registry = new_registry()
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         store = LocalStore(Path(config.storage_path))
         await store.clear_temporary()
         token = await internal_token(store, config.internal_token)
+        metrics = WebMetrics(registry)
         targets = {
             OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
             EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
@@ -69,8 +75,9 @@ def create_app(
             httpx.AsyncClient(trust_env=False) as client,
             LocalQueue(queues, targets, headers={HEADER: token}) as queue,
         ):
-            parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client)
-            app.state.web = parts
+            parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client, metrics=metrics)
+            app.state.web, app.state.registry = parts, registry
+            registry.register(Backlog(queue, lambda: parts.sweeper.survey))
             drained.append(parts.extractor.drain)
             sweeping = asyncio.create_task(parts.sweeper.run())
             yield
@@ -80,6 +87,7 @@ def create_app(
     return Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(Requests, registry=registry, routes=ROUTES),
             Middleware(SecurityHeaders),
             Middleware(LocalOnly, hosts=parse_hosts(config.allowed_hosts)),
         ],
@@ -96,6 +104,7 @@ def create_parts(
     queue: LocalQueue,
     token: str,
     client: httpx.AsyncClient,
+    metrics: WebMetrics,
 ) -> Web:
     """The service over the parts given."""
     # Half of what may run at once: one huge job then never fills the queue.
@@ -115,6 +124,7 @@ def create_parts(
         parallelism=parallelism,
         slice_seconds=config.extract_seconds,
         lease_seconds=config.lease_seconds,
+        metrics=metrics,
     )
     sweeper = Sweeper(store=store, queue=queue, every_seconds=config.sweep_seconds, lease_seconds=config.lease_seconds)
     return Web(
@@ -125,4 +135,5 @@ def create_parts(
         client=client,
         extractor=extractor,
         sweeper=sweeper,
+        metrics=metrics,
     )

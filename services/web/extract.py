@@ -29,6 +29,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name, next_name
+from services.web.metrics import WebMetrics
 from services.web.pages import ALL_PAGES, parse_pages
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.sniff import FileType
@@ -69,6 +70,7 @@ class Extractor:
         parallelism: int,
         slice_seconds: float,
         lease_seconds: float,
+        metrics: WebMetrics,
         opener: Opener = open_document,
     ) -> None:
         self._store = store
@@ -79,6 +81,7 @@ class Extractor:
         self._parallelism = parallelism
         self._slice_seconds = slice_seconds
         self._lease_seconds = lease_seconds
+        self._metrics = metrics
         self._open_document = opener
         self._draining = asyncio.Event()
         self._holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -185,6 +188,7 @@ class Extractor:
 
     async def _save(self, files: SessionFiles, recorder: Recorder, page: RenderedPage | FailedPage) -> None:
         at = await self._store.now()
+        self._metrics.rendered(failed=isinstance(page, FailedPage))
         if isinstance(page, RenderedPage):
             await files.save_page_image(page.page_no, page.png)
             recorder.note_image(page.page_no, at)

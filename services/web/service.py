@@ -16,6 +16,7 @@ from services.problem import not_found
 from services.web.auth import get_user_from_request
 from services.web.config import WebConfig
 from services.web.extract import Extractor
+from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
 
 
@@ -29,6 +30,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     client: httpx.AsyncClient
     extractor: Extractor
     sweeper: Sweeper
+    metrics: WebMetrics
 
 
 def web(request: Request) -> Web:

@@ -19,6 +19,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.web.extract import start_chains, start_extraction
+from services.web.survey import Survey, survey
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ class Sweeper:
         self._queue = queue
         self._every = every_seconds
         self._lease = timedelta(seconds=lease_seconds)
+        self.survey: Survey | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -49,14 +51,16 @@ class Sweeper:
     async def sweep(self) -> int:
         """One look at everything; how many jobs were woken."""
         woken = 0
+        seen: list[Job] = []
         async for stat in self._store.list(layout.ACTIVE):
             try:
                 with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
-                    woken += await self._look(stat)
+                    woken += await self._look(stat, seen)
             except ValueError as error:  # one job whose files make no sense must not hold up all others
                 log.error("job_unreadable", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
             await self._bury(stat)
+        self.survey = survey(seen, await self._store.now())
         return woken
 
     async def discard(self, files: SessionFiles) -> None:
@@ -73,7 +77,7 @@ class Sweeper:
             with suppress(NotFound):
                 await self._store.delete(path)
 
-    async def _look(self, stat: Stat) -> bool:
+    async def _look(self, stat: Stat, seen: list[Job]) -> bool:
         files = _session(self._store, layout.ACTIVE, stat.path)
         now = await self._store.now()
         if await self._is_deleted(files):
@@ -88,6 +92,7 @@ class Sweeper:
         if job.ended:
             await retire(files, job)
             return False
+        seen.append(job)
         stored = await self._store.read(stat.path)
         waking = active.decode(stored.data)
         if not waking.due(job.revision, now) or await self._is_worked_on(files, job, now):

@@ -52,6 +52,7 @@ async def upload(request: Request) -> Response:
         raise
     with suppress(QueueUnavailable):  # the sweep starts the job later
         await start_extraction(service.queue, job, user_hash=user.user_hash)
+    service.metrics.upload(job.file_info.file_type, job.file_info.file_size)
     log.info("job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size)
     address = f"/api/jobs/{job.job_id}"
     body = {

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import structlog
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -21,12 +22,14 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
 from libs.taskqueue.remote import RemoteQueue
+from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.engines.select import available
+from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 
 log = structlog.get_logger()
@@ -46,35 +49,40 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> Starlette:
     """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
 
+    registry = new_registry()
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         store = LocalStore(Path(config.storage_path))
         token = await internal_token(store, config.internal_token)
         engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
+        metrics = WorkerMetrics(registry)
         async with httpx.AsyncClient(trust_env=False) as client:
             queue = RemoteQueue(config.queue_base, token, client)
-            worker = create_worker(config, store=store, queue=queue, token=token, engines=engines)
-            app.state.worker = worker
+            worker = create_worker(config, store=store, queue=queue, token=token, engines=engines, metrics=metrics)
+            app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
-            opening = asyncio.create_task(_open(worker))
+            opening = asyncio.create_task(_open(worker, metrics))
             yield
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
 
     return Starlette(
-        routes=[
-            Route("/process-ocr-batch", process_batch, methods=["POST"]),
-            Route("/health", health),
-            Route("/ready", ready),
-            Route("/cache/info", cache_info),
-        ],
+        routes=ROUTES,
+        middleware=[Middleware(Requests, registry=registry, routes=ROUTES)],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
 
 
 def create_worker(
-    config: WorkerConfig, *, store: ObjectStore, queue: TaskQueue, token: str, engines: EngineRoom
+    config: WorkerConfig,
+    *,
+    store: ObjectStore,
+    queue: TaskQueue,
+    token: str,
+    engines: EngineRoom,
+    metrics: WorkerMetrics,
 ) -> Worker:
     """The worker over the parts given."""
     batches = BatchWorker(
@@ -84,6 +92,7 @@ def create_worker(
         lease_seconds=config.lease_seconds,
         page_seconds=config.page_seconds,
         batch_seconds=config.batch_seconds,
+        metrics=metrics,
     )
     return Worker(store=store, token=token, engines=engines, batches=batches)
 
@@ -154,9 +163,13 @@ async def cache_info(request: Request) -> Response:
     )
 
 
-async def _open(worker: Worker) -> None:
+async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
+    clock = asyncio.get_running_loop().time
+    began = clock()
     await worker.engines.open()
     info = worker.engines.info()
+    if info is not None:
+        metrics.loaded(info.name, clock() - began)
     state = {
         "holder": worker.batches.holder,
         "state": worker.engines.state,
@@ -193,3 +206,12 @@ def _task(body: bytes) -> tasks.OcrTask:
 def _worker(request: Request) -> Worker:
     worker: Worker = request.app.state.worker
     return worker
+
+
+ROUTES = [
+    Route("/process-ocr-batch", process_batch, methods=["POST"]),
+    Route("/health", health),
+    Route("/ready", ready),
+    Route("/cache/info", cache_info),
+    Route("/metrics", exposition),
+]

@@ -24,8 +24,9 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
 from services.worker.engines.room import EngineRoom
+from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
-from services.worker.reader import BatchReader
+from services.worker.reader import BatchReader, EngineBroke, EngineHangs
 
 log = structlog.get_logger()
 
@@ -60,6 +61,7 @@ class BatchWorker:
         lease_seconds: float,
         page_seconds: float,
         batch_seconds: float,
+        metrics: WorkerMetrics,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -67,6 +69,7 @@ class BatchWorker:
         self._lease_seconds = lease_seconds
         self._page_seconds = page_seconds
         self._batch_seconds = batch_seconds
+        self._metrics = metrics
         self._draining = asyncio.Event()
         self._quarantine = Quarantine()
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -118,10 +121,16 @@ class BatchWorker:
                     page_seconds=self._page_seconds,
                     draining=self._draining,
                     quarantine=self._quarantine,
+                    metrics=self._metrics,
                 )
                 try:
                     pages += await reader.read()
+                    self._metrics.batch("done")
+                except (EngineBroke, EngineHangs):
+                    self._metrics.batch("broken")
+                    raise
                 except LeaseLost:
+                    self._metrics.batch("lost")
                     log.warning("lease_lost", job_id=files.session_id, batch=lease.lease.name)
                     break
                 if recorder.stopped or clock() - began > self._batch_seconds:

@@ -16,6 +16,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
 from services.worker.engines.engine import Finish, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class BatchReader:
         page_seconds: float,
         draining: asyncio.Event,
         quarantine: Quarantine,
+        metrics: WorkerMetrics,
     ) -> None:
         self._files = files
         self._lease = lease
@@ -56,6 +58,7 @@ class BatchReader:
         self._page_seconds = page_seconds
         self._draining = draining
         self._quarantine = quarantine
+        self._metrics = metrics
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
         # The loop's clock, so that a test can let hours pass at once.
@@ -115,10 +118,11 @@ class BatchReader:
         waiting: dict[int, int] = {}
         for page_no in self._lease.lease.pages:
             outcome, generation = await read_standing(self._files, page_no)
-            page = self._recorder.job.pages[page_no]
-            if outcome is not None and outcome.run > self._lease.lease.run:
-                raise LeaseLost(self._lease.lease.name)  # a retry began meanwhile: the page is its run's to read
-            if outcome is None or outcome.run < page.run or outcome.status is OutcomeStatus.PENDING:
+            job, run = self._recorder.job, self._lease.lease.run
+            if job.run > run or (outcome is not None and outcome.run > run):
+                # A retry began meanwhile, or the record was made anew: the pages are the next run's to read.
+                raise LeaseLost(self._lease.lease.name)
+            if outcome is None or outcome.run < job.pages[page_no].run or outcome.status is OutcomeStatus.PENDING:
                 waiting[page_no] = generation
                 continue
             # Its reader may have died between the evidence and the text derived from it.
@@ -192,6 +196,7 @@ class BatchReader:
         self._in_hand.pop(reading.page_no, None)
         self._last_end = self._clock()
         self._settled(outcome)
+        self._metrics.page(outcome)
         log.info(
             "page_failed" if outcome.error else "page_completed",
             job_id=self._files.session_id,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from libs.jobstate.document import TornDocument
@@ -20,12 +21,14 @@ from services.problem import HANDLED, handle
 from services.web.app import ROUTES
 from services.web.config import WebConfig
 from services.web.extract import Extractor
+from services.web.metrics import WebMetrics
 from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
 from services.worker.batch import BatchWorker, Result
 from services.worker.engines.engine import OcrEngine
 from services.worker.engines.room import EngineRoom
+from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
 from tests.simulation.checker import Checker
@@ -215,6 +218,7 @@ class World:
             lease_seconds=self._plant.lease_seconds,
             page_seconds=self._plant.page_seconds,
             batch_seconds=self._plant.batch_seconds,
+            metrics=WorkerMetrics(CollectorRegistry()),
         )
         process.holder = worker.holder
         self.checker.holders[worker.holder] = process
@@ -222,6 +226,7 @@ class World:
 
     def _boot_web(self, process: Process) -> None:
         store, queue = self._client(process), self._sender(process)
+        metrics = WebMetrics(CollectorRegistry())
         extractor = Extractor(
             store=store,
             queue=queue,
@@ -231,6 +236,7 @@ class World:
             parallelism=max(1, self._plant.dispatches // 2),
             slice_seconds=self._plant.slice_seconds,
             lease_seconds=self._plant.lease_seconds,
+            metrics=metrics,
             opener=Press(self._library, process),
         )
         sweeper = Sweeper(store=store, queue=queue, every_seconds=30.0, lease_seconds=self._plant.lease_seconds)
@@ -244,6 +250,7 @@ class World:
             client=cast(Any, None),
             extractor=extractor,
             sweeper=sweeper,
+            metrics=metrics,
         )
         process.start(sweeper.run())
         self._webs[process] = (app, extractor)

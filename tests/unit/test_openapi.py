@@ -32,6 +32,7 @@ PROMISED = {
     ("/api/v1/jobs/{job_id}/status", "get"),
     ("/api/jobs/{job_id}/cancel", "post"),
     ("/api/jobs/{job_id}/retry", "post"),
+    ("/metrics", "get"),
     ("/api/jobs/{job_id}/pages/{n}", "get"),
     ("/api/jobs/{job_id}/result", "get"),
     ("/storage/{user_hash}/{session_id}/{filename}", "get"),

@@ -1,0 +1,39 @@
+"""What a worker counts: pages, how fast, how many failed; batches; the engine's state."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+
+PAGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
+
+
+class WorkerMetrics:
+    """The counters of one worker process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._pages = Counter("gnosis_pages", "Pages given an outcome.", ("engine", "outcome"), registry=registry)
+        self._seconds = Histogram(
+            "gnosis_page_seconds",
+            "Engine time of a page that was read.",
+            ("engine",),
+            buckets=PAGE_SECONDS,
+            registry=registry,
+        )
+        self._batches = Counter("gnosis_batches", "Batches worked on, by how they ended.", ("end",), registry=registry)
+        self._loads = Gauge("gnosis_engine_load_seconds", "What loading took.", ("engine",), registry=registry)
+
+    def page(self, outcome: PageOutcome) -> None:
+        """A page has its outcome."""
+        engine = outcome.engine or "none"
+        kind = "blank" if outcome.blank else outcome.status.value
+        self._pages.labels(engine, kind).inc()
+        if outcome.status is OutcomeStatus.COMPLETED:
+            self._seconds.labels(engine).observe(outcome.seconds)
+
+    def batch(self, end: str) -> None:
+        """A batch is out of hand: `done` (finished or given back), `lost` to another holder, `broken` by the engine."""
+        self._batches.labels(end).inc()
+
+    def loaded(self, engine: str, seconds: float) -> None:
+        """An engine can read now."""
+        self._loads.labels(engine).set(seconds)
