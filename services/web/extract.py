@@ -277,8 +277,13 @@ async def _found(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOu
 async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:
     """Record that the page cannot be rendered, as its outcome."""
     standing, generation = await read_standing(files, page_no)
-    if standing is not None and standing.run > recorder.job.run:
-        return  # a retry began meanwhile: the page is its run's
+    page = recorder.job.pages.get(page_no)
+    if page is None or (standing is not None and standing.run > recorder.job.run):
+        return  # a retry began meanwhile, or the record was made anew: the page is the next run's
+    if standing is not None and standing.status is not OutcomeStatus.PENDING and standing.run >= page.run:
+        # This call was asleep while another had the lease.
+        recorder.note_outcome(page_no, standing.brief())
+        return
     outcome = PageOutcome(
         page_no=page_no,
         run=recorder.job.run,
