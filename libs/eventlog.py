@@ -6,6 +6,7 @@ Never pass document text, an e-mail address or a token as a field.
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import structlog
 from concurrent_log_handler import ConcurrentRotatingFileHandler
@@ -14,11 +15,12 @@ FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 
 
-def configure(*, level: str, service: str, log_file: Path | None = None, json: bool = False) -> None:
+def configure(*, level: str, service: str, log_file: Path | None = None, json: bool = False, project: str = "") -> None:
     """Send every event to stderr and, when `log_file` is given, to that file, rotated (R16).
 
-    Both services may write the same file. `json` prints one JSON object a line, for log collectors; otherwise
-    a line for people.
+    Both services may write the same file. `json` prints one JSON object a line, with the keys that Cloud Logging
+    knows (https://cloud.google.com/logging/docs/structured-logging); otherwise a line for people. `project` is the
+    Google project, under whose name its log viewer joins lines by trace.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
@@ -30,14 +32,14 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    last: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
+    last: list[structlog.types.Processor] = (
+        [_CloudKeys(project), structlog.processors.JSONRenderer()]
         if json
-        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "service", "event"])
+        else [structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "service", "event"])]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
     for handler in handlers:
         handler.setFormatter(formatter)
@@ -52,3 +54,18 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+class _CloudKeys:
+    """Names the keys as Cloud Logging reads them; every other collector takes them as well."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+
+    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["severity"] = str(event.pop("level", "info")).upper()
+        event["message"] = event.pop("event", "")
+        event["time"] = event.pop("timestamp", "")
+        if self._project and (trace := event.get("trace_id")):
+            event["logging.googleapis.com/trace"] = f"projects/{self._project}/traces/{trace}"
+        return event

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from libs import trace
 from libs.jobstate.document import TornDocument
 from libs.jobstate.lease import TornLease
 from libs.jobstate.outcome import BadOutcome
@@ -84,7 +85,8 @@ async def handle(request: Request, error: Exception) -> Response:
             500,
             "Internal error",
             "The service failed on this request.",
-            "Try again; if it stays, see the log.",
+            "Try again; if it stays, tell the operator the trace id: it finds the log lines.",
+            trace_id=trace.current(),
         )
     )
 
@@ -141,5 +143,4 @@ def _from_backend(error: StorageError | QueueUnavailable) -> Problem:
 
 
 def _route(request: Request) -> str:
-    route = request.scope.get("route")
-    return getattr(route, "path", "")
+    return getattr(request.scope.get("endpoint"), "__name__", "")

@@ -7,6 +7,7 @@ import msgspec
 
 # Wider numbers would decode, and then fail to encode.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+_Trace = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
 
 
 class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -15,7 +16,8 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Only `session_id` and `user_email` are needed (R31): a bare task works on whatever the job has pending.
     `user_hash` is set when the sender no longer knows the address. `chain` numbers the parallel threads of a job's
     OCR and picks the batches a call tries first; `run` is the job's retry counter, so that a task of an
-    abandoned run does nothing; `idle` counts the calls in a row that found no free batch.
+    abandoned run does nothing; `idle` counts the calls in a row that found no free batch. `trace` is the id of the
+    request from which all this follows.
     """
 
     session_id: str
@@ -24,6 +26,7 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chain: _Count = 0
     run: _Count = 1
     idle: _Count = 0
+    trace: _Trace = ""
 
 
 class BadTask(ValueError):

@@ -23,6 +23,8 @@ def main() -> int:
             level=config.log_level,
             service="web",
             log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
+            json=config.log_format == "json",
+            project=config.google_cloud_project,
         )
     except (ConfigError, BadQueueFile, OSError) as error:
         print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up

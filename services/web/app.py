@@ -19,6 +19,7 @@ from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
+from services.traced import Traced
 from services.web import files, internal, jobs, retry, state, uploads
 from services.web.auth import LocalOnly, parse_hosts
 from services.web.config import WebConfig
@@ -87,6 +88,7 @@ def create_app(
     return Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(Traced),
             Middleware(Requests, registry=registry, routes=ROUTES),
             Middleware(SecurityHeaders),
             Middleware(LocalOnly, hosts=parse_hosts(config.allowed_hosts)),

@@ -18,6 +18,8 @@ class WebConfig(Settings, frozen=True, kw_only=True):
     k_service: str = ""
     storage_path: str = "./storage"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    google_cloud_project: str = ""
     web_host: str = "127.0.0.1"
     web_port: Port = 7799
     allowed_hosts: str = ""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from libs import trace
 from libs.jobstate import batch as batches
 from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
@@ -234,13 +235,20 @@ async def start_chains(queue: TaskQueue, job: Job, *, user_hash: str, wake: int 
             user_hash=user_hash,
             chain=chain,
             run=job.run,
+            trace=trace.current(),
         )
         await queue.enqueue(OCR_QUEUE, task, name=first_name(job.session_id, job.run, f"ocr-{chain}", wake))
 
 
 async def start_extraction(queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0) -> None:
     """Enqueue the extraction of the job."""
-    task = OcrTask(session_id=job.session_id, user_email=job.user_email, user_hash=user_hash, run=job.run)
+    task = OcrTask(
+        session_id=job.session_id,
+        user_email=job.user_email,
+        user_hash=user_hash,
+        run=job.run,
+        trace=trace.current(),
+    )
     await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, EXTRACT, wake))
 
 

@@ -4,6 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs import trace
 from libs.internal_token import HEADER, matches
 from libs.taskqueue import enqueue as wire
 from libs.taskqueue import task as tasks
@@ -22,7 +23,8 @@ async def extract(request: Request) -> Response:
     except BadTask as error:
         raise _bad(error) from error
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
-    worked = await service.extractor.process(task, name)
+    with trace.tracing(task.trace):
+        worked = await service.extractor.process(task, name)
     return JSONResponse({"status": "extracted" if worked else "nothing_to_do"})
 
 

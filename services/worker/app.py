@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from libs import trace
 from libs.internal_token import HEADER, internal_token, matches
 from libs.storage import layout
 from libs.storage.local import LocalStore
@@ -24,6 +25,7 @@ from libs.taskqueue.queue import TaskQueue
 from libs.taskqueue.remote import RemoteQueue
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
+from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineUnavailable
@@ -69,7 +71,7 @@ def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> St
 
     return Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Requests, registry=registry, routes=ROUTES)],
+        middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES)],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
@@ -105,7 +107,8 @@ async def process_batch(request: Request) -> Response:
     task = _task(await _body(request))
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
     try:
-        result = await worker.batches.process(task, name)
+        with trace.tracing(task.trace):
+            result = await worker.batches.process(task, name)
     except EngineHangs:
         # The thread that hangs cannot be stopped, and it holds the engine. The queue delivers again to the process
         # that the supervisor (or Cloud Run) starts in our place.

@@ -17,6 +17,8 @@ class WorkerConfig(Settings, frozen=True, kw_only=True):
     k_service: str = ""
     storage_path: str = "./storage"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    google_cloud_project: str = ""
     worker_host: str = "127.0.0.1"
     worker_port: Port = 7800
     web_port: Port = 7799
