@@ -34,7 +34,7 @@ class Bucket:
         self._client = storage.Client()
         self._session: requests.Session = self._client._http
         # The default pool keeps 10 connections and throws the others away after each request.
-        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=connections, pool_block=True)
+        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=connections)
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
         self._session.hooks["response"].append(self._hear)
@@ -137,6 +137,8 @@ class Bucket:
             except PreconditionFailed:
                 if if_generation is not None:
                     raise
+                if doubt.is_real:
+                    return  # it is gone, and what is there now was written since
 
     def objects(self, prefix: str) -> Iterator[list[Stat]]:
         """Pages of the objects whose path begins with `prefix`, in order."""
@@ -177,6 +179,9 @@ class Bucket:
         return int(blob.generation) if (blob.metadata or {}).get(_MARK) == mark else None
 
     def _hear(self, answer: requests.Response, *_: object, **__: object) -> None:
+        if answer.status_code >= 400:
+            # A download drops refusals unread before it tries again, and with each of them its connection.
+            answer.content  # noqa: B018 - reading it is the point
         if date := answer.headers.get("Date"):
             self.time.hear(parsedate_to_datetime(date))
 

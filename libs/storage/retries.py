@@ -17,6 +17,9 @@ from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailab
 # a renewal that meets a dead connection must be through with its second attempt before it expires.
 TIMEOUT = (5.0, 15.0)
 PATIENCE_SECONDS = 30.0
+# Each pause is drawn between nothing and twice the one before, from the first to the longest.
+FIRST_PAUSE_SECONDS = 0.3
+LONGEST_PAUSE_SECONDS = 4.0
 
 _BUSY = 429
 _PASSING = {408, 500, 502, 503, 504}
@@ -99,8 +102,8 @@ def translated(path: str, *, creating: bool = False) -> Iterator[None]:
 def _retry(predicate: Callable[[Exception], bool], doubt: Doubt | None) -> Retry:
     return Retry(
         predicate=predicate,
-        initial=0.3,
-        maximum=4.0,
+        initial=FIRST_PAUSE_SECONDS,
+        maximum=LONGEST_PAUSE_SECONDS,
         multiplier=2.0,
         timeout=PATIENCE_SECONDS,
         on_error=doubt.note if doubt else None,

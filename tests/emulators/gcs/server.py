@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import cast
@@ -33,6 +34,7 @@ class Emulator:
     def __init__(self, *, port: int = 0, seed: int = 0) -> None:
         self.service = Service()
         self.faults = Faults(seed=seed)
+        self.connections = 0
         self.most_connections = 0
         # The protocol is named because asyncio sends small answers at once (TCP_NODELAY) only on such a socket.
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -40,6 +42,8 @@ class Emulator:
         self._listener.bind(("127.0.0.1", port))
         self._listener.listen()
         self._connections: dict[tuple[str, int], asyncio.StreamWriter] = {}
+        # Longer than Hypercorn cares for them: a connection that is closing may still hold what was not fetched.
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="gcs-emulator", daemon=True)
@@ -87,32 +91,35 @@ class Emulator:
         config.keep_alive_timeout = 60
         app = ASGIWrapper(cast(ASGIFramework, Weather(self.service, self.faults, self._cut)))
         context = WorkerContext(None)
-        tasks: set[asyncio.Task[None]] = set()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer = writer.get_extra_info("peername")
             self._connections[peer] = writer
+            self._transports.add(writer.transport)
+            self.connections += 1
             self.most_connections = max(self.most_connections, len(self._connections))
-            task = cast("asyncio.Task[None]", asyncio.current_task())
-            tasks.add(task)
             try:
                 await TCPServer(
                     app, self._loop, config, context, ConnectionState(LifespanState({})), reader, writer
                 ).run()
             finally:
                 self._connections.pop(peer, None)
-                tasks.discard(task)
 
         server = await asyncio.start_server(connected, sock=self._listener)
         await self._ended.wait()
         server.close()
         await context.terminated.set()
-        for _ in range(2):  # the second time for a connection that was just coming in
-            for writer in list(self._connections.values()):
-                writer.transport.abort()
-            if tasks:
-                await asyncio.wait(tasks, timeout=GRACE_SECONDS)
-            await asyncio.sleep(0.01)
+        # Until nothing runs: a connection may just be on its way in, and an answer to a broken one on its way out.
+        end = self._loop.time() + GRACE_SECONDS
+        while (others := asyncio.all_tasks() - {asyncio.current_task()}) and self._loop.time() < end:
+            self._abort_all()
+            await asyncio.wait(others, timeout=0.05)
+        self._abort_all()
+        await asyncio.sleep(0.01)
+
+    def _abort_all(self) -> None:
+        for transport in list(self._transports):
+            transport.abort()
 
     def _cut(self, peer: tuple[str, int], hard: bool) -> None:
         writer = self._connections.get(tuple(peer))  # type: ignore[arg-type]
