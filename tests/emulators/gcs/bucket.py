@@ -50,6 +50,9 @@ class Bucket:
         self._written: dict[str, float] = {}
         self._last = 0
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._objects
+
     def get(self, name: str, generation: int | None = None, conditions: Conditions | None = None) -> Object:
         """The object, of this generation if one is named. Raises `Refusal` 404, 412, 304."""
         found = self._objects.get(name)

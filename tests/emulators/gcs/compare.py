@@ -61,6 +61,10 @@ class Asked:
         source = f"/storage/v1/b/{self._bucket}/o/{quote(NAME, safe='')}"
         return self._client.post(f"{source}/rewriteTo/b/{self._bucket}/o/{quote(new, safe='')}")
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def clear(self) -> None:
         """Nothing of ours is left."""
         for item in self.list(prefix="compare/").json().get("items", []):
