@@ -188,4 +188,4 @@ class Bucket:
 
 def _stat(blob: Any) -> Stat:
     # The time of the generation's making, and not `updated`, which any change of an object's metadata renews.
-    return Stat(path=blob.name, size=blob.size, generation=int(blob.generation), updated_at=blob.time_created)
+    return Stat(path=blob.name, size=blob.size or 0, generation=int(blob.generation), updated_at=blob.time_created)
