@@ -25,7 +25,7 @@ class Asked:
         self._bucket = bucket
         self.url = base
 
-    def object(self, method: str, name: str = NAME, **query: str | int) -> httpx.Response:
+    def one(self, method: str, name: str = NAME, **query: str | int) -> httpx.Response:
         return self._client.request(method, f"/storage/v1/b/{self._bucket}/o/{quote(name, safe='')}", params=query)
 
     def media(self, name: str = NAME, *, ranged: str = "", **query: str | int) -> httpx.Response:
@@ -36,7 +36,7 @@ class Asked:
         path = f"/upload/storage/v1/b/{self._bucket}/o"
         return self._client.post(path, params={"uploadType": "media", "name": name, **query}, content=data)
 
-    def list(self, **query: str | int) -> httpx.Response:
+    def page(self, **query: str | int) -> httpx.Response:
         return self._client.get(f"/storage/v1/b/{self._bucket}/o", params=query)
 
     def begin(self, **query: str | int) -> httpx.Response:
@@ -67,8 +67,8 @@ class Asked:
 
     def clear(self) -> None:
         """Nothing of ours is left."""
-        for item in self.list(prefix="compare/").json().get("items", []):
-            self.object("DELETE", item["name"])
+        for item in self.page(prefix="compare/").json().get("items", []):
+            self.one("DELETE", item["name"])
 
 
 def _create_twice(asked: Asked) -> str:
@@ -85,27 +85,27 @@ def _stale(asked: Asked) -> str:
 def _stale_delete(asked: Asked) -> str:
     old = asked.insert().json()["generation"]
     asked.insert()
-    return f"{asked.object('DELETE', ifGenerationMatch=old).status_code}"
+    return f"{asked.one('DELETE', ifGenerationMatch=old).status_code}"
 
 
 def _stale_read(asked: Asked) -> str:
     old = asked.insert().json()["generation"]
     asked.insert(b"new")
-    return f"{asked.media(generation=old).status_code}, {asked.object('GET', generation=old).status_code}"
+    return f"{asked.media(generation=old).status_code}, {asked.one('GET', generation=old).status_code}"
 
 
 def _not_modified(asked: Asked) -> str:
     generation = asked.insert().json()["generation"]
-    return str(asked.object("GET", ifGenerationNotMatch=generation).status_code)
+    return str(asked.one("GET", ifGenerationNotMatch=generation).status_code)
 
 
 def _missing(asked: Asked) -> str:
-    found = asked.object("GET", "compare/none")
+    found = asked.one("GET", "compare/none")
     return f"{found.status_code} {_reason(found)}; media {asked.media('compare/none').status_code}"
 
 
 def _delete_missing(asked: Asked) -> str:
-    plain, named = asked.object("DELETE", "compare/none"), asked.object("DELETE", "compare/none", ifGenerationMatch=1)
+    plain, named = asked.one("DELETE", "compare/none"), asked.one("DELETE", "compare/none", ifGenerationMatch=1)
     return f"{plain.status_code}; by generation {named.status_code}"
 
 
@@ -125,8 +125,8 @@ def _media_headers(asked: Asked) -> str:
 def _pages(asked: Asked) -> str:
     for number in range(5):
         asked.insert(name=f"compare/{number}")
-    first = asked.list(prefix="compare/", maxResults=2).json()
-    rest = asked.list(prefix="compare/", maxResults=3, pageToken=first.get("nextPageToken", "")).json()
+    first = asked.page(prefix="compare/", maxResults=2).json()
+    rest = asked.page(prefix="compare/", maxResults=3, pageToken=first.get("nextPageToken", "")).json()
     return " / ".join(
         ",".join(item["name"][8:] for item in page.get("items", [])) + f" more: {'nextPageToken' in page}"
         for page in (first, rest)
@@ -136,14 +136,14 @@ def _pages(asked: Asked) -> str:
 def _folders(asked: Asked) -> str:
     for name in ("a/1", "a/2", "a.b/1", "b"):
         asked.insert(name=f"compare/{name}")
-    page = asked.list(prefix="compare/", delimiter="/", startOffset="compare/a/").json()
+    page = asked.page(prefix="compare/", delimiter="/", startOffset="compare/a/").json()
     names = [item["name"][8:] for item in page.get("items", [])]
     return f"prefixes {[folder[8:] for folder in page.get('prefixes', [])]}, items {names}"
 
 
 def _fields(asked: Asked) -> str:
     asked.insert()
-    page = asked.list(prefix="compare/", fields="items(name,size)").json()
+    page = asked.page(prefix="compare/", fields="items(name,size)").json()
     return f"{sorted(page)}, {sorted(page['items'][0])}"
 
 
@@ -160,7 +160,7 @@ def _resumable(asked: Asked) -> str:
     question = asked.resume(begun, b"", "bytes */*")
     last = asked.resume(begun, b"end", f"bytes {UNIT}-{UNIT + 2}/{UNIT + 3}")
     after = asked.resume(begun, b"", "bytes */*")
-    size = asked.object("GET").json().get("size")
+    size = asked.one("GET").json().get("size")
     return (
         f"{first.status_code} {first.headers.get('Range')}; again {again.status_code}; "
         f"status {question.status_code} {question.headers.get('Range')}; end {last.status_code}; "
