@@ -39,5 +39,5 @@ def refuse_unready_cloud(running_in_cloud: bool, k_service: str) -> None:
         )
     if running_in_cloud:
         raise ConfigError(
-            "RUNNING_IN_CLOUD=true, but this version has no cloud storage and queue yet. Unset it to run locally."
+            "RUNNING_IN_CLOUD=true, but this version has no cloud queue and identity yet. Unset it to run locally."
         )

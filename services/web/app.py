@@ -12,7 +12,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from libs.internal_token import HEADER, internal_token
-from libs.storage.local import LocalStore
+from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
@@ -64,18 +64,20 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        store = LocalStore(Path(config.storage_path))
-        await store.clear_temporary()
-        token = await internal_token(store, config.internal_token)
         metrics = WebMetrics(registry)
         targets = {
             OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
             EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
         }
-        async with (
-            httpx.AsyncClient(trust_env=False) as client,
-            LocalQueue(queues, targets, headers={HEADER: token}) as queue,
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            store = await stack.enter_async_context(
+                open_store(
+                    in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
+                )
+            )
+            token = await internal_token(store, config.internal_token)
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            queue = await stack.enter_async_context(LocalQueue(queues, targets, headers={HEADER: token}))
             parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client, metrics=metrics)
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from libs import trace
 from libs.internal_token import HEADER, internal_token, matches
 from libs.storage import layout
-from libs.storage.local import LocalStore
+from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
@@ -55,11 +55,15 @@ def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> St
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        store = LocalStore(Path(config.storage_path))
-        token = await internal_token(store, config.internal_token)
         engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
         metrics = WorkerMetrics(registry)
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with (
+            open_store(
+                in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
+            ) as store,
+            httpx.AsyncClient(trust_env=False) as client,
+        ):
+            token = await internal_token(store, config.internal_token)
             queue = RemoteQueue(config.queue_base, token, client)
             worker = create_worker(config, store=store, queue=queue, token=token, engines=engines, metrics=metrics)
             app.state.worker, app.state.registry = worker, registry

@@ -16,6 +16,7 @@ class WorkerConfig(Settings, frozen=True, kw_only=True):
     running_in_cloud: bool = False
     k_service: str = ""
     storage_path: str = "./storage"
+    gcs_bucket_name: str = "gnosis-ocr-storage"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     google_cloud_project: str = ""

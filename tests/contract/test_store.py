@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from libs.storage.errors import Forbidden, NotFound, PreconditionFailed, StorageError
+from libs.storage.gcs import GcsStore
 from libs.storage.local import LocalStore
 from libs.storage.memory import MemoryStore
 from libs.storage.store import ObjectStore
+from tests.emulators.gcs.server import Emulator
 
 MIB = 1 << 20
 PATH = "users/0123456789ab/session/page_001.png"
@@ -27,9 +29,20 @@ async def local(folder: Path) -> AsyncIterator[ObjectStore]:
     yield LocalStore(folder / "storage")
 
 
+@asynccontextmanager
+async def gcs(folder: Path) -> AsyncIterator[ObjectStore]:
+    with Emulator() as emulator, pytest.MonkeyPatch.context() as patch:
+        emulator.make_bucket("contract")
+        patch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+        store = GcsStore("contract")
+        yield store
+        store.close()
+
+
 BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[ObjectStore]]] = {
     "memory": memory,
     "local": local,
+    "gcs": gcs,
 }
 
 OUTSIDE = [

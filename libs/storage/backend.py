@@ -1,0 +1,39 @@
+"""Which store: a directory here, or a bucket in the cloud."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from libs.config import ConfigError
+from libs.storage.local import LocalStore
+from libs.storage.store import ObjectStore
+
+
+@asynccontextmanager
+async def open_store(*, in_cloud: bool, folder: Path, bucket: str) -> AsyncIterator[ObjectStore]:
+    """The store below `folder`, or with `in_cloud` in `bucket`, until the block ends. Raises `ConfigError`."""
+    if not in_cloud:
+        local = LocalStore(folder)
+        await local.clear_temporary()
+        yield local
+        return
+    # Here, so that a machine that runs locally needs none of Google's packages.
+    try:
+        from google.auth.exceptions import DefaultCredentialsError
+
+        from libs.storage.gcs import GcsStore
+    except ImportError as error:
+        raise ConfigError(
+            f"RUNNING_IN_CLOUD=true needs the package {error.name}: install gnosis-ocr with the extra [gcp]."
+        ) from error
+    try:
+        store = GcsStore(bucket)
+    except (DefaultCredentialsError, OSError) as error:
+        raise ConfigError(
+            "RUNNING_IN_CLOUD=true, but there are no Google credentials with a project here. Run the service as a "
+            "service account, or try `gcloud auth application-default login` and set GOOGLE_CLOUD_PROJECT."
+        ) from error
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,191 @@
+"""A bucket of Google Cloud Storage: each call blocks, and answers in the storage's own terms and errors."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from google.api_core.retry import Retry
+from google.cloud import storage
+
+from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailable
+from libs.storage.resumable import Upload
+from libs.storage.retries import TIMEOUT, Doubt, patient, translated
+from libs.storage.servertime import ServerTime
+from libs.storage.store import Stat
+
+PAGE_OBJECTS = 1000  # the most that one listing request answers
+
+_MARK = "writer"
+_TYPE = "application/octet-stream"
+
+
+class Bucket:
+    """The official client, with every condition, timeout and retry named.
+
+    Each small write carries a mark of its own in the object's metadata. When an attempt ended without an answer and
+    a later one is refused, the mark tells whether the object is our own: then the write has succeeded.
+    """
+
+    def __init__(self, name: str, *, connections: int) -> None:
+        """Reach the bucket with the credentials of the environment, or at `STORAGE_EMULATOR_HOST`; asks nothing."""
+        self.time = ServerTime()
+        self._client = storage.Client()
+        self._session: requests.Session = self._client._http
+        # The default pool keeps 10 connections and throws the others away after each request.
+        adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=connections)
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, adapter)
+        self._session.hooks["response"].append(self._hear)
+        self._objects = self._client.bucket(name)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    def stat(self, path: str) -> Stat:
+        """Raises `NotFound`."""
+        return _stat(self._find(path))
+
+    def read(self, path: str) -> tuple[bytes, int]:
+        """The whole object, checked against its checksum, and its generation. Raises `NotFound`."""
+        blob = self._objects.blob(path)
+        with translated(path):
+            data = blob.download_as_bytes(raw_download=True, timeout=TIMEOUT, checksum="crc32c", retry=patient())
+        return data, int(blob.generation)
+
+    def piece(self, found: Stat, start: int, stop: int) -> bytes:
+        """Bytes `start` to `stop` of this very generation. Raises `Unavailable` when it is there no more."""
+        blob = self._objects.blob(found.path, generation=found.generation)
+        try:
+            with translated(found.path):
+                piece: bytes = blob.download_as_bytes(
+                    start=start, end=stop - 1, raw_download=True, timeout=TIMEOUT, checksum=None, retry=patient()
+                )
+        except NotFound as error:
+            raise Unavailable(found.path, "replaced or deleted while it was read; read it again") from error
+        if len(piece) != stop - start:
+            raise Unavailable(found.path, f"{len(piece)} bytes came instead of {stop - start}; read it again")
+        return piece
+
+    def write(self, path: str, data: bytes, if_generation: int | None, retry: Callable[[Doubt], Retry]) -> int:
+        """Write the object in one request; its generation. Raises `PreconditionFailed`, `TooFast`."""
+        doubt, mark = Doubt(), secrets.token_hex(12)
+        blob = self._objects.blob(path)
+        blob.metadata = {_MARK: mark}
+        try:
+            with translated(path, creating=True):
+                blob.upload_from_string(
+                    data,
+                    content_type=_TYPE,
+                    if_generation_match=if_generation,
+                    timeout=TIMEOUT,
+                    checksum="crc32c",
+                    retry=retry(doubt),
+                )
+        except (PreconditionFailed, TooFast):
+            # A refusal for pace counts too: it may be our own write, a moment ago, that makes this one too fast.
+            if doubt.is_real and (generation := self._own(path, mark)) is not None:
+                return generation
+            raise
+        self.time.hear(blob.time_created)
+        return int(blob.generation)
+
+    def begin(self, path: str, if_generation: int | None) -> Upload:
+        """Open an upload in blocks. Raises `PreconditionFailed` where the writer has lost already."""
+        return Upload(self._session, path, self.session(path, if_generation=if_generation))
+
+    def session(
+        self,
+        path: str,
+        *,
+        if_generation: int | None,
+        origin: str | None = None,
+        size: int | None = None,
+        content_type: str = _TYPE,
+    ) -> str:
+        """The address of a new resumable upload. Raises `PreconditionFailed`."""
+        with translated(path, creating=True):
+            address: str = self._objects.blob(path).create_resumable_upload_session(
+                content_type=content_type,
+                size=size,
+                origin=origin,
+                if_generation_match=if_generation,
+                timeout=TIMEOUT,
+                checksum=None,  # of the content, which nobody has yet
+                retry=patient(),
+            )
+        return address
+
+    def delete(self, path: str, if_generation: int | None) -> None:
+        """Raises `NotFound`, `PreconditionFailed`."""
+        # Always by generation: repeated after a lost answer, it must not take what somebody has written since.
+        while True:
+            generation = self.stat(path).generation if if_generation is None else if_generation
+            doubt = Doubt()
+            try:
+                with translated(path):
+                    self._objects.blob(path).delete(
+                        if_generation_match=generation, timeout=TIMEOUT, retry=patient(doubt)
+                    )
+                return
+            except NotFound:
+                if doubt.is_real:
+                    return
+                raise
+            except PreconditionFailed:
+                if if_generation is not None:
+                    raise
+                if doubt.is_real:
+                    return  # it is gone, and what is there now was written since
+
+    def objects(self, prefix: str) -> Iterator[list[Stat]]:
+        """Pages of the objects whose path begins with `prefix`, in order."""
+        fields = "items(name,size,generation,timeCreated),nextPageToken"
+        for page in self._pages(prefix, fields=fields):
+            yield [_stat(blob) for blob in page]
+
+    def folders(self, prefix: str) -> Iterator[list[str]]:
+        """Pages of the names of the folders directly below `prefix`, in order."""
+        for page in self._pages(prefix, fields="prefixes,nextPageToken", delimiter="/"):
+            yield [folder.removeprefix(prefix).removesuffix("/") for folder in sorted(page.prefixes)]
+
+    def ask_time(self) -> None:
+        """Ask anything at all: every answer, also that there is no such object, carries the time."""
+        try:
+            self._find("system/time")
+        except NotFound:
+            return
+
+    def _pages(self, prefix: str, **selection: str) -> Iterator[Any]:
+        with translated(prefix, creating=True):
+            yield from self._client.list_blobs(
+                self._objects, prefix=prefix, page_size=PAGE_OBJECTS, timeout=TIMEOUT, retry=patient(), **selection
+            ).pages
+
+    def _find(self, path: str) -> Any:
+        blob = self._objects.blob(path)
+        with translated(path):
+            blob.reload(timeout=TIMEOUT, retry=patient())
+        return blob
+
+    def _own(self, path: str, mark: str) -> int | None:
+        """The generation of the object when it carries our mark."""
+        try:
+            blob = self._find(path)
+        except NotFound:
+            return None
+        return int(blob.generation) if (blob.metadata or {}).get(_MARK) == mark else None
+
+    def _hear(self, answer: requests.Response, *_: object, **__: object) -> None:
+        if answer.status_code >= 400:
+            # A download drops refusals unread before it tries again, and with each of them its connection.
+            answer.content  # noqa: B018 - reading it is the point
+        if date := answer.headers.get("Date"):
+            self.time.hear(parsedate_to_datetime(date))
+
+
+def _stat(blob: Any) -> Stat:
+    # The time of the generation's making, and not `updated`, which any change of an object's metadata renews.
+    return Stat(path=blob.name, size=blob.size or 0, generation=int(blob.generation), updated_at=blob.time_created)

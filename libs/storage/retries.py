@@ -1,0 +1,116 @@
+"""How calls to Cloud Storage are tried again, and how its client's errors become the storage's."""
+
+import http.client
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import requests
+import urllib3
+from google.api_core import exceptions as api
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailable
+
+# Seconds to connect, and to wait for the next bytes of an answer. A lease lives for 60 s and is renewed every 15:
+# a renewal that meets a dead connection must be through with its second attempt before it expires.
+TIMEOUT = (5.0, 15.0)
+PATIENCE_SECONDS = 30.0
+# Each pause is drawn between nothing and twice the one before, from the first to the longest.
+FIRST_PAUSE_SECONDS = 0.3
+LONGEST_PAUSE_SECONDS = 4.0
+
+_BUSY = 429
+_PASSING = {408, 500, 502, 503, 504}
+# What breaks below HTTP: nobody knows whether the request was carried out.
+_BROKEN: tuple[type[Exception], ...] = (
+    ConnectionError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+    http.client.HTTPException,
+    urllib3.exceptions.HTTPError,
+)
+_DENIED = "Grant the service account the role Storage Object User on the bucket."
+
+
+class Doubt:
+    """Whether some attempt of a call ended without an answer, so that it may have been carried out all the same."""
+
+    def __init__(self) -> None:
+        self.is_real = False
+
+    def note(self, error: Exception) -> None:
+        """An attempt failed and is repeated. A refusal for pace says that nothing was done; all else says nothing."""
+        if _status(error) != _BUSY:
+            self.is_real = True
+
+
+def patient(doubt: Doubt | None = None) -> Retry:
+    """Repeats what may pass, 429 too: for calls that nobody else repeats."""
+    return _retry(lambda error: is_passing(error) or _status(error) == _BUSY, doubt)
+
+
+def paced(doubt: Doubt) -> Retry:
+    """Repeats what may pass, but hands 429 to the caller, who may have something newer to write by then."""
+    return _retry(is_passing, doubt)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same request may work in a moment."""
+    if isinstance(error, auth.TransportError):
+        # Raised around the fault that broke the request for a token.
+        return not error.args or not isinstance(error.args[0], Exception) or is_passing(error.args[0])
+    return isinstance(error, _BROKEN) or _status(error) in _PASSING
+
+
+@contextmanager
+def translated(path: str, *, creating: bool = False) -> Iterator[None]:
+    """Turn the client's errors into the storage's; those it does not know pass through.
+
+    `creating` is for calls that need no object: what they do not find is the bucket.
+    """
+    try:
+        yield
+    except api.RetryError as error:
+        cause = error.cause or error
+        kind = TooFast if _status(cause) == _BUSY else Unavailable
+        raise kind(path, f"gave up after {PATIENCE_SECONDS:.0f} s: {cause}") from error
+    except auth.GoogleAuthError as error:
+        raise Unavailable(path, f"no access token: {error}") from error
+    except DataCorruption as error:
+        raise Unavailable(path, "what arrived does not match its checksum") from error
+    except Exception as error:
+        match _status(error):
+            case 404 if creating:
+                raise Unavailable(path, "there is no such bucket; create it or correct GCS_BUCKET_NAME") from error
+            case 404:
+                raise NotFound(path) from error
+            case 412:
+                raise PreconditionFailed(path, "somebody else wrote it") from error
+            case 429:
+                raise TooFast(path) from error
+            case 401 | 403 as status:
+                raise Unavailable(path, f"Cloud Storage answers {status}. {_DENIED}") from error
+        if is_passing(error):
+            raise Unavailable(path, str(error)) from error
+        raise
+
+
+def _retry(predicate: Callable[[Exception], bool], doubt: Doubt | None) -> Retry:
+    return Retry(
+        predicate=predicate,
+        initial=FIRST_PAUSE_SECONDS,
+        maximum=LONGEST_PAUSE_SECONDS,
+        multiplier=2.0,
+        timeout=PATIENCE_SECONDS,
+        on_error=doubt.note if doubt else None,
+    )
+
+
+def _status(error: BaseException) -> int | None:
+    if isinstance(error, InvalidResponse):
+        return int(error.response.status_code)
+    return int(error.code) if isinstance(error, api.GoogleAPICallError) and error.code is not None else None
