@@ -116,7 +116,13 @@ def create_parts(
         slice_seconds=config.extract_seconds,
         lease_seconds=config.lease_seconds,
     )
-    sweeper = Sweeper(store=store, queue=queue, every_seconds=config.sweep_seconds, lease_seconds=config.lease_seconds)
+    sweeper = Sweeper(
+        store=store,
+        queue=queue,
+        every_seconds=config.sweep_seconds,
+        lease_seconds=config.lease_seconds,
+        queue_forgets=True,
+    )
     return Web(
         config=config,
         store=store,
