@@ -17,6 +17,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings
+from services.layers import BARE, Layers
 from services.problem import HANDLED, handle
 from services.web import files, internal, jobs, retry, state, uploads
 from services.web.auth import LocalOnly, parse_hosts
@@ -52,14 +53,19 @@ ROUTES = [
 
 
 def create_app(
-    config: WebConfig, queues: Mapping[str, QueueSettings], *, drained: list[Callable[[], None]]
+    config: WebConfig,
+    queues: Mapping[str, QueueSettings],
+    *,
+    drained: list[Callable[[], None]],
+    layers: Layers = BARE,
 ) -> Starlette:
     """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        store = LocalStore(Path(config.storage_path))
-        await store.clear_temporary()
+        local = LocalStore(Path(config.storage_path))
+        await local.clear_temporary()
+        store = layers.store(local)
         token = await internal_token(store, config.internal_token)
         targets = {
             OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
@@ -69,7 +75,7 @@ def create_app(
             httpx.AsyncClient(trust_env=False) as client,
             LocalQueue(queues, targets, headers={HEADER: token}) as queue,
         ):
-            parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client)
+            parts = create_parts(config, queues, store=store, queue=layers.queue(queue), token=token, client=client)
             app.state.web = parts
             drained.append(parts.extractor.drain)
             sweeping = asyncio.create_task(parts.sweeper.run())

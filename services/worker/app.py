@@ -21,6 +21,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
 from libs.taskqueue.remote import RemoteQueue
+from services.layers import BARE, Layers
 from services.problem import HANDLED, Problem, handle
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
@@ -43,16 +44,16 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchWorker
 
 
-def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> Starlette:
+def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]], layers: Layers = BARE) -> Starlette:
     """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        store = LocalStore(Path(config.storage_path))
+        store = layers.store(LocalStore(Path(config.storage_path)))
         token = await internal_token(store, config.internal_token)
         engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
         async with httpx.AsyncClient(trust_env=False) as client:
-            queue = RemoteQueue(config.queue_base, token, client)
+            queue = layers.queue(RemoteQueue(config.queue_base, token, client))
             worker = create_worker(config, store=store, queue=queue, token=token, engines=engines)
             app.state.worker = worker
             drained.append(worker.batches.drain)
