@@ -16,6 +16,9 @@ from tests.chaos.journal import What
 from tests.chaos.storm import Round, Verdict
 from tests.chaos.table import table
 
+# Of a story that went wrong.
+LINES_BEFORE, LINES_AFTER = 120, 40
+
 
 def main() -> int:
     """The exit code: 1 when the promise was broken."""
@@ -64,7 +67,8 @@ async def _run(arguments: argparse.Namespace, *, may_mount: bool) -> list[Verdic
 def _print(seed: str, verdict: Verdict, root: Path) -> None:
     print(_line(seed, verdict), flush=True)
     for story in verdict.stories:
-        print("\n".join(["", *story[-200:]]), flush=True)
+        first = next(number for number, line in enumerate(story) if "BROKEN" in line)
+        print("\n".join(["", *story[max(0, first - LINES_BEFORE) : first + LINES_AFTER]]), flush=True)
     if verdict.broken:
         print(f"Logs and journal of this round: {root}", flush=True)
 
@@ -76,7 +80,8 @@ def _kills(verdict: Verdict) -> int:
 def _line(seed: str, verdict: Verdict) -> str:
     return (
         f"round {seed}: {_kills(verdict)} kills in {verdict.storm_seconds:.0f} s, {len(verdict.ends)} jobs, "
-        f"{verdict.pages} pages, {verdict.recognitions} recognitions; calm after {verdict.calm_seconds:.0f} s: "
+        f"{verdict.pages} pages, {verdict.recognitions} recognitions; calm after {verdict.calm_seconds:.0f} s, "
+        f"longest wait {verdict.idle_seconds:.0f} s: "
         f"{'; '.join(dict.fromkeys(verdict.broken)) or 'kept'}"
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator
@@ -62,6 +63,11 @@ class Disk:
             return False
         await asyncio.sleep(seconds)
         return await self._remount(0)
+
+    def keep(self) -> None:
+        """Leave a copy that outlasts the file system."""
+        if self.real:
+            shutil.copytree(self._folder.disk, self._folder.root / "left", symlinks=True)
 
     def close(self) -> None:
         """Take the file system away."""

@@ -92,7 +92,8 @@ def versions(root: Path, history: Path) -> list[Version]:
     found += [_version(path, file) for path, file in standing.items()]
     end = now()
     found += [Version(at=end, path=path, stored=None) for path in {v.path for v in found} - standing.keys()]
-    return sorted(found, key=lambda version: version.at)
+    # A write that failed, or died, leaves in the history what still stands.
+    return sorted({(v.path, v.at): v for v in found}.values(), key=lambda version: version.at)
 
 
 def _version(path: str, file: Path) -> Version:

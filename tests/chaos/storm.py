@@ -175,6 +175,8 @@ class Round:
             replay.checker.fail(text, session)
         for session, seconds in stuck.items():
             replay.checker.fail(f"stuck for {seconds:.0f} s", session)
+        if replay.checker.broken:
+            self._disk.keep()
         facts = replay.checker.sessions.values()
         return Verdict(
             entries=entries,

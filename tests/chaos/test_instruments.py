@@ -43,6 +43,8 @@ async def test_history_has_every_version_that_rivals_wrote(tmp_path: Path) -> No
     written += filter(None, await asyncio.gather(*(rival(number) for number in range(20))))
     await store.delete(path)
     written.append(await store.write(path, b"again"))
+    with pytest.raises(PreconditionFailed):
+        await store.write(path, b"too late", if_generation=0)
     found = versions(root, history)
     assert [v.at for v in found if v.stored] == sorted(written)
     assert [v.stored is None for v in found] == [False] * (len(written) - 1) + [True, False]
