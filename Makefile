@@ -49,6 +49,10 @@ fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASE
 simulate: $(DEVELOPS)  ## break everything, in virtual time: make simulate SEEDS=10000, or SEED=17 for its story
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
+.PHONY: chaos
+chaos: $(DEVELOPS)  ## kill the real services at random and at chosen points: make chaos [KILLS=1000] [SEED=1]
+	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),1000) --seed $(or $(SEED),1)
+
 .PHONY: mutants
 mutants: $(DEVELOPS)  ## plant bugs in the protocol and see the simulation catch each
 	@$(BIN)/python -m tests.simulation.mutants

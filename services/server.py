@@ -10,13 +10,13 @@ from collections.abc import Callable
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 # Cloud Run kills 10 s after SIGTERM; requests in flight get what is left once leases are given back.
 GRACE_SECONDS = 9.0
 
 
-def run(app: Starlette, *, host: str, port: int, on_stop: Callable[[], None]) -> int:
+def run(app: ASGIApp, *, host: str, port: int, on_stop: Callable[[], None]) -> int:
     """Serve until a signal, and return the exit code: 0, or 2 when the app cannot start, with one line on stderr.
 
     `on_stop` is called at the signal, before requests in flight are waited for.
@@ -38,7 +38,7 @@ def run(app: Starlette, *, host: str, port: int, on_stop: Callable[[], None]) ->
     return 0
 
 
-async def _serve(app: Starlette, listener: socket.socket, on_stop: Callable[[], None]) -> None:
+async def _serve(app: ASGIApp, listener: socket.socket, on_stop: Callable[[], None]) -> None:
     stop = asyncio.Event()
 
     def begin_stop() -> None:

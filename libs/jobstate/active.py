@@ -25,9 +25,12 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
     times: int = 0
     wakes: int = 0
 
-    def due(self, revision: int, now: datetime) -> bool:
-        """Whether to wake again: at once after progress, then at growing distances."""
-        if self.woken_at is None or revision != self.revision:
+    def due(self, revision: int, now: datetime, since: datetime | None = None) -> bool:
+        """Whether to wake again: at once after progress, then at growing distances.
+
+        `since`: what was enqueued before is lost, and so a waking of before is none.
+        """
+        if self.woken_at is None or revision != self.revision or (since is not None and self.woken_at < since):
             return True
         pause: timedelta = min(WAKE_TO, WAKE_FROM * 2 ** (self.times - 1))
         return now >= self.woken_at + pause

@@ -9,11 +9,12 @@ from libs import eventlog
 from libs.config import ConfigError, read, refuse_unready_cloud
 from libs.taskqueue.settings import BadQueueFile, read_queue_settings
 from services import server
+from services.layers import BARE, Layers
 from services.web.app import create_app
 from services.web.config import WebConfig
 
 
-def main() -> int:
+def main(layers: Layers = BARE) -> int:
     """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WebConfig, os.environ)
@@ -30,13 +31,13 @@ def main() -> int:
         print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     drained: list[Callable[[], None]] = []
-    app = create_app(config, queues, drained=drained)
+    app = create_app(config, queues, drained=drained, layers=layers)
 
     def stop() -> None:
         for drain in drained:
             drain()
 
-    return server.run(app, host=config.web_host, port=config.web_port, on_stop=stop)
+    return server.run(layers.app(app), host=config.web_host, port=config.web_port, on_stop=stop)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings
+from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
 from services.traced import Traced
@@ -56,7 +57,11 @@ ROUTES = [
 
 
 def create_app(
-    config: WebConfig, queues: Mapping[str, QueueSettings], *, drained: list[Callable[[], None]]
+    config: WebConfig,
+    queues: Mapping[str, QueueSettings],
+    *,
+    drained: list[Callable[[], None]],
+    layers: Layers = BARE,
 ) -> Starlette:
     """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
 
@@ -70,15 +75,24 @@ def create_app(
             EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
         }
         async with contextlib.AsyncExitStack() as stack:
-            store = await stack.enter_async_context(
+            opened = await stack.enter_async_context(
                 open_store(
                     in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
                 )
             )
+            store = layers.store(opened)
             token = await internal_token(store, config.internal_token)
             client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             queue = await stack.enter_async_context(LocalQueue(queues, targets, headers={HEADER: token}))
-            parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client, metrics=metrics)
+            parts = create_parts(
+                config,
+                queues,
+                store=store,
+                queue=layers.queue(queue),
+                token=token,
+                client=client,
+                metrics=metrics,
+            )
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
             drained.append(parts.extractor.drain)
@@ -130,7 +144,13 @@ def create_parts(
         lease_seconds=config.lease_seconds,
         metrics=metrics,
     )
-    sweeper = Sweeper(store=store, queue=queue, every_seconds=config.sweep_seconds, lease_seconds=config.lease_seconds)
+    sweeper = Sweeper(
+        store=store,
+        queue=queue,
+        every_seconds=config.sweep_seconds,
+        lease_seconds=config.lease_seconds,
+        queue_forgets=True,
+    )
     return Web(
         config=config,
         store=store,

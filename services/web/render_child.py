@@ -43,7 +43,10 @@ def main() -> None:
     channel = socket.socket(fileno=os.dup(0))
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     lines = _lines(channel)
-    request = msgspec.json.decode(next(lines), type=OpenRequest)
+    order = next(lines, None)
+    if order is None:
+        return  # the parent died before it said anything
+    request = msgspec.json.decode(order, type=OpenRequest)
     _die_with(request.parent)
     opener = _opener(request)
     _silence()

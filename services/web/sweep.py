@@ -30,19 +30,35 @@ LATE_WRITES = timedelta(minutes=15)
 
 
 class Sweeper:
-    """Looks at every active job, at start and then at intervals."""
+    """Looks at every active job, at start and then at intervals.
 
-    def __init__(self, *, store: ObjectStore, queue: TaskQueue, every_seconds: float, lease_seconds: float) -> None:
+    `queue_forgets`: the queue lives in this process, so what an earlier one enqueued died with it. Without this a web
+    that is killed again and again would leave its jobs lying for as long as the pauses between wakings have grown.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        queue: TaskQueue,
+        every_seconds: float,
+        lease_seconds: float,
+        queue_forgets: bool = False,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._every = every_seconds
         self._lease = timedelta(seconds=lease_seconds)
         self.survey: Survey | None = None
+        self._queue_forgets = queue_forgets
+        self._queue_since: datetime | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
             try:
+                if self._queue_forgets and self._queue_since is None:
+                    self._queue_since = await self._store.now()
                 await self.sweep()
             except (StorageError, QueueUnavailable) as error:
                 log.warning("sweep_postponed", error=type(error).__name__)
@@ -95,7 +111,7 @@ class Sweeper:
         seen.append(job)
         stored = await self._store.read(stat.path)
         waking = active.decode(stored.data)
-        if not waking.due(job.revision, now) or await self._is_worked_on(files, job, now):
+        if not waking.due(job.revision, now, self._queue_since) or await self._is_worked_on(files, job, now):
             return False
         waking = waking.again(job.revision, now)
         await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)

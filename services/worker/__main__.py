@@ -8,11 +8,12 @@ from pathlib import Path
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_unready_cloud
 from services import server
+from services.layers import BARE, Layers
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
 
 
-def main() -> int:
+def main(layers: Layers = BARE) -> int:
     """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WorkerConfig, os.environ)
@@ -28,13 +29,13 @@ def main() -> int:
         print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     drained: list[Callable[[], None]] = []
-    app = create_app(config, drained=drained)
+    app = create_app(config, drained=drained, layers=layers)
 
     def stop() -> None:
         for drain in drained:
             drain()
 
-    return server.run(app, host=config.worker_host, port=config.worker_port, on_stop=stop)
+    return server.run(layers.app(app), host=config.worker_host, port=config.worker_port, on_stop=stop)
 
 
 if __name__ == "__main__":

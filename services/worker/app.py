@@ -23,6 +23,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
 from libs.taskqueue.remote import RemoteQueue
+from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
 from services.traced import Traced
@@ -48,7 +49,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchWorker
 
 
-def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> Starlette:
+def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]], layers: Layers = BARE) -> Starlette:
     """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
 
     registry = new_registry()
@@ -60,11 +61,12 @@ def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> St
         async with (
             open_store(
                 in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
-            ) as store,
+            ) as opened,
             httpx.AsyncClient(trust_env=False) as client,
         ):
+            store = layers.store(opened)
             token = await internal_token(store, config.internal_token)
-            queue = RemoteQueue(config.queue_base, token, client)
+            queue = layers.queue(RemoteQueue(config.queue_base, token, client))
             worker = create_worker(config, store=store, queue=queue, token=token, engines=engines, metrics=metrics)
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)

@@ -2,6 +2,7 @@ import asyncio
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -744,3 +745,16 @@ async def test_a_child_dies_with_its_parent_even_while_it_cannot_notice(write: W
         os.kill(parent.pid, signal.SIGKILL)
     gone, _ = psutil.wait_procs([orphan], timeout=20)
     assert gone == [orphan]
+
+
+def test_child_whose_parent_dies_before_it_says_anything_ends_without_a_word() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        orphan = subprocess.Popen(
+            [sys.executable, *child.PROGRAM],
+            stdin=theirs.fileno(),
+            stderr=subprocess.PIPE,
+            cwd=Path(child.__file__).parents[2],
+        )
+    _, said = orphan.communicate(timeout=60)
+    assert (orphan.returncode, said) == (0, b"")

@@ -9,6 +9,7 @@ import msgspec
 Key = tuple[str, int]
 
 HEADER = b"%PDF-1.7 simulated\n"
+SUFFIXES = (".pdf", ".tiff")
 
 
 class Fate(StrEnum):
@@ -47,6 +48,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     def file(self) -> bytes:
         """The upload."""
         return HEADER + self.token.encode()
+
+
+def token_of(file: bytes) -> str:
+    """Whose upload this is: the token is its last line."""
+    return file.rpartition(b"\n")[2].decode()
 
 
 def image(token: str, page_no: int) -> bytes:

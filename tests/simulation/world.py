@@ -239,7 +239,13 @@ class World:
             metrics=metrics,
             opener=Press(self._library, process),
         )
-        sweeper = Sweeper(store=store, queue=queue, every_seconds=30.0, lease_seconds=self._plant.lease_seconds)
+        sweeper = Sweeper(
+            store=store,
+            queue=queue,
+            every_seconds=30.0,
+            lease_seconds=self._plant.lease_seconds,
+            queue_forgets=self._plant.local,
+        )
         app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
         # The routes that users call need no more of the queue than `TaskQueue`, and nothing of the client.
         app.state.web = Web(

@@ -1,0 +1,17 @@
+"""A few kills of the real services. Far more: `make chaos KILLS=1000`."""
+
+import subprocess
+import sys
+
+from tests.running import ROOT
+
+
+def test_no_page_is_lost_or_read_again_when_the_services_are_killed_again_and_again() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.chaos", "--kills", "16", "--abreast", "1", "--quick"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-3000:]
+    assert "| **lost pages** | **0** |" in run.stdout

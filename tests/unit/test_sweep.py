@@ -1,0 +1,62 @@
+"""The sweep wakes what nobody works on."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from libs.jobstate.active import announce
+from libs.jobstate.commit import create
+from libs.storage import layout
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles
+from libs.taskqueue.task import OcrTask
+from services.web.sweep import Sweeper
+from tests.unit.test_job import opened
+
+
+class Taken:
+    """A `TaskQueue` that only keeps the tasks' names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
+        self.names.append(name)
+
+
+async def waiting_job(store: MemoryStore) -> None:
+    job = opened()
+    files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
+    await announce(files, run=1)
+    await create(files, job)
+
+
+async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
+    """The tasks that a web enqueues in its first moments."""
+    queue = Taken()
+    sweeper = Sweeper(store=store, queue=queue, every_seconds=0.01, lease_seconds=60, queue_forgets=queue_forgets)
+    running = asyncio.create_task(sweeper.run())
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    return queue.names
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+async def test_web_wakes_again_what_an_earlier_web_woke_into_a_queue_that_died_with_it(store: MemoryStore) -> None:
+    await waiting_job(store)
+    names = [await started(store, queue_forgets=True) for _ in range(4)]
+    assert [len(found) for found in names] == [1, 1, 1, 1], "each web wakes it once, however often that was in vain"
+    assert len({name for found in names for name in found}) == 4, "the queue would drop a name that it knows"
+
+
+async def test_web_leaves_alone_what_another_one_woke_into_a_queue_that_lasts(store: MemoryStore) -> None:
+    await waiting_job(store)
+    assert len(await started(store, queue_forgets=False)) == 1
+    assert await started(store, queue_forgets=False) == []
