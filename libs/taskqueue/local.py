@@ -17,7 +17,7 @@ from libs.taskqueue.backoff import backoff_seconds, is_exhausted
 from libs.taskqueue.bucket import full_bucket
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.names import EndedNames
-from libs.taskqueue.queue import QueueUnavailable
+from libs.taskqueue.queue import QueueCounts, QueueUnavailable
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
@@ -74,6 +74,15 @@ class LocalQueue:
         """See `TaskQueue`. Raises `KeyError` for a queue that has no settings."""
         self._lanes[queue].add(name, encode(task), delay_seconds)
 
+    async def health(self, queue: str) -> str:
+        """See `WatchedQueue`."""
+        return "ok"
+
+    def counts(self, queue: str) -> QueueCounts:
+        """See `WatchedQueue`."""
+        lane = self._lanes[queue]
+        return QueueCounts(pending=lane.pending(), in_flight=lane.in_flight(), oldest_seconds=lane.oldest_seconds())
+
     def pending(self, queue: str) -> int:
         """How many tasks have not ended: waiting, delayed or in flight."""
         return self._lanes[queue].pending()
@@ -81,10 +90,6 @@ class LocalQueue:
     def in_flight(self, queue: str) -> int:
         """How many tasks a target is working on now."""
         return self._lanes[queue].in_flight()
-
-    def oldest_seconds(self, queue: str) -> float:
-        """How long the task that was due first has been due, in seconds; 0 when none is. In flight counts."""
-        return self._lanes[queue].oldest_seconds()
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):

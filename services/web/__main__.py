@@ -11,6 +11,7 @@ from libs.taskqueue.settings import BadQueueFile, read_queue_settings
 from services import server
 from services.web.app import create_app
 from services.web.config import WebConfig
+from services.web.queue import choose_queue
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
         config = read(WebConfig, os.environ)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
         queues = read_queue_settings(Path(config.queue_file))
+        open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(
             level=config.log_level,
             service="web",
@@ -28,7 +30,7 @@ def main() -> int:
         print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     drained: list[Callable[[], None]] = []
-    app = create_app(config, queues, drained=drained)
+    app = create_app(config, queues, drained=drained, open_queue=open_queue)
 
     def stop() -> None:
         for drain in drained:

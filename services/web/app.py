@@ -11,11 +11,10 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from libs.internal_token import HEADER, internal_token
+from libs.internal_token import internal_token
 from libs.storage.local import LocalStore
 from libs.storage.store import ObjectStore
-from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.settings import QueueSettings
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
@@ -25,6 +24,7 @@ from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.headers import SecurityHeaders
 from services.web.metrics import Backlog, WebMetrics
+from services.web.queue import OpenQueue, local_queue
 from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
@@ -55,9 +55,17 @@ ROUTES = [
 
 
 def create_app(
-    config: WebConfig, queues: Mapping[str, QueueSettings], *, drained: list[Callable[[], None]]
+    config: WebConfig,
+    queues: Mapping[str, QueueSettings],
+    *,
+    drained: list[Callable[[], None]],
+    open_queue: OpenQueue | None = None,
 ) -> Starlette:
-    """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
+    """The app for `config`; callables appended to `drained` are to be called when the process has to stop.
+
+    `open_queue` makes the queue, the local one by default.
+    """
+    open_queue = open_queue or local_queue(config, queues)
 
     registry = new_registry()
 
@@ -67,14 +75,7 @@ def create_app(
         await store.clear_temporary()
         token = await internal_token(store, config.internal_token)
         metrics = WebMetrics(registry)
-        targets = {
-            OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
-            EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
-        }
-        async with (
-            httpx.AsyncClient(trust_env=False) as client,
-            LocalQueue(queues, targets, headers={HEADER: token}) as queue,
-        ):
+        async with httpx.AsyncClient(trust_env=False) as client, open_queue(token) as queue:
             parts = create_parts(config, queues, store=store, queue=queue, token=token, client=client, metrics=metrics)
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
@@ -101,7 +102,7 @@ def create_parts(
     queues: Mapping[str, QueueSettings],
     *,
     store: ObjectStore,
-    queue: LocalQueue,
+    queue: WatchedQueue,
     token: str,
     client: httpx.AsyncClient,
     metrics: WebMetrics,

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.taskqueue.settings import BadQueueFile
 from services import server
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
+from services.worker.queue import choose_queue
 
 
 def main() -> int:
@@ -17,16 +19,17 @@ def main() -> int:
     try:
         config = read(WorkerConfig, os.environ)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
+        open_queue = choose_queue(config, os.environ)
         eventlog.configure(
             level=config.log_level,
             service="worker",
             log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
         )
-    except (ConfigError, OSError) as error:
+    except (ConfigError, BadQueueFile, OSError) as error:
         print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     drained: list[Callable[[], None]] = []
-    app = create_app(config, drained=drained)
+    app = create_app(config, drained=drained, open_queue=open_queue)
 
     def stop() -> None:
         for drain in drained:

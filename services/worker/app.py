@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import httpx
 import msgspec
 import structlog
 from starlette.applications import Starlette
@@ -21,7 +20,6 @@ from libs.storage.local import LocalStore
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
-from libs.taskqueue.remote import RemoteQueue
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
 from services.worker.batch import BatchWorker
@@ -30,6 +28,7 @@ from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.engines.select import available
 from services.worker.metrics import WorkerMetrics
+from services.worker.queue import OpenQueue, local_queue
 from services.worker.reader import EngineBroke, EngineHangs
 
 log = structlog.get_logger()
@@ -46,8 +45,14 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchWorker
 
 
-def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> Starlette:
-    """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
+def create_app(
+    config: WorkerConfig, *, drained: list[Callable[[], None]], open_queue: OpenQueue | None = None
+) -> Starlette:
+    """The app for `config`; callables appended to `drained` are to be called when the process has to stop.
+
+    `open_queue` makes the queue, by default the way to web's.
+    """
+    open_queue = open_queue or local_queue(config)
 
     registry = new_registry()
 
@@ -57,8 +62,7 @@ def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]]) -> St
         token = await internal_token(store, config.internal_token)
         engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
         metrics = WorkerMetrics(registry)
-        async with httpx.AsyncClient(trust_env=False) as client:
-            queue = RemoteQueue(config.queue_base, token, client)
+        async with open_queue(token) as queue:
             worker = create_worker(config, store=store, queue=queue, token=token, engines=engines, metrics=metrics)
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
