@@ -86,6 +86,7 @@ class Target:
         self.answer: int | tuple[int, str] | None = 200
         self.open = 0
         self.most_open = 0
+        self.hung_up = 0  # callers that left before they had an answer
         self.url = ""
         self._clock = clock
         self._arrived = asyncio.Condition()
@@ -129,12 +130,21 @@ class Target:
             self._arrived.notify_all()
         answer = self.answers.pop(0) if self.answers else self.answer
         if answer is None:
-            await self._release.wait()
+            await self._silence(reader)
             answer = 200
         status, extra = (answer, "") if isinstance(answer, int) else answer
         writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\n{extra}\r\n".encode())
         writer.close()
         self.open -= 1
+
+    async def _silence(self, reader: asyncio.StreamReader) -> None:
+        """Wait for the release, even where the caller has hung up."""
+        hung_up = asyncio.create_task(reader.read())
+        released = asyncio.create_task(self._release.wait())
+        await asyncio.wait([hung_up, released], return_when=asyncio.FIRST_COMPLETED)
+        self.hung_up += hung_up.done()
+        await released
+        hung_up.cancel()
 
 
 async def until(condition: Callable[[], bool]) -> None:

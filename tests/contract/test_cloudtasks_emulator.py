@@ -137,7 +137,7 @@ async def test_a_paused_queue_takes_tasks_and_delivers_them_once_resumed(
     await client.pause_queue(name=OCR)
     await client.create_task(parent=OCR, task=task_for(target, "first"))
     assert (await client.get_queue(name=OCR)).state is tasks_v2.Queue.State.PAUSED
-    assert target.pushes == []
+    assert (tasks.lane(OCR_QUEUE).in_flight(), target.pushes) == (0, [])
     await client.resume_queue(name=OCR)
     await target.received(1)
 
@@ -271,7 +271,7 @@ async def test_at_its_deadline_a_call_goes_on_unheard_beside_the_next(
     await until(lambda: clock.next_alarm() == 16.0)
     clock.turn_to(16.0)
     await target.received(2)
-    assert target.most_open == 2
+    assert (target.most_open, target.hung_up) == (2, 0)
 
 
 LIMITS: dict[str, tuple[dict[str, Any], str]] = {

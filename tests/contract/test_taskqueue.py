@@ -171,7 +171,7 @@ async def test_a_target_that_is_overloaded_slows_the_whole_queue(
     open_queue: Open, target: Target, clock: TurnedClock, status: int
 ) -> None:
     target.answers = [status]
-    async with local(
+    async with open_queue(
         target, clock, max_dispatches_per_second=1.0, max_burst_size=5, max_concurrent_dispatches=1
     ) as queue:
         await queue.enqueue(OCR_QUEUE, TASK, name="refused")
@@ -184,7 +184,7 @@ async def test_a_target_that_is_overloaded_slows_the_whole_queue(
 
 async def test_a_plain_failure_does_not_slow_the_queue(open_queue: Open, target: Target, clock: TurnedClock) -> None:
     target.answers = [500]
-    async with local(
+    async with open_queue(
         target, clock, max_dispatches_per_second=1.0, max_burst_size=5, max_concurrent_dispatches=1
     ) as queue:
         await queue.enqueue(OCR_QUEUE, TASK, name="failed")
