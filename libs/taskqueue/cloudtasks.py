@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 import grpc.aio
 import structlog
 from google.api_core import exceptions as faults
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
+from libs.config import ConfigError
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.cloudsettings import CloudTasksSettings, Target
 from libs.taskqueue.patience import persist
-from libs.taskqueue.queue import QueueUnavailable
+from libs.taskqueue.queue import QueueCounts, QueueUnavailable
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
@@ -91,8 +92,9 @@ class CloudTasksQueue:
         running = found.state is tasks_v2.Queue.State.RUNNING
         return "ok" if running else f"failed: {found.state.name.lower()}"
 
-    def counts(self, queue: str) -> None:
-        """See `WatchedQueue`. Cloud Tasks tells none."""
+    def counts(self, queue: str) -> QueueCounts | None:
+        """See `WatchedQueue`. Cloud Tasks tells none here; its own metrics do."""
+        return None
 
     def _task(self, target: Target, task: OcrTask, name: str, delay_seconds: float) -> tasks_v2.Task:
         message = tasks_v2.Task(
@@ -143,9 +145,15 @@ async def open_cloud_tasks(
 
 
 def client_of(settings: CloudTasksSettings) -> tasks_v2.CloudTasksAsyncClient:
-    """The official client; for an emulator, over a channel of its own."""
+    """The official client; for an emulator, over a channel of its own. Raises `ConfigError`."""
     if not settings.cloud_tasks_emulator_host:
-        return tasks_v2.CloudTasksAsyncClient()
+        try:
+            return tasks_v2.CloudTasksAsyncClient()
+        except DefaultCredentialsError as error:
+            raise ConfigError(
+                "Google gives this process no credentials for Cloud Tasks. Run it under a service account, "
+                "or run `gcloud auth application-default login`."
+            ) from error
     # An endpoint alone would not do: the client would still look for credentials, and for TLS.
     channel = grpc.aio.insecure_channel(settings.cloud_tasks_emulator_host, options=[("grpc.enable_http_proxy", 0)])
     return tasks_v2.CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))

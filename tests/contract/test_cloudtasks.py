@@ -15,7 +15,7 @@ from google.cloud import tasks_v2
 from libs.config import ConfigError, read
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.cloudtasks import CloudTasksQueue, client_of, open_cloud_tasks
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, QueueState, QueueUnavailable
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, QueueUnavailable
 from libs.taskqueue.task import OcrTask
 from tests.contract.queues import EPOCH, SETTINGS, TASK, Emulated, Target, TurnedClock, cloudtasks, settled, tried
 from tests.emulators.cloudtasks.emulator import PARENT
@@ -111,6 +111,13 @@ def test_a_token_is_not_sent_in_clear() -> None:
         settings.targets({OCR_QUEUE: SETTINGS})
 
 
+async def test_a_process_without_credentials_is_told_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+    with pytest.raises(ConfigError, match="application-default login"):
+        async with open_cloud_tasks(read(CloudTasksSettings, CLOUD), {OCR_QUEUE: SETTINGS}):
+            pass
+
+
 async def test_a_task_has_the_deadline_of_its_queue_and_the_time_it_was_delayed_to(
     cloud: Emulated, clock: TurnedClock
 ) -> None:
@@ -160,7 +167,7 @@ async def test_a_service_that_cannot_be_reached_is_given_up(clock: TurnedClock) 
     try:
         with pytest.raises(QueueUnavailable, match="ServiceUnavailable"):
             await tried(queue, clock)
-        assert (await queue.state(OCR_QUEUE)).status == "failed: ServiceUnavailable"
+        assert await queue.health(OCR_QUEUE) == "failed: ServiceUnavailable"
     finally:
         await client.transport.close()
 
@@ -193,12 +200,12 @@ async def test_a_task_that_is_too_large_is_refused_at_once(cloud: Emulated) -> N
 
 
 async def test_a_queue_tells_whether_it_delivers(cloud: Emulated) -> None:
-    assert await cloud.queue.state(OCR_QUEUE) == QueueState()
+    assert (await cloud.queue.health(OCR_QUEUE), cloud.queue.counts(OCR_QUEUE)) == ("ok", None)
     client = client_of(CloudTasksSettings(cloud_tasks_emulator_host=cloud.emulator.host))
     await client.pause_queue(name=OCR)
-    assert await cloud.queue.state(OCR_QUEUE) == QueueState(status="failed: paused")
+    assert await cloud.queue.health(OCR_QUEUE) == "failed: paused"
     await client.delete_queue(name=OCR)
-    assert await cloud.queue.state(OCR_QUEUE) == QueueState(status="failed: NotFound")
+    assert await cloud.queue.health(OCR_QUEUE) == "failed: NotFound"
     await client.transport.close()
 
 

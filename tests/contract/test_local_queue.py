@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.queue import OCR_QUEUE, QueueState, QueueUnavailable
+from libs.taskqueue.queue import OCR_QUEUE, QueueCounts, QueueUnavailable
 from tests.contract.queues import SETTINGS, TASK, Target, TurnedClock, local, until
 
 
@@ -24,14 +24,14 @@ async def target(clock: TurnedClock) -> AsyncIterator[Target]:
 async def test_the_queue_tells_how_much_waits_and_for_how_long(target: Target, clock: TurnedClock) -> None:
     target.answer = None
     async with local(target, clock) as queue:
-        assert await queue.state(OCR_QUEUE) == QueueState(pending=0, in_flight=0, oldest_seconds=0.0)
+        assert queue.counts(OCR_QUEUE) == QueueCounts(pending=0, in_flight=0, oldest_seconds=0.0)
         await queue.enqueue(OCR_QUEUE, TASK, name="later", delay_seconds=100.0)
         clock.turn_to(50.0)
-        assert await queue.state(OCR_QUEUE) == QueueState(pending=1, in_flight=0, oldest_seconds=0.0)
+        assert queue.counts(OCR_QUEUE) == QueueCounts(pending=1, in_flight=0, oldest_seconds=0.0)
         await queue.enqueue(OCR_QUEUE, TASK, name="now")
         await target.received(1)
         clock.turn_to(90.0)
-        assert await queue.state(OCR_QUEUE) == QueueState(pending=2, in_flight=1, oldest_seconds=40.0)
+        assert queue.counts(OCR_QUEUE) == QueueCounts(pending=2, in_flight=1, oldest_seconds=40.0)
 
 
 async def test_a_stopped_queue_takes_nothing_and_leaves_nothing_running(target: Target, clock: TurnedClock) -> None:
