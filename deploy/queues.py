@@ -5,6 +5,7 @@
 
 import argparse
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
     except (BadQueueFile, NotDeployable) as error:
         print(f"gnosis-ocr: {error}", file=sys.stderr)
+        return 2
+    if asked.action == "apply" and shutil.which("gcloud") is None:
+        print("gnosis-ocr: gcloud is not installed. See https://cloud.google.com/sdk/docs/install.", file=sys.stderr)
         return 2
     for name in names.values():
         if asked.action == "plan":

@@ -6,7 +6,6 @@ Nothing here is written to disk. After a restart the sweep finds the jobs that h
 import asyncio
 import heapq
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 
 import httpx
@@ -18,11 +17,10 @@ from libs.taskqueue.bucket import full_bucket
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.names import EndedNames
 from libs.taskqueue.queue import QueueCounts, QueueUnavailable
+from libs.taskqueue.retry_after import retry_after_seconds
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
-# A longer wish is not granted: a target's mistake must not stop a queue for a day.
-_LONGEST_RETRY_AFTER = 3600.0
 _CONNECT_SECONDS = 10.0
 _SLOW_DOWN = frozenset({429, 503})
 
@@ -289,12 +287,3 @@ class _Lane:
         if entry.reason:
             headers["X-CloudTasks-TaskRetryReason"] = entry.reason.encode("ascii", "replace").decode()
         return headers | dict(self._headers)
-
-
-def retry_after_seconds(value: str, epoch: float) -> float | None:
-    """Seconds that a `Retry-After` header asks for (number or HTTP date), an hour at most; None if it is neither."""
-    try:
-        seconds = float(value) if value.strip().isdecimal() else parsedate_to_datetime(value).timestamp() - epoch
-    except ValueError:
-        return None
-    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)

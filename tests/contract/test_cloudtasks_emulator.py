@@ -274,6 +274,16 @@ async def test_at_its_deadline_a_call_goes_on_unheard_beside_the_next(
     assert (target.most_open, target.hung_up) == (2, 0)
 
 
+async def test_an_address_that_leads_nowhere_is_tried_again(
+    client: tasks_v2.CloudTasksAsyncClient, tasks: Emulator, clock: TurnedClock
+) -> None:
+    for id, url in {"refused": "http://127.0.0.1:9", "malformed": "http://[::"}.items():
+        await client.create_task(
+            parent=OCR, task=tasks_v2.Task({"name": f"{OCR}/tasks/{id}", "http_request": {"url": url}})
+        )
+    await until(lambda: [entry.due for entry in tasks.lane(OCR_QUEUE).entries.values()] == [1.0, 1.0])
+
+
 LIMITS: dict[str, tuple[dict[str, Any], str]] = {
     "ftp": ({"http_request": {"url": "ftp://a"}}, "InvalidArgument"),
     "long-url": ({"http_request": {"url": "http://" + "a" * 2077}}, "InvalidArgument"),
@@ -407,6 +417,12 @@ async def test_outages_come_by_rate_and_the_same_seed_brings_the_same(target: Ta
         assert taken < held < 60, "of the answers that were lost, the tasks were taken"
         seen.append(refused)
     assert seen[0] == seen[1]
+
+
+async def test_a_port_has_one_emulator(tasks: Emulator) -> None:
+    with pytest.raises(RuntimeError, match="bind"):
+        async with emulator(port=int(tasks.host.split(":")[1]), issuer=issuer()):
+            pass
 
 
 # Tokens.

@@ -96,6 +96,14 @@ def test_a_plan_prints_both_commands_for_each_queue_and_runs_none(
     assert not asked.exists()
 
 
+def test_a_machine_without_gcloud_is_one_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["apply", "--location", "x"]) == 2
+    assert capsys.readouterr().err.startswith("gnosis-ocr: gcloud is not installed")
+
+
 def test_a_wrong_file_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--location", "x", "--queue-file", str(tmp_path / "none.yaml")]) == 2
     assert capsys.readouterr().err.startswith("gnosis-ocr: ")

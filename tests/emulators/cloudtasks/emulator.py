@@ -44,7 +44,8 @@ async def emulator(
     clock, faults, issuer = clock or SystemClock(), faults or Faults(), issuer or Issuer()
     pusher = Pusher(clock, issuer)
     service = Service(pusher=pusher, clock=clock, faults=faults)
-    server = grpc.aio.server()
+    # A second emulator on one port would take half of the calls: it is to fail instead.
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((service.handler(),))
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     for id, settings in (queues or {}).items():

@@ -6,7 +6,7 @@ import httpx
 from google.cloud import tasks_v2
 
 from libs.taskqueue.clock import Clock
-from libs.taskqueue.local import retry_after_seconds
+from libs.taskqueue.retry_after import retry_after_seconds
 from tests.emulators.cloudtasks.entry import Answer, Entry
 from tests.emulators.cloudtasks.issuer import Issuer
 
@@ -53,7 +53,7 @@ class Pusher:
             return Answer(status=None, reason="no answer before the dispatch deadline")
         try:
             response = request.result()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Answer(status=None, reason=f"no answer: {type(error).__name__}")
         return Answer(
             status=response.status_code,
