@@ -9,13 +9,13 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-inp
 INSTALL := $(PIP) install --constraint constraints.txt
 RUNS := $(VENV)/.runs
 DEVELOPS := $(VENV)/.develops
-CHECKED := libs services tests bench examples
+CHECKED := libs services deploy tests bench examples
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(RUNS)  ## install what running needs into .venv
@@ -76,6 +76,19 @@ ifdef GNOSIS_CORPUS
 	@$(BIN)/python -m bench.accuracy
 	@for folder in normal malformed; do $(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/$$folder"; done
 endif
+
+# LOCATION is the region; PROJECT, where gcloud is not set to it. Names and logging: python -m deploy.queues --help.
+QUEUES = $(BIN)/python -m deploy.queues $(1) --location "$(LOCATION)" $(if $(PROJECT),--project "$(PROJECT)")
+
+.PHONY: deploy-queue
+deploy-queue: $(RUNS)  ## create or update the queues of Cloud Tasks: make deploy-queue LOCATION=europe-west1 [PROJECT=...]
+	@test -n "$(LOCATION)" || { echo "make deploy-queue: which region? For example: LOCATION=europe-west1" >&2; exit 2; }
+	@$(call QUEUES,apply)
+
+.PHONY: plan-queue
+plan-queue: $(RUNS)  ## print what deploy-queue would run
+	@test -n "$(LOCATION)" || { echo "make plan-queue: which region? For example: LOCATION=europe-west1" >&2; exit 2; }
+	@$(call QUEUES,plan)
 
 .PHONY: upgrade
 upgrade:  ## write constraints.txt anew with the newest versions that pyproject.toml admits

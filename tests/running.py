@@ -24,7 +24,11 @@ ENDED = {"completed", "partial", "failed", "cancelled"}
 class Running:
     """Web and worker on free ports over one storage folder; either may be killed and started again."""
 
-    def __init__(self, folder: Path, *, script: Script | None, environ: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, *, script: Script | None, environ: dict[str, str], package: str = "services"
+    ) -> None:
+        """`package` holds the modules `web` and `worker` that are run."""
+        self._package = package
         self.storage = folder / "storage"
         self.journal = folder / "journal"
         self.logs = folder
@@ -33,7 +37,7 @@ class Running:
         # One client: making one loads certificates, which would cost more than the services do.
         self._client = httpx.Client(trust_env=False)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environ = {
+        self.environ = {
             **os.environ,
             "STORAGE_PATH": str(self.storage),
             "WEB_PORT": str(self.web_port),
@@ -45,7 +49,7 @@ class Running:
         }
         if script is not None:
             ordered = msgspec.structs.replace(script, journal=str(self.journal))
-            self._environ |= {
+            self.environ |= {
                 "OCR_ENGINE": "tests.scripted:create",
                 "SCRIPT": msgspec.json.encode(ordered).decode(),
             }
@@ -54,9 +58,9 @@ class Running:
         """Start `web` or `worker`."""
         log = (self.logs / f"{name}.log").open("ab")
         self._processes[name] = subprocess.Popen(
-            [sys.executable, "-m", f"services.{name}"],
+            [sys.executable, "-m", f"{self._package}.{name}"],
             cwd=ROOT,
-            env={**self._environ, **environ},
+            env={**self.environ, **environ},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 from google.api_core.retry import Retry
-from google.cloud import storage
+from google.cloud.storage import Client
 
 from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailable
 from libs.storage.resumable import Upload
@@ -31,7 +31,7 @@ class Bucket:
     def __init__(self, name: str, *, connections: int) -> None:
         """Reach the bucket with the credentials of the environment, or at `STORAGE_EMULATOR_HOST`; asks nothing."""
         self.time = ServerTime()
-        self._client = storage.Client()
+        self._client = Client()
         self._session: requests.Session = self._client._http
         # The default pool keeps 10 connections and throws the others away after each request.
         adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=connections)

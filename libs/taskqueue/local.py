@@ -6,7 +6,6 @@ Nothing here is written to disk. After a restart the sweep finds the jobs that h
 import asyncio
 import heapq
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 
 import httpx
@@ -17,12 +16,11 @@ from libs.taskqueue.backoff import backoff_seconds, is_exhausted
 from libs.taskqueue.bucket import full_bucket
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.names import EndedNames
-from libs.taskqueue.queue import QueueUnavailable
+from libs.taskqueue.queue import QueueCounts, QueueUnavailable
+from libs.taskqueue.retry_after import retry_after_seconds
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
-# A longer wish is not granted: a target's mistake must not stop a queue for a day.
-_LONGEST_RETRY_AFTER = 3600.0
 _CONNECT_SECONDS = 10.0
 _SLOW_DOWN = frozenset({429, 503})
 
@@ -74,6 +72,15 @@ class LocalQueue:
         """See `TaskQueue`. Raises `KeyError` for a queue that has no settings."""
         self._lanes[queue].add(name, encode(task), delay_seconds)
 
+    async def health(self, queue: str) -> str:
+        """See `WatchedQueue`."""
+        return "ok"
+
+    def counts(self, queue: str) -> QueueCounts:
+        """See `WatchedQueue`."""
+        lane = self._lanes[queue]
+        return QueueCounts(pending=lane.pending(), in_flight=lane.in_flight(), oldest_seconds=lane.oldest_seconds())
+
     def pending(self, queue: str) -> int:
         """How many tasks have not ended: waiting, delayed or in flight."""
         return self._lanes[queue].pending()
@@ -81,10 +88,6 @@ class LocalQueue:
     def in_flight(self, queue: str) -> int:
         """How many tasks a target is working on now."""
         return self._lanes[queue].in_flight()
-
-    def oldest_seconds(self, queue: str) -> float:
-        """How long the task that was due first has been due, in seconds; 0 when none is. In flight counts."""
-        return self._lanes[queue].oldest_seconds()
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,12 +287,3 @@ class _Lane:
         if entry.reason:
             headers["X-CloudTasks-TaskRetryReason"] = entry.reason.encode("ascii", "replace").decode()
         return headers | dict(self._headers)
-
-
-def retry_after_seconds(value: str, epoch: float) -> float | None:
-    """Seconds that a `Retry-After` header asks for (number or HTTP date), an hour at most; None if it is neither."""
-    try:
-        seconds = float(value) if value.strip().isdecimal() else parsedate_to_datetime(value).timestamp() - epoch
-    except ValueError:
-        return None
-    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)

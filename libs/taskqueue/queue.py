@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import msgspec
+
 from libs.taskqueue.task import OcrTask
 
 OCR_QUEUE = "ocr-processing"
@@ -10,6 +12,14 @@ EXTRACT_QUEUE = "ocr-extraction"
 
 class QueueUnavailable(Exception):
     """The queue did not take the task; the same call may work later."""
+
+
+class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in one queue."""
+
+    pending: int  # tasks that have not ended: waiting, delayed or in flight
+    in_flight: int
+    oldest_seconds: float  # how long the task that was due first has been due; in flight counts; 0 when none is
 
 
 class TaskQueue(Protocol):
@@ -23,4 +33,16 @@ class TaskQueue(Protocol):
 
         `delay_seconds` is the earliest delivery from now. Raises `QueueUnavailable` after its own retries.
         """
+        ...
+
+
+class WatchedQueue(TaskQueue, Protocol):
+    """A queue that can also be asked how it is. Neither question raises anything."""
+
+    async def health(self, queue: str) -> str:
+        """`ok`, or what failed; within some seconds."""
+        ...
+
+    def counts(self, queue: str) -> QueueCounts | None:
+        """What is in the queue now, where that is known."""
         ...

@@ -12,6 +12,7 @@ from services import server
 from services.layers import BARE, Layers
 from services.web.app import create_app
 from services.web.config import WebConfig
+from services.web.queue import choose_queue
 
 
 def main(layers: Layers = BARE) -> int:
@@ -20,6 +21,7 @@ def main(layers: Layers = BARE) -> int:
         config = read(WebConfig, os.environ)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
         queues = read_queue_settings(Path(config.queue_file))
+        open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(
             level=config.log_level,
             service="web",
@@ -31,7 +33,7 @@ def main(layers: Layers = BARE) -> int:
         print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     drained: list[Callable[[], None]] = []
-    app = create_app(config, queues, drained=drained, layers=layers)
+    app = create_app(config, queues, drained=drained, open_queue=open_queue, layers=layers)
 
     def stop() -> None:
         for drain in drained:

@@ -11,11 +11,10 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from libs.internal_token import HEADER, internal_token
+from libs.internal_token import internal_token
 from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
-from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.settings import QueueSettings
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
@@ -27,6 +26,7 @@ from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.headers import SecurityHeaders
 from services.web.metrics import Backlog, WebMetrics
+from services.web.queue import OpenQueue, local_queue
 from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
@@ -61,19 +61,20 @@ def create_app(
     queues: Mapping[str, QueueSettings],
     *,
     drained: list[Callable[[], None]],
+    open_queue: OpenQueue | None = None,
     layers: Layers = BARE,
 ) -> Starlette:
-    """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
+    """The app for `config`; callables appended to `drained` are to be called when the process has to stop.
+
+    `open_queue` makes the queue, the local one by default.
+    """
+    open_queue = open_queue or local_queue(config, queues)
 
     registry = new_registry()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         metrics = WebMetrics(registry)
-        targets = {
-            OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
-            EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
-        }
         async with contextlib.AsyncExitStack() as stack:
             opened = await stack.enter_async_context(
                 open_store(
@@ -83,7 +84,7 @@ def create_app(
             store = layers.store(opened)
             token = await internal_token(store, config.internal_token)
             client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            queue = await stack.enter_async_context(LocalQueue(queues, targets, headers={HEADER: token}))
+            queue = await stack.enter_async_context(open_queue(token))
             parts = create_parts(
                 config,
                 queues,
@@ -119,7 +120,7 @@ def create_parts(
     queues: Mapping[str, QueueSettings],
     *,
     store: ObjectStore,
-    queue: LocalQueue,
+    queue: WatchedQueue,
     token: str,
     client: httpx.AsyncClient,
     metrics: WebMetrics,
@@ -149,7 +150,7 @@ def create_parts(
         queue=queue,
         every_seconds=config.sweep_seconds,
         lease_seconds=config.lease_seconds,
-        queue_forgets=True,
+        queue_forgets=not config.running_in_cloud,
     )
     return Web(
         config=config,

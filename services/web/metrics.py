@@ -6,8 +6,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WatchedQueue
 from services.web.survey import Survey
 
 
@@ -32,20 +31,21 @@ class WebMetrics:
 class Backlog(Collector):
     """What waits, asked for at each scrape: the queues now, the jobs as the last sweep saw them."""
 
-    def __init__(self, queue: LocalQueue, survey: Callable[[], Survey | None]) -> None:
+    def __init__(self, queue: WatchedQueue, survey: Callable[[], Survey | None]) -> None:
         self._queue = queue
         self._survey = survey
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The families."""
-        for name, text, read in (
-            ("gnosis_queue_pending", "Tasks that wait.", self._queue.pending),
-            ("gnosis_queue_in_flight", "Tasks being worked on.", self._queue.in_flight),
-            ("gnosis_queue_oldest_seconds", "How long the first due task has been due.", self._queue.oldest_seconds),
+        counts = {name: counts for name in (OCR_QUEUE, EXTRACT_QUEUE) if (counts := self._queue.counts(name))}
+        for field, text in (
+            ("pending", "Tasks that wait."),
+            ("in_flight", "Tasks being worked on."),
+            ("oldest_seconds", "How long the first due task has been due."),
         ):
-            family = GaugeMetricFamily(name, text, labels=["queue"])
-            for queue in (OCR_QUEUE, EXTRACT_QUEUE):
-                family.add_metric([queue], read(queue))
+            family = GaugeMetricFamily(f"gnosis_queue_{field}", text, labels=["queue"])
+            for queue, known in counts.items():
+                family.add_metric([queue], getattr(known, field))
             yield family
         if (survey := self._survey()) is None:
             return  # not swept yet: saying 0 would be wrong

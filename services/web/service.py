@@ -11,7 +11,7 @@ from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
 from libs.storage.store import ObjectStore
-from libs.taskqueue.local import LocalQueue
+from libs.taskqueue.queue import WatchedQueue
 from services.problem import not_found
 from services.web.auth import get_user_from_request
 from services.web.config import WebConfig
@@ -25,7 +25,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
 
     config: WebConfig
     store: ObjectStore
-    queue: LocalQueue
+    queue: WatchedQueue
     token: str
     client: httpx.AsyncClient
     extractor: Extractor

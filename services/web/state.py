@@ -20,6 +20,7 @@ from services.web.service import Web, web
 
 STATIC = Path(__file__).parent / "static"
 ASK_SECONDS = 3.0
+QUEUES = (OCR_QUEUE, EXTRACT_QUEUE)
 
 
 async def health(request: Request) -> Response:
@@ -34,18 +35,17 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """`GET /ready`: whether work can be taken; each part named."""
     service = web(request)
-    storage, worker = await asyncio.gather(_storage(service), _worker(service))
-    queue = {
-        name: {
-            "pending": service.queue.pending(name),
-            "in_flight": service.queue.in_flight(name),
-            "oldest_seconds": round(service.queue.oldest_seconds(name), 1),
-        }
-        for name in (OCR_QUEUE, EXTRACT_QUEUE)
-    }
-    good = storage == "ok" and worker == "ok"
+    storage, worker, *queues = await asyncio.gather(
+        _storage(service), _worker(service), *(service.queue.health(name) for name in QUEUES)
+    )
+    good = {storage, worker, *queues} == {"ok"}
     return JSONResponse(
-        {"ready": good, "storage": storage, "queue": queue, "worker": worker},
+        {
+            "ready": good,
+            "storage": storage,
+            "queue": {name: _queue(service, name, health) for name, health in zip(QUEUES, queues, strict=True)},
+            "worker": worker,
+        },
         status_code=200 if good else 503,
     )
 
@@ -93,6 +93,18 @@ def interface() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "openapi.yaml").read_text("utf-8"))
     document["info"]["version"] = installed_version("gnosis-ocr")
     return document
+
+
+def _queue(service: Web, name: str, health: str) -> dict[str, object]:
+    counts = service.queue.counts(name)
+    if counts is None:
+        return {"status": health}
+    return {
+        "status": health,
+        "pending": counts.pending,
+        "in_flight": counts.in_flight,
+        "oldest_seconds": round(counts.oldest_seconds, 1),
+    }
 
 
 async def _storage(service: Web) -> str:

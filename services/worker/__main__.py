@@ -7,10 +7,12 @@ from pathlib import Path
 
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.taskqueue.settings import BadQueueFile
 from services import server
 from services.layers import BARE, Layers
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
+from services.worker.queue import choose_queue
 
 
 def main(layers: Layers = BARE) -> int:
@@ -18,6 +20,7 @@ def main(layers: Layers = BARE) -> int:
     try:
         config = read(WorkerConfig, os.environ)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
+        open_queue = choose_queue(config, os.environ)
         eventlog.configure(
             level=config.log_level,
             service="worker",
@@ -25,11 +28,11 @@ def main(layers: Layers = BARE) -> int:
             json=config.log_format == "json",
             project=config.google_cloud_project,
         )
-    except (ConfigError, OSError) as error:
+    except (ConfigError, BadQueueFile, OSError) as error:
         print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     drained: list[Callable[[], None]] = []
-    app = create_app(config, drained=drained, layers=layers)
+    app = create_app(config, drained=drained, open_queue=open_queue, layers=layers)
 
     def stop() -> None:
         for drain in drained:

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import httpx
 import msgspec
 import structlog
 from starlette.applications import Starlette
@@ -22,7 +21,6 @@ from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
-from libs.taskqueue.remote import RemoteQueue
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
@@ -33,6 +31,7 @@ from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.engines.select import available
 from services.worker.metrics import WorkerMetrics
+from services.worker.queue import OpenQueue, local_queue
 from services.worker.reader import EngineBroke, EngineHangs
 
 log = structlog.get_logger()
@@ -49,8 +48,18 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchWorker
 
 
-def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]], layers: Layers = BARE) -> Starlette:
-    """The app for `config`; callables appended to `drained` are to be called when the process has to stop."""
+def create_app(
+    config: WorkerConfig,
+    *,
+    drained: list[Callable[[], None]],
+    open_queue: OpenQueue | None = None,
+    layers: Layers = BARE,
+) -> Starlette:
+    """The app for `config`; callables appended to `drained` are to be called when the process has to stop.
+
+    `open_queue` makes the queue, by default the way to web's.
+    """
+    open_queue = open_queue or local_queue(config)
 
     registry = new_registry()
 
@@ -58,15 +67,15 @@ def create_app(config: WorkerConfig, *, drained: list[Callable[[], None]], layer
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
         metrics = WorkerMetrics(registry)
-        async with (
-            open_store(
-                in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
-            ) as opened,
-            httpx.AsyncClient(trust_env=False) as client,
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(
+                open_store(
+                    in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
+                )
+            )
             store = layers.store(opened)
             token = await internal_token(store, config.internal_token)
-            queue = layers.queue(RemoteQueue(config.queue_base, token, client))
+            queue = layers.queue(await stack.enter_async_context(open_queue(token)))
             worker = create_worker(config, store=store, queue=queue, token=token, engines=engines, metrics=metrics)
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)

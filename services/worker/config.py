@@ -24,6 +24,7 @@ class WorkerConfig(Settings, frozen=True, kw_only=True):
     worker_port: Port = 7800
     web_port: Port = 7799
     queue_url: str = ""
+    queue_file: str = "deploy/queue.yaml"
     internal_token: str = ""
     ocr_engine: str = "auto"
     ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core import exceptions as api
 from google.auth.crypt import RSASigner
-from google.cloud import storage
+from google.cloud.storage import Client
 from google.oauth2.service_account import Credentials
 
 from tests.emulators.gcs.compare import CASES, Asked
@@ -56,7 +56,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 @pytest.fixture
 def bucket(emulator: Emulator) -> Iterator[Any]:
-    with storage.Client() as client:
+    with Client() as client:
         yield client.bucket("pages")
 
 
@@ -190,7 +190,7 @@ class Signer:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        self._credentials = Credentials(RSASigner.from_string(pem), EMAIL, "https://oauth2.googleapis.com/token")  # type: ignore[no-untyped-call]
+        self._credentials = Credentials(RSASigner.from_string(pem), EMAIL, "https://oauth2.googleapis.com/token")
         self._url = emulator.url
 
     def address(self, blob: Any, method: str, seconds: int = 60, **given: Any) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from libs.config import read
+from libs.taskqueue.cloudsettings import CloudTasksSettings
 from services.local.config import LocalConfig
 from services.web.config import WebConfig
 from services.worker.config import WorkerConfig
@@ -12,6 +13,7 @@ from services.worker.config import WorkerConfig
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 # Set by Cloud Run, never by an operator.
 BY_THE_PLATFORM = {"K_SERVICE"}
+KINDS = (WebConfig, WorkerConfig, LocalConfig, CloudTasksSettings)
 
 
 def documented() -> dict[str, str]:
@@ -20,13 +22,10 @@ def documented() -> dict[str, str]:
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    names = {
-        field.encode_name for kind in (WebConfig, WorkerConfig, LocalConfig) for field in msgspec.structs.fields(kind)
-    }
+    names = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind)}
     assert set(documented()) == names - BY_THE_PLATFORM
 
 
 def test_documented_values_are_the_defaults() -> None:
-    assert read(WebConfig, documented()) == read(WebConfig, {})
-    assert read(WorkerConfig, documented()) == read(WorkerConfig, {})
-    assert read(LocalConfig, documented()) == read(LocalConfig, {})
+    for kind in KINDS:
+        assert read(kind, documented()) == read(kind, {})

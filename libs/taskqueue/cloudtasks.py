@@ -1,0 +1,159 @@
+"""The queues of cloud mode: Google Cloud Tasks through its official client.
+
+Only here is anything of Google's imported, so a process that does not use Cloud Tasks need not have it installed.
+"""
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import grpc.aio
+import structlog
+from google.api_core import exceptions as faults
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.cloud import tasks_v2
+from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
+
+from libs.config import ConfigError
+from libs.taskqueue.clock import Clock, SystemClock
+from libs.taskqueue.cloudsettings import CloudTasksSettings, Target
+from libs.taskqueue.patience import persist
+from libs.taskqueue.queue import QueueCounts, QueueUnavailable
+from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.task import OcrTask, encode
+
+_REQUEST_SECONDS = 5.0
+_HEALTH_SECONDS = 3.0
+# What a repetition may mend. Each is safe to repeat, even where the task was taken and only the answer lost: every
+# task has a name, and a name is taken once.
+_PASSING = (
+    faults.ServiceUnavailable,
+    faults.DeadlineExceeded,
+    faults.Aborted,
+    faults.InternalServerError,
+    faults.Unknown,
+    faults.ResourceExhausted,
+    GoogleAuthError,  # the metadata server did not give a token
+)
+_ADVICE: dict[type[faults.GoogleAPICallError], str] = {
+    faults.NotFound: "create the queue with `make deploy-queue`, or wait some minutes if it was idle for a month",
+    faults.PermissionDenied: (
+        "grant this service's account roles/cloudtasks.enqueuer on the queue "
+        "and roles/iam.serviceAccountUser on TASKS_SERVICE_ACCOUNT"
+    ),
+    faults.Unauthenticated: "check the credentials this process runs with",
+    faults.InvalidArgument: "check WORKER_URL, EXTRACT_URL, TASKS_SERVICE_ACCOUNT and the dispatch deadline",
+}
+
+log = structlog.get_logger()
+
+
+class CloudTasksQueue:
+    """A `TaskQueue` on Cloud Tasks. `headers` go with every push (the internal token).
+
+    The client retries nothing when a task is created, so that is done here; no error of its own comes out.
+    """
+
+    def __init__(
+        self,
+        client: tasks_v2.CloudTasksAsyncClient,
+        targets: Mapping[str, Target],
+        *,
+        service_account: str,
+        headers: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`service_account` is the e-mail of the identity with which tasks are pushed; `jitter`: see `persist`."""
+        self._client = client
+        self._targets = targets
+        self._service_account = service_account
+        self._headers = headers or {}
+        self._clock = clock or SystemClock()
+        self._jitter = jitter
+
+    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
+        """See `TaskQueue`. Tries for some 10 s. Raises `KeyError` for a queue without a target."""
+        target = self._targets[queue]
+        request = tasks_v2.CreateTaskRequest(parent=target.queue, task=self._task(target, task, name, delay_seconds))
+        fault = await persist(lambda: self._try(queue, name, request), clock=self._clock, jitter=self._jitter)
+        if fault:
+            # The caller may have reason to go on without a word (the sweep repairs it); the operator must see it.
+            log.warning("task_not_enqueued", queue=queue, task=name, code=fault)
+            raise QueueUnavailable(f"Cloud Tasks did not take the task: {fault}. Try again in a moment.")
+
+    async def health(self, queue: str) -> str:
+        """See `WatchedQueue`."""
+        try:
+            found = await self._client.get_queue(name=self._targets[queue].queue, retry=None, timeout=_HEALTH_SECONDS)
+        except (faults.GoogleAPIError, GoogleAuthError) as error:
+            return f"failed: {type(error).__name__}"
+        running = found.state is tasks_v2.Queue.State.RUNNING
+        return "ok" if running else f"failed: {found.state.name.lower()}"
+
+    def counts(self, queue: str) -> QueueCounts | None:
+        """See `WatchedQueue`. Cloud Tasks tells none here; its own metrics do."""
+        return None
+
+    def _task(self, target: Target, task: OcrTask, name: str, delay_seconds: float) -> tasks_v2.Task:
+        message = tasks_v2.Task(
+            name=f"{target.queue}/tasks/{name}",
+            http_request=tasks_v2.HttpRequest(
+                url=target.url,
+                http_method=tasks_v2.HttpMethod.POST,
+                headers={"Content-Type": "application/json", **self._headers},
+                body=encode(task),
+                oidc_token=tasks_v2.OidcToken(service_account_email=self._service_account, audience=target.audience),
+            ),
+            dispatch_deadline=timedelta(seconds=target.deadline_seconds),
+        )
+        if delay_seconds > 0:
+            message.schedule_time = datetime.fromtimestamp(self._clock.epoch() + delay_seconds, UTC)
+        return message
+
+    async def _try(self, queue: str, name: str, request: tasks_v2.CreateTaskRequest) -> str:
+        """The fault that may be over soon, or nothing. A refusal that will stay raises at once."""
+        try:
+            await self._client.create_task(request, retry=None, timeout=_REQUEST_SECONDS)
+        except faults.AlreadyExists:
+            log.info("task_duplicate", queue=queue, task=name)
+        except _PASSING as error:
+            return type(error).__name__
+        except faults.GoogleAPICallError as error:
+            kind = type(error)
+            log.error("task_refused", queue=queue, task=name, code=kind.__name__)
+            advice = _ADVICE.get(kind, "see the status of Cloud Tasks and this service's log")
+            raise QueueUnavailable(f"Cloud Tasks refused the task with {kind.__name__}: {advice}.") from error
+        return ""
+
+
+@asynccontextmanager
+async def open_cloud_tasks(
+    settings: CloudTasksSettings,
+    queues: Mapping[str, QueueSettings],
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[CloudTasksQueue]:
+    """A queue over a client of its own. Raises `ConfigError` for settings that cannot work."""
+    targets = settings.targets(queues)
+    client = client_of(settings)
+    try:
+        yield CloudTasksQueue(client, targets, service_account=settings.tasks_service_account, headers=headers)
+    finally:
+        await client.transport.close()
+
+
+def client_of(settings: CloudTasksSettings) -> tasks_v2.CloudTasksAsyncClient:
+    """The official client; for an emulator, over a channel of its own. Raises `ConfigError`."""
+    if not settings.cloud_tasks_emulator_host:
+        try:
+            return tasks_v2.CloudTasksAsyncClient()
+        except DefaultCredentialsError as error:
+            raise ConfigError(
+                "Google gives this process no credentials for Cloud Tasks. Run it under a service account, "
+                "or run `gcloud auth application-default login`."
+            ) from error
+    # An endpoint alone would not do: the client would still look for credentials, and for TLS.
+    channel = grpc.aio.insecure_channel(settings.cloud_tasks_emulator_host, options=[("grpc.enable_http_proxy", 0)])
+    return tasks_v2.CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))

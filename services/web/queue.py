@@ -1,0 +1,46 @@
+"""Where web's tasks go: a dispatcher of its own, or Cloud Tasks."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from libs.config import read
+from libs.internal_token import HEADER
+from libs.taskqueue.cloudsettings import CloudTasksSettings
+from libs.taskqueue.local import LocalQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WatchedQueue
+from libs.taskqueue.settings import QueueSettings
+from services.web.config import WebConfig
+
+# Opens the queue; takes the internal token, which goes with every push.
+OpenQueue = Callable[[str], AbstractAsyncContextManager[WatchedQueue]]
+
+
+def choose_queue(config: WebConfig, queues: Mapping[str, QueueSettings], environ: Mapping[str, str]) -> OpenQueue:
+    """The queue of the mode that `config` asks for (R6). Raises `ConfigError`."""
+    if config.running_in_cloud:
+        return cloud_queue(read(CloudTasksSettings, environ), queues)
+    return local_queue(config, queues)
+
+
+def local_queue(config: WebConfig, queues: Mapping[str, QueueSettings]) -> OpenQueue:
+    """A dispatcher in this process."""
+    targets = {
+        OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
+        EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
+    }
+    return lambda token: LocalQueue(queues, targets, headers={HEADER: token})
+
+
+def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings]) -> OpenQueue:
+    """Cloud Tasks. Raises `ConfigError` now rather than at the first task."""
+    settings.targets(queues)
+
+    @asynccontextmanager
+    async def opened(token: str) -> AsyncIterator[WatchedQueue]:
+        # Local mode runs without Google's packages.
+        from libs.taskqueue.cloudtasks import open_cloud_tasks
+
+        async with open_cloud_tasks(settings, queues, headers={HEADER: token}) as queue:
+            yield queue
+
+    return opened

@@ -1,0 +1,52 @@
+"""Where the worker's tasks go: to the queue in web, or to Cloud Tasks."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from libs.config import read
+from libs.internal_token import HEADER
+from libs.taskqueue.cloudsettings import CloudTasksSettings
+from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
+from libs.taskqueue.remote import RemoteQueue
+from libs.taskqueue.settings import QueueSettings, read_queue_settings
+from services.worker.config import WorkerConfig
+
+# Opens the queue; takes the internal token, which goes with every push.
+OpenQueue = Callable[[str], AbstractAsyncContextManager[TaskQueue]]
+
+
+def choose_queue(config: WorkerConfig, environ: Mapping[str, str]) -> OpenQueue:
+    """The queue of the mode that `config` asks for (R6). Raises `ConfigError`, `BadQueueFile`."""
+    if config.running_in_cloud:
+        return cloud_queue(read(CloudTasksSettings, environ), read_queue_settings(Path(config.queue_file)))
+    return local_queue(config)
+
+
+def local_queue(config: WorkerConfig) -> OpenQueue:
+    """The way to the dispatcher in web."""
+
+    @asynccontextmanager
+    async def opened(token: str) -> AsyncIterator[TaskQueue]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            yield RemoteQueue(config.queue_base, token, client)
+
+    return opened
+
+
+def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings]) -> OpenQueue:
+    """Cloud Tasks. Raises `ConfigError` now rather than at the first task."""
+    own = {OCR_QUEUE: queues[OCR_QUEUE]}  # the worker starts no extraction, so it needs no EXTRACT_URL
+    settings.targets(own)
+
+    @asynccontextmanager
+    async def opened(token: str) -> AsyncIterator[TaskQueue]:
+        # Local mode runs without Google's packages.
+        from libs.taskqueue.cloudtasks import open_cloud_tasks
+
+        async with open_cloud_tasks(settings, own, headers={HEADER: token}) as queue:
+            yield queue
+
+    return opened
