@@ -79,7 +79,11 @@ class _Docs:
     def _security(self) -> str:
         schemes = self._document["components"].get("securitySchemes", {})
         rows = [
-            (f"<code>{escape(scheme['name'])}</code>", escape(scheme["in"]), _prose(scheme.get("description", "")))
+            (
+                f"<code>{escape(scheme.get('name', 'Authorization'))}</code>",
+                escape(scheme.get("in", "header")),
+                _prose(scheme.get("description", "")),
+            )
             for scheme in schemes.values()
         ]
         return f"<h2>Who is asking</h2>\n{_table(('Name', 'In', 'Meaning'), rows)}" if rows else ""

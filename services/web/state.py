@@ -74,12 +74,12 @@ async def cache_info(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """`GET /openapi.json`."""
-    return JSONResponse(interface())
+    return JSONResponse(_own_interface(request))
 
 
 async def docs(request: Request) -> Response:
     """`GET /docs`: the same as a page."""
-    return HTMLResponse(render_docs(interface()))
+    return HTMLResponse(render_docs(_own_interface(request)))
 
 
 async def home(request: Request) -> Response:
@@ -93,6 +93,18 @@ def interface() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "openapi.yaml").read_text("utf-8"))
     document["info"]["version"] = installed_version("gnosis-ocr")
     return document
+
+
+def _own_interface(request: Request) -> dict[str, Any]:
+    """The document without the ways of asking that this installation does not believe."""
+    if web(request).identity.believes_header:
+        return interface()
+    schemes = {name: scheme for name, scheme in interface()["components"]["securitySchemes"].items() if name != "user"}
+    return {
+        **interface(),
+        "security": [way for way in interface()["security"] if way and "user" not in way],
+        "components": {**interface()["components"], "securitySchemes": schemes},
+    }
 
 
 async def _storage(service: Web) -> str:

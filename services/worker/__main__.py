@@ -8,6 +8,7 @@ from pathlib import Path
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_unready_cloud
 from services import server
+from services.queue_identity import check_queue_settings
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
 
@@ -16,6 +17,13 @@ def main() -> int:
     """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WorkerConfig, os.environ)
+        if config.running_in_cloud:
+            check_queue_settings(
+                account=config.tasks_service_account,
+                url=config.worker_url,
+                url_name="WORKER_URL",
+                secret=config.internal_token,
+            )
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
         eventlog.configure(
             level=config.log_level,

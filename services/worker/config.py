@@ -22,6 +22,8 @@ class WorkerConfig(Settings, frozen=True, kw_only=True):
     web_port: Port = 7799
     queue_url: str = ""
     internal_token: str = ""
+    worker_url: str = ""
+    tasks_service_account: str = ""
     ocr_engine: str = "auto"
     ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
     ocr_languages: str = "eng"
