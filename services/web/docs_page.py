@@ -224,6 +224,9 @@ class _Docs:
         elif "application/json" in content:
             sample = json.dumps(self._sample(content["application/json"]["schema"]))
             words += ["-H", "Content-Type: application/json", "-d", sample]
+        ways = operation.get("security", self._document.get("security", ()))
+        if {} not in ways and {"bearer": []} in ways:
+            words += ["-H", "Authorization: Bearer YOUR_KEY_OR_TOKEN"]
         return shlex.join([*words, f"{BASE}{address}"])
 
     def _sample(self, schema: Node) -> Any:

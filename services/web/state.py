@@ -96,15 +96,12 @@ def interface() -> dict[str, Any]:
 
 
 def _own_interface(request: Request) -> dict[str, Any]:
-    """The document without the ways of asking that this installation does not believe."""
-    if web(request).identity.believes_header:
-        return interface()
-    schemes = {name: scheme for name, scheme in interface()["components"]["securitySchemes"].items() if name != "user"}
-    return {
-        **interface(),
-        "security": [way for way in interface()["security"] if way and "user" not in way],
-        "components": {**interface()["components"], "securitySchemes": schemes},
-    }
+    """The document with those ways of proving who asks that this installation takes."""
+    document, identity = interface(), web(request).identity
+    components = document["components"]
+    schemes = {name: scheme for name, scheme in components["securitySchemes"].items() if name in identity.schemes}
+    ways = [way for way in document["security"] if way.keys() <= identity.schemes and (way or identity.believes_header)]
+    return {**document, "security": ways, "components": {**components, "securitySchemes": schemes}}
 
 
 async def _storage(service: Web) -> str:

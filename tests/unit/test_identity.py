@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from libs.internal_token import HEADER, internal_token, matches
 from libs.storage import layout
@@ -50,12 +51,31 @@ async def test_where_a_proof_is_asked_for_a_bare_header_is_refused(config: WebCo
             assert answer.status_code == 401
             assert answer.headers["content-type"] == "application/problem+json"
         assert "X-User-Email" in (await client.get("/api/jobs", headers={"X-User-Email": OWNER})).json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("config", "ways", "example"),
+    [
+        (WebConfig(), [["key"], ["bearer"], ["user"], []], False),
+        (WebConfig(api_keys=True), [["key"], ["bearer"]], True),
+        (WebConfig(running_in_cloud=True, google_audience="client"), [["bearer"]], True),
+        (WebConfig(running_in_cloud=True, iap_audience="/projects/1"), [["iap"]], False),
+        (WebConfig(iap_audience="/projects/1", api_keys=True), [["key"], ["bearer"], ["iap"]], True),
+    ],
+    ids=["local", "keys", "google", "iap", "iap and keys"],
+)
+async def test_the_interface_names_what_is_taken_here(config: WebConfig, ways: list[list[str]], example: bool) -> None:
+    async with service(config, MemoryStore()) as client:
         document = (await client.get("/openapi.json")).json()
-        assert {} not in document["security"]
-        assert "user" not in document["components"]["securitySchemes"]
+        assert [list(way) for way in document["security"]] == ways
+        assert set(document["components"]["securitySchemes"]) == {name for way in ways for name in way}
+        assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
         page = (await client.get("/docs")).text
-        assert "<td><code>X-Api-Key</code></td>" in page
-        assert "<td><code>X-User-Email</code></td>" not in page
+        assert ("<td><code>X-User-Email</code></td>" in page) == (["user"] in ways)
+        assert ("<td><code>Authorization</code></td>" in page) == (["bearer"] in ways)
+        somebodys = [entry for item in document["paths"].values() for entry in item.values() if "operationId" in entry]
+        somebodys = [entry for entry in somebodys if "security" not in entry]
+        assert page.count("YOUR_KEY_OR_TOKEN") == (len(somebodys) if example else 0)
 
 
 async def test_local_mode_believes_the_header_and_takes_keys_beside_it() -> None:

@@ -26,6 +26,11 @@ class Credential(Protocol):
         ...
 
     @property
+    def schemes(self) -> tuple[str, ...]:
+        """Its names among the security schemes of the OpenAPI document."""
+        ...
+
+    @property
     def hint(self) -> str:
         """How to show one, for those who showed none."""
         ...
@@ -48,6 +53,12 @@ class Identity:
     def __init__(self, credentials: Sequence[Credential], *, believes_header: bool) -> None:
         self._credentials = tuple(credentials)
         self.believes_header = believes_header
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """What is taken here, by the names of the OpenAPI document."""
+        taken = {scheme for credential in self._credentials for scheme in credential.schemes}
+        return frozenset(taken | {"user"} if self.believes_header else taken)
 
     async def user(self, request: Request) -> User:
         """The user behind the request. Raises `Problem` 400, 401, 403, 503."""

@@ -32,6 +32,7 @@ class Keyring:
     """Keys in a store. What is not there is not remembered, so guesses push no real key out."""
 
     kind = "api_key"
+    schemes = ("key", "bearer")
     hint = "Send an API key as `Authorization: Bearer KEY` or `X-Api-Key: KEY`."
 
     def __init__(self, store: ObjectStore, *, clock: Callable[[], float] = time.time) -> None:

@@ -17,6 +17,7 @@ class IapAssertion:
     """What Identity-Aware Proxy adds to each request that it lets through."""
 
     kind = "iap"
+    schemes = ("iap",)
     hint = "Open the service through its address behind Identity-Aware Proxy."
 
     def __init__(self, tokens: TokenVerifier, *, domains: frozenset[str] = frozenset()) -> None:
@@ -36,6 +37,7 @@ class GoogleToken:
     """A Google ID token, made for our audience, as a bearer token."""
 
     kind = "google"
+    schemes = ("bearer",)
     hint = "Send a Google ID token made for this service as `Authorization: Bearer TOKEN`."
 
     def __init__(self, tokens: TokenVerifier, *, domains: frozenset[str] = frozenset()) -> None:
