@@ -16,7 +16,8 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from libs.idtoken import keyset
-from libs.idtoken.token import GOOGLE, IAP, STRIPPED
+from libs.idtoken.keyset import KeySet
+from libs.idtoken.token import GOOGLE, IAP, STRIPPED, BadToken, TokenVerifier
 from libs.storage.memory import MemoryStore
 from services.metrics import new_registry
 from services.queue_identity import QueueAccount, SharedSecret, queue_account
@@ -415,6 +416,14 @@ async def test_a_stripped_token_of_the_queue_counts_only_on_cloud_run_and_with_t
         ]
         for door, headers in refused:
             assert (await door.knock(headers)).status_code == 401, headers
+
+
+async def test_a_token_with_its_signature_is_never_read_as_a_stripped_one(issuers: dict[str, Publisher]) -> None:
+    async with httpx.AsyncClient(trust_env=False) as outward:
+        google = issuers["google"].issuer(GOOGLE)
+        tokens = TokenVerifier(google, SERVICE, KeySet(google.keys_url, google.algorithm, outward))
+        with pytest.raises(BadToken, match="signature"):
+            tokens.claims_of_stripped(by_another_key(make_door("queue", issuers, outward)))
 
 
 @pytest.mark.parametrize("name", ["iap", "google"])
