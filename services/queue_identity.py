@@ -83,7 +83,7 @@ def queue_account(
 ) -> QueueAccount:
     """The queue's service account `account`, whose tokens are made for `audience`: the address of this service."""
     keys = KeySet(google.keys_url, google.algorithm, client)
-    tokens = TokenVerifier(google, audience.rstrip("/"), keys)
+    tokens = TokenVerifier(google, audience, keys)
     return QueueAccount(tokens=tokens, account=account, secret=secret, on_cloud_run=on_cloud_run)
 
 

@@ -227,7 +227,7 @@ def _queue_identity(config: WorkerConfig, token: str, client: httpx.AsyncClient)
         return SharedSecret(token)
     return queue_account(
         account=config.tasks_service_account,
-        audience=config.worker_url,
+        audience=config.queue_audience,
         secret=token,
         on_cloud_run=bool(config.k_service),
         client=client,

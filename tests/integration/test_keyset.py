@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from libs.idtoken.keyset import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, KeySet, KeysUnavailable, UnknownKey
 from tests.issuer import Publisher, new_key, public_jwk, publishing
@@ -119,7 +121,9 @@ async def test_an_issuer_that_is_away_is_not_asked_by_every_request(
 async def test_only_public_signature_keys_of_the_algorithm_count(
     publisher: Publisher, client: httpx.AsyncClient
 ) -> None:
-    good = public_jwk(new_key("ES256"))
+    private = new_key("ES256")
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    good = public_jwk(private)
     entries = {
         "good": good,
         "first wins": good,
@@ -128,7 +132,7 @@ async def test_only_public_signature_keys_of_the_algorithm_count(
         "of another algorithm": good | {"alg": "ES384"},
         "of another kind": public_jwk(new_key("RS256")),
         "symmetric": {"kty": "oct", "k": "c2VjcmV0"},
-        "private": good | {"d": "AA"},
+        "private": ECAlgorithm.to_jwk(private, as_dict=True),
         "cut off": good | {"x": good["x"][:8]},
         "not on the curve": good | {"x": good["y"]},
         "empty": {},

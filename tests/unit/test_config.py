@@ -84,6 +84,14 @@ def test_the_worker_in_the_cloud_must_know_the_queue() -> None:
         check_queue_settings(account="queue@example.org", url="", url_name="WORKER_URL", secret="")
 
 
+def test_the_tokens_of_the_queue_are_made_for_the_address_unless_an_audience_is_set() -> None:
+    given = {"EXTRACT_URL": "https://web.example.org/", "WORKER_URL": "https://worker.example.org/"}
+    assert read(WebConfig, given).queue_audience == "https://web.example.org"
+    assert read(WorkerConfig, given).queue_audience == "https://worker.example.org"
+    given |= {"EXTRACT_AUDIENCE": "web", "WORKER_AUDIENCE": "worker"}
+    assert (read(WebConfig, given).queue_audience, read(WorkerConfig, given).queue_audience) == ("web", "worker")
+
+
 def test_each_kind_of_web_service_has_its_own_routes_and_both_have_all() -> None:
     def paths(kind: str) -> set[str]:
         return {route.path for route in mounted(read(WebConfig, {"WEB_ROUTES": kind}))}
