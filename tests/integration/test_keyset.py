@@ -10,7 +10,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from libs.idtoken.keyset import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, KeySet, KeysUnavailable, UnknownKey
+from libs.idtoken.keyset import (
+    FRESH_SECONDS,
+    MAX_BYTES,
+    PAUSE_SECONDS,
+    STALE_SECONDS,
+    KeySet,
+    KeysUnavailable,
+    UnknownKey,
+)
 from tests.issuer import Publisher, new_key, public_jwk, publishing
 
 
@@ -149,6 +157,17 @@ async def test_only_public_signature_keys_of_the_algorithm_count(
             continue
         counted.add(kid)
     assert counted == {"good", "first wins", "without use"}
+
+
+async def test_an_answer_without_end_is_not_read(publisher: Publisher, client: httpx.AsyncClient) -> None:
+    keys, clock = keyset(publisher, client)
+    whole = publisher.document()
+    publisher.answer = 200, whole.ljust(MAX_BYTES + 1)
+    with pytest.raises(KeysUnavailable):
+        await keys.key(publisher.kid)
+    clock.now += PAUSE_SECONDS
+    publisher.answer = 200, whole.ljust(MAX_BYTES)
+    await keys.key(publisher.kid)
 
 
 async def test_no_redirect_is_followed(publisher: Publisher, client: httpx.AsyncClient) -> None:
