@@ -37,6 +37,10 @@ override FILE := $(value FILE)
 override OUT := $(value OUT)
 export FILE PAGES DPI FORMAT OUT
 
+.PHONY: key
+key: $(RUNS)  ## API keys: make key ARGS="create --email you@example.org [--scopes read] [--days 90]", "list", "revoke ID"
+	@exec $(BIN)/python -m services.web.keys $(or $(ARGS),--help)
+
 .PHONY: test
 test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)

@@ -1,4 +1,4 @@
-"""The secret by which the services of one installation know each other in local mode."""
+"""The secret by which the services of one installation know each other."""
 
 import secrets
 
@@ -26,5 +26,5 @@ async def internal_token(store: ObjectStore, configured: str) -> str:
 
 
 def matches(given: str | None, token: str) -> bool:
-    """Compare in constant time."""
-    return secrets.compare_digest((given or "").encode(), token.encode())
+    """Compare in constant time. An empty token, of a file that was cut off, admits nobody."""
+    return bool(token) and secrets.compare_digest((given or "").encode(), token.encode())

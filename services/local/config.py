@@ -15,6 +15,7 @@ class LocalConfig(Settings, frozen=True, kw_only=True):
     web_port: Port = 7799
     worker_port: Port = 7800
     gnosis_url: str = ""
+    gnosis_api_key: str = ""
 
     @property
     def base_url(self) -> str:

@@ -136,7 +136,8 @@ async def _gnosis(
 ) -> AsyncIterator[GnosisClient]:
     """The Gnosis that is running, else a private one that leaves nothing behind."""
     # A proxy of the environment may lead to another machine's Gnosis, never to this machine's.
-    async with httpx.AsyncClient(trust_env=bool(config.gnosis_url)) as http:
+    proof = {"X-Api-Key": config.gnosis_api_key} if config.gnosis_api_key else {}
+    async with httpx.AsyncClient(trust_env=bool(config.gnosis_url), headers=proof) as http:
         client = GnosisClient(config.base_url, http)
         if await client.is_gnosis():
             yield client

@@ -40,5 +40,7 @@ def private_environment(
 ) -> dict[str, str]:
     """For a pair that serves one command: nothing of it is found by, or shared with, another Gnosis."""
     elsewhere = {"WORKER_URL", "EXTRACT_URL", "QUEUE_URL", "WEB_HOST", "WORKER_HOST", "INTERNAL_TOKEN"}
-    kept = {name: value for name, value in environ.items() if name not in elsewhere}
+    # Nor does it ask who its one user is.
+    proofs = {"IAP_AUDIENCE", "GOOGLE_AUDIENCE", "API_KEYS", "WEB_ROUTES"}
+    kept = {name: value for name, value in environ.items() if name not in elsewhere | proofs}
     return environment(kept, web_port=web_port, worker_port=worker_port) | {"STORAGE_PATH": str(storage)}

@@ -11,6 +11,7 @@ from libs.taskqueue.settings import BadQueueFile, read_queue_settings
 from services import server
 from services.layers import BARE, Layers
 from services.web.app import create_app
+from services.web.auth.configured import check_identity_settings
 from services.web.config import WebConfig
 from services.web.queue import choose_queue
 
@@ -19,6 +20,7 @@ def main(layers: Layers = BARE) -> int:
     """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WebConfig, os.environ)
+        check_identity_settings(config)
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
         queues = read_queue_settings(Path(config.queue_file))
         open_queue = choose_queue(config, queues, os.environ)

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Lifespan
 
 from libs.internal_token import internal_token
 from libs.storage.backend import open_store
@@ -19,9 +21,12 @@ from libs.taskqueue.settings import QueueSettings
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
+from services.queue_identity import QueueIdentity, SharedSecret, queue_account
 from services.traced import Traced
 from services.web import files, internal, jobs, retry, state, uploads
-from services.web.auth import LocalOnly, parse_hosts
+from services.web.auth.configured import configured_identity
+from services.web.auth.identity import Identity
+from services.web.auth.origin import OwnPages, parse_hosts
 from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.headers import SecurityHeaders
@@ -31,7 +36,7 @@ from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
 
-ROUTES = [
+ROUTES: list[Route | Mount] = [
     Route("/", state.home),
     Route("/upload", uploads.upload, methods=["POST"]),
     Route("/api/jobs", jobs.listing),
@@ -54,6 +59,7 @@ ROUTES = [
     Route("/internal/extract", internal.extract, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
 ]
+_PROBES = ("/health", "/ready", "/version")
 
 
 def create_app(
@@ -90,9 +96,10 @@ def create_app(
                 queues,
                 store=store,
                 queue=layers.queue(queue),
-                token=token,
                 client=client,
                 metrics=metrics,
+                identity=configured_identity(config, store=store, client=client),
+                queue_identity=_queue_identity(config, token, client),
             )
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
@@ -102,17 +109,34 @@ def create_app(
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
 
+    return assemble(config, registry=registry, lifespan=lifespan)
+
+
+def assemble(
+    config: WebConfig, *, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
+    """Routes and middleware for `config`; the parts behind them are in `app.state`, which `lifespan` sets."""
     return Starlette(
-        routes=ROUTES,
+        routes=mounted(config),
         middleware=[
             Middleware(Traced),
             Middleware(Requests, registry=registry, routes=ROUTES),
             Middleware(SecurityHeaders),
-            Middleware(LocalOnly, hosts=parse_hosts(config.allowed_hosts)),
+            Middleware(OwnPages, hosts=parse_hosts(config.allowed_hosts), local=not config.running_in_cloud),
         ],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
+
+
+def mounted(config: WebConfig) -> Sequence[Route | Mount]:
+    """The routes that this service has: all, those of users, or those of the queue."""
+    match config.web_routes:
+        case "public":
+            return [route for route in ROUTES if not route.path.startswith("/internal/")]
+        case "internal":
+            return [route for route in ROUTES if route.path.startswith("/internal/") or route.path in _PROBES]
+    return ROUTES
 
 
 def create_parts(
@@ -121,9 +145,10 @@ def create_parts(
     *,
     store: ObjectStore,
     queue: WatchedQueue,
-    token: str,
     client: httpx.AsyncClient,
     metrics: WebMetrics,
+    identity: Identity,
+    queue_identity: QueueIdentity,
 ) -> Web:
     """The service over the parts given."""
     # Half of what may run at once: one huge job then never fills the queue.
@@ -156,9 +181,22 @@ def create_parts(
         config=config,
         store=store,
         queue=queue,
-        token=token,
+        identity=identity,
+        queue_identity=queue_identity,
         client=client,
         extractor=extractor,
         sweeper=sweeper,
         metrics=metrics,
+    )
+
+
+def _queue_identity(config: WebConfig, token: str, client: httpx.AsyncClient) -> QueueIdentity:
+    if not config.running_in_cloud:
+        return SharedSecret(token)
+    return queue_account(
+        account=config.tasks_service_account,
+        audience=config.queue_audience,
+        secret=token,
+        on_cloud_run=bool(config.k_service),
+        client=client,
     )

@@ -29,6 +29,13 @@ class WebConfig(Settings, frozen=True, kw_only=True):
     extract_url: str = ""
     queue_file: str = "deploy/queue.yaml"
     internal_token: str = ""
+    web_routes: Literal["all", "public", "internal"] = "all"
+    iap_audience: str = ""
+    google_audience: str = ""
+    api_keys: bool = False
+    allowed_domains: str = ""
+    tasks_service_account: str = ""
+    extract_audience: str = ""
     ocr_batch_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     job_parallelism: Annotated[int, Meta(ge=0, le=1000)] = 0
     upload_max_bytes: Count = 2 * 1024**3
@@ -43,6 +50,16 @@ class WebConfig(Settings, frozen=True, kw_only=True):
     active_jobs_per_user: Count = 20
     lease_seconds: Positive = 60.0
     sweep_seconds: Positive = 30.0
+
+    @property
+    def asks_for_proof(self) -> bool:
+        """Whether a setting names a proof of identity, so that nobody is believed without one."""
+        return bool(self.iap_audience or self.google_audience or self.api_keys)
+
+    @property
+    def queue_audience(self) -> str:
+        """For whom the tokens of the queue are made: this service's own address, unless `EXTRACT_AUDIENCE` says."""
+        return self.extract_audience or self.extract_base
 
     @property
     def worker_base(self) -> str:

@@ -79,7 +79,11 @@ class _Docs:
     def _security(self) -> str:
         schemes = self._document["components"].get("securitySchemes", {})
         rows = [
-            (f"<code>{escape(scheme['name'])}</code>", escape(scheme["in"]), _prose(scheme.get("description", "")))
+            (
+                f"<code>{escape(scheme.get('name', 'Authorization'))}</code>",
+                escape(scheme.get("in", "header")),
+                _prose(scheme.get("description", "")),
+            )
             for scheme in schemes.values()
         ]
         return f"<h2>Who is asking</h2>\n{_table(('Name', 'In', 'Meaning'), rows)}" if rows else ""
@@ -220,6 +224,9 @@ class _Docs:
         elif "application/json" in content:
             sample = json.dumps(self._sample(content["application/json"]["schema"]))
             words += ["-H", "Content-Type: application/json", "-d", sample]
+        ways = operation.get("security", self._document.get("security", ()))
+        if {} not in ways and {"bearer": []} in ways:
+            words += ["-H", "Authorization: Bearer YOUR_KEY_OR_TOKEN"]
         return shlex.join([*words, f"{BASE}{address}"])
 
     def _sample(self, schema: Node) -> Any:

@@ -23,7 +23,7 @@ _OURS = {".png": "image/png", ".txt": "text/plain; charset=utf-8", ".json": "app
 async def stored_file(request: Request) -> Response:
     """The file, or the range of it that was asked for."""
     user_hash, session_id, name = (request.path_params[key] for key in ("user_hash", "session_id", "filename"))
-    asker = get_user_from_request(request).user_hash
+    asker = (await get_user_from_request(request)).user_hash
     files = await validate_session(web(request).store, user_hash, session_id, asker=asker)
     path = files.path(name)
     stat = await files.store.stat(path)

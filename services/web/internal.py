@@ -5,7 +5,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs import trace
-from libs.internal_token import HEADER, matches
 from libs.taskqueue import enqueue as wire
 from libs.taskqueue import task as tasks
 from libs.taskqueue.task import BadTask
@@ -17,7 +16,7 @@ MAX_BODY = 1_000_000
 
 async def extract(request: Request) -> Response:
     """`POST /internal/extract`: an extraction task, pushed by the queue."""
-    service = _admitted(request)
+    service = await _admitted(request)
     try:
         task = tasks.decode(await _body(request))
     except BadTask as error:
@@ -30,7 +29,7 @@ async def extract(request: Request) -> Response:
 
 async def enqueue(request: Request) -> Response:
     """`POST /internal/queues/{queue}/tasks`: the worker enqueues on the local queue."""
-    service = _admitted(request)
+    service = await _admitted(request)
     try:
         order = wire.decode(await _body(request))
     except BadTask as error:
@@ -44,10 +43,9 @@ async def enqueue(request: Request) -> Response:
     return JSONResponse(msgspec.to_builtins({"name": order.name}), status_code=201)
 
 
-def _admitted(request: Request) -> Web:
+async def _admitted(request: Request) -> Web:
     service = web(request)
-    if not matches(request.headers.get(HEADER), service.token):
-        raise Problem(401, "Unauthorized", "Only the service's own parts may call this.", "Use POST /upload instead.")
+    await service.queue_identity.admit(request.headers)
     return service
 
 

@@ -31,7 +31,7 @@ MAX_LISTED = 100
 async def listing(request: Request) -> Response:
     """`GET /api/jobs`: the asker's jobs, newest first, a page at a time."""
     service = web(request)
-    user = get_user_from_request(request)
+    user = await get_user_from_request(request)
     limit = _limit(request.query_params.get("limit", "20"))
     cursor = request.query_params.get("cursor", "")
     if cursor and not layout.is_session_id(cursor):

@@ -13,7 +13,9 @@ from libs.storage.session import SessionFiles, validate_session
 from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import WatchedQueue
 from services.problem import not_found
+from services.queue_identity import QueueIdentity
 from services.web.auth import get_user_from_request
+from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.metrics import WebMetrics
@@ -26,7 +28,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     config: WebConfig
     store: ObjectStore
     queue: WatchedQueue
-    token: str
+    identity: Identity
+    queue_identity: QueueIdentity
     client: httpx.AsyncClient
     extractor: Extractor
     sweeper: Sweeper
@@ -40,7 +43,7 @@ def web(request: Request) -> Web:
 
 async def own_session(request: Request) -> SessionFiles:
     """The files of the job that the address names, looked for under the asker's own hash. Raises `Problem` 404."""
-    user = get_user_from_request(request)
+    user = await get_user_from_request(request)
     try:
         return await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
     except NotFound as error:

@@ -74,12 +74,12 @@ async def cache_info(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """`GET /openapi.json`."""
-    return JSONResponse(interface())
+    return JSONResponse(_own_interface(request))
 
 
 async def docs(request: Request) -> Response:
     """`GET /docs`: the same as a page."""
-    return HTMLResponse(render_docs(interface()))
+    return HTMLResponse(render_docs(_own_interface(request)))
 
 
 async def home(request: Request) -> Response:
@@ -105,6 +105,15 @@ def _queue(service: Web, name: str, health: str) -> dict[str, object]:
         "in_flight": counts.in_flight,
         "oldest_seconds": round(counts.oldest_seconds, 1),
     }
+
+
+def _own_interface(request: Request) -> dict[str, Any]:
+    """The document with those ways of proving who asks that this installation takes."""
+    document, identity = interface(), web(request).identity
+    components = document["components"]
+    schemes = {name: scheme for name, scheme in components["securitySchemes"].items() if name in identity.schemes}
+    ways = [way for way in document["security"] if way.keys() <= identity.schemes and (way or identity.believes_header)]
+    return {**document, "security": ways, "components": {**components, "securitySchemes": schemes}}
 
 
 async def _storage(service: Web) -> str:

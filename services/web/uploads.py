@@ -39,7 +39,7 @@ async def upload(request: Request) -> Response:
     """Store the file, create the job, start it: 202 and where to look."""
     service = web(request)
     try:
-        user = get_user_from_request(request)
+        user = await get_user_from_request(request)
         form = Form(
             request,
             max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,

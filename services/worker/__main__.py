@@ -10,6 +10,7 @@ from libs.config import ConfigError, read, refuse_unready_cloud
 from libs.taskqueue.settings import BadQueueFile
 from services import server
 from services.layers import BARE, Layers
+from services.queue_identity import check_queue_settings
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
 from services.worker.queue import choose_queue
@@ -19,6 +20,13 @@ def main(layers: Layers = BARE) -> int:
     """Read the settings, serve, and return the exit code: 2 for a wrong setting or a taken address."""
     try:
         config = read(WorkerConfig, os.environ)
+        if config.running_in_cloud:
+            check_queue_settings(
+                account=config.tasks_service_account,
+                url=config.worker_url,
+                url_name="WORKER_URL",
+                secret=config.internal_token,
+            )
         refuse_unready_cloud(config.running_in_cloud, config.k_service)
         open_queue = choose_queue(config, os.environ)
         eventlog.configure(

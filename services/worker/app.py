@@ -6,16 +6,19 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from libs import trace
-from libs.internal_token import HEADER, internal_token, matches
+from libs.internal_token import internal_token
 from libs.storage import layout
 from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
@@ -24,6 +27,7 @@ from libs.taskqueue.queue import TaskQueue
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
+from services.queue_identity import QueueIdentity, SharedSecret, queue_account
 from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
@@ -43,7 +47,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """What the routes work with."""
 
     store: ObjectStore
-    token: str
+    queue_identity: QueueIdentity
     engines: EngineRoom
     batches: BatchWorker
 
@@ -76,7 +80,15 @@ def create_app(
             store = layers.store(opened)
             token = await internal_token(store, config.internal_token)
             queue = layers.queue(await stack.enter_async_context(open_queue(token)))
-            worker = create_worker(config, store=store, queue=queue, token=token, engines=engines, metrics=metrics)
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            worker = create_worker(
+                config,
+                store=store,
+                queue=queue,
+                queue_identity=_queue_identity(config, token, client),
+                engines=engines,
+                metrics=metrics,
+            )
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
             opening = asyncio.create_task(_open(worker, metrics))
@@ -84,6 +96,11 @@ def create_app(
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
 
+    return assemble(registry=registry, lifespan=lifespan)
+
+
+def assemble(*, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """The routes; what is behind them is in `app.state`, which `lifespan` sets."""
     return Starlette(
         routes=ROUTES,
         middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES)],
@@ -97,7 +114,7 @@ def create_worker(
     *,
     store: ObjectStore,
     queue: TaskQueue,
-    token: str,
+    queue_identity: QueueIdentity,
     engines: EngineRoom,
     metrics: WorkerMetrics,
 ) -> Worker:
@@ -111,14 +128,13 @@ def create_worker(
         batch_seconds=config.batch_seconds,
         metrics=metrics,
     )
-    return Worker(store=store, token=token, engines=engines, batches=batches)
+    return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches)
 
 
 async def process_batch(request: Request) -> Response:
     """`POST /process-ocr-batch` (R31 to R34): called by the queue alone."""
     worker = _worker(request)
-    if not matches(request.headers.get(HEADER), worker.token):
-        raise Problem(401, "Unauthorized", "Only the queue may call this.", "Upload through the web service instead.")
+    await worker.queue_identity.admit(request.headers)
     task = _task(await _body(request))
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
     try:
@@ -224,6 +240,18 @@ def _task(body: bytes) -> tasks.OcrTask:
 def _worker(request: Request) -> Worker:
     worker: Worker = request.app.state.worker
     return worker
+
+
+def _queue_identity(config: WorkerConfig, token: str, client: httpx.AsyncClient) -> QueueIdentity:
+    if not config.running_in_cloud:
+        return SharedSecret(token)
+    return queue_account(
+        account=config.tasks_service_account,
+        audience=config.queue_audience,
+        secret=token,
+        on_cloud_run=bool(config.k_service),
+        client=client,
+    )
 
 
 ROUTES = [

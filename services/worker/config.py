@@ -26,12 +26,20 @@ class WorkerConfig(Settings, frozen=True, kw_only=True):
     queue_url: str = ""
     queue_file: str = "deploy/queue.yaml"
     internal_token: str = ""
+    worker_url: str = ""
+    tasks_service_account: str = ""
+    worker_audience: str = ""
     ocr_engine: str = "auto"
     ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
     ocr_languages: str = "eng"
     lease_seconds: Positive = 60.0
     page_seconds: Positive = 120.0
     batch_seconds: Positive = 120.0
+
+    @property
+    def queue_audience(self) -> str:
+        """For whom the tokens of the queue are made: this service's own address, unless `WORKER_AUDIENCE` says."""
+        return self.worker_audience or self.worker_url.rstrip("/")
 
     @property
     def queue_base(self) -> str:

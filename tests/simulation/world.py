@@ -18,7 +18,9 @@ from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
 from services.problem import HANDLED, handle
+from services.queue_identity import SharedSecret
 from services.web.app import ROUTES
+from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.metrics import WebMetrics
@@ -252,7 +254,8 @@ class World:
             config=WebConfig(),
             store=store,
             queue=cast(Any, queue),
-            token="",
+            identity=Identity((), believes_header=True),
+            queue_identity=SharedSecret(""),
             client=cast(Any, None),
             extractor=extractor,
             sweeper=sweeper,

@@ -1,53 +1,28 @@
-"""Who is asking (R40), and whether this request may have come from a page elsewhere."""
+"""Whether a request may have come from a web page elsewhere, which acts with its visitor's browser."""
 
 import re
 from urllib.parse import urlsplit
 
-import msgspec
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.storage import layout
 from services.problem import Problem, respond
 
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """The asker: the address, and the hash under which everything of theirs lies."""
+class OwnPages:
+    """Refuses requests from a page of another origin and, in local mode, for another host.
 
-    email: str
-    user_hash: str
-
-
-def get_user_from_request(request: Request) -> User:
-    """The user named by `X-User-Email`, or the anonymous one. Local mode: the header is believed.
-
-    Raises `Problem` 400 for something that is no address.
-    """
-    given = request.headers.get("X-User-Email", "").strip().lower()
-    if given and not _EMAIL.fullmatch(given):
-        raise Problem(
-            400,
-            "Bad user",
-            "X-User-Email is not an e-mail address.",
-            "Send an address, or leave the header out.",
-        )
-    email = given or layout.ANONYMOUS
-    return User(email=email, user_hash=layout.user_hash(email))
-
-
-class LocalOnly:
-    """Refuses requests for another host or from a page of another origin.
-
-    A web page elsewhere can make its visitor's browser call a service on the visitor's own machine; its requests
-    name their origin, and after DNS rebinding they name a host that is not ours.
+    A web page elsewhere can make its visitor's browser call a service on the visitor's own machine, or one where
+    the browser is signed in; its requests name their origin. After DNS rebinding they name a host that is not
+    ours: in local mode the only sign, while in the cloud the platform knows its hosts.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], local: bool) -> None:
         self._app = app
-        self._hosts = _LOCAL_HOSTS | hosts
+        self._hosts = _LOCAL_HOSTS | hosts if local else hosts
+        self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
@@ -58,7 +33,7 @@ class LocalOnly:
 
     def _fault(self, request: Request) -> Problem | None:
         host = _without_port(request.headers.get("host", ""))
-        if host not in self._hosts:
+        if self._local and host not in self._hosts:
             return Problem(
                 403,
                 "Host refused",
@@ -66,7 +41,8 @@ class LocalOnly:
                 "Use http://127.0.0.1 or add the host to ALLOWED_HOSTS.",
             )
         origin = request.headers.get("origin")
-        if origin is not None and _host_of(origin) not in self._hosts:
+        ours = self._hosts if self._local else self._hosts | {host}
+        if origin is not None and _host_of(origin) not in ours - {""}:
             return Problem(
                 403,
                 "Origin refused",

@@ -1,0 +1,48 @@
+"""The web service within the test's own process: its real routes over a store in memory and a queue that keeps all."""
+
+from pathlib import Path
+
+import httpx
+
+from libs.storage.store import ObjectStore
+from libs.taskqueue.local import LocalQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.settings import read_queue_settings
+from services.metrics import new_registry
+from services.queue_identity import QueueIdentity
+from services.web.app import assemble, create_parts
+from services.web.auth.identity import Identity
+from services.web.config import WebConfig
+from services.web.metrics import WebMetrics
+
+QUEUES = read_queue_settings(Path(__file__).parents[1] / "deploy" / "queue.yaml")
+
+
+def in_process(
+    config: WebConfig,
+    *,
+    store: ObjectStore,
+    identity: Identity,
+    queue_identity: QueueIdentity,
+    outward: httpx.AsyncClient,
+) -> httpx.AsyncClient:
+    """A client of the service. `outward` is what the service itself calls others with."""
+    registry = new_registry()
+    app = assemble(config, registry=registry)
+    app.state.registry = registry
+    app.state.web = create_parts(
+        config,
+        QUEUES,
+        store=store,
+        queue=idle_queue(),
+        client=outward,
+        metrics=WebMetrics(registry),
+        identity=identity,
+        queue_identity=queue_identity,
+    )
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+
+
+def idle_queue() -> LocalQueue:
+    """A queue that was never started: it takes tasks and pushes none."""
+    return LocalQueue(QUEUES, dict.fromkeys((OCR_QUEUE, EXTRACT_QUEUE), "http://127.0.0.1:9"))
