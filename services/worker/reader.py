@@ -112,7 +112,7 @@ class BatchReader:
                 if now > drain_until:
                     return
             # The fallback has its own time limit, and can be stopped without the process.
-            if self._falling_back and self._recorder.stopped:
+            if self._falling_back and self._unwanted():
                 return
             if self._in_hand and not self._falling_back and now - self._last_end > self._page_seconds:
                 raise EngineHangs
