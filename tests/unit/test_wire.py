@@ -91,6 +91,7 @@ outcomes = values(
     device=maybe(texts),
     attempts=numbers,
     finish=maybe(texts),
+    fallback=maybe(texts),
     seconds=floats,
     rotation=st.integers(-360, 360),
     skew=floats,
