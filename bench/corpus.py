@@ -1,9 +1,12 @@
 """Every document of a folder through the running services: how each ends, and whether page N is page N.
 
-    python -m bench.corpus FOLDER [--limit N] [--at-once N]
+    python -m bench.corpus [FOLDER] [--bombs] [--limit N] [--at-once N]
 
-Starts web and worker on free ports over a temporary storage folder. Prints a line per document as it ends, then totals:
-states, restarts of the services (there may be none), processes left over, memory, and how quickly `/health` answered.
+Starts web and worker on free ports over a temporary storage folder. Prints a line per document as it ends, then
+totals: states, the slowest, restarts of the services (there may be none), processes left over, memory, and how quickly
+`/health` answered (see `bench/health.py`). `--bombs` adds the documents of `tests/bombs`, made to hurt whoever opens
+them. Fails when a document does not end, a service dies, a process or memory stays, or one request of a hundred to
+`/health` takes longer than 250 ms.
 
 Page N of a result is held against the document itself: of the text layers of all its pages, the one whose words
 the result shares most (by F1 of word counts) has to be that of page N. Pages with fewer than `WORDS` words prove
@@ -15,11 +18,11 @@ import argparse
 import asyncio
 import contextlib
 import re
-import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +30,48 @@ import httpx
 import psutil
 import pymupdf
 
+from bench.health import Watcher
+from tests.bombs import collection
+from tests.documents import pdf
 from tests.running import ENDED, Running
 
 # Shorter pages (title pages, dividers) are too much alike to tell one from another.
 WORDS = 40
 TWINS = 0.75
-HEALTH_EVERY_SECONDS = 0.2
+HEALTH_SECONDS = 0.25
+# What allocators and caches may keep of the documents: a page image of 40 MP is 120 MB, a bomb has gigabytes.
+KEPT_BYTES = 64 * 2**20
+SETTLE_SECONDS = 15.0
+SLOWEST = 10
+CHILDREN = ("services.web.render_child", "services.worker.engines.fallback_child")
 DEFAULTS = {"OCR_BATCH_SIZE": "10", "LEASE_SECONDS": "60", "SWEEP_SECONDS": "30", "LOG_LEVEL": "WARNING"}
 
 
 async def main() -> int:
     """Run, print, and return 1 when anything did not end or a service restarted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", help="every file in it")
+    parser.add_argument("--bombs", action="store_true", help="the generated bombs too")
     parser.add_argument("--limit", type=int, default=0, help="only the first N files")
     parser.add_argument("--at-once", type=int, default=4, help="jobs under way at once (default 4)")
     parser.add_argument("--patience", type=float, default=7200.0, help="seconds a job may take (default 7200)")
     options = parser.parse_args()
     pymupdf.TOOLS.mupdf_display_errors(False)
-    files = sorted(path for path in options.folder.iterdir() if path.is_file())
-    files = files[: options.limit] if options.limit else files
     with tempfile.TemporaryDirectory() as folder:
+        files = sorted(path for path in options.folder.iterdir() if path.is_file()) if options.folder else []
+        if options.bombs:
+            made = Path(folder) / "bombs"
+            made.mkdir()
+            collection.write(made)
+            files += sorted(made.iterdir())
+        files = files[: options.limit] if options.limit else files
+        warm = pdf(Path(folder) / "warm.pdf", 3)
         services = Running(Path(folder), script=None, environ=DEFAULTS)
         try:
             services.start("web")
             services.start("worker")
             services.wait_ready()
+            services.ended(services.upload(warm))  # what a process needs once is no memory lost to a document
             return await run(services, files, options.at_once, options.patience)
         finally:
             services.stop()
@@ -64,8 +83,8 @@ async def run(services: Running, files: list[Path], at_once: int, patience: floa
     base = web.memory_info().rss
     gate = asyncio.Semaphore(at_once)
     began = time.monotonic()
+    watcher = Watcher(f"{services.url}/health", web.pid)
     async with httpx.AsyncClient(base_url=services.url, timeout=60) as client:
-        watching = asyncio.create_task(watch(client, web))
 
         async def one(path: Path) -> dict[str, Any]:
             async with gate:
@@ -75,28 +94,75 @@ async def run(services: Running, files: list[Path], at_once: int, patience: floa
                 f"{path.name[:60]}  {row['reason']}",
                 flush=True,
             )
-            return row
+            return row | {"name": path.name}
 
         rows = await asyncio.gather(*(one(path) for path in files))
-        watching.cancel()
-        latencies, peak = await watching
-    leftover = [child for process in (web, worker) for child in process.children(recursive=True)]
-    states = Counter(row["status"] for row in rows)
+    seconds = time.monotonic() - began
+    watch = await asyncio.to_thread(watcher.end)
+    leftover, after = await settled(web, worker, base)
     alive = web.is_running() and worker.is_running()
     right, checked = sum(row["right"] for row in rows), sum(row["of"] for row in rows)
-    print(f"\n{len(files)} documents, {sum(row['pages'] for row in rows)} pages, {time.monotonic() - began:.0f} s")
-    print("states          " + ", ".join(f"{n} {state}" for state, n in sorted(states.items())))
+    print(
+        f"\n{len(files)} documents, {sum(row['pages'] for row in rows)} pages, {seconds:.0f} s; load {watch.load:.1f}"
+    )
+    print("states          " + counted(row["status"] for row in rows))
+    print("reasons         " + counted(first_words(row["reason"]) for row in rows if row["status"] in ENDED))
+    print("slowest         " + ", ".join(f"{row['name'][:34]} {row['seconds']:.0f} s" for row in slowest(rows)))
     print(f"page N is N     {right} of {checked} pages that can tell")
     print(f"services        {'never restarted' if alive else 'DIED'}; {len(leftover)} processes left over")
-    before, most, after = (size / 2**20 for size in (base, peak, web.memory_info().rss))
-    print(f"web memory      {before:.0f} MB before, {most:.0f} MB peak, {after:.0f} MB after")
-    ordered = sorted(latencies)
+    sizes = ", ".join(
+        f"{size / 2**20:.0f} MB {when}"
+        for size, when in ((base, "before"), (watch.memory_peak, "peak"), (after, "after"))
+    )
+    print(f"web memory      {sizes}")
+    half, most, worst = (watch.percentile(share) * 1000 for share in (0.5, 0.99, 1))
     print(
-        f"GET /health     {len(ordered)} times: median {statistics.median(ordered) * 1000:.0f} ms, "
-        f"99 % within {ordered[int(len(ordered) * 0.99)] * 1000:.0f} ms, worst {ordered[-1] * 1000:.0f} ms"
+        f"GET /health     {len(watch.latencies)} times, {watch.failed} failed: median {half:.0f} ms, "
+        f"99 % within {most:.0f} ms, worst {worst:.0f} ms"
     )
     unended = [row for row in rows if row["status"] not in ENDED and not row["status"].startswith("refused")]
-    return 0 if alive and not unended and right == checked else 1
+    for row in unended:
+        print(f"NOT ENDED       {row['name']}: {row['status']}")
+    quick = not watch.failed and watch.percentile(0.99) <= HEALTH_SECONDS
+    kept = alive and not unended and not leftover and after - base < KEPT_BYTES and quick and right == checked
+    print("the promise     " + ("kept" if kept else "BROKEN"))
+    return 0 if kept else 1
+
+
+async def settled(web: psutil.Process, worker: psutil.Process, base: int) -> tuple[list[psutil.Process], int]:
+    """The processes that stay and web's memory, once both are back or some seconds have passed."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while True:
+        left, size = left_over(web, worker), web.memory_info().rss
+        if time.monotonic() > end or (not left and size - base < KEPT_BYTES):
+            return left, size
+        await asyncio.sleep(0.5)
+
+
+def left_over(web: psutil.Process, worker: psutil.Process) -> list[psutil.Process]:
+    """Children of the services, and children of theirs that nobody owns any more."""
+    left = [child for process in (web, worker) for child in process.children(recursive=True)]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            # Other services may run on this machine; an orphan has lost the parent that would tell whose it is.
+            if process.ppid() == 1 and any(part in CHILDREN for part in process.cmdline()):
+                left.append(process)
+    return left
+
+
+def counted(values: Iterable[str]) -> str:
+    """How often each value occurs, the most frequent first."""
+    return ", ".join(f"{n} {value}" for value, n in Counter(values).most_common()) or "none"
+
+
+def first_words(reason: str) -> str:
+    """A reason without its particulars."""
+    return re.split(r"[.(;:]", reason.removeprefix("No page could be read. "))[0].strip()[:60] or "read"
+
+
+def slowest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents that took longest from upload to end."""
+    return sorted(rows, key=lambda row: -row["seconds"])[:SLOWEST]
 
 
 async def send(client: httpx.AsyncClient, path: Path, patience: float) -> dict[str, Any]:
@@ -163,20 +229,6 @@ def words(text: str) -> "Counter[str]":
 def likeness(one: "Counter[str]", other: "Counter[str]") -> float:
     """F1 of two bags of words."""
     return 2 * (one & other).total() / max(1, one.total() + other.total())
-
-
-async def watch(client: httpx.AsyncClient, web: psutil.Process) -> tuple[list[float], int]:
-    """Ask `/health` until cancelled: the latencies in seconds, and web's largest memory in bytes."""
-    latencies, peak = [], 0
-    with contextlib.suppress(asyncio.CancelledError, psutil.NoSuchProcess):
-        while True:
-            began = time.monotonic()
-            with contextlib.suppress(httpx.HTTPError):
-                await client.get("/health")
-            latencies.append(time.monotonic() - began)
-            peak = max(peak, web.memory_info().rss)
-            await asyncio.sleep(HEALTH_EVERY_SECONDS)
-    return latencies, peak
 
 
 if __name__ == "__main__":

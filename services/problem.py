@@ -74,7 +74,7 @@ async def handle(request: Request, error: Exception) -> Response:
                 409,
                 "Record damaged",
                 "What is stored of this job cannot be read.",
-                "DELETE the job and upload the document again.",
+                "Retry the damaged pages (POST /api/jobs/{job_id}/retry), or DELETE the job and upload again.",
             )
         )
     if isinstance(error, StorageError | QueueUnavailable):

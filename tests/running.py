@@ -127,6 +127,10 @@ class Running:
         """A GET of web."""
         return self._client.get(f"{self.url}{address}", headers=headers)
 
+    def post(self, address: str) -> httpx.Response:
+        """A POST without a body to web."""
+        return self._client.post(f"{self.url}{address}")
+
     def read_counts(self) -> dict[int, int]:
         """How often the scripted engine began each page."""
         counts: dict[int, int] = {}

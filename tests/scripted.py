@@ -7,8 +7,10 @@ line of the journal file, so a test can count how often each page was read, acro
 import asyncio
 import hashlib
 import os
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -83,3 +85,71 @@ def text_of(page_no: int, image: bytes) -> str:
 def _note(journal: Path, page_no: int) -> None:
     with journal.open("a") as lines:
         lines.write(f"{page_no}\n")
+
+
+class Spare:
+    """Stands in for an engine, and does in `read` what it is told."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """Do as told, once a page."""
+        async for page in pages:
+            if text := self._read():
+                yield PageText(page_no=page.page_no, markdown=text, finish=Finish.STOP, seconds=0.1)
+            else:
+                yield PageFailure(page_no=page.page_no, reason="Told to fail.", seconds=0.1)
+
+    def info(self) -> EngineInfo:
+        """A made-up engine."""
+        return EngineInfo(name="spare", revision="1", device="none")
+
+
+def _hang() -> str:
+    # A program that the engine started must go with it.
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]):
+        time.sleep(300)
+    return ""
+
+
+def _explode() -> str:
+    raise RuntimeError("told to explode")
+
+
+def spare(*, threads: int) -> Spare:
+    """Reads every page."""
+    return Spare(lambda: "Read by the spare.")
+
+
+def spare_that_refuses(*, threads: int) -> Spare:
+    """Reads no page."""
+    return Spare(lambda: "")
+
+
+def spare_that_crashes(*, threads: int) -> Spare:
+    """Ends its process."""
+    return Spare(lambda: os._exit(139))
+
+
+def spare_that_explodes(*, threads: int) -> Spare:
+    """Raises."""
+    return Spare(_explode)
+
+
+def spare_that_eats(*, threads: int) -> Spare:
+    """Takes two gigabytes."""
+    return Spare(lambda: str(len(bytes(2 * 1024**3))))
+
+
+def spare_that_hangs(*, threads: int) -> Spare:
+    """Starts a program and waits for it."""
+    return Spare(_hang)
+
+
+def spare_that_tells(*, threads: int) -> Spare:
+    """Reads the names of its environment."""
+    return Spare(lambda: " ".join(os.environ))

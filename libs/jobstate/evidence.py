@@ -9,8 +9,8 @@ import msgspec
 
 from libs.jobstate import batch, lease, outcome
 from libs.jobstate.job import Job
-from libs.jobstate.lease import Lease, LeaseState
-from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.lease import Lease, LeaseState, TornLease
+from libs.jobstate.outcome import BadOutcome, BriefOutcome, OutcomeStatus, PageOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
@@ -54,18 +54,31 @@ async def batch_leases(files: SessionFiles) -> dict[str, Stat]:
 
 
 async def read_standing(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
-    """What stands for a page, an outcome or a retry's marker, and the generation over which to write a new one."""
+    """What stands for a page, an outcome or a retry's marker, and the generation over which to write a new one.
+
+    Where it is torn, nothing stands there: the page is read again.
+    """
     try:
         stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
     except NotFound:
         return None, 0
-    return outcome.decode(stored.data), stored.generation
+    return _whole(stored.data), stored.generation
 
 
 async def read_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
     """The outcome of a page, if it has one."""
     found, _ = await read_standing(files, page_no)
     return None if found is None or found.status is OutcomeStatus.PENDING else found
+
+
+async def show_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
+    """The outcome for whoever asks to see it. Raises `BadOutcome`: a damaged result is not one still to come."""
+    try:
+        stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
+    except NotFound:
+        return None
+    found = outcome.decode(stored.data)
+    return None if found.status is OutcomeStatus.PENDING else found
 
 
 async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
@@ -92,9 +105,13 @@ async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int
             break
         except PreconditionFailed:
             stored = await files.store.read(path)
-            standing = outcome.decode(stored.data)
-            if standing.run < result.run or (standing.run == result.run and standing.status is OutcomeStatus.PENDING):
-                # A late writer of an earlier run, or this run's marker: neither is this run's outcome.
+            standing = _whole(stored.data)
+            if (
+                standing is None
+                or standing.run < result.run
+                or (standing.run == result.run and standing.status is OutcomeStatus.PENDING)
+            ):
+                # Torn, a late writer of an earlier run, or this run's marker: none is this run's outcome.
                 generation = stored.generation
                 continue
             if standing.status is OutcomeStatus.PENDING:
@@ -120,6 +137,13 @@ async def derive_text(files: SessionFiles, result: PageOutcome) -> None:
                 await write_paced(files.store, path, text, if_generation=there.generation)
 
 
+def _whole(data: bytes) -> PageOutcome | None:
+    try:
+        return outcome.decode(data)
+    except BadOutcome:
+        return None
+
+
 async def _read_leases(files: SessionFiles, stats: Iterable[Stat]) -> list[Lease]:
     gate = asyncio.Semaphore(PARALLEL_READS)
 
@@ -127,7 +151,7 @@ async def _read_leases(files: SessionFiles, stats: Iterable[Stat]) -> list[Lease
         async with gate:
             try:
                 return lease.decode((await files.store.read(stat.path)).data)
-            except NotFound:
+            except (NotFound, TornLease):
                 return None
 
     return [found for found in await asyncio.gather(*(read(stat) for stat in stats)) if found is not None]

@@ -146,10 +146,17 @@ async def take(
     except NotFound:
         pass
     else:
-        before = decode(stored.data)
-        if not is_free(before, stored, run, fresh.taken_at):
-            return None
-        fresh, generation = _after(before, fresh), stored.generation
+        generation = stored.generation
+        try:
+            before = decode(stored.data)
+        except TornLease:
+            # Whose it was nobody can tell. It may be held: then its holder finds out once it has expired.
+            if not _is_expired(stored, seconds, fresh.taken_at):
+                return None
+        else:
+            if not is_free(before, stored, run, fresh.taken_at):
+                return None
+            fresh = _after(before, fresh)
     try:
         generation = await write_paced(files.store, _path(files, name), encode(fresh), if_generation=generation)
     except PreconditionFailed as error:
@@ -166,7 +173,11 @@ def is_free(lease: Lease, stored: Stored, run: int, now: datetime) -> bool:
         return lease.run < run
     if lease.state is LeaseState.FINISHED:
         return False
-    return lease.state is LeaseState.RELEASED or stored.updated_at + timedelta(seconds=lease.seconds) < now
+    return lease.state is LeaseState.RELEASED or _is_expired(stored, lease.seconds, now)
+
+
+def _is_expired(stored: Stored, seconds: float, now: datetime) -> bool:
+    return stored.updated_at + timedelta(seconds=seconds) < now
 
 
 def _after(before: Lease, fresh: Lease) -> Lease:
@@ -187,9 +198,9 @@ async def _still_ours(files: SessionFiles, lease: Lease, error: PreconditionFail
     """The stored lease and its generation when it carries our claim, else `LeaseLost`."""
     try:
         stored = await files.store.read(_path(files, lease.name))
-    except NotFound:
+        standing = decode(stored.data)
+    except (NotFound, TornLease):
         raise LeaseLost(lease.name) from error
-    standing = decode(stored.data)
     if standing.claim != lease.claim:
         raise LeaseLost(lease.name) from error
     return standing, stored.generation

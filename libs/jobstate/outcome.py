@@ -32,7 +32,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Text or error of one page, with its provenance. `seconds` is engine time, `skew` is in degrees."""
+    """Text or error of one page, with its provenance. `seconds` is engine time, `skew` is in degrees.
+
+    `engine` is the one whose answer this is; `fallback` says why it is not, or not only, the one that was asked.
+    """
 
     page_no: int
     run: int
@@ -45,6 +48,7 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None = None
     attempts: int = 1
     finish: str | None = None
+    fallback: str | None = None
     seconds: float = 0.0
     rotation: int = 0
     skew: float = 0.0
@@ -85,12 +89,28 @@ class BadOutcome(ValueError):
     """The stored outcome cannot be decoded."""
 
 
+MAX_BYTES = 16 * 1024**2
+"""No page of text and lines comes near; a loop without an end does."""
+
 _decoder = msgspec.json.Decoder(PageOutcome)
 
 
 def encode(outcome: PageOutcome) -> bytes:
-    """The outcome as stored."""
-    return msgspec.json.encode(outcome)
+    """The outcome as stored. Raises `BadOutcome` for one that could not be read again.
+
+    Types promise little here: a number that is none (NaN), half a character or no text at all come from engines, and
+    what they leave in the storage would be a torn object.
+    """
+    try:
+        data = msgspec.json.encode(outcome)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadOutcome(str(error)) from error
+    if not isinstance(outcome.text, str):  # bytes would pass, as base64
+        raise BadOutcome("the text is none")
+    if len(data) > MAX_BYTES:
+        raise BadOutcome(f"{len(data)} bytes are more than a page can have")
+    decode(data)
+    return data
 
 
 def decode(data: bytes) -> PageOutcome:

@@ -13,6 +13,8 @@ from libs.jobstate.commit import load
 from libs.jobstate.document import TornDocument
 from libs.jobstate.evidence import PARALLEL_READS
 from libs.jobstate.job import Job
+from libs.jobstate.lease import TornLease
+from libs.jobstate.outcome import BadOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
@@ -75,9 +77,9 @@ async def _last_run(files: SessionFiles) -> int:
         async with gate:
             try:
                 data = (await files.store.read(path)).data
-            except NotFound:
+                return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
+            except (NotFound, TornLease, BadOutcome):
                 return 0
-        return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
 
     leases = files.path(layout.BATCHES)
     listed = [stat.path async for stat in files.store.list(files.path(""))]

@@ -11,7 +11,7 @@ from libs.jobstate import document
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.evidence import read_outcome
+from libs.jobstate.evidence import show_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus
 from libs.jobstate.page import PageStatus
@@ -96,7 +96,7 @@ async def page(request: Request) -> Response:
             "This page is not among the job's pages.",
             "GET the job's status for its pages.",
         )
-    outcome = await read_outcome(files, page_no)
+    outcome = await show_outcome(files, page_no)
     if outcome is None or outcome.run < job.pages[page_no].run:
         raise _not_done(job, "This page has not been read yet.")
     headers = {

@@ -11,7 +11,7 @@ from libs.jobstate import lease as leases
 from libs.jobstate.active import retire
 from libs.jobstate.evidence import batch_leases
 from libs.jobstate.job import Job
-from libs.jobstate.lease import LeaseState
+from libs.jobstate.lease import LeaseState, TornLease
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
@@ -62,6 +62,8 @@ class Sweeper:
                 await self.sweep()
             except (StorageError, QueueUnavailable) as error:
                 log.warning("sweep_postponed", error=type(error).__name__)
+            except Exception:  # whatever it is: without the backstop a lost task is a lost job
+                log.exception("sweep_failed")
             await asyncio.sleep(self._every)
 
     async def sweep(self) -> int:
@@ -75,7 +77,10 @@ class Sweeper:
             except ValueError as error:  # one job whose files make no sense must not hold up all others
                 log.error("job_unreadable", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
-            await self._bury(stat)
+            try:
+                await self._bury(stat)
+            except ValueError:  # no tombstone of ours has such a name
+                log.error("tombstone_unreadable", path=stat.path)
         self.survey = survey(seen, await self._store.now())
         return woken
 
@@ -135,7 +140,10 @@ class Sweeper:
             return True
         for stat in (await batch_leases(files)).values():
             if stat.updated_at + self._lease > now:
-                held = leases.decode((await self._store.read(stat.path)).data)
+                try:
+                    held = leases.decode((await self._store.read(stat.path)).data)
+                except TornLease:
+                    continue  # whoever is woken takes it once it has expired
                 if held.state is LeaseState.HELD and held.run == job.run:
                     return True
         return False

@@ -32,6 +32,7 @@ from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.fallback import NONE, FallbackProcess
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.engines.select import available
 from services.worker.metrics import WorkerMetrics
@@ -123,12 +124,25 @@ def create_worker(
         store=store,
         queue=queue,
         engines=engines,
+        fallback=_fallback(config),
         lease_seconds=config.lease_seconds,
         page_seconds=config.page_seconds,
         batch_seconds=config.batch_seconds,
         metrics=metrics,
     )
     return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches)
+
+
+def _fallback(config: WorkerConfig) -> FallbackProcess | None:
+    if config.fallback_engine == NONE:
+        return None
+    return FallbackProcess(
+        config.fallback_engine,
+        threads=config.ocr_threads,
+        languages=config.ocr_languages,
+        seconds=config.page_seconds,
+        memory_bytes=config.fallback_memory_bytes,
+    )
 
 
 async def process_batch(request: Request) -> Response:

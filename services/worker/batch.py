@@ -23,6 +23,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
+from services.worker.engines.fallback import Fallback
 from services.worker.engines.room import EngineRoom
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
@@ -58,6 +59,7 @@ class BatchWorker:
         store: ObjectStore,
         queue: TaskQueue,
         engines: EngineRoom,
+        fallback: Fallback | None,
         lease_seconds: float,
         page_seconds: float,
         batch_seconds: float,
@@ -66,6 +68,7 @@ class BatchWorker:
         self._store = store
         self._queue = queue
         self._engines = engines
+        self._fallback = fallback
         self._lease_seconds = lease_seconds
         self._page_seconds = page_seconds
         self._batch_seconds = batch_seconds
@@ -118,6 +121,7 @@ class BatchWorker:
                     lease,
                     recorder,
                     engine,
+                    self._fallback,
                     page_seconds=self._page_seconds,
                     draining=self._draining,
                     quarantine=self._quarantine,

@@ -8,21 +8,26 @@ from datetime import datetime
 import msgspec
 import structlog
 
+from libs.jobstate import outcome as outcomes
 from libs.jobstate.evidence import derive_text, read_standing, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost
-from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BadOutcome, BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
 from services.worker.engines.engine import Finish, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.engines.fallback import Fallback
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 
 log = structlog.get_logger()
 
-# A page that breaks the engine down this often, alone in hand, is given up so that the rest can go on.
+# A page that breaks the engine down this often, alone in hand, goes to the fallback so that the rest can go on.
 DEATHS_ALLOWED = 3
+GIVEN_UP = f"The engine broke down {DEATHS_ALLOWED} times on this page."
+NO_SENSE = "The engine gave an answer that makes no sense."
+REMEDY = "Retry the page with another engine, or upload it at a lower resolution."
 # After SIGTERM a page may take this long to end; Cloud Run kills at 10 s.
 DRAIN_SECONDS = 6.0
 TICK_SECONDS = 0.5
@@ -45,6 +50,7 @@ class BatchReader:
         lease: HeldLease,
         recorder: Recorder,
         engine: OcrEngine,
+        fallback: Fallback | None,
         *,
         page_seconds: float,
         draining: asyncio.Event,
@@ -55,12 +61,14 @@ class BatchReader:
         self._lease = lease
         self._recorder = recorder
         self._engine = engine
+        self._fallback = fallback
         self._page_seconds = page_seconds
         self._draining = draining
         self._quarantine = quarantine
         self._metrics = metrics
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
+        self._falling_back = False
         # The loop's clock, so that a test can let hours pass at once.
         self._clock = asyncio.get_running_loop().time
         self._last_end = self._clock()
@@ -106,11 +114,16 @@ class BatchReader:
                 drain_until = drain_until or now + DRAIN_SECONDS
                 if now > drain_until:
                     return
-            if self._in_hand and now - self._last_end > self._page_seconds:
+            # The fallback has its own time limit, and can be stopped without the process.
+            if self._falling_back and self._unwanted():
+                return
+            if self._in_hand and not self._falling_back and now - self._last_end > self._page_seconds:
                 raise EngineHangs
             if now - renewed > self._lease.lease.seconds / 4:
                 await self._lease.renew(self._in_hand)
                 renewed = now
+                if self._falling_back:
+                    await self._recorder.refresh()  # no page ends meanwhile that would tell of a cancellation
         await reading
 
     async def _waiting(self) -> dict[int, int]:
@@ -132,10 +145,13 @@ class BatchReader:
 
     async def _read_pages(self, waiting: dict[int, int]) -> None:
         deaths = self._lease.lease.deaths
-        for page_no in [n for n in waiting if deaths.get(n, 0) >= DEATHS_ALLOWED]:
-            reason = f"The engine broke down {DEATHS_ALLOWED} times on this page."
-            failure = PageFailure(page_no=page_no, reason=reason, seconds=0.0)
-            await self._save(failure, waiting.pop(page_no))
+        poison = {n: waiting.pop(n) for n in list(waiting) if deaths.get(n, 0) >= DEATHS_ALLOWED}
+        await self._read_good(waiting)
+        for page_no, generation in poison.items():
+            # One death more, and it was the fallback's: named in hand while it read, as every page is.
+            await self._fall_back(page_no, generation, tried=deaths[page_no] > DEATHS_ALLOWED)
+
+    async def _read_good(self, waiting: dict[int, int]) -> None:
         if not self._lease.lease.suspicious:
             async with self._quarantine.together():
                 await self._recognise(waiting)
@@ -146,6 +162,28 @@ class BatchReader:
                     return
                 await self._lease.renew(in_hand=[page_no])
                 await self._recognise({page_no: generation})
+
+    async def _fall_back(self, page_no: int, generation: int, *, tried: bool) -> None:
+        """Give the page to the fallback engine, once; or give it up."""
+        if self._fallback is None or tried:
+            ended = "" if self._fallback is None else " The worker ended while the fallback engine read it."
+            failure = PageFailure(page_no=page_no, reason=f"{GIVEN_UP}{ended} {REMEDY}", seconds=0.0)
+            await self._save(failure, generation)
+            return
+        async with self._quarantine.alone():
+            if self._unwanted():  # whoever was alone before may have found that the process has to end
+                return
+            await self._lease.renew(in_hand=[page_no])
+            self._falling_back = True
+            try:
+                async for image in self._images({page_no: generation}):
+                    reading = await self._fallback.recognise(image, instead_of=self._engine.info().name)
+                    if isinstance(reading, PageFailure):
+                        reason = f"{GIVEN_UP} {reading.reason} {REMEDY}"
+                        reading = msgspec.structs.replace(reading, reason=reason)
+                    await self._save(msgspec.structs.replace(reading, fallback=GIVEN_UP), generation)
+            finally:
+                self._falling_back = False
 
     async def _recognise(self, waiting: dict[int, int]) -> None:
         saving: asyncio.Task[None] | None = None
@@ -209,7 +247,8 @@ class BatchReader:
         self._recorder.note_outcome(outcome.page_no, outcome.brief())
 
     async def _outcome(self, reading: PageText | PageFailure) -> PageOutcome:
-        info = self._engine.info()
+        """The reading as it will stand. An answer that makes no sense fails its page, and is never written."""
+        info = (reading.engine if isinstance(reading, PageText) else None) or self._engine.info()
         common = PageOutcome(
             page_no=reading.page_no,
             run=self._lease.lease.run,
@@ -218,16 +257,25 @@ class BatchReader:
             revision=info.revision,
             device=info.device,
             attempts=self._lease.lease.attempt,
-            seconds=round(reading.seconds, 3),
+            fallback=reading.fallback,
             started_at=self._in_hand.get(reading.page_no),
             completed_at=await self._files.store.now(),
         )
-        return _described(common, reading)
+        try:
+            outcome = _described(common, reading)
+            outcomes.encode(outcome)
+        except (TypeError, BadOutcome) as error:
+            log.error(
+                "answer_refused", job_id=self._files.session_id, page_no=reading.page_no, kind=type(error).__name__
+            )
+            return msgspec.structs.replace(common, error=f"{NO_SENSE} {REMEDY}")
+        return outcome
 
 
 def _described(common: PageOutcome, reading: PageText | PageFailure) -> PageOutcome:
+    common = msgspec.structs.replace(common, seconds=round(reading.seconds, 3))
     if isinstance(reading, PageFailure):
-        return msgspec.structs.replace(common, error=reading.reason)
+        return msgspec.structs.replace(common, error=reading.reason or NO_SENSE)
     return msgspec.structs.replace(
         common,
         status=OutcomeStatus.COMPLETED,

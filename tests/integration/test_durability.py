@@ -59,7 +59,7 @@ def test_worker_told_to_stop_gives_its_batch_back_so_that_nobody_waits_for_the_l
 
 
 def test_page_that_kills_the_engine_every_time_fails_alone(tmp_path: Path) -> None:
-    with running(tmp_path, script=Script(crash=(2,)), LEASE_SECONDS="1") as services:
+    with running(tmp_path, script=Script(crash=(2,)), LEASE_SECONDS="1", FALLBACK_ENGINE="none") as services:
         job_id = services.upload(pdf(tmp_path / "three.pdf", 3))
         while services.status(job_id)["status"] not in ("partial", "completed", "failed"):
             services.until(lambda: died_or_ended(services, job_id), "the worker to die or the job to end")

@@ -77,6 +77,7 @@ class Checker:
         self.culprit = ""
         self.holders: dict[str, Process] = {}
         self._guilt: dict[Key, int] = {}
+        self._fell_back: set[Key] = set()
         self._serial = 0
 
     def fail(self, text: str, session: str = "") -> None:
@@ -150,6 +151,13 @@ class Checker:
                 counted = (held.run, page_no)
                 facts.readings[counted] = facts.readings.get(counted, 0) + 1
         return self._serial
+
+    def fell_back(self, process: Process, key: Key) -> None:
+        """A page is given to the fallback engine."""
+        self.began(process, key)
+        self._fell_back.add(key)
+        if self._guilt.get(key, 0) < DEATHS_ALLOWED:
+            self.fail(f"page {key[1]} went to the fallback too early", self.by_token[key[0]].session_id)
 
     # What the bucket sees.
 
@@ -269,9 +277,13 @@ class Checker:
         page = facts.document.pages[found.page_no - 1]
         if found.status is OutcomeStatus.FAILED:
             own_fault = page.fate in (Fate.FAILS, Fate.UNDRAWN) or facts.document.unreadable
-            guilt = self._guilt.get((facts.document.token, found.page_no), 0)
+            key = facts.document.token, found.page_no
+            guilt = self._guilt.get(key, 0)
             if not found.error or not (own_fault or guilt >= DEATHS_ALLOWED):
                 return f"page {found.page_no} failed, and its engine did not: {found.error}"
+            # One death more than allowed may have been that of the fallback's worker.
+            if not own_fault and (key not in self._fell_back or (script.spare_reads(key) and guilt == DEATHS_ALLOWED)):
+                return f"page {found.page_no} was given up, and its fallback would have read it"
         elif found.blank != (page.fate is Fate.BLANK):
             return f"page {found.page_no} is blank or not, wrongly"
         elif not found.blank and not found.text.startswith(script.text(facts.document.token, found.page_no) + ","):

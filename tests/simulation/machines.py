@@ -65,6 +65,31 @@ class Trials:
         return self._done[key] <= times
 
 
+class Spare:
+    """A `Fallback`. In a real worker it is a process of its own; what it does to a job is the same."""
+
+    def __init__(
+        self, library: dict[str, Document], process: Process, fell_back: Callable[[Process, Key], None]
+    ) -> None:
+        self._library = library
+        self._process = process
+        self._fell_back = fell_back
+
+    async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure:
+        key = script.of_image(page.data)
+        planned = self._library[key[0]].pages[page.page_no - 1]
+        self._fell_back(self._process, key)
+        seconds = 5 * planned.seconds
+        await asyncio.sleep(seconds)
+        self._process.check()
+        if planned.fate is Fate.FAILS or not script.spare_reads(key):
+            return PageFailure(page_no=page.page_no, reason="The fallback engine was told to fail.", seconds=seconds)
+        finish = Finish.BLANK if planned.fate is Fate.BLANK else Finish.STOP
+        markdown = "" if finish is Finish.BLANK else f"{script.text(*key)}, by the fallback"
+        engine = EngineInfo(name="spare", revision="1", device="none")
+        return PageText(page_no=page.page_no, markdown=markdown, finish=finish, seconds=seconds, engine=engine)
+
+
 class Reader:
     """An `OcrEngine` that pulls up to `slots` pages ahead and gives them back in any order."""
 

@@ -84,6 +84,13 @@ async def _never_ours(files: SessionFiles, lease: Lease, error: Exception) -> tu
     raise LeaseLost(lease.name) from error
 
 
+_fall_back = BatchReader._fall_back
+
+
+async def _give_up(self: BatchReader, page_no: int, generation: int, *, tried: bool) -> None:
+    await _fall_back(self, page_no, generation, tried=True)
+
+
 _is_free = lease.is_free
 
 
@@ -114,6 +121,7 @@ MUTANTS: dict[str, Mutant] = {
     "expiry is judged by the worker's own clock": lambda: mock.patch.object(lease, "is_free", _by_own_clock),
     "429 on a lease is not waited for": lambda: mock.patch.object(lease, "write_paced", _impatient),
     "a suspicious page is read beside others": lambda: mock.patch.object(Quarantine, "alone", _beside),
+    "a page is given up without its fallback": lambda: mock.patch.object(BatchReader, "_fall_back", _give_up),
     "a lost record stays lost": lambda: mock.patch("services.web.sweep.load_or_rebuild", load),
     "an upload announces nothing": lambda: mock.patch("services.web.uploads.announce", _announce_nothing),
 }

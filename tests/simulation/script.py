@@ -1,6 +1,7 @@
 """What goes in: documents whose every page has a fate, known beforehand."""
 
 import random
+import zlib
 from enum import StrEnum
 
 import msgspec
@@ -69,6 +70,11 @@ def of_image(data: bytes) -> tuple[str, int]:
 def text(token: str, page_no: int) -> str:
     """What every right reading of the page begins with."""
     return f"Page {page_no} of {token}"
+
+
+def spare_reads(key: Key) -> bool:
+    """Whether the fallback engine can read a page that its engine cannot. Not drawn: fates are as they were."""
+    return zlib.crc32(repr(key).encode()) % 3 > 0
 
 
 def write(rng: random.Random, token: str) -> Document:

@@ -34,7 +34,7 @@ from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
 from tests.simulation.checker import Checker
-from tests.simulation.machines import Press, Reader, Trials
+from tests.simulation.machines import Press, Reader, Spare, Trials
 from tests.simulation.process import Died, Process
 from tests.simulation.queue import Broker, Sender
 from tests.simulation.script import Document
@@ -217,6 +217,7 @@ class World:
             store=self._client(process),
             queue=self._sender(process),
             engines=Room(reader),
+            fallback=Spare(self._library, process, self.checker.fell_back),
             lease_seconds=self._plant.lease_seconds,
             page_seconds=self._plant.page_seconds,
             batch_seconds=self._plant.batch_seconds,

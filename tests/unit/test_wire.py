@@ -38,7 +38,16 @@ def values(kind: type[Any], **strategies: st.SearchStrategy[Any]) -> st.SearchSt
     return st.builds(kind, **strategies)
 
 
-tasks = values(OcrTask, session_id=texts, user_email=texts, user_hash=texts, chain=numbers, run=numbers, idle=numbers)
+tasks = values(
+    OcrTask,
+    session_id=texts,
+    user_email=texts,
+    user_hash=texts,
+    chain=numbers,
+    run=numbers,
+    idle=numbers,
+    trace=st.from_regex(r"\A([0-9a-f]{32})?\Z"),
+)
 requests = values(
     EnqueueRequest,
     name=st.from_regex(r"\A[A-Za-z0-9_-]{1,50}\Z"),
@@ -91,6 +100,7 @@ outcomes = values(
     device=maybe(texts),
     attempts=numbers,
     finish=maybe(texts),
+    fallback=maybe(texts),
     seconds=floats,
     rotation=st.integers(-360, 360),
     skew=floats,

@@ -26,11 +26,20 @@ class PageImage(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
 
 
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Which engine reads: recorded on every page it reads."""
+
+    name: str
+    revision: str
+    device: str
+
+
 class PageText(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine read on one page: Markdown in natural reading order, and its evidence.
 
     `rotation` is the clockwise turn in degrees (0, 90, 180, 270) and `skew` the further small angle in degrees
-    that the engine applied to set the page upright; `seconds` is the time spent on this page.
+    that the engine applied to set the page upright; `seconds` is the time spent on this page. Where another engine
+    than the one asked read the page, `engine` is that one and `fallback` says in one sentence why.
     """
 
     page_no: int
@@ -40,22 +49,20 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Line, ...] = ()
     rotation: int = 0
     skew: float = 0.0
+    engine: EngineInfo | None = None
+    fallback: str | None = None
 
 
 class PageFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine could not read this page and never will; `reason` is one sentence for its owner."""
+    """The engine could not read this page and never will; `reason` is one sentence for its owner.
+
+    `fallback` says why another engine was tried too, where one was.
+    """
 
     page_no: int
     reason: str
     seconds: float
-
-
-class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Which engine reads: recorded on every page it reads."""
-
-    name: str
-    revision: str
-    device: str
+    fallback: str | None = None
 
 
 class OcrEngine(Protocol):

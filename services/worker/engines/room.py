@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from enum import StrEnum
 
+import msgspec
 import structlog
 
 from services.worker.engines import select
@@ -69,8 +70,17 @@ class EngineRoom:
             if name not in self._engines:
                 engine = select.create_engine(name, threads=self._threads or None, languages=self._languages)
                 await engine.load()
+                _check(name, engine.info())
                 self._engines[name] = engine
             return self._engines[name]
+
+
+def _check(name: str, info: EngineInfo) -> None:
+    """Who reads is recorded on every page, so it has to be something that can be."""
+    try:
+        msgspec.convert(msgspec.to_builtins(info), EngineInfo)
+    except (TypeError, ValueError) as error:
+        raise EngineUnavailable(f"The engine {name} does not say who it is: info() is wrong ({error}).") from error
 
 
 class Refusal:
