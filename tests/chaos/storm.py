@@ -218,12 +218,19 @@ def _open_jobs(storage: Path) -> dict[str, float]:
         user_hash, session = index.parts[-2:]
         folder = storage / layout.session_prefix(user_hash, session)
         if (folder / layout.INTAKE).exists() and not (storage / layout.tombstone_path(user_hash, session)).exists():
-            found[session] = max((file.stat().st_mtime for file in folder.rglob("*")), default=0.0)
+            found[session] = max((_written(file) for file in folder.rglob("*")), default=0.0)
     for record in storage.glob(f"{layout.USERS}*/*/{layout.DOCUMENT}"):
         session = record.parent.name
         if session not in found and not _has_ended(record):
-            found[session] = record.stat().st_mtime
+            found[session] = _written(record)
     return found
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # deleted just now
+        return 0.0
 
 
 def _has_ended(record: Path) -> bool:

@@ -38,7 +38,7 @@ def table(verdicts: Sequence[Verdict], *, disk: str) -> str:
             "longest wait after the last fault",
             f"{max(v.idle_seconds for v in verdicts):.1f} s (allowed: {STUCK_SECONDS:g} s)",
         ),
-        ("other invariants broken", f"{sum(len(verdict.broken) for verdict in verdicts)}"),
+        ("invariants broken, all in all", f"{sum(len(verdict.broken) for verdict in verdicts)}"),
     ]
     lines = ["| what | how many |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows), ""]
     lines += ["| chosen point | kills |", "|---|---|"]
