@@ -1,6 +1,8 @@
 """The bucket store in bad weather: each fault of the emulator against the unmodified client over a real socket."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
@@ -16,6 +18,7 @@ from tests.emulators.gcs.conditions import Conditions
 from tests.emulators.gcs.content import Content
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
+from tests.running import ROOT
 
 MIB = 1 << 20
 PATH = "users/0123456789ab/session/page_001.png"
@@ -429,6 +432,19 @@ async def test_a_browser_may_upload_to_a_session_of_its_own(
         await store.create_resumable_upload_session(
             PATH, origin="https://ocr.example", size=6, content_type="image/png"
         )
+
+
+# Memory
+
+
+def test_a_large_object_passes_through_without_being_held() -> None:
+    command = [sys.executable, "-m", "bench.bucket", "--mib", "96", "--pages", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    growth = {line[:13].strip(): float(line.split()[-1]) for line in done.stdout.splitlines() if "streamed" in line}
+    assert set(growth) == {"streamed up", "streamed down"}
+    # Some copies of a block of 8 MiB going up, and of a piece of 4 MiB coming down.
+    assert growth["streamed up"] < 64
+    assert growth["streamed down"] < 48
 
 
 # All together

@@ -14,11 +14,13 @@ def main() -> None:
     parser.add_argument("--bucket", default="gnosis-ocr-storage")
     parser.add_argument("--paced", action="store_true", help="one write a second to one object")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--slow-seconds", type=float, default=0.5)
     for fault in Fault:
         parser.add_argument(f"--{fault}", type=float, default=0.0, metavar="RATE")
     given = parser.parse_args()
     with Emulator(port=given.port, seed=given.seed) as emulator:
         emulator.make_bucket(given.bucket, paced=given.paced)
+        emulator.faults.slow_seconds = given.slow_seconds
         emulator.faults.set({fault: getattr(given, fault.replace("-", "_")) for fault in Fault})
         print(f"STORAGE_EMULATOR_HOST={emulator.url} GCS_BUCKET_NAME={given.bucket}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
