@@ -4,7 +4,6 @@ import asyncio
 import socket
 import struct
 import threading
-import weakref
 from collections.abc import Callable
 from types import TracebackType
 from typing import cast
@@ -42,8 +41,9 @@ class Emulator:
         self._listener.bind(("127.0.0.1", port))
         self._listener.listen()
         self._connections: dict[tuple[str, int], asyncio.StreamWriter] = {}
-        # Longer than Hypercorn cares for them: a connection that is closing may still hold what was not fetched.
-        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+        # All there ever were, longer than Hypercorn cares for them: one that is closing may still hold what nobody
+        # fetched, and one that waits for its reader is known to nobody else and would be collected.
+        self._transports: set[asyncio.WriteTransport] = set()
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name="gcs-emulator", daemon=True)
@@ -103,7 +103,9 @@ class Emulator:
                     app, self._loop, config, context, ConnectionState(LifespanState({})), reader, writer
                 ).run()
             finally:
-                self._connections.pop(peer, None)
+                # The client may have got the same port again meanwhile.
+                if self._connections.get(peer) is writer:
+                    del self._connections[peer]
 
         server = await asyncio.start_server(connected, sock=self._listener)
         await self._ended.wait()
