@@ -98,7 +98,7 @@ def test_a_job_goes_from_upload_to_its_end_through_cloud_tasks(tmp_path: Path) -
         assert all_pages_once(services)
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("seed", ["1"])
 def test_a_job_survives_lost_answers_doubled_late_and_repeated_deliveries(tmp_path: Path, seed: str) -> None:
     rates = ["--unavailable", "0.2", "--answer-lost", "0.2", "--doubled", "0.5", "--unheard", "0.3"]
     with cloud(tmp_path, *rates, "--late-seconds", "0.5", "--seed", seed) as (services, _):
