@@ -1,6 +1,6 @@
 """Every document of a folder through the running services: how each ends, and whether page N is page N.
 
-    python -m bench.corpus [FOLDER] [--bombs] [--limit N] [--at-once N]
+    python -m bench.corpus [FOLDER] [--bombs] [--blind] [--limit N] [--at-once N]
 
 Starts web and worker on free ports over a temporary storage folder. Prints a line per document as it ends, then
 totals: states, the slowest, restarts of the services (there may be none), processes left over, memory, and how quickly
@@ -34,6 +34,7 @@ from bench.health import Watcher
 from tests.bombs import collection
 from tests.documents import pdf
 from tests.running import ENDED, Running
+from tests.scripted import Script
 
 # Shorter pages (title pages, dividers) are too much alike to tell one from another.
 WORDS = 40
@@ -52,6 +53,7 @@ async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, nargs="?", help="every file in it")
     parser.add_argument("--bombs", action="store_true", help="the generated bombs too")
+    parser.add_argument("--blind", action="store_true", help="with an engine that reads nothing: the services alone")
     parser.add_argument("--limit", type=int, default=0, help="only the first N files")
     parser.add_argument("--at-once", type=int, default=4, help="jobs under way at once (default 4)")
     parser.add_argument("--patience", type=float, default=7200.0, help="seconds a job may take (default 7200)")
@@ -66,7 +68,7 @@ async def main() -> int:
             files += sorted(made.iterdir())
         files = files[: options.limit] if options.limit else files
         warm = pdf(Path(folder) / "warm.pdf", 3)
-        services = Running(Path(folder), script=None, environ=DEFAULTS)
+        services = Running(Path(folder), script=Script() if options.blind else None, environ=DEFAULTS)
         try:
             services.start("web")
             services.start("worker")

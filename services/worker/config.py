@@ -32,7 +32,7 @@ class WorkerConfig(Settings, frozen=True, kw_only=True):
     ocr_engine: str = "auto"
     ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
     ocr_languages: str = "eng"
-    fallback_engine: str = "auto"
+    fallback_engine: Annotated[str, Meta(pattern="^(auto|none|rapidocr|tesseract|[^:]+:[^:]+)$")] = "auto"
     fallback_memory_bytes: Annotated[int, Meta(ge=64 * 1024**2)] = 4 * 1024**3
     lease_seconds: Positive = 60.0
     page_seconds: Positive = 120.0

@@ -83,6 +83,7 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
         queue=Kept(),
         engines=EngineRoom("tests.unit.test_bad_answers:create_engine", threads=1, languages="eng"),
         fallback=None,
+        metrics=WorkerMetrics(CollectorRegistry()),
         lease_seconds=60,
         page_seconds=60,
         batch_seconds=60,

@@ -77,6 +77,7 @@ async def worked_on(files: SessionFiles) -> Answer:
         queue=Kept(),
         engines=EngineRoom("tests.scripted:create", threads=1, languages="eng"),
         fallback=None,
+        metrics=WorkerMetrics(CollectorRegistry()),
         lease_seconds=60,
         page_seconds=60,
         batch_seconds=60,

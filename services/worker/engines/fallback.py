@@ -87,7 +87,9 @@ class FallbackProcess:
             log.warning("fallback_failed", engine=name, seconds=seconds)
             reason = f"The fallback engine {name} {refused}"
             return PageFailure(page_no=page.page_no, reason=reason, seconds=seconds)
-        return msgspec.structs.replace(answer.text, page_no=page.page_no, seconds=seconds, engine=answer.engine)
+        # The name is a label of the metrics, so it is ours to say.
+        engine = msgspec.structs.replace(answer.engine, name=name)
+        return msgspec.structs.replace(answer.text, page_no=page.page_no, seconds=seconds, engine=engine)
 
     async def _ask(self, name: str, page: PageImage) -> bytes:
         """All that the child says to this page. Raises `_Silent`."""
