@@ -152,6 +152,7 @@ class Programs:
             "WORKER_PORT": str(self._ports[name]),
             "WORKER_URL": f"http://127.0.0.1:{self._front_port}",
             "OCR_ENGINE": "tests.chaos.engine:create",
+            "FALLBACK_ENGINE": "none",  # a real engine would read what only ours can write
             "OCR_BATCH_SIZE": "4",
             "JOB_PARALLELISM": "2",
             "LEASE_SECONDS": f"{LEASE_SECONDS:g}",
