@@ -87,7 +87,6 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
         lease_seconds=60,
         page_seconds=60,
         batch_seconds=60,
-        metrics=WorkerMetrics(CollectorRegistry()),
     )
     await worker.process(OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash), "a task")
     assert (await load(files)).ended

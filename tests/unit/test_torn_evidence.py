@@ -81,7 +81,6 @@ async def worked_on(files: SessionFiles) -> Answer:
         lease_seconds=60,
         page_seconds=60,
         batch_seconds=60,
-        metrics=WorkerMetrics(CollectorRegistry()),
     )
     task = OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash)
     return (await worker.process(task, "a task")).status
