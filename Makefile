@@ -45,6 +45,11 @@ key: $(RUNS)  ## API keys: make key ARGS="create --email you@example.org [--scop
 test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-cloud
+test-cloud: $(DEVELOPS)  ## run what concerns cloud mode: both backends, identities, the whole system on emulators
+	@$(BIN)/python -m pytest tests/contract tests/integration/test_cloud.py tests/integration/test_gcs*.py \
+		tests/integration/test_keyset.py tests/integration/test_forged_tokens.py tests/integration/test_access_matrix.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASES=10000] [SEED=1]
 	@$(BIN)/python -m tests.fuzz $(or $(CASES),10000) $(SEED)

@@ -30,14 +30,10 @@ def read(kind: type[T], environ: Mapping[str, str]) -> T:
     return msgspec.convert(given, kind, strict=False)
 
 
-def refuse_unready_cloud(running_in_cloud: bool, k_service: str) -> None:
-    """Refuse what cannot keep the promise: the cloud without its backends, Cloud Run without the switch (R6)."""
+def refuse_forgotten_switch(running_in_cloud: bool, k_service: str) -> None:
+    """Refuse Cloud Run without `RUNNING_IN_CLOUD` (R6): what the services wrote would be gone with the instance."""
     if k_service and not running_in_cloud:
         raise ConfigError(
             "K_SERVICE is set, so this is Cloud Run, where local files are lost with the instance. "
             "Set RUNNING_IN_CLOUD=true."
-        )
-    if running_in_cloud:
-        raise ConfigError(
-            "RUNNING_IN_CLOUD=true, but this version has no cloud queue and identity yet. Unset it to run locally."
         )

@@ -35,7 +35,7 @@ class Running:
         self.web_port, self.worker_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
         # One client: making one loads certificates, which would cost more than the services do.
-        self._client = httpx.Client(trust_env=False)
+        self.client = httpx.Client(trust_env=False)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environ = {
             **os.environ,
@@ -98,7 +98,7 @@ class Running:
     def upload(self, path: Path, *, user: str = "", **fields: str) -> str:
         """Upload a file; the job's id."""
         with path.open("rb") as file:
-            answer = self._client.post(
+            answer = self.client.post(
                 f"{self.url}/upload", files={"file": (path.name, file)}, data=fields, headers=_headers(user)
             )
         assert answer.status_code == 202, answer.text
@@ -106,7 +106,7 @@ class Running:
 
     def status(self, job_id: str, *, user: str = "") -> dict[str, Any]:
         """The job's record."""
-        answer = self._client.get(f"{self.url}/api/jobs/{job_id}/status", headers=_headers(user))
+        answer = self.client.get(f"{self.url}/api/jobs/{job_id}/status", headers=_headers(user))
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -125,11 +125,11 @@ class Running:
 
     def get(self, address: str, **headers: str) -> httpx.Response:
         """A GET of web."""
-        return self._client.get(f"{self.url}{address}", headers=headers)
+        return self.client.get(f"{self.url}{address}", headers=headers)
 
     def post(self, address: str) -> httpx.Response:
         """A POST without a body to web."""
-        return self._client.post(f"{self.url}{address}")
+        return self.client.post(f"{self.url}{address}")
 
     def read_counts(self) -> dict[int, int]:
         """How often the scripted engine began each page."""
@@ -143,11 +143,11 @@ class Running:
         """Kill what still runs."""
         for name in list(self._processes):
             self.kill(name)
-        self._client.close()
+        self.client.close()
 
     def _ready(self) -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return self._client.get(f"{self.url}/ready").status_code == 200
+            return self.client.get(f"{self.url}/ready").status_code == 200
         return False
 
 

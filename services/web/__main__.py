@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from libs import eventlog
-from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.settings import BadQueueFile, read_queue_settings
 from services import server
 from services.layers import BARE, Layers
@@ -21,14 +21,14 @@ def main(layers: Layers = BARE) -> int:
     try:
         config = read(WebConfig, os.environ)
         check_identity_settings(config)
-        refuse_unready_cloud(config.running_in_cloud, config.k_service)
+        refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         queues = read_queue_settings(Path(config.queue_file))
         open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(
             level=config.log_level,
             service="web",
-            log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
-            json=config.log_format == "json",
+            log_file=config.log_file,
+            json=config.logs_json,
             project=config.google_cloud_project,
         )
     except (ConfigError, BadQueueFile, OSError) as error:

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
+from libs.idtoken.token import Issuer
 from libs.internal_token import internal_token
 from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
@@ -57,6 +58,7 @@ ROUTES: list[Route | Mount] = [
     Route("/docs", state.docs),
     Mount("/static", StaticFiles(directory=state.STATIC)),
     Route("/internal/extract", internal.extract, methods=["POST"]),
+    Route("/internal/sweep", internal.sweep, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
 ]
 _PROBES = ("/health", "/ready", "/version")
@@ -98,16 +100,18 @@ def create_app(
                 queue=layers.queue(queue),
                 client=client,
                 metrics=metrics,
-                identity=configured_identity(config, store=store, client=client),
-                queue_identity=_queue_identity(config, token, client),
+                identity=configured_identity(config, store=store, client=client, google=layers.google),
+                queue_identity=_queue_identity(config, token, client, layers.google),
             )
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
             drained.append(parts.extractor.drain)
-            sweeping = asyncio.create_task(parts.sweeper.run())
+            # In the cloud there is no processor time between requests: Cloud Scheduler calls /internal/sweep.
+            sweeping = None if config.running_in_cloud else asyncio.create_task(parts.sweeper.run())
             yield
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            if sweeping is not None:
+                sweeping.cancel()
+                await asyncio.gather(sweeping, return_exceptions=True)
 
     return assemble(config, registry=registry, lifespan=lifespan)
 
@@ -190,7 +194,7 @@ def create_parts(
     )
 
 
-def _queue_identity(config: WebConfig, token: str, client: httpx.AsyncClient) -> QueueIdentity:
+def _queue_identity(config: WebConfig, token: str, client: httpx.AsyncClient, google: Issuer) -> QueueIdentity:
     if not config.running_in_cloud:
         return SharedSecret(token)
     return queue_account(
@@ -199,4 +203,5 @@ def _queue_identity(config: WebConfig, token: str, client: httpx.AsyncClient) ->
         secret=token,
         on_cloud_run=bool(config.k_service),
         client=client,
+        google=google,
     )

@@ -1,5 +1,6 @@
 """Web's settings (R61)."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -19,7 +20,7 @@ class WebConfig(Settings, frozen=True, kw_only=True):
     storage_path: str = "./storage"
     gcs_bucket_name: str = "gnosis-ocr-storage"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["text", "json"] = "text"
+    log_format: Literal["auto", "text", "json"] = "auto"
     google_cloud_project: str = ""
     web_host: str = "127.0.0.1"
     web_port: Port = 7799
@@ -50,6 +51,16 @@ class WebConfig(Settings, frozen=True, kw_only=True):
     active_jobs_per_user: Count = 20
     lease_seconds: Positive = 60.0
     sweep_seconds: Positive = 30.0
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether log lines are JSON: as `LOG_FORMAT` says, by default in the cloud alone."""
+        return self.log_format == "json" or (self.log_format == "auto" and self.running_in_cloud)
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where log lines go besides stderr (R16): nowhere in the cloud, whose local files are memory."""
+        return None if self.running_in_cloud else Path(self.storage_path) / "logs" / "gnosis-ocr.log"
 
     @property
     def asks_for_proof(self) -> bool:

@@ -27,6 +27,12 @@ async def extract(request: Request) -> Response:
     return JSONResponse({"status": "extracted" if worked else "nothing_to_do"})
 
 
+async def sweep(request: Request) -> Response:
+    """`POST /internal/sweep`: one look at every active job, where no timer of our own can (Cloud Scheduler calls)."""
+    service = await _admitted(request)
+    return JSONResponse({"status": "swept", "woken": await service.sweeper.sweep()})
+
+
 async def enqueue(request: Request) -> Response:
     """`POST /internal/queues/{queue}/tasks`: the worker enqueues on the local queue."""
     service = await _admitted(request)

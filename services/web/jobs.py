@@ -55,7 +55,8 @@ async def listing(request: Request) -> Response:
 
 async def status(request: Request) -> Response:
     """`GET /api/jobs/{job_id}/status`: the whole record (R42). 304 while it is the one the client has."""
-    _, job = await own_job(request)
+    files, job = await own_job(request)
+    await web(request).sweeper.nudge(files, job)
     headers = {"ETag": f'"{job.revision}"'}
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.config import ConfigError, read, refuse_forgotten_switch
+from libs.storage.backend import open_store
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
-from libs.storage.local import LocalStore
 from libs.storage.store import ObjectStore
 from services.web.auth import apikey, keyring
 from services.web.auth.apikey import MAX_DAYS, Scope, TornKey
@@ -26,18 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         config = read(WebConfig, os.environ)
-        refuse_unready_cloud(config.running_in_cloud, config.k_service)
+        refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+        asyncio.run(_act(config, given))
     except ConfigError as error:
         return _fail(str(error), 2)
-    store = LocalStore(Path(config.storage_path))
-    try:
-        match given.action:
-            case "create":
-                asyncio.run(_create(store, given.email, given.scopes, given.days))
-            case "list":
-                asyncio.run(_list(store))
-            case _:
-                asyncio.run(_revoke(store, given.id))
     except NotFound:
         return _fail("there is no key of this id: `list` shows those there are", 1)
     except PreconditionFailed:
@@ -45,8 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TornKey:
         return _fail(f"the key cannot be read: delete the object {keyring.key_path(given.id)}, then it is void", 1)
     except StorageError as error:
-        return _fail(f"the storage did not answer ({type(error).__name__}): check STORAGE_PATH, then try again", 1)
+        where = "GCS_BUCKET_NAME" if config.running_in_cloud else "STORAGE_PATH"
+        return _fail(f"the storage did not answer ({type(error).__name__}): check {where}, then try again", 1)
     return 0
+
+
+async def _act(config: WebConfig, given: argparse.Namespace) -> None:
+    async with open_store(
+        in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
+    ) as store:
+        match given.action:
+            case "create":
+                await _create(store, given.email, given.scopes, given.days)
+            case "list":
+                await _list(store)
+            case _:
+                await _revoke(store, given.id)
 
 
 async def _create(store: ObjectStore, email: str, scopes: tuple[Scope, ...], days: int) -> None:

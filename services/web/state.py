@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import yaml
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from services.problem import Problem
@@ -59,6 +61,10 @@ async def version(request: Request) -> Response:
 async def cache_info(request: Request) -> Response:
     """`GET /cache/info`: the worker's answer (R57)."""
     service = web(request)
+    if service.config.running_in_cloud:
+        if told := (await worker_state(service)).get("cache"):
+            return JSONResponse(told)
+        raise Problem(503, "Worker unknown", "No worker has started yet.", "Upload a document: that starts one.")
     try:
         answer = await service.client.get(f"{service.config.worker_base}/cache/info", timeout=ASK_SECONDS)
         answer.raise_for_status()
@@ -124,7 +130,21 @@ async def _storage(service: Web) -> str:
     return await _told(probe(), StorageError)
 
 
+async def worker_state(service: Web) -> dict[str, object]:
+    """What the worker that started last has left of itself; nothing when none ever started."""
+    try:
+        found: dict[str, object] = msgspec.json.decode((await service.store.read(layout.WORKER_STATE)).data, type=dict)
+    except (StorageError, ValueError):
+        return {}
+    return found
+
+
 async def _worker(service: Web) -> str:
+    if service.config.running_in_cloud:
+        # A call would wake a GPU; one that sleeps is able to take work.
+        state = await worker_state(service)
+        return f"failed: {state.get('reason')}" if state.get("state") == "failed" else "ok"
+
     async def probe() -> None:
         answer = await service.client.get(f"{service.config.worker_base}/ready", timeout=ASK_SECONDS)
         answer.raise_for_status()

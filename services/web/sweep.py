@@ -25,6 +25,8 @@ log = structlog.get_logger()
 
 # An upload that has not become a job after this long was abandoned by its client or its server.
 ABANDONED = timedelta(hours=24)
+# A job whose record has not moved for this long may have lost its tasks.
+STILL = timedelta(minutes=1)
 # Longer than any call that began before the deletion can last: dispatch deadline and a lease.
 LATE_WRITES = timedelta(minutes=15)
 
@@ -83,6 +85,14 @@ class Sweeper:
                 log.error("tombstone_unreadable", path=stat.path)
         self.survey = survey(seen, await self._store.now())
         return woken
+
+    async def nudge(self, files: SessionFiles, job: Job) -> None:
+        """Somebody asks for the job: look at it now, as a sweep would, if its record has stood still for long."""
+        if job.ended or job.updated_at + STILL > await self._store.now():
+            return
+        # Whoever asks gets the record anyway.
+        with suppress(StorageError, QueueUnavailable, ValueError):
+            await self._look(await self._store.stat(layout.active_path(files.user_hash, files.session_id)), [])
 
     async def discard(self, files: SessionFiles) -> None:
         """Delete the session for good: its tombstone first, so that a sweep finishes what breaks off here."""

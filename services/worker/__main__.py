@@ -3,10 +3,9 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from libs import eventlog
-from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.settings import BadQueueFile
 from services import server
 from services.layers import BARE, Layers
@@ -27,13 +26,13 @@ def main(layers: Layers = BARE) -> int:
                 url_name="WORKER_URL",
                 secret=config.internal_token,
             )
-        refuse_unready_cloud(config.running_in_cloud, config.k_service)
+        refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         open_queue = choose_queue(config, os.environ)
         eventlog.configure(
             level=config.log_level,
             service="worker",
-            log_file=Path(config.storage_path) / "logs" / "gnosis-ocr.log",
-            json=config.log_format == "json",
+            log_file=config.log_file,
+            json=config.logs_json,
             project=config.google_cloud_project,
         )
     except (ConfigError, BadQueueFile, OSError) as error:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Lifespan
 
 from libs import trace
+from libs.idtoken.token import Issuer
 from libs.internal_token import internal_token
 from libs.storage import layout
 from libs.storage.backend import open_store
@@ -31,7 +32,7 @@ from services.queue_identity import QueueIdentity, SharedSecret, queue_account
 from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
-from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.fallback import NONE, FallbackProcess
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.engines.select import available
@@ -86,7 +87,7 @@ def create_app(
                 config,
                 store=store,
                 queue=queue,
-                queue_identity=_queue_identity(config, token, client),
+                queue_identity=_queue_identity(config, token, client, layers.google),
                 engines=engines,
                 metrics=metrics,
             )
@@ -194,21 +195,22 @@ async def ready(request: Request) -> Response:
 
 
 async def cache_info(request: Request) -> Response:
-    """`GET /cache/info` (R57). Engines so far carry their models in their packages, so no cache is used."""
-    engines = _worker(request).engines
-    info = engines.info()
-    return JSONResponse(
-        {
-            "cache_root": None,
-            "model": info.name if info else None,
-            "revision": info.revision if info else None,
-            "present": info is not None,
-            "complete": info is not None,
-            "size_bytes": 0,
-            "offline": True,
-            "detail": "The engine's models are part of its package; nothing is downloaded or cached.",
-        }
-    )
+    """`GET /cache/info` (R57)."""
+    return JSONResponse(_cache(_worker(request).engines.info()))
+
+
+def _cache(info: EngineInfo | None) -> dict[str, object]:
+    """Engines so far carry their models in their packages, so no cache is used."""
+    return {
+        "cache_root": None,
+        "model": info.name if info else None,
+        "revision": info.revision if info else None,
+        "present": info is not None,
+        "complete": info is not None,
+        "size_bytes": 0,
+        "offline": True,
+        "detail": "The engine's models are part of its package; nothing is downloaded or cached.",
+    }
 
 
 async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
@@ -226,6 +228,7 @@ async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
         "revision": info.revision if info else None,
         "device": info.device if info else None,
         "engines": available(),
+        "cache": _cache(info),
     }
     # Web must not call a worker that it would wake, so it reads this instead.
     await worker.store.write(layout.WORKER_STATE, msgspec.json.encode(state))
@@ -256,7 +259,7 @@ def _worker(request: Request) -> Worker:
     return worker
 
 
-def _queue_identity(config: WorkerConfig, token: str, client: httpx.AsyncClient) -> QueueIdentity:
+def _queue_identity(config: WorkerConfig, token: str, client: httpx.AsyncClient, google: Issuer) -> QueueIdentity:
     if not config.running_in_cloud:
         return SharedSecret(token)
     return queue_account(
@@ -265,6 +268,7 @@ def _queue_identity(config: WorkerConfig, token: str, client: httpx.AsyncClient)
         secret=token,
         on_cloud_run=bool(config.k_service),
         client=client,
+        google=google,
     )
 
 

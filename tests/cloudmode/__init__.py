@@ -1,4 +1,13 @@
-"""The services with the queue of cloud mode and everything else local.
+"""The services in cloud mode, as they ship, but that the emulator's signature is believed in Google's place."""
 
-Goes when `RUNNING_IN_CLOUD=true` is admitted and storage, queue and identity can be had together.
-"""
+import os
+
+import msgspec
+
+from libs.idtoken.token import GOOGLE
+from services.layers import Layers
+
+
+def layers() -> Layers:
+    """With the keys at `EMULATED_KEYS_URL`."""
+    return Layers(google=msgspec.structs.replace(GOOGLE, keys_url=os.environ["EMULATED_KEYS_URL"]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.config import ConfigError, read, refuse_unready_cloud
+from libs.config import ConfigError, read, refuse_forgotten_switch
 from services.queue_identity import check_queue_settings
 from services.web.app import mounted
 from services.web.auth.configured import check_identity_settings
@@ -40,8 +40,8 @@ def test_cloud_switch_is_read_in_any_letter_case(value: str) -> None:
 
 def test_cloud_run_without_the_switch_is_refused() -> None:
     with pytest.raises(ConfigError, match="RUNNING_IN_CLOUD=true"):
-        refuse_unready_cloud(running_in_cloud=False, k_service="gnosis-web")
-    refuse_unready_cloud(running_in_cloud=False, k_service="")
+        refuse_forgotten_switch(running_in_cloud=False, k_service="gnosis-web")
+    refuse_forgotten_switch(running_in_cloud=False, k_service="")
 
 
 QUEUE = {"TASKS_SERVICE_ACCOUNT": "queue@example.org", "EXTRACT_URL": "https://web.example.org"}
