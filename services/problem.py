@@ -132,7 +132,7 @@ def _from_backend(error: StorageError | QueueUnavailable) -> Problem:
             return Problem(404, "Not found", "There is no such file.", "Check the name, or the job's status.")
         case OutOfSpace():
             return Problem(507, "Out of space", "The storage is full; nothing was kept.", "Free space, then try again.")
-    log.warning("backend_unavailable", error=type(error).__name__)
+    log.warning("backend_unavailable", error=type(error).__name__, detail=getattr(error, "detail", ""))
     return Problem(
         503,
         "Temporarily unavailable",

@@ -33,7 +33,7 @@ _BROKEN: tuple[type[Exception], ...] = (
     http.client.HTTPException,
     urllib3.exceptions.HTTPError,
 )
-_DENIED = "Grant the service account the role Storage Object User on the bucket."
+_DENIED = "grant the service account the role Storage Object User on the bucket."
 
 
 class Doubt:
@@ -77,9 +77,9 @@ def translated(path: str, *, creating: bool = False) -> Iterator[None]:
     except api.RetryError as error:
         cause = error.cause or error
         kind = TooFast if _status(cause) == _BUSY else Unavailable
-        raise kind(path, f"gave up after {PATIENCE_SECONDS:.0f} s: {cause}") from error
+        raise kind(path, f"{_fault(cause)}, for {PATIENCE_SECONDS:.0f} s") from error
     except auth.GoogleAuthError as error:
-        raise Unavailable(path, f"no access token: {error}") from error
+        raise Unavailable(path, f"no access token ({type(error).__name__}): check the service account") from error
     except DataCorruption as error:
         raise Unavailable(path, "what arrived does not match its checksum") from error
     except Exception as error:
@@ -92,10 +92,10 @@ def translated(path: str, *, creating: bool = False) -> Iterator[None]:
                 raise PreconditionFailed(path, "somebody else wrote it") from error
             case 429:
                 raise TooFast(path) from error
-            case 401 | 403 as status:
-                raise Unavailable(path, f"Cloud Storage answers {status}. {_DENIED}") from error
+            case 401 | 403:
+                raise Unavailable(path, f"{_fault(error)}: {_DENIED}") from error
         if is_passing(error):
-            raise Unavailable(path, str(error)) from error
+            raise Unavailable(path, _fault(error)) from error
         raise
 
 
@@ -108,6 +108,12 @@ def _retry(predicate: Callable[[Exception], bool], doubt: Doubt | None) -> Retry
         timeout=PATIENCE_SECONDS,
         on_error=doubt.note if doubt else None,
     )
+
+
+def _fault(error: BaseException) -> str:
+    """For messages. Not the error's own text: it has the address in it, and that of an upload is a secret."""
+    status = _status(error)
+    return f"Cloud Storage answers {status}" if status else f"the connection breaks ({type(error).__name__})"
 
 
 def _status(error: BaseException) -> int | None:
