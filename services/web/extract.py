@@ -28,7 +28,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, QueueUnavailable, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name, next_name
 from services.web.metrics import WebMetrics
 from services.web.pages import ALL_PAGES, parse_pages
@@ -105,8 +105,15 @@ class Extractor:
             lease = await take(files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds)
             if lease is None:
                 return False
-            async with _renewed(lease):
-                finished = await self._extract(files, job)
+            try:
+                async with _renewed(lease):
+                    finished = await self._extract(files, job)
+            except (StorageError, QueueUnavailable):
+                # The queue delivers again in a moment, and our own lease must not be in its way: it would find
+                # nothing to do, and the job would lie until a sweep after the lease has expired.
+                with contextlib.suppress(LeaseLost, StorageError):
+                    await lease.release()
+                raise
             if finished:
                 await lease.finish({})
             else:
