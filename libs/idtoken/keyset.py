@@ -99,7 +99,7 @@ def _usable(body: bytes, algorithm: str) -> dict[str, PyJWK]:
         if entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
             continue
         try:
-            keys.setdefault(kid, PyJWK(entry, algorithm))
+            keys[kid] = PyJWK(entry, algorithm)
         except (PyJWTError, ValueError, TypeError, KeyError):
             continue  # of a kind that came after this version; the others still serve
     if not keys:

@@ -239,7 +239,7 @@ async def test_guesses_push_no_key_out_and_what_is_remembered_is_bounded() -> No
         await ring.user(text, "GET")
     store.reads = 0
     await ring.user(mine, "GET")
-    assert store.reads == 1, "the key used longest ago is looked up again"
+    assert store.reads == 1, "the key read longest ago is looked up again"
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"id":"x"}', b"[" * 10_000])

@@ -88,6 +88,7 @@ async def test_local_mode_believes_the_header_and_takes_keys_beside_it() -> None
         job_id = uploaded.json()["job_id"]
         for headers in ({"X-Api-Key": text}, {"Authorization": f"Bearer {text}"}, {"X-User-Email": OWNER}):
             assert (await client.get(f"/api/jobs/{job_id}/status", headers=headers)).status_code == 200
+            assert (await client.get(f"/api/jobs/{job_id}/status", headers=headers)).json()["user_email"] == OWNER
         assert (await client.get(f"/api/jobs/{job_id}/status")).status_code == 404
         # The key says who asks, whatever a header says beside it.
         both = {"X-Api-Key": text, "X-User-Email": "other@example.org"}

@@ -1,7 +1,6 @@
 """The API keys of the installation: one object each, `system/keys/ID.json`."""
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -38,7 +37,7 @@ class Keyring:
     def __init__(self, store: ObjectStore, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._remembered: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._remembered: dict[str, tuple[float, ApiKey]] = {}
 
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
@@ -69,20 +68,18 @@ class Keyring:
         now = self._clock()
         # Also for a clock that was set back: then nothing is fresh.
         if key is not None and 0 <= now - read_at < REMEMBERED_SECONDS:
-            self._remembered.move_to_end(key_id)
             return key
+        self._remembered.pop(key_id, None)
         try:
             key, _ = await read_key(self._store, key_id)
         except NotFound:
-            self._remembered.pop(key_id, None)
             return None
         except TornKey:
             log.error("key_unreadable")
             return None
+        if len(self._remembered) >= REMEMBERED_KEYS:
+            del self._remembered[next(iter(self._remembered))]
         self._remembered[key_id] = now, key
-        self._remembered.move_to_end(key_id)
-        if len(self._remembered) > REMEMBERED_KEYS:
-            self._remembered.popitem(last=False)
         return key
 
 

@@ -41,8 +41,7 @@ class OwnPages:
                 "Use http://127.0.0.1 or add the host to ALLOWED_HOSTS.",
             )
         origin = request.headers.get("origin")
-        ours = self._hosts if self._local else self._hosts | {host}
-        if origin is not None and _host_of(origin) not in ours - {""}:
+        if origin is not None and _host_of(origin) not in (self._hosts | {host}) - {""}:
             return Problem(
                 403,
                 "Origin refused",
