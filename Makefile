@@ -83,7 +83,8 @@ bench: $(DEVELOPS)  ## measure; one table a question (with GNOSIS_CORPUS also ac
 	@set -e; for question in extraction pipeline overhead; do $(BIN)/python -m bench.$$question; echo; done
 ifdef GNOSIS_CORPUS
 	@$(BIN)/python -m bench.accuracy
-	@for folder in normal malformed; do $(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/$$folder"; done
+	@$(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/normal"
+	@$(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/malformed" --bombs
 endif
 
 # LOCATION is the region; PROJECT, where gcloud is not set to it. Names and logging: python -m deploy.queues --help.

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from libs import trace
 from libs.jobstate.document import TornDocument
+from libs.jobstate.intake import BadIntake
 from libs.jobstate.lease import TornLease
 from libs.jobstate.outcome import BadOutcome
 from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError
@@ -67,7 +68,7 @@ async def handle(request: Request, error: Exception) -> Response:
         return respond(Problem(400, "Cut off", "The client left before its request was whole.", "Send it again."))
     if isinstance(error, HTTPException):
         return respond(_from_http(error))
-    if isinstance(error, TornDocument | TornLease | BadOutcome):
+    if isinstance(error, TornDocument | TornLease | BadIntake | BadOutcome):
         log.error("record_torn", method=request.method, route=_route(request), kind=type(error).__name__)
         return respond(
             Problem(
@@ -97,6 +98,7 @@ HANDLED: tuple[type[Exception], ...] = (
     HTTPException,
     TornDocument,
     TornLease,
+    BadIntake,
     BadOutcome,
     StorageError,
     QueueUnavailable,

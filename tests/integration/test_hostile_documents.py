@@ -13,7 +13,7 @@ from PIL import Image
 
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.sniff import FileType, file_type
-from tests.bombs.bomb import Bomb
+from tests.bombs.bomb import LIMITED, Bomb
 from tests.bombs.collection import bombs
 from tests.bombs.disguises import DISGUISED, UNREADABLE, truncated
 from tests.bombs.drawings import billion_laughs, flate_bomb
@@ -24,7 +24,9 @@ from tests.running import ENDED, running
 from tests.scripted import Script
 
 GIB = 1024**3
-LIMITS = RenderLimits(open_seconds=6, render_seconds=2, cpu_seconds=10, memory_bytes=2 * GIB, max_pages=1_000)
+LIMITS = RenderLimits(open_seconds=30, render_seconds=20, cpu_seconds=20, memory_bytes=2 * GIB, max_pages=1_000)
+# For what may come to its limit anyhow; all else has time, so that a busy machine fails no test.
+SHORT = RenderLimits(open_seconds=3, render_seconds=1, cpu_seconds=10, memory_bytes=2 * GIB, max_pages=1_000)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,7 +76,8 @@ async def test_a_hostile_document_ends_with_a_picture_or_a_reason(tmp_path: Path
     assert kind is not None, "it would be refused at the door"
     path = tmp_path / "hostile"
     path.write_bytes(data)
-    assert re.search(bomb.expected, await outcome(path, kind))
+    limits = SHORT if LIMITED in bomb.expected else LIMITS
+    assert re.search(bomb.expected, await outcome(path, kind, limits))
 
 
 @pytest.mark.parametrize("make", [tiff_loop, tiff_of_itself], ids=lambda make: make.__name__)
@@ -102,11 +105,11 @@ async def test_what_is_no_pdf_is_refused_even_with_the_magic_bytes_of_one(tmp_pa
 
 @pytest.mark.parametrize("ending", sorted({name.split(".")[1] for name in truncated()}))
 async def test_a_document_cut_off_ends_with_a_picture_or_a_reason(tmp_path: Path, ending: str) -> None:
-    for name, data in truncated().items():
-        kind = file_type(data[:2048])
-        if kind is None or not name.endswith(ending) or int(name[4:6]) % 3:
-            continue  # refused at the door; and a third of the cuts is enough for every day
-        path = tmp_path / name
+    cut = [data for name, data in truncated().items() if name.endswith(ending)]
+    known = [(data, kind) for data in cut if (kind := file_type(data[:2048])) is not None]
+    # Some of them for every day; `bench.corpus --bombs` takes them all.
+    for data, kind in known[:: 1 + len(known) // 4]:
+        path = tmp_path / "cut"
         path.write_bytes(data)
         assert re.search("rendered|damaged|No page", await outcome(path, kind))
 

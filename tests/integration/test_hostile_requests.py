@@ -601,6 +601,18 @@ def test_a_torn_record_is_made_anew_and_can_be_deleted(services: Running, docume
     assert services.get(f"/api/jobs/{found}/status").status_code == 404
 
 
+def test_a_job_of_which_nothing_is_whole_says_so_and_can_be_deleted(services: Running, document: bytes) -> None:
+    answer = httpx.post(f"{services.url}/upload", files={"file": ("one.pdf", document)})
+    found = answer.json()["job_id"]
+    folder = services.storage / "users" / services.ended(found)["user_hash"] / found
+    services.until(lambda: not list(services.storage.glob(f"active/*/{found}")), "the job to retire")
+    for name in ("intake.json", "processing.json"):
+        (folder / name).write_bytes(b'{"a":' + NESTED + b"}")
+    assert_problem(services.get(f"/api/jobs/{found}/status"), 409)
+    assert httpx.delete(f"{services.url}/api/jobs/{found}").status_code == 204
+    assert not folder.exists()
+
+
 def test_a_torn_result_of_a_page_is_told(services: Running, document: bytes) -> None:
     answer = httpx.post(f"{services.url}/upload", files={"file": ("one.pdf", document)})
     found = answer.json()["job_id"]
