@@ -25,9 +25,15 @@ class Running:
     """Web and worker on free ports over one storage folder; either may be killed and started again."""
 
     def __init__(
-        self, folder: Path, *, script: Script | None, environ: dict[str, str], package: str = "services"
+        self,
+        folder: Path,
+        *,
+        script: Script | None,
+        environ: dict[str, str],
+        package: str = "services",
+        headers: dict[str, str] | None = None,
     ) -> None:
-        """`package` holds the modules `web` and `worker` that are run."""
+        """`package` holds the modules `web` and `worker` that are run; `headers` go with every request to web."""
         self._package = package
         self.storage = folder / "storage"
         self.journal = folder / "journal"
@@ -35,7 +41,7 @@ class Running:
         self.web_port, self.worker_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
         # One client: making one loads certificates, which would cost more than the services do.
-        self._client = httpx.Client(trust_env=False)
+        self._client = httpx.Client(trust_env=False, headers=headers)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environ = {
             **os.environ,

@@ -1,5 +1,6 @@
 """Whole jobs through Cloud Tasks: the real services as processes, the emulator as a third that pushes to both."""
 
+import asyncio
 import contextlib
 import signal
 import subprocess
@@ -10,8 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from libs.storage.gcs import GcsStore
+from services.web.auth import apikey, keyring
+from services.web.auth.apikey import Scope
 from tests.documents import pdf
 from tests.emulators.cloudtasks.emulator import LOCATION, PROJECT
+from tests.emulators.gcs.server import Emulator as Bucket
 from tests.running import ROOT, Running, free_port
 from tests.scripted import Script
 
@@ -52,13 +57,20 @@ class CloudTasks:
 
 @contextlib.contextmanager
 def cloud(
-    folder: Path, *rates: str, seconds: float = 0.0, lease_seconds: int = 30
+    folder: Path,
+    *rates: str,
+    seconds: float = 0.0,
+    lease_seconds: int = 30,
+    key: str = "",
+    **environ: str,
 ) -> Iterator[tuple[Running, CloudTasks]]:
+    """The services on Cloud Tasks. Pages take `seconds`; `key` is the client's API key."""
     tasks = CloudTasks(folder, *rates)
     services = Running(
         folder,
         script=Script(seconds=seconds),
         package="tests.cloudmode",
+        headers={"Authorization": f"Bearer {key}"} if key else None,
         environ={
             "CLOUD_TASKS_EMULATOR_HOST": tasks.host,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
@@ -67,6 +79,7 @@ def cloud(
             "QUEUE_FILE": str(tasks.queue_file),
             "JOB_PARALLELISM": "2",
             "LEASE_SECONDS": str(lease_seconds),
+            **environ,
         },
     )
     services.environ["WORKER_URL"] = f"http://127.0.0.1:{services.worker_port}"
@@ -117,3 +130,34 @@ def test_a_job_survives_the_loss_of_every_task_and_of_the_worker(tmp_path: Path)
         services.start("worker")
         assert services.ended(job_id)["status"] == "completed"
         assert set(services.read_counts()) == set(range(1, PAGES + 1))
+
+
+async def api_key(bucket: str) -> str:
+    """A key of the kind that `make key` makes, in the bucket."""
+    store = GcsStore(bucket)
+    key, text = apikey.issue(email="reader@example.org", scopes=tuple(Scope), at=await store.now(), days=1)
+    await keyring.save_new(store, key)
+    store.close()
+    return text
+
+
+def test_a_job_goes_through_bucket_queue_and_proofs_as_on_cloud_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bucket() as emulated:
+        emulated.make_bucket("jobs")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulated.url)
+        in_cloud = {
+            "RUNNING_IN_CLOUD": "true",
+            "K_SERVICE": "gnosis",
+            "API_KEYS": "true",
+            "GCS_BUCKET_NAME": "jobs",
+            "INTERNAL_TOKEN": "a-secret-that-both-services-are-given",
+        }
+        key = asyncio.run(api_key("jobs"))
+        with cloud(tmp_path, "--strip-signatures", key=key, **in_cloud) as (services, _):
+            job_id = services.upload(pdf(tmp_path / "document.pdf", PAGES))
+            assert services.ended(job_id)["status"] == "completed"
+            assert all_pages_once(services)
+            assert services.get(f"/api/jobs/{job_id}/status", Authorization="").status_code == 401
+            assert not list(services.storage.glob("users/**")), "nothing of a job is kept on the machine"
