@@ -1,10 +1,11 @@
 """Where web's tasks go: a dispatcher of its own, or Cloud Tasks."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 
 from libs.config import read
 from libs.internal_token import HEADER
+from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WatchedQueue
@@ -34,13 +35,4 @@ def local_queue(config: WebConfig, queues: Mapping[str, QueueSettings]) -> OpenQ
 def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings]) -> OpenQueue:
     """Cloud Tasks. Raises `ConfigError` now rather than at the first task."""
     settings.targets(queues)
-
-    @asynccontextmanager
-    async def opened(token: str) -> AsyncIterator[WatchedQueue]:
-        # Local mode runs without Google's packages.
-        from libs.taskqueue.cloudtasks import open_cloud_tasks
-
-        async with open_cloud_tasks(settings, queues, headers={HEADER: token}) as queue:
-            yield queue
-
-    return opened
+    return lambda token: open_cloud_queue(settings, queues, headers={HEADER: token})

@@ -8,6 +8,7 @@ import httpx
 
 from libs.config import read
 from libs.internal_token import HEADER
+from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.remote import RemoteQueue
@@ -40,13 +41,4 @@ def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings
     """Cloud Tasks. Raises `ConfigError` now rather than at the first task."""
     own = {OCR_QUEUE: queues[OCR_QUEUE]}  # the worker starts no extraction, so it needs no EXTRACT_URL
     settings.targets(own)
-
-    @asynccontextmanager
-    async def opened(token: str) -> AsyncIterator[TaskQueue]:
-        # Local mode runs without Google's packages.
-        from libs.taskqueue.cloudtasks import open_cloud_tasks
-
-        async with open_cloud_tasks(settings, own, headers={HEADER: token}) as queue:
-            yield queue
-
-    return opened
+    return lambda token: open_cloud_queue(settings, own, headers={HEADER: token})

@@ -143,6 +143,7 @@ def cloud(
     script: Script | None = None,
     lease_seconds: int = 30,
     weather: Mapping[Fault, float] | None = None,
+    **environ: str,
 ) -> Iterator[Cloud]:
     """The installation, ready, until the block ends. `rates` are the queue's faults, `weather` the bucket's."""
     tasks = CloudTasks(folder, *rates)
@@ -153,6 +154,7 @@ def cloud(
         bucket.make_bucket(BUCKET, paced=True)
         services = Cloud(folder, script=script or Script(), bucket=bucket, tasks=tasks, lease_seconds=lease_seconds)
         stack.callback(services.stop)
+        services.environ |= environ
         services.sign_in()
         bucket.faults.set(weather or {})
         services.start("web")

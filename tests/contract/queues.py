@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
 from types import TracebackType
 from typing import Protocol
@@ -135,6 +135,8 @@ class Target:
         status, extra = (answer, "") if isinstance(answer, int) else answer
         writer.write(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\n{extra}\r\n".encode())
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()  # else the loop of the test may end before the connection does
         self.open -= 1
 
     async def _silence(self, reader: asyncio.StreamReader) -> None:

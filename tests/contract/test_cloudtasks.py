@@ -13,6 +13,7 @@ from google.auth import jwt
 from google.cloud import tasks_v2
 
 from libs.config import ConfigError, read
+from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.cloudtasks import CloudTasksQueue, client_of, open_cloud_tasks
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, QueueUnavailable
@@ -225,6 +226,13 @@ async def test_the_queue_that_the_services_open_delivers(target: Target, cloud: 
 
     assert target.header(0, "X-CloudTasks-TaskName") == "first"
     assert target.header(0, "X-Internal-Token") is None
+
+
+async def test_a_machine_without_googles_packages_is_told_which_extra_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libs.taskqueue.cloudtasks", None)
+    with pytest.raises(ConfigError, match=r"extra \[gcp\]"):
+        async with open_cloud_queue(read(CloudTasksSettings, CLOUD), {OCR_QUEUE: SETTINGS}, headers={}):
+            pass
 
 
 def test_a_process_in_local_mode_imports_nothing_of_google() -> None:

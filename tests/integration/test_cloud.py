@@ -59,6 +59,14 @@ def test_nobody_gets_in_on_an_address_alone_and_only_the_queue_at_the_inner_door
             assert services.client.post(address, json={"session_id": "0" * 32}).status_code == 401
 
 
+def test_job_goes_through_as_on_cloud_run_which_takes_the_signature_of_the_queues_tokens_away(tmp_path: Path) -> None:
+    secret = "a-secret-that-both-services-are-given"
+    with cloud(tmp_path, "--strip-signatures", K_SERVICE="gnosis", INTERNAL_TOKEN=secret) as services:
+        job_id = services.upload(pdf(tmp_path / "document.pdf", PAGES))
+        assert services.ended(job_id)["status"] == "completed"
+        assert all_pages_once(services)
+
+
 def test_job_survives_bad_weather_at_bucket_and_queue(tmp_path: Path) -> None:
     rates = ["--unavailable", "0.2", "--answer-lost", "0.2", "--doubled", "0.5", "--unheard", "0.3"]
     weather = {Fault.UNAVAILABLE: 0.1, Fault.BUSY: 0.05, Fault.RESET: 0.15, Fault.LOST: 0.05}

@@ -62,7 +62,8 @@ def test_job_that_nobody_reads_shows_as_waiting(tmp_path: Path) -> None:
 
         def waits() -> bool:
             found = samples(services.url)
-            return found.get(("gnosis_oldest_waiting_job_seconds", ()), 0.0) > 1.0
+            job = found.get(("gnosis_oldest_waiting_job_seconds", ()), 0.0)
+            task = found.get(("gnosis_queue_oldest_seconds", ("ocr-processing",)), 0.0)
+            return job > 1.0 and task > 0.0
 
-        services.until(waits, "the job to show as waiting")
-        assert samples(services.url)["gnosis_queue_oldest_seconds", ("ocr-processing",)] > 0
+        services.until(waits, "the job and its task to show as waiting")

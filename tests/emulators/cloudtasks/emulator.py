@@ -39,10 +39,14 @@ async def emulator(
     clock: Clock | None = None,
     faults: Faults | None = None,
     issuer: Issuer | None = None,
+    strips_signatures: bool = False,
 ) -> AsyncIterator[Emulator]:
-    """An emulator on 127.0.0.1 with `queues`, by short name, in `PARENT`. Port 0: one that is free."""
+    """An emulator on 127.0.0.1 with `queues`, by short name, in `PARENT`. Port 0: one that is free.
+
+    `strips_signatures`: see `Pusher`.
+    """
     clock, faults, issuer = clock or SystemClock(), faults or Faults(), issuer or Issuer()
-    pusher = Pusher(clock, issuer)
+    pusher = Pusher(clock, issuer, strips_signatures=strips_signatures)
     service = Service(pusher=pusher, clock=clock, faults=faults)
     # A second emulator on one port would take half of the calls: it is to fail instead.
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])

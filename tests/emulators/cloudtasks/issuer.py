@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import json
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -68,8 +69,9 @@ class Issuer:
             b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
             % (b"200 OK" if found else b"404 Not Found", len(body), body)
         )
-        await writer.drain()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def _number(value: int) -> str:

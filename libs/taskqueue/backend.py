@@ -1,0 +1,24 @@
+"""Cloud Tasks, without its packages having to be there where it is not used."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from libs.config import ConfigError
+from libs.taskqueue.cloudsettings import CloudTasksSettings
+from libs.taskqueue.queue import WatchedQueue
+from libs.taskqueue.settings import QueueSettings
+
+
+@asynccontextmanager
+async def open_cloud_queue(
+    settings: CloudTasksSettings, queues: Mapping[str, QueueSettings], *, headers: Mapping[str, str]
+) -> AsyncIterator[WatchedQueue]:
+    """Cloud Tasks until the block ends. `headers` go with every push. Raises `ConfigError`."""
+    try:
+        from libs.taskqueue.cloudtasks import open_cloud_tasks
+    except ImportError as error:
+        raise ConfigError(
+            f"RUNNING_IN_CLOUD=true needs the package {error.name}: install gnosis-ocr with the extra [gcp]."
+        ) from error
+    async with open_cloud_tasks(settings, queues, headers=headers) as queue:
+        yield queue
