@@ -174,7 +174,7 @@ def create_parts(
         lease_seconds=config.lease_seconds,
         metrics=metrics,
     )
-    completion = Completion(store=store, queue=queue, lease_seconds=config.lease_seconds)
+    completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=config.lease_seconds)
     sweeper = Sweeper(
         store=store,
         queue=queue,

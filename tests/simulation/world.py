@@ -244,7 +244,7 @@ class World:
             opener=Press(self._library, process),
         )
         lease_seconds = self._plant.lease_seconds
-        completion = Completion(store=store, queue=queue, lease_seconds=lease_seconds)
+        completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=lease_seconds)
         sweeper = Sweeper(
             store=store,
             queue=queue,

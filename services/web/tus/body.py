@@ -27,9 +27,13 @@ class Body:
             self._held.append(chunk)
         return b"".join(self._held)[:size]
 
-    async def next(self) -> bytes | None:
-        """More bytes, or `None` at the end. Raises `Problem` 413."""
-        return self._held.popleft() if self._held else await self._arriving()
+    async def next(self, most: int | None = None) -> bytes | None:
+        """More bytes, at most `most`, or `None` at the end. Raises `Problem` 413."""
+        chunk = self._held.popleft() if self._held else await self._arriving()
+        if chunk is not None and most is not None and len(chunk) > most:
+            self._held.appendleft(chunk[most:])
+            return chunk[:most]
+        return chunk
 
     async def _arriving(self) -> bytes | None:
         while self.fault is None:
@@ -58,8 +62,8 @@ class Body:
 
 
 async def bounded(body: Body, most: int) -> AsyncIterator[bytes]:
-    """The next bytes of the body, ending with the piece that reaches `most`."""
-    while most > 0 and (chunk := await body.next()) is not None:
+    """The next `most` bytes of the body, or what there is."""
+    while most > 0 and (chunk := await body.next(most)) is not None:
         most -= len(chunk)
         yield chunk
 

@@ -19,6 +19,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.problem import Problem
 from services.web.extract import start_extraction
+from services.web.metrics import WebMetrics
 from services.web.sniff import HEAD_BYTES, file_type
 from services.web.tus import parts as uploads
 from services.web.tus.parts import Upload
@@ -33,9 +34,10 @@ ABANDONED = timedelta(hours=24)
 class Completion:
     """Makes jobs of uploads. Every step may be done twice: by a rival, or again after a crash."""
 
-    def __init__(self, *, store: ObjectStore, queue: TaskQueue, lease_seconds: float) -> None:
+    def __init__(self, *, store: ObjectStore, queue: TaskQueue, metrics: WebMetrics, lease_seconds: float) -> None:
         self._store = store
         self._queue = queue
+        self._metrics = metrics
         # Longer than a process needs from the last byte to the next step of its own.
         self._patience = timedelta(seconds=lease_seconds)
         self._running: dict[str, asyncio.Task[Job]] = {}
@@ -76,7 +78,6 @@ class Completion:
         job = await self._open(files, upload)
         with suppress(QueueUnavailable):  # the sweep starts the job later
             await start_extraction(self._queue, job, user_hash=files.user_hash)
-        log.info("job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size)
         return job
 
     async def _store_raw(self, files: SessionFiles, upload: Upload) -> None:
@@ -104,6 +105,9 @@ class Completion:
             with suppress(NotFound):  # then the record is about to be written
                 return await load_or_rebuild(files)
             intake = intakes.decode((await self._store.read(path)).data)
+        info = intake.file_info
+        self._metrics.upload(info.file_type, info.file_size)
+        log.info("job_created", job_id=files.session_id, file_type=info.file_type, size=info.file_size)
         return await create(files, Job.opened(intake))
 
     async def _intake(self, files: SessionFiles, upload: Upload) -> Intake:

@@ -20,7 +20,7 @@ from services.web.tus.body import Body, bounded, verified
 from services.web.tus.headers import Checksum
 
 PART_BYTES = 8 << 20
-"""What the death of a process loses at most; a write on Cloud Storage for every so many bytes."""
+"""What the death of a process loses at most; no more than the store sends to Cloud Storage in one request."""
 PARALLEL_DELETES = 16
 
 
