@@ -34,6 +34,7 @@ from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
 from services.web.service import Web
 from services.web.tus import parts as uploads
+from services.web.tus.body import Body
 from tests.emulators.gcs.server import Emulator
 from tests.running import ROOT
 
@@ -267,7 +268,7 @@ async def test_a_client_that_sends_nothing_for_long_is_told_so_and_what_came_is_
             yield piece
         await asyncio.sleep(60)
 
-    body = uploads.Body(cast(Any, _Streamed(stalls())), most=len(PDF), stall_seconds=0.05)
+    body = Body(cast(Any, _Streamed(stalls())), most=len(PDF), stall_seconds=0.05)
     assert await uploads.append(client.files(address), 0, body) == 2100
     assert cast(Any, body.fault).status == 408
     assert await client.offset(address) == 2100
