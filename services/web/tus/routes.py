@@ -99,7 +99,7 @@ async def _options(request: Request) -> Response:
 
 async def _create(request: Request) -> Response:
     service = web(request)
-    user = get_user_from_request(request)
+    user = await get_user_from_request(request)
     length = _length(request, service.config.upload_max_bytes)
     if length is None and request.headers.get("Upload-Defer-Length") != "1":
         raise bad_header("There is neither Upload-Length nor Upload-Defer-Length: 1.")
@@ -254,7 +254,7 @@ async def _with_length(request: Request, service: Web, found: Found) -> Found:
 async def _find(request: Request) -> Found:
     """The asker's upload that the address names. Raises `Problem` 404, and 410 when its time is over."""
     service = web(request)
-    user = get_user_from_request(request)
+    user = await get_user_from_request(request)
     upload_id = request.path_params["upload_id"]
     if not layout.is_session_id(upload_id):
         raise _unknown()
