@@ -13,9 +13,11 @@ ANONYMOUS = "anonymous@gnosis-ocr.local"
 INTAKE = "intake.json"
 DOCUMENT = "processing.json"
 COMBINED = "combined_output.md"
+UPLOAD = "upload.json"
 
 ACTIVE = "active/"
 BATCHES = "batches/"
+PARTS = "parts/"
 SYSTEM = "system/"
 TOMBSTONES = "tombstones/"
 USERS = "users/"
@@ -41,8 +43,8 @@ _MAX_EXTENSION_BYTES = 20
 _OUR_NAMES = re.compile(
     r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
     r"|combined_output\.[a-z0-9]{1,9}"
-    r"|(intake|processing|status|metadata)\.json"
-    r"|batches|active|tombstones|system|users"
+    r"|(intake|processing|status|metadata|upload)\.json"
+    r"|batches|parts|active|tombstones|system|users"
 )
 
 
@@ -111,6 +113,11 @@ def page_outcome_name(page_no: int) -> str:
 def lease_name(name: str) -> str:
     """The lease called `name`: `batches/0001.json` for a batch, `extract` and `combine` for those stages."""
     return f"{BATCHES}{name}.json"
+
+
+def part_name(offset: int) -> str:
+    """The part of a resumable upload that begins at byte `offset`; names sort as their offsets do."""
+    return f"{PARTS}{offset:016d}"
 
 
 def upload_name(original: str | None) -> str:

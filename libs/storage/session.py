@@ -72,16 +72,17 @@ async def validate_session(
         raise Forbidden(f"{user_hash}/{session_id}", "belongs to another user")
     if not (layout.is_user_hash(user_hash) and layout.is_session_id(session_id)):
         raise NotFound(f"{user_hash}/{session_id}", "not a session")
-    if await _exists(store, layout.tombstone_path(user_hash, session_id)):
+    if await exists(store, layout.tombstone_path(user_hash, session_id)):
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
     files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
     # Without its record it is still a session while its intake stands: the record can be made anew.
-    if not (await _exists(store, files.path(layout.DOCUMENT)) or await _exists(store, files.path(layout.INTAKE))):
+    if not (await exists(store, files.path(layout.DOCUMENT)) or await exists(store, files.path(layout.INTAKE))):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files
 
 
-async def _exists(store: ObjectStore, path: str) -> bool:
+async def exists(store: ObjectStore, path: str) -> bool:
+    """Whether there is an object at `path`."""
     try:
         await store.stat(path)
     except NotFound:

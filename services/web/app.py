@@ -36,10 +36,14 @@ from services.web.queue import OpenQueue, local_queue
 from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
+from services.web.tus import routes as tus
+from services.web.tus.completion import Completion
 
 ROUTES: list[Route | Mount] = [
     Route("/", state.home),
     Route("/upload", uploads.upload, methods=["POST"]),
+    Route("/api/uploads", tus.collection, methods=["POST", "OPTIONS"]),
+    Route("/api/uploads/{upload_id}", tus.single, methods=["HEAD", "PATCH", "DELETE", "POST", "OPTIONS"]),
     Route("/api/jobs", jobs.listing),
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
@@ -174,9 +178,11 @@ def create_parts(
         lease_seconds=config.lease_seconds,
         metrics=metrics,
     )
+    completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=config.lease_seconds)
     sweeper = Sweeper(
         store=store,
         queue=queue,
+        completion=completion,
         every_seconds=config.sweep_seconds,
         lease_seconds=config.lease_seconds,
         queue_forgets=not config.running_in_cloud,
@@ -189,6 +195,7 @@ def create_parts(
         queue_identity=queue_identity,
         client=client,
         extractor=extractor,
+        completion=completion,
         sweeper=sweeper,
         metrics=metrics,
     )

@@ -41,6 +41,7 @@ class WebConfig(Settings, frozen=True, kw_only=True):
     job_parallelism: Annotated[int, Meta(ge=0, le=1000)] = 0
     upload_max_bytes: Count = 2 * 1024**3
     upload_stall_seconds: Positive = 60.0
+    upload_expires_seconds: Positive = 86_400.0
     max_pages: Count = 5000
     max_side: Count = 10_000
     max_pixels: Count = 40_000_000

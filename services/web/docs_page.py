@@ -217,13 +217,18 @@ class _Docs:
         for parameter in parameters:
             if parameter["in"] == "path":
                 address = address.replace(f"{{{parameter['name']}}}", str(self._sample(parameter["schema"])))
-        words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
+        words = {"get": ["curl"], "head": ["curl", "--head"]}.get(method, ["curl", "-X", method.upper()])
+        for parameter in parameters:
+            if parameter["in"] == "header" and parameter.get("required"):
+                words += ["-H", f"{parameter['name']}: {self._sample(parameter['schema'])}"]
         content = self._resolve(operation.get("requestBody", {})).get("content", {})
         if "multipart/form-data" in content:
             words = ["curl", "-F", "file=@document.pdf"]
         elif "application/json" in content:
             sample = json.dumps(self._sample(content["application/json"]["schema"]))
             words += ["-H", "Content-Type: application/json", "-d", sample]
+        elif any(kind.endswith("octet-stream") for kind in content):
+            words += ["-H", f"Content-Type: {next(iter(content))}", "--data-binary", "@document.pdf"]
         ways = operation.get("security", self._document.get("security", ()))
         if {} not in ways and {"bearer": []} in ways:
             words += ["-H", "Authorization: Bearer YOUR_KEY_OR_TOKEN"]

@@ -20,6 +20,7 @@ from services.web.config import WebConfig
 from services.web.extract import Extractor
 from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
+from services.web.tus.completion import Completion
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     queue_identity: QueueIdentity
     client: httpx.AsyncClient
     extractor: Extractor
+    completion: Completion
     sweeper: Sweeper
     metrics: WebMetrics
 

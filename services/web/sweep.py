@@ -20,11 +20,10 @@ from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.web.extract import start_chains, start_extraction
 from services.web.survey import Survey, survey
+from services.web.tus.completion import Completion
 
 log = structlog.get_logger()
 
-# An upload that has not become a job after this long was abandoned by its client or its server.
-ABANDONED = timedelta(hours=24)
 # A job whose record has not moved for this long may have lost its tasks.
 STILL = timedelta(minutes=1)
 # Longer than any call that began before the deletion can last: dispatch deadline and a lease.
@@ -43,12 +42,14 @@ class Sweeper:
         *,
         store: ObjectStore,
         queue: TaskQueue,
+        completion: Completion,
         every_seconds: float,
         lease_seconds: float,
         queue_forgets: bool = False,
     ) -> None:
         self._store = store
         self._queue = queue
+        self._completion = completion
         self._every = every_seconds
         self._lease = timedelta(seconds=lease_seconds)
         self.survey: Survey | None = None
@@ -117,7 +118,7 @@ class Sweeper:
         try:
             job = await load_or_rebuild(files)
         except NotFound:
-            if stat.updated_at + ABANDONED < now:
+            if await self._completion.is_abandoned(files, stat.updated_at, now):
                 await self.discard(files)
             return False
         if job.ended:

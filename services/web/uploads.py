@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,10 +10,10 @@ from starlette.responses import JSONResponse, Response
 from libs.jobstate import intake as intakes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import create
-from libs.jobstate.intake import FileInfo, Intake, Options
+from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
 from libs.storage import layout
-from libs.storage.errors import NotFound, StorageError
+from libs.storage.errors import StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles, create_session
 from libs.taskqueue.queue import QueueUnavailable
@@ -22,17 +21,15 @@ from services.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.extract import start_extraction
 from services.web.multipart import Form, Part, drain
-from services.web.pages import parse_pages
 from services.web.service import Web, web
 from services.web.sniff import HEAD_BYTES, FileType, file_type
+from services.web.upload_rules import check_room, empty, read_options, shown, too_large, unsupported
 
 log = structlog.get_logger()
 
 MAX_FIELD_BYTES = 20_000
 MAX_OVERHEAD_BYTES = 1_000_000
 """What the body of an upload may have beside the file: boundaries, headers, fields."""
-MIN_DPI, MAX_DPI = 72, 400
-FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
 
 
 async def upload(request: Request) -> Response:
@@ -73,7 +70,7 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
     files = await create_session(service.store, user.email)
     await announce(files, run=1)
     try:
-        await _check_room(service, user, files)
+        await check_room(files, service.config.active_jobs_per_user)
         intake = await _read(service, files, user, form)
     except BaseException:  # a client that hangs up cancels
         with suppress(StorageError):  # then the sweep finds it by `active/`
@@ -87,24 +84,6 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
         with suppress(StorageError):
             await service.sweeper.discard(files)
         raise
-
-
-async def _check_room(service: Web, user: User, files: SessionFiles) -> None:
-    """Refuse a user who has as many active jobs as one may have.
-
-    The session is announced already and counts by its place among the user's: of uploads that race for the last
-    place exactly one gets it. An id begins with its time, so whoever came first stays first.
-    """
-    prefix = f"{layout.ACTIVE}{user.user_hash}/"
-    before = [stat.path async for stat in service.store.list(prefix) if stat.path < prefix + files.session_id]
-    if len(before) >= service.config.active_jobs_per_user:
-        raise Problem(
-            429,
-            "Too many active jobs",
-            f"You have {len(before)} jobs that have not ended.",
-            "Wait for one to end, or cancel one.",
-            headers={"Retry-After": "30"},
-        )
 
 
 async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> Intake:
@@ -127,34 +106,9 @@ async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> In
         session_id=files.session_id,
         user_email=user.email,
         file_info=stored,
-        options=await options(service, fields),
+        options=await read_options(service.store, fields),
         created_at=await service.store.now(),
     )
-
-
-async def options(service: Web, fields: dict[str, str]) -> Options:
-    """The job's options from the form's fields. Raises `Problem` 422."""
-    pages = fields.get("pages", "").strip() or None
-    if pages is not None:
-        try:
-            parse_pages(pages)
-        except ValueError as error:
-            raise Problem(422, "Bad field", str(error), "Correct the field pages, or leave it out.") from error
-    dpi = fields.get("dpi", "").strip() or "150"
-    if not dpi.isascii() or not dpi.isdigit() or len(dpi) > 9 or not MIN_DPI <= int(dpi) <= MAX_DPI:
-        raise Problem(
-            422,
-            "Bad field",
-            f"dpi is a whole number from {MIN_DPI} to {MAX_DPI}.",
-            "150 suits most documents.",
-        )
-    engine = fields.get("engine", "").strip() or None
-    if engine is not None and engine not in (known := await _engines(service)):
-        names = ", ".join(known) or "none yet: the worker has not started"
-        raise Problem(
-            422, "Bad field", "There is no engine of that name.", f"Leave engine out or name one of: {names}."
-        )
-    return Options(pages=pages, dpi=int(dpi), engine=engine)
 
 
 async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
@@ -166,15 +120,10 @@ async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
         if len(head) >= HEAD_BYTES:
             break
     if not head:
-        raise Problem(400, "Empty file", "The file has no bytes.", "Choose a file that is not empty.")
+        raise empty()
     kind: FileType | None = file_type(head)
     if kind is None:
-        raise Problem(
-            415,
-            "Unsupported file",
-            "The content is neither a PDF nor a supported image, whatever the name says.",
-            f"Supported: {FORMATS}.",
-        )
+        raise unsupported()
     size = 0
 
     async def counted() -> AsyncIterator[bytes]:
@@ -182,19 +131,14 @@ async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
         async for chunk in _after(head, chunks):
             size += len(chunk)
             if size > service.config.upload_max_bytes:
-                raise Problem(
-                    413,
-                    "File too large",
-                    f"A file may have at most {service.config.upload_max_bytes:,} bytes.",
-                    "Split the document and upload the parts.",
-                )
+                raise too_large(service.config.upload_max_bytes)
             yield chunk
 
     raw_file = layout.upload_name(part.filename)
     # Nobody else knows this session yet, so a lost answer and a second try must not look like a rival's file.
     await service.store.write(files.path(raw_file), counted())
     return FileInfo(
-        filename=raw_file if part.filename is None else _shown(part.filename),
+        filename=raw_file if part.filename is None else shown(part.filename),
         file_type=kind,
         raw_file=raw_file,
         file_size=size,
@@ -214,19 +158,3 @@ async def _text(part: Part) -> str:
         if len(text) > MAX_FIELD_BYTES:
             raise Problem(422, "Bad field", "The field is too long.", "Shorten it.")
     return text.decode("utf-8", "replace")
-
-
-async def _engines(service: Web) -> list[str]:
-    """What the worker said it has; an absent worker has none."""
-    try:
-        state = msgspec.json.decode((await service.store.read(layout.WORKER_STATE)).data, type=dict[str, object])
-    except (NotFound, msgspec.DecodeError):
-        return []
-    engines = state.get("engines")
-    return [str(name) for name in engines] if isinstance(engines, list) else []
-
-
-def _shown(filename: str) -> str:
-    """The owner's name for the file, as far as it may be shown: one line, no directories, 255 characters."""
-    last = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(c for c in last if c.isprintable())[:255] or "upload"

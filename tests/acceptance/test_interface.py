@@ -130,7 +130,7 @@ def test_every_route_is_described_and_every_description_has_a_route() -> None:
         (path, method)
         for path, item in DOCUMENT["paths"].items()
         for method in item
-        if method in {"get", "post", "put", "patch", "delete"}
+        if method in {"get", "post", "put", "patch", "delete", "options"}
     }
     assert served == described
 

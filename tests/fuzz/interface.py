@@ -31,7 +31,10 @@ from tests.scripted import Script
 Send = Callable[[int, int], "Counter[int]"]
 
 # The types of files that the interface takes and schemathesis does not know.
-schemathesis.serializer.alias(["application/pdf", "image/tiff", "image/bmp", "image/jp2"], "application/octet-stream")
+schemathesis.serializer.alias(
+    ["application/pdf", "image/tiff", "image/bmp", "image/jp2", "application/offset+octet-stream"],
+    "application/octet-stream",
+)
 
 SCRIPT = Script(fail=(2,), blank=(3,))
 SETTINGS = {"ACTIVE_JOBS_PER_USER": "100000", "SWEEP_SECONDS": "30"}
@@ -51,10 +54,11 @@ CHECKS = [
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Running services with one job that has ended: page 1 read, page 2 failed, page 3 blank."""
+    """Running services with one job that has ended: page 1 read, page 2 failed, page 3 blank; and an open upload."""
 
     url: str
     job_id: str
+    upload_id: str
     user_hash: str
     document: bytes
     secret: str
@@ -95,9 +99,13 @@ def target(services: Running) -> Target:
         return job if job["status"] == "partial" else None
 
     job = services.until(ended, "the job to end")
+    begun = httpx.post(
+        f"{services.url}/api/uploads", headers={**owner, "Tus-Resumable": "1.0.0", "Upload-Length": "1000000"}
+    )
     return Target(
         url=services.url,
         job_id=job_id,
+        upload_id=begun.headers["location"].rsplit("/", 1)[-1],
         user_hash=job["user_hash"],
         document=path.read_bytes(),
         secret=services.get(f"/api/jobs/{job_id}/pages/1", **owner).text,
@@ -175,6 +183,8 @@ def _bend(case: Any, wish: Wish, target: Target) -> bool:
         names["n"] = wish.page
     if wish.file is not None and "filename" in names:
         names["filename"] = wish.file
+    if "upload_id" in names:
+        names["upload_id"] = target.upload_id
     if "user_hash" in names:
         names["user_hash"] = target.user_hash
     for name in ("job_id", "session_id"):

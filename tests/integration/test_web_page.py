@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pymupdf
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
 
+from libs.storage.layout import user_hash
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
@@ -414,3 +416,77 @@ def test_a_lost_connection_is_said_calmly_and_the_page_recovers(browser: Browser
             services.start("web")
             expect(trouble).to_be_hidden()
             expect(page.locator("#job-chip")).to_have_text("Done")
+
+
+def test_a_large_upload_goes_on_after_web_was_killed(visit: Visit, services: Running, tmp_path: Path) -> None:
+    path = large_pdf(tmp_path / "large.pdf")
+    page = visit.home()
+    slow_down(visit)
+    visit.choose(path)
+    services.until(lambda: len(parts(visit)) >= 3, "three parts")
+    services.kill("web")
+    kept = parts(visit)
+    try:
+        expect(page.locator(".upload-note")).to_have_text("Connection lost. Trying again…")
+    finally:
+        services.start("web")
+    assert_arrived(visit, path, visit.opened())
+    assert kept, "the kill came too late to test anything"
+    assert begun(visit) == 1, "the upload began anew"
+
+
+def test_a_large_upload_goes_on_when_its_file_is_chosen_again_after_a_reload(visit: Visit, tmp_path: Path) -> None:
+    path = large_pdf(tmp_path / "large.pdf")
+    page = visit.home()
+    slow_down(visit)
+    visit.choose(path)
+    visit.services.until(lambda: len(parts(visit)) >= 3, "three parts")
+    page.reload()
+    kept = parts(visit)
+    visit.choose(path)
+    assert_arrived(visit, path, visit.opened())
+    assert kept, "the reload came too late to test anything"
+    assert begun(visit) == 1, "the upload began anew"
+
+
+def test_a_large_upload_that_is_stopped_leaves_nothing(visit: Visit, tmp_path: Path) -> None:
+    page = visit.home()
+    slow_down(visit)
+    visit.choose(large_pdf(tmp_path / "large.pdf"))
+    visit.services.until(lambda: parts(visit), "a part")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".upload")).to_have_count(0)
+    folder = visit.services.storage / "active" / user_hash(visit.user)
+    visit.services.until(lambda: not folder.exists() and not parts(visit), "the upload to be gone")
+
+
+def large_pdf(path: Path) -> Path:
+    """One page and 40 MB beside it."""
+    with pymupdf.open() as document:
+        document.new_page(width=200, height=200)
+        xref = document.get_new_xref()
+        document.update_object(xref, "<<>>")
+        document.update_stream(xref, os.urandom(40_000_000), compress=False)
+        document.save(path)
+    return path
+
+
+def slow_down(visit: Visit) -> None:
+    """20 MB/s, so that something can happen meanwhile."""
+    session = visit.page.context.new_cdp_session(visit.page)
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000_000}
+    session.send("Network.emulateNetworkConditions", conditions)
+
+
+def parts(visit: Visit) -> list[Path]:
+    return list(visit.services.storage.glob(f"users/{user_hash(visit.user)}/*/parts/*"))
+
+
+def begun(visit: Visit) -> int:
+    return sum(url.endswith("/api/uploads") for url in visit.asked)
+
+
+def assert_arrived(visit: Visit, path: Path, job_id: str) -> None:
+    visit.services.until(lambda: visit.services.status(job_id, user=visit.user)["status"] == "completed", "the job")
+    (stored,) = visit.services.storage.glob(f"users/*/{job_id}/{path.name}")
+    assert stored.read_bytes() == path.read_bytes()

@@ -27,6 +27,7 @@ from services.web.metrics import WebMetrics
 from services.web.render import RenderLimits
 from services.web.service import Web
 from services.web.sweep import Sweeper
+from services.web.tus.completion import Completion
 from services.worker.batch import BatchWorker, Result
 from services.worker.engines.engine import OcrEngine
 from services.worker.engines.room import EngineRoom
@@ -242,11 +243,14 @@ class World:
             metrics=metrics,
             opener=Press(self._library, process),
         )
+        lease_seconds = self._plant.lease_seconds
+        completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=lease_seconds)
         sweeper = Sweeper(
             store=store,
             queue=queue,
+            completion=completion,
             every_seconds=30.0,
-            lease_seconds=self._plant.lease_seconds,
+            lease_seconds=lease_seconds,
             queue_forgets=self._plant.local,
         )
         app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
@@ -259,6 +263,7 @@ class World:
             queue_identity=SharedSecret(""),
             client=cast(Any, None),
             extractor=extractor,
+            completion=completion,
             sweeper=sweeper,
             metrics=metrics,
         )

@@ -17,6 +17,8 @@ OURS = [
     "processing.json",
     "intake.json",
     "batches",
+    "parts",
+    "upload.json",
     "status.json",
     "metadata.json",
 ]

@@ -26,6 +26,9 @@ PAGE = render_docs(DOCUMENT)
 # The rows of the interface that this version has.
 PROMISED = {
     ("/upload", "post"),
+    ("/api/uploads", "options"),
+    ("/api/uploads", "post"),
+    *(("/api/uploads/{upload_id}", method) for method in ("options", "head", "post", "patch", "delete")),
     ("/api/jobs", "get"),
     ("/api/jobs/{job_id}", "delete"),
     ("/api/jobs/{job_id}/status", "get"),

@@ -1,8 +1,12 @@
-// Sending files: one request per file, one file after the other, each with its own line of progress.
+// Sending files: one after the other, each with its own line of progress; large ones in pieces.
 
 import { byId, el, setText, show } from "./element.js";
 import { size } from "./format.js";
 import { Problem, problemBox, problemFrom, unreachable } from "./http.js";
+import { sendResumable } from "./resumable.js";
+
+// What takes long enough for the connection to be lost meanwhile.
+const LARGE = 32_000_000;
 
 const PAGE_LIST = /^\d+\s*(-\s*\d*)?(\s*,\s*\d+\s*(-\s*\d*)?)*$/;
 
@@ -40,7 +44,7 @@ export class UploadForm {
     while (this.#queue.length) {
       const next = this.#queue.shift();
       try {
-        this.#accepted.push(await send(next));
+        this.#accepted.push(await (next.file.size > LARGE ? sendResumable : send)(next));
         next.row.remove();
       } catch (error) {
         if (error.name === "AbortError") {
@@ -174,6 +178,10 @@ class Row {
     this.fill.style.width = `${percent}%`;
     this.bar.setAttribute("aria-valuenow", String(percent));
     setText(this.note, `${size(loaded)} of ${size(total)} sent`);
+  }
+
+  lost() {
+    setText(this.note, "Connection lost. Trying again…");
   }
 
   received() {

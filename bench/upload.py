@@ -1,0 +1,114 @@
+"""A large upload: how fast, and in how much memory.
+
+    python -m bench.upload [--megabytes 1000]
+
+Sends one file four ways, each to a web service of its own, and prints MB/s until the answer (the bytes are then on the
+disk) and web's peak of resident memory above what it had before (bar: 150 MB).
+"""
+
+import argparse
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+from tusclient.client import TusClient
+
+from tests.running import Running
+
+MB = 1_000_000
+PIECE = 1 << 20
+TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+ENVIRON = {"LOG_LEVEL": "WARNING"}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Speed and memory of a large upload.")
+    parser.add_argument("--megabytes", type=int, default=1000)
+    megabytes = parser.parse_args().megabytes
+    ways: dict[str, Callable[[str, Path], None]] = {
+        "one request, HTTP/1.1": lambda url, path: one_shot(url, path, http2=False),
+        "one request, h2c": lambda url, path: one_shot(url, path, http2=True),
+        "tus, one request, h2c": tus_over_h2c,
+        "tus, tuspy, 16 MB a request, HTTP/1.1": tuspy,
+    }
+    print(f"{f'{megabytes} MB':<40}{'seconds':>9}{'MB/s':>9}{'idle MB':>9}{'peak above':>12}")
+    for name, send in ways.items():
+        with tempfile.TemporaryDirectory() as folder:
+            seconds, idle, peak = measure(Path(folder), megabytes, send)
+        print(f"{name:<40}{seconds:>9.1f}{megabytes / seconds:>9.0f}{idle:>9.0f}{peak - idle:>12.1f}", flush=True)
+
+
+def measure(folder: Path, megabytes: int, send: Callable[[str, Path], None]) -> tuple[float, float, float]:
+    """Seconds of the upload; web's memory before it and its peak, in MB."""
+    services = Running(folder, script=None, environ=ENVIRON)
+    try:
+        services.start("web")
+        services.until(lambda: alive(services.url), "web to answer")
+        send(services.url, document(folder / "warm.pdf", 1))
+        path = document(folder / "large.pdf", megabytes)
+        idle = memory(services.pid("web"), "VmRSS")
+        began = time.monotonic()
+        send(services.url, path)
+        seconds = time.monotonic() - began
+        return seconds, idle, memory(services.pid("web"), "VmHWM")
+    finally:
+        services.stop()
+
+
+def document(path: Path, megabytes: int) -> Path:
+    """What begins as a PDF does, and is long."""
+    with path.open("wb") as file:
+        file.write(b"%PDF-1.7\n")
+        left = megabytes * MB - file.tell()
+        while left > 0:
+            left -= file.write(os.urandom(min(PIECE, left)))
+    return path
+
+
+def alive(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def memory(pid: int, field: str) -> float:
+    """`VmRSS` or `VmHWM` (its peak) of the process, in MB."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024 / MB
+
+
+def one_shot(url: str, path: Path, *, http2: bool) -> None:
+    with client(url, http2=http2) as http, path.open("rb") as file:
+        http.post("/upload", files={"file": (path.name, file)}).raise_for_status()
+
+
+def tus_over_h2c(url: str, path: Path) -> None:
+    with client(url, http2=True) as http:
+        headers = {**TUS, "Upload-Length": str(path.stat().st_size)}
+        http.post("/api/uploads", content=pieces(path), headers=headers).raise_for_status()
+
+
+def tuspy(url: str, path: Path) -> None:
+    with path.open("rb") as file:
+        TusClient(f"{url}/api/uploads").uploader(file_stream=file, chunk_size=16 << 20).upload()
+
+
+def client(url: str, *, http2: bool) -> httpx.Client:
+    return httpx.Client(base_url=url, http1=not http2, http2=http2, trust_env=False, timeout=600)
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+if __name__ == "__main__":
+    main()
