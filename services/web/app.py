@@ -52,6 +52,7 @@ ROUTES = [
     Route("/docs", state.docs),
     Mount("/static", StaticFiles(directory=state.STATIC)),
     Route("/internal/extract", internal.extract, methods=["POST"]),
+    Route("/internal/sweep", internal.sweep, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
 ]
 

@@ -44,6 +44,12 @@ async def enqueue(request: Request) -> Response:
     return JSONResponse(msgspec.to_builtins({"name": order.name}), status_code=201)
 
 
+async def sweep(request: Request) -> Response:
+    """`POST /internal/sweep`: one look at every active job, where no process lives long enough to look by itself."""
+    service = _admitted(request)
+    return JSONResponse({"woken": await service.sweeper.sweep()})
+
+
 def _admitted(request: Request) -> Web:
     service = web(request)
     if not matches(request.headers.get(HEADER), service.token):
