@@ -12,9 +12,7 @@ TWO_DAYS = 2 * 86400
 
 
 def test_a_sweep_on_demand_is_for_the_queue_alone_and_looks_at_every_job(tmp_path: Path) -> None:
-    with running(
-        tmp_path, script=None, OCR_ENGINE="tests.scripted:create", SCRIPT="{}", SWEEP_SECONDS="3600"
-    ) as services:
+    with running(tmp_path, script=Script(), SWEEP_SECONDS="3600") as services:
         abandoned = services.storage / layout.active_path("0" * 12, "0" * 32)
         abandoned.parent.mkdir(parents=True, exist_ok=True)
         abandoned.write_bytes(b"{}")
