@@ -15,7 +15,7 @@ CHECKED := libs services deploy tests bench examples
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(RUNS)  ## install what running needs into .venv
@@ -87,18 +87,39 @@ ifdef GNOSIS_CORPUS
 	@$(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/malformed" --bombs
 endif
 
-# LOCATION is the region; PROJECT, where gcloud is not set to it. Names and logging: python -m deploy.queues --help.
-QUEUES = $(BIN)/python -m deploy.queues $(1) --location "$(LOCATION)" $(if $(PROJECT),--project "$(PROJECT)")
+# Every variable that docs/deploy.md lists may be given: make deploy-web PROJECT=... PROJECT_NUMBER=... REGION=...
+TAG ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo latest)
+DEPLOY = TAG="$(TAG)" $(BIN)/python -m deploy.plan
 
-.PHONY: deploy-queue
-deploy-queue: $(RUNS)  ## create or update the queues of Cloud Tasks: make deploy-queue LOCATION=europe-west1 [PROJECT=...]
-	@test -n "$(LOCATION)" || { echo "make deploy-queue: which region? For example: LOCATION=europe-west1" >&2; exit 2; }
-	@$(call QUEUES,apply)
+.PHONY: deploy-plan
+deploy-plan: $(RUNS)  ## print every command of a deployment, and run none: make deploy-plan [STAGES="web sweep"]
+	@$(DEPLOY) $(STAGES)
 
-.PHONY: plan-queue
-plan-queue: $(RUNS)  ## print what deploy-queue would run
-	@test -n "$(LOCATION)" || { echo "make plan-queue: which region? For example: LOCATION=europe-west1" >&2; exit 2; }
-	@$(call QUEUES,plan)
+.PHONY: deploy deploy-setup deploy-queue deploy-images deploy-worker deploy-web deploy-sweep
+deploy: $(RUNS)  ## all of it, in order: setup, queue, images, worker, web, sweep
+	@$(DEPLOY) --run all
+deploy-setup: $(RUNS)  ## APIs, accounts, buckets (with RETENTION_DAYS), secret, image repository
+	@$(DEPLOY) --run setup
+deploy-queue: $(RUNS)  ## create or update the queues of Cloud Tasks, as deploy/queue.yaml says
+	@$(DEPLOY) --run queue
+deploy-images: $(RUNS)  ## build and store both images with Cloud Build, under TAG
+	@$(DEPLOY) --run images
+deploy-worker: $(RUNS)  ## deploy the worker with the image of TAG
+	@$(DEPLOY) --run worker
+deploy-web: $(RUNS)  ## deploy web, its private half first
+	@$(DEPLOY) --run web
+deploy-sweep: $(RUNS)  ## the Cloud Scheduler job that wakes jobs nobody works on
+	@$(DEPLOY) --run sweep
+
+.PHONY: deploy-models deploy-revisions deploy-rollback deploy-down
+deploy-models: $(RUNS)  ## fill the bucket of models with MODEL_NAME at MODEL_REVISION (needs `hf` of huggingface_hub)
+	@$(DEPLOY) --run models
+deploy-revisions: $(RUNS)  ## list the newest revisions of each service
+	@$(DEPLOY) --run revisions
+deploy-rollback: $(RUNS)  ## send traffic to an earlier revision: make deploy-rollback SERVICE=web REVISION=...
+	@$(DEPLOY) --run rollback
+deploy-down: $(RUNS)  ## remove everything but the data (DELETE_DATA=yes: that too)
+	@$(DEPLOY) --run down
 
 .PHONY: upgrade
 upgrade:  ## write constraints.txt anew with the newest versions that pyproject.toml admits

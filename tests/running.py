@@ -25,10 +25,17 @@ class Running:
     """Web and worker on free ports over one storage folder; either may be killed and started again."""
 
     def __init__(
-        self, folder: Path, *, script: Script | None, environ: dict[str, str], package: str = "services"
+        self,
+        folder: Path,
+        *,
+        script: Script | None,
+        environ: dict[str, str],
+        package: str = "services",
+        python: str = sys.executable,
     ) -> None:
-        """`package` holds the modules `web` and `worker` that are run."""
+        """`package` holds the modules `web` and `worker` that are run; `python` runs them."""
         self._package = package
+        self._python = python
         self.storage = folder / "storage"
         self.journal = folder / "journal"
         self.logs = folder
@@ -58,7 +65,7 @@ class Running:
         """Start `web` or `worker`."""
         log = (self.logs / f"{name}.log").open("ab")
         self._processes[name] = subprocess.Popen(
-            [sys.executable, "-m", f"{self._package}.{name}"],
+            [self._python, "-m", f"{self._package}.{name}"],
             cwd=ROOT,
             env={**self.environ, **environ},
             stdout=log,

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import httpx
 import msgspec
+from prometheus_client import CollectorRegistry
 
 from libs.jobstate import document as documents
 from libs.jobstate.document import TornDocument
 from libs.storage import layout
 from libs.storage.local import LocalStore
 from libs.taskqueue.task import OcrTask
+from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
+from services.web.tus.completion import Completion
 from tests.chaos.around import AroundStore
 from tests.chaos.disk import FULL, READ_ONLY, Disk
 from tests.chaos.folder import Folder
@@ -154,7 +157,12 @@ class Round:
             history=self._folder.history,
             locks=self._folder.locks,
         )
-        sweeper = Sweeper(store=_Tomorrow(store), queue=_Nowhere(), every_seconds=1, lease_seconds=LEASE_SECONDS)
+        later, nowhere = _Tomorrow(store), _Nowhere()
+        metrics = WebMetrics(CollectorRegistry())
+        completion = Completion(store=later, queue=nowhere, metrics=metrics, lease_seconds=LEASE_SECONDS)
+        sweeper = Sweeper(
+            store=later, queue=nowhere, completion=completion, every_seconds=1, lease_seconds=LEASE_SECONDS
+        )
         await sweeper.sweep()
 
     def _reckon(

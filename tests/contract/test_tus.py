@@ -29,7 +29,9 @@ from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import read_queue_settings
 from services.problem import HANDLED, handle
+from services.queue_identity import SharedSecret
 from services.web.app import ROUTES, create_parts
+from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
 from services.web.service import Web
@@ -72,9 +74,10 @@ class Client:
             QUEUES,
             store=store,
             queue=self.queue,
-            token="",
             client=cast(Any, None),
             metrics=WebMetrics(CollectorRegistry()),
+            identity=Identity([], believes_header=True),
+            queue_identity=SharedSecret(""),
         )
         self._app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
         self._app.state.web = self.web

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from libs.jobstate.active import announce
 from libs.jobstate.commit import create
@@ -11,7 +12,9 @@ from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
+from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
+from services.web.tus.completion import Completion
 from tests.unit.test_job import opened
 
 
@@ -35,7 +38,14 @@ async def waiting_job(store: MemoryStore) -> None:
 async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
     """The tasks that a web enqueues in its first moments."""
     queue = Taken()
-    sweeper = Sweeper(store=store, queue=queue, every_seconds=0.01, lease_seconds=60, queue_forgets=queue_forgets)
+    sweeper = Sweeper(
+        store=store,
+        queue=queue,
+        completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        every_seconds=0.01,
+        lease_seconds=60,
+        queue_forgets=queue_forgets,
+    )
     running = asyncio.create_task(sweeper.run())
     await asyncio.sleep(0.1)
     running.cancel()

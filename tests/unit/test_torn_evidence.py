@@ -16,7 +16,9 @@ from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
+from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
+from services.web.tus.completion import Completion
 from services.worker.batch import Answer, BatchWorker
 from services.worker.engines.room import EngineRoom
 from services.worker.metrics import WorkerMetrics
@@ -166,7 +168,7 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
     clock.wait(3600)
     await tear(files, layout.lease_name("0001"), torn)  # it may be held: whoever is woken will find out
     queue = Kept()
-    sweeper = Sweeper(store=files.store, queue=queue, every_seconds=30, lease_seconds=60)
+    sweeper = _sweeper(files, queue)
     assert await sweeper.sweep() == 2
     assert {task.user_hash for task in queue.tasks.values()} == {files.user_hash, other.user_hash}
     # It has been made whole, and the next waking is a task of its own.
@@ -179,8 +181,13 @@ async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: Ses
     await files.store.write(files.path(layout.DOCUMENT), document.encode(extracted(1)))
     await active.announce(files, 1)
     queue = Kept()
-    sweeper = Sweeper(store=files.store, queue=queue, every_seconds=30, lease_seconds=60)
+    sweeper = _sweeper(files, queue)
     await sweeper.sweep()
     await files.store.write(layout.active_path(files.user_hash, files.session_id), b"{")
     await sweeper.sweep()
     assert len(queue.tasks) == 2
+
+
+def _sweeper(files: SessionFiles, queue: Kept) -> Sweeper:
+    completion = Completion(store=files.store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60)
+    return Sweeper(store=files.store, queue=queue, completion=completion, every_seconds=30, lease_seconds=60)

@@ -1,0 +1,80 @@
+"""Commands as values, and their text as a shell script: what is printed is what runs."""
+
+import shlex
+
+import msgspec
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A word of a command that ends with a secret; the script fetches it, so no plan shows it."""
+
+    before: str
+    name: str
+    project: str
+
+
+Word = str | Secret
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One command. `unless` succeeds where it is done already; `instead` then brings what is there up to date.
+
+    `where` succeeds where there is something to do. `fed_by` is a command whose output it reads, `text` what it reads
+    otherwise.
+    """
+
+    words: tuple[Word, ...]
+    where: tuple[Word, ...] = ()
+    unless: tuple[Word, ...] = ()
+    instead: tuple[Word, ...] = ()
+    fed_by: tuple[Word, ...] = ()
+    text: str = ""
+
+    def script(self) -> str:
+        """The command as shell text."""
+        line = _line(self.words)
+        if self.fed_by:
+            line = f"{_line(self.fed_by)} | {line}"
+        if self.text:
+            line = f"{line} <<'END'\n{self.text.rstrip()}\nEND"
+        if self.where:
+            return f"if {_line(self.where)} >/dev/null 2>&1\nthen {line}\nfi"
+        if not self.unless:
+            return line
+        found = f"{_line(self.unless)} >/dev/null 2>&1"
+        if not self.instead:
+            return f"{found} || {line}"
+        return f"if {found}\nthen {_line(self.instead)}\nelse {line}\nfi"
+
+    def lines(self) -> list[tuple[Word, ...]]:
+        """Every command line that it may run."""
+        return [line for line in (self.where, self.unless, self.instead, self.fed_by, self.words) if line]
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """Commands that belong together, and what they are for."""
+
+    title: str
+    commands: tuple[Command, ...]
+
+    def script(self) -> str:
+        """The step as shell text."""
+        return "\n".join([f"echo {shlex.quote(f'== {self.title}')}", *(command.script() for command in self.commands)])
+
+
+def gcloud(*words: Word) -> tuple[Word, ...]:
+    """The words of a gcloud command that asks nothing."""
+    return ("gcloud", *words, "--quiet")
+
+
+def _line(words: tuple[Word, ...]) -> str:
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: Word) -> str:
+    if isinstance(word, str):
+        return shlex.quote(word)
+    fetch = _line(
+        gcloud("secrets", "versions", "access", "latest", f"--secret={word.name}", f"--project={word.project}")
+    )
+    return f'{shlex.quote(word.before)}"$({fetch})"'

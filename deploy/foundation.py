@@ -1,0 +1,147 @@
+"""What a deployment stands on: APIs, accounts, buckets, the shared secret, the queues."""
+
+import json
+from collections.abc import Mapping
+
+from deploy import queues as queue_flags
+from deploy.command import Command, Step, Word, gcloud
+from deploy.settings import DeploySettings
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.settings import QueueSettings
+
+APIS = ("run", "cloudtasks", "cloudscheduler", "storage", "secretmanager", "artifactregistry", "cloudbuild", "iam")
+LOG_RATIO = 1.0
+
+
+def setup(settings: DeploySettings) -> list[Step]:
+    """APIs, accounts, image repository, buckets and secret, with who may do what on each."""
+    return [_apis(settings), _accounts(settings), _repository(settings), _buckets(settings), _secret(settings)]
+
+
+def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> list[Step]:
+    """The two queues, and who may put tasks on them. Raises `NotDeployable`."""
+    place = (f"--location={settings.region}", f"--project={settings.project}")
+    commands: list[Command] = []
+    for name, queue in limits.items():
+        create, update = (
+            queue_flags.command(verb, name, queue, place=place, log_ratio=LOG_RATIO) for verb in ("create", "update")
+        )
+        described = gcloud("tasks", "queues", "describe", name, *place)
+        commands.append(Command(words=(*create, "--quiet"), unless=described, instead=(*update, "--quiet")))
+    # Readiness asks for the queue's state, which to enqueue alone does not allow.
+    grants = [
+        (name, settings.web_account, role)
+        for name in limits
+        for role in ("roles/cloudtasks.enqueuer", "roles/cloudtasks.viewer")
+    ]
+    grants.append((OCR_QUEUE, settings.worker_account, "roles/cloudtasks.enqueuer"))
+    commands += [
+        _grant(settings, ("tasks", "queues"), name, account, role, f"--location={settings.region}")
+        for name, account, role in grants
+    ]
+    return [
+        Step(title=f"The queues {OCR_QUEUE} and {EXTRACT_QUEUE}, as {settings.queue_file} says", commands=(*commands,))
+    ]
+
+
+def lifecycle(retention_days: int) -> str:
+    """The bucket's rules as JSON: a job's files go so many days after they were written."""
+    rule = {"action": {"type": "Delete"}, "condition": {"age": retention_days, "matchesPrefix": ["users/"]}}
+    return json.dumps({"rule": [rule]})
+
+
+def _apis(settings: DeploySettings) -> Step:
+    names = (*APIS, "iap") if settings.identity == "iap" else APIS
+    enable = gcloud(
+        "services", "enable", *(f"{name}.googleapis.com" for name in names), f"--project={settings.project}"
+    )
+    return Step(title="The APIs", commands=(Command(words=enable),))
+
+
+def _accounts(settings: DeploySettings) -> Step:
+    project = f"--project={settings.project}"
+    purposes = {
+        settings.web_account: "Gnosis OCR web: takes uploads, renders pages",
+        settings.worker_account: "Gnosis OCR worker: reads pages",
+        settings.tasks_account: "Gnosis OCR queues and sweep: may call the private services",
+    }
+    commands = [
+        Command(
+            words=gcloud("iam", "service-accounts", "create", name, f"--display-name={purpose}", project),
+            unless=gcloud("iam", "service-accounts", "describe", settings.account(name), project),
+        )
+        for name, purpose in purposes.items()
+    ]
+    # Whoever makes a task names the account that it is pushed as, and needs to be allowed to.
+    commands += [
+        _grant(
+            settings,
+            ("iam", "service-accounts"),
+            settings.account(settings.tasks_account),
+            account,
+            "roles/iam.serviceAccountUser",
+        )
+        for account in (settings.web_account, settings.worker_account)
+    ]
+    return Step(title="The accounts: one a service, and one as which the queues push", commands=(*commands,))
+
+
+def _repository(settings: DeploySettings) -> Step:
+    place = (f"--location={settings.region}", f"--project={settings.project}")
+    create = gcloud("artifacts", "repositories", "create", settings.repository, "--repository-format=docker", *place)
+    describe = gcloud("artifacts", "repositories", "describe", settings.repository, *place)
+    return Step(title="The repository of images", commands=(Command(words=create, unless=describe),))
+
+
+def _buckets(settings: DeploySettings) -> Step:
+    jobs, models = f"gs://{settings.bucket}", f"gs://{settings.model_bucket}"
+    if settings.retention_days:
+        rules = Command(
+            words=gcloud("storage", "buckets", "update", jobs, "--lifecycle-file=/dev/stdin"),
+            text=lifecycle(settings.retention_days),
+        )
+    else:
+        rules = Command(words=gcloud("storage", "buckets", "update", jobs, "--clear-lifecycle"))
+    commands = (
+        _bucket(settings, jobs),
+        rules,
+        _bucket(settings, models),
+        _grant(settings, ("storage", "buckets"), jobs, settings.web_account, "roles/storage.objectUser"),
+        _grant(settings, ("storage", "buckets"), jobs, settings.worker_account, "roles/storage.objectUser"),
+        _grant(settings, ("storage", "buckets"), models, settings.worker_account, "roles/storage.objectViewer"),
+    )
+    return Step(title="The buckets: of jobs, and of models (which the worker may only read)", commands=commands)
+
+
+def _bucket(settings: DeploySettings, url: str) -> Command:
+    create = gcloud(
+        *("storage", "buckets", "create", url, f"--project={settings.project}", f"--location={settings.region}"),
+        *("--uniform-bucket-level-access", "--public-access-prevention"),
+        # What a user deletes is to be gone, and a record that is written every second would be kept in every version.
+        "--soft-delete-duration=0",
+    )
+    return Command(words=create, unless=gcloud("storage", "buckets", "describe", url))
+
+
+def _secret(settings: DeploySettings) -> Step:
+    name, project = settings.token_secret, f"--project={settings.project}"
+    create = Command(
+        words=gcloud("secrets", "create", name, "--replication-policy=automatic", "--data-file=-", project),
+        unless=gcloud("secrets", "describe", name, project),
+        fed_by=("openssl", "rand", "-hex", "32"),
+    )
+    grants = (
+        _grant(settings, ("secrets",), name, account, "roles/secretmanager.secretAccessor")
+        for account in (settings.web_account, settings.worker_account)
+    )
+    return Step(title="The secret that the services and their queue share", commands=(create, *grants))
+
+
+def _grant(
+    settings: DeploySettings, kind: tuple[Word, ...], name: str, account: str, role: str, *more: Word
+) -> Command:
+    """A role on one thing for one account."""
+    # A bucket's name says where it is; everything else is looked for in a project.
+    project = () if name.startswith("gs://") else (f"--project={settings.project}",)
+    member = f"--member=serviceAccount:{settings.account(account)}"
+    return Command(words=gcloud(*kind, "add-iam-policy-binding", name, member, f"--role={role}", *more, *project))

@@ -1,0 +1,54 @@
+"""The way out: everything that a deployment made, removed."""
+
+from deploy.command import Command, Step, Word, gcloud
+from deploy.settings import DeploySettings
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+
+
+def down(settings: DeploySettings) -> list[Step]:
+    """Remove all but the data; with `DELETE_DATA=yes` the buckets and all that is in them too."""
+    project = f"--project={settings.project}"
+    region, location = f"--region={settings.region}", f"--location={settings.region}"
+    steps = [
+        # First what calls, then what is called.
+        Step(
+            title="Sweep and queues (a queue's name stays taken for some days)",
+            commands=(
+                _gone(("scheduler", "jobs"), settings.sweep_job, location, project),
+                *(_gone(("tasks", "queues"), name, location, project) for name in (OCR_QUEUE, EXTRACT_QUEUE)),
+            ),
+        ),
+        Step(
+            title="Services",
+            commands=tuple(
+                _gone(("run", "services"), name, region, project)
+                for name in (settings.web_service, settings.extract_service, settings.worker_service)
+            ),
+        ),
+        Step(
+            title="Images, secret, accounts",
+            commands=(
+                _gone(("artifacts", "repositories"), settings.repository, location, project),
+                _gone(("secrets",), settings.token_secret, project),
+                *(
+                    _gone(("iam", "service-accounts"), settings.account(name), project)
+                    for name in (settings.web_account, settings.worker_account, settings.tasks_account)
+                ),
+            ),
+        ),
+    ]
+    if settings.delete_data:
+        commands = tuple(
+            Command(
+                words=gcloud("storage", "rm", "--recursive", bucket),
+                where=gcloud("storage", "buckets", "describe", bucket),
+            )
+            for bucket in (f"gs://{settings.bucket}", f"gs://{settings.model_bucket}")
+        )
+        steps.append(Step(title="All uploads, results and models", commands=commands))
+    return steps
+
+
+def _gone(kind: tuple[str, ...], name: str, *place: Word) -> Command:
+    """Delete it where it is there."""
+    return Command(words=gcloud(*kind, "delete", name, *place), where=gcloud(*kind, "describe", name, *place))
