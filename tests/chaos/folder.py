@@ -47,6 +47,10 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
         return self.root / "logs"
 
     @property
+    def temporary(self) -> Path:
+        return self.root / "tmp"
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal"
 

@@ -146,6 +146,8 @@ class Programs:
         return {
             **os.environ,
             VARIABLE: str(self._folder.root),
+            # A killed web leaves the copy of an upload behind that it was rendering from.
+            "TMPDIR": str(self._folder.temporary),
             "STORAGE_PATH": str(self._folder.storage),
             "QUEUE_FILE": str(self._folder.queue_file),
             "WEB_PORT": str(self._ports[WEB]),

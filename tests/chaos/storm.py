@@ -58,7 +58,8 @@ class Round:
 
     def __init__(self, root: Path, *, seed: str, may_mount: bool, struck: Counter[str], quick: bool = False) -> None:
         self._folder = Folder(root=root)
-        for folder in (self._folder.locks, self._folder.library, self._folder.trials, self._folder.logs):
+        own = self._folder
+        for folder in (own.locks, own.library, own.trials, own.logs, own.temporary):
             folder.mkdir()
         self._rng = random.Random(seed)
         self._disk = Disk(self._folder, may_mount=may_mount)
