@@ -34,6 +34,7 @@ from services.web.headers import SecurityHeaders
 from services.web.metrics import Backlog, WebMetrics
 from services.web.queue import OpenQueue, local_queue
 from services.web.render import RenderLimits
+from services.web.scratch import clear_abandoned
 from services.web.service import Web
 from services.web.sweep import Sweeper
 from services.web.tus import routes as tus
@@ -87,6 +88,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         metrics = WebMetrics(registry)
+        clear_abandoned()
         async with contextlib.AsyncExitStack() as stack:
             opened = await stack.enter_async_context(
                 open_store(

@@ -5,7 +5,6 @@ import contextlib
 import os
 import secrets
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -33,6 +32,7 @@ from libs.taskqueue.task import OcrTask, first_name, next_name
 from services.web.metrics import WebMetrics
 from services.web.pages import ALL_PAGES, parse_pages
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
+from services.web.scratch import scratch_folder
 from services.web.sniff import FileType
 
 log = structlog.get_logger()
@@ -221,8 +221,8 @@ class Extractor:
     @contextlib.asynccontextmanager
     async def _local_copy(self, files: SessionFiles, job: Job) -> AsyncIterator[Path]:
         """The upload as a local file: fetched once per call, not per page."""
-        with tempfile.TemporaryDirectory(prefix="gnosis-") as folder:
-            raw = Path(folder) / "upload"
+        with scratch_folder() as folder:
+            raw = folder / "upload"
             try:
                 async with self._store.open_read(files.path(job.file_info.raw_file)) as source:
                     with raw.open("wb") as target:

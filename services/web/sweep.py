@@ -160,9 +160,10 @@ class Sweeper:
         return False
 
     async def _bury(self, stat: Stat) -> None:
+        """Remove what came late for a deleted job; once nothing more can come, its tombstone too."""
+        await self.remove_files(_session(self._store, layout.TOMBSTONES, stat.path))
         if stat.updated_at + LATE_WRITES > await self._store.now():
             return
-        await self.remove_files(_session(self._store, layout.TOMBSTONES, stat.path))
         with suppress(NotFound, PreconditionFailed):
             await self._store.delete(stat.path, if_generation=stat.generation)
 
