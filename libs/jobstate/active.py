@@ -8,13 +8,15 @@ import msgspec
 
 from libs.jobstate.job import Job
 from libs.storage import layout
-from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 
 WAKE_FROM, WAKE_TO = timedelta(minutes=1), timedelta(minutes=30)
 # Longer than a request can last: a run announced so long ago was never begun.
 ANNOUNCED = timedelta(minutes=15)
+# An object written so lately says as much already.
+JUST = timedelta(seconds=2)
 
 
 class Active(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,25 @@ def decode(data: bytes) -> Active:
 async def announce(files: SessionFiles, run: int) -> None:
     """Say that `run` is about to begin: before its record, so that no moment exists in which nobody looks."""
     await write_paced(files.store, _path(files), encode(Active(run=run)))
+
+
+async def ask(files: SessionFiles) -> None:
+    """Say by the object's time that the job asks for its turn now; whoever is at work sees it and makes room."""
+    with suppress(StorageError):  # it would only wait a little longer
+        stored = await files.store.read(_path(files))
+        if stored.updated_at + JUST < await files.store.now():
+            await files.store.write(_path(files), stored.data, if_generation=stored.generation)
+
+
+async def is_woken_since(files: SessionFiles, wake: int) -> bool:
+    """Whether the sweep has woken the job after `wake`: its new tasks go on, and the old ones that were only late end.
+
+    Otherwise each waking of a job whose tasks wait their turn would add to the queue for good.
+    """
+    try:
+        return decode((await files.store.read(_path(files))).data).wakes > wake
+    except NotFound:
+        return False
 
 
 async def retire(files: SessionFiles, job: Job) -> None:

@@ -20,8 +20,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def size(pages: int, *, most: int, parallelism: int) -> int:
-    """Pages per batch: `most`, fewer when the job is small, so that every chain finds work."""
-    return max(1, min(most, -(-pages // max(1, parallelism))))
+    """Pages per batch: at most `most`, and such that every chain finds work for as many rounds as the others."""
+    rounds = -(-pages // (most * parallelism))
+    return max(1, -(-pages // max(1, parallelism * rounds)))
 
 
 def chains(job: Job) -> int:
@@ -47,16 +48,30 @@ def ended(job: Job, batch: Batch) -> bool:
     return all(job.pages[n].ended for n in batch.pages)
 
 
+def open_batches(job: Job) -> Iterator[Batch]:
+    """The batches that the record does not show as ended."""
+    return (batch for batch in batches(job) if not ended(job, batch))
+
+
 def ready(job: Job, batch: Batch) -> bool:
     """Whether the batch can be read: each page has its image or its outcome, and there is work left."""
     return not ended(job, batch) and all(job.pages[n].image or job.pages[n].ended for n in batch.pages)
 
 
 def striped(job: Job, chain: int) -> list[Batch]:
-    """The batches that can be read, in the order in which `chain` tries them: its own stripe first, then any.
+    """The batches that can be read, in the order in which `chain` tries them: its own stripe first, then the next.
 
-    Chains that start together so meet only when one has run out of its own.
+    Chains that start together so meet only when one has run out of its own, and then not all at one batch.
     """
-    stripes = max(1, chains(job))
-    open_batches = [batch for batch in batches(job) if ready(job, batch)]
-    return sorted(open_batches, key=lambda batch: (batch.number - 1) % stripes != chain % stripes)
+    return sorted(
+        (batch for batch in batches(job) if ready(job, batch)), key=lambda batch: _distance(job, batch, chain)
+    )
+
+
+def is_own(job: Job, batch: Batch, chain: int) -> bool:
+    """Whether the batch is of the chain's own stripe."""
+    return _distance(job, batch, chain) == 0
+
+
+def _distance(job: Job, batch: Batch, chain: int) -> int:
+    return (batch.number - 1 - chain) % max(1, chains(job))

@@ -17,9 +17,22 @@ from libs.storage.session import SessionFiles
 Change = Callable[[Job], Job]
 
 
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """The record as it stands at a generation of its object."""
+
+    job: Job
+    generation: int
+
+
 async def load(files: SessionFiles) -> Job:
     """The record as it stands. Raises `NotFound`, `TornDocument`."""
-    return document.decode((await files.store.read(files.path(layout.DOCUMENT))).data)
+    return (await load_record(files)).job
+
+
+async def load_record(files: SessionFiles) -> Record:
+    """The same, with its generation."""
+    stored = await files.store.read(files.path(layout.DOCUMENT))
+    return Record(job=document.decode(stored.data), generation=stored.generation)
 
 
 async def create(files: SessionFiles, job: Job) -> Job:
@@ -32,6 +45,11 @@ async def create(files: SessionFiles, job: Job) -> Job:
 
 
 async def commit(files: SessionFiles, change: Change) -> Job:
+    """The record after `change`: see `commit_record`."""
+    return (await commit_record(files, change)).job
+
+
+async def commit_record(files: SessionFiles, change: Change) -> Record:
     """Apply `change` to the record and write it; after a conflict, read it again and re-apply.
 
     `change` must be monotonic: applied to a newer record it may find nothing to do, and then nothing is written.
@@ -40,21 +58,21 @@ async def commit(files: SessionFiles, change: Change) -> Job:
     """
     path = files.path(layout.DOCUMENT)
     while True:
-        stored = await files.store.read(path)
-        before = document.decode(stored.data)
+        record = await load_record(files)
+        before = record.job
         after = change(before)
         if after == before:
-            return before
+            return record
         writer = secrets.token_hex(8)
         after = msgspec.structs.replace(after, revision=before.revision + 1, writer=writer)
         try:
-            await files.store.write(path, document.encode(after), if_generation=stored.generation)
+            generation = await files.store.write(path, document.encode(after), if_generation=record.generation)
         except PreconditionFailed:
             # The answer to our own write may have been lost and the client have tried again: look for our mark.
-            if (current := await load(files)).writer == writer:
+            if (current := await load_record(files)).job.writer == writer:
                 return current
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - spreads rivals, guards nothing
         except TooFast:
             await asyncio.sleep(pause())
         else:
-            return after
+            return Record(job=after, generation=generation)

@@ -1,16 +1,21 @@
 """The end of a job: the combined result and the final state. Idempotent, and done by one at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from datetime import datetime
 from itertools import islice
 
 from libs.jobstate.active import retire
-from libs.jobstate.commit import commit
-from libs.jobstate.evidence import PARALLEL_READS, gather, read_outcomes
+from libs.jobstate.batch import open_batches
+from libs.jobstate.commit import commit, load
+from libs.jobstate.evidence import gather, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.leases import PARALLEL_READS, Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.record import due_at
 from libs.storage.session import SessionFiles
 
 COMBINE = "combine"
@@ -20,15 +25,16 @@ class RunChanged(Exception):
     """A retry began a new run meanwhile: its own end will follow."""
 
 
-async def settle(files: SessionFiles, *, holder: str, lease_seconds: float) -> Job:
-    """Bring the record up to date; when the plan is fulfilled, combine and end the job.
+async def settle(
+    files: SessionFiles, *, holder: str, lease_seconds: float, leases: Leases | None = None, hurried: bool = True
+) -> Job:
+    """When the plan is fulfilled, combine and end the job.
 
+    Without `hurried`, by one who has done nothing himself, the others' work is looked at only when the record is due.
     Returns the record; it has not ended when pages are missing or somebody else is combining. Raises `NotFound` when
     the job was deleted.
     """
-    now = await files.store.now()
-    evidence = await gather(files, await commit(files, lambda job: job))
-    job = await commit(files, lambda job: evidence.merged(job, now).combining(now))
+    job = await _concluded(files, leases or Leases(files), hurried=hurried)
     if job.ended:
         await retire(files, job)
         return job
@@ -49,6 +55,31 @@ async def settle(files: SessionFiles, *, holder: str, lease_seconds: float) -> J
     return job
 
 
+async def _concluded(files: SessionFiles, leases: Leases, *, hurried: bool) -> Job:
+    """The record, brought up to date where that fulfils the plan or where it is due.
+
+    While a batch was never begun the plan cannot be fulfilled, and nobody has to look at what the others say.
+    """
+    job = await load(files)
+    now = await files.store.now()
+    if job.ended or not job.extraction_complete:
+        return job
+    if job.fulfilled:
+        return await commit(files, lambda job: job.combining(now))
+    if not hurried and now < due_at(job):
+        return job
+    standing = await leases.listed()
+    if any(batch.name not in standing for batch in open_batches(job)):
+        return job
+    evidence = await gather(leases, job, standing)
+
+    def change(job: Job) -> Job:
+        merged = evidence.merged(job, now).combining(now)
+        return merged if merged.fulfilled or due_at(job) <= now else job
+
+    return await commit(files, change)
+
+
 def section(page_no: int, outcome: PageOutcome | None) -> str:
     """A page as it stands in `combined_output.md`: its marker line, then its Markdown."""
     if outcome is None or outcome.status is not OutcomeStatus.COMPLETED:
@@ -67,16 +98,33 @@ def _ended(job: Job, run: int, at: datetime) -> Job:
 
 
 async def _sections(files: SessionFiles, job: Job, lease: HeldLease) -> AsyncIterator[bytes]:
-    numbers = iter(job.pages)
     clock = asyncio.get_running_loop().time
     renewed = clock()
-    first = True
-    while chunk := list(islice(numbers, PARALLEL_READS)):
-        found = await read_outcomes(files, chunk)
-        for page_no in chunk:
-            text = section(page_no, found.get(page_no))
-            yield (text if first else f"\n{text}").encode()
-            first = False
-        if clock() - renewed > lease.lease.seconds / 4:
-            await lease.renew()
-            renewed = clock()
+    separator = ""
+    async with aclosing(_read_ahead(files, job.pages)) as outcomes:
+        async for page_no, outcome in outcomes:
+            yield f"{separator}{section(page_no, outcome)}".encode()
+            separator = "\n"
+            if clock() - renewed > lease.lease.seconds / 4:
+                await lease.renew()
+                renewed = clock()
+
+
+async def _read_ahead(
+    files: SessionFiles, pages: Iterable[int]
+) -> AsyncGenerator[tuple[int, PageOutcome | None], None]:
+    """The pages' outcomes in order; several are being read while the first is waited for."""
+    numbers = iter(pages)
+    reading: deque[tuple[int, asyncio.Task[PageOutcome | None]]] = deque()
+    try:
+        while True:
+            for page_no in islice(numbers, PARALLEL_READS - len(reading)):
+                reading.append((page_no, asyncio.create_task(read_outcome(files, page_no))))
+            if not reading:
+                return
+            page_no, outcome = reading.popleft()
+            yield page_no, await outcome
+    finally:
+        for _, outcome in reading:
+            outcome.cancel()
+        await asyncio.gather(*(outcome for _, outcome in reading), return_exceptions=True)

@@ -1,24 +1,22 @@
 """Reading a job's evidence: outcomes and leases."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
-from libs.jobstate import batch, lease, outcome
+from libs.jobstate import batch, outcome
 from libs.jobstate.job import Job
-from libs.jobstate.lease import Lease, LeaseState, TornLease
+from libs.jobstate.lease import LeaseState
+from libs.jobstate.leases import PARALLEL_READS, Leases
 from libs.jobstate.outcome import BadOutcome, BriefOutcome, OutcomeStatus, PageOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
-
-# Reads in flight at once: enough to hide a bucket's latency, few enough for its connection pool.
-PARALLEL_READS = 16
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,25 +30,18 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return job.started(self.started, at).settled(self.outcomes, at)
 
 
-async def gather(files: SessionFiles, job: Job) -> Evidence:
-    """The evidence of every batch that the record does not yet show as ended. One listing, few reads."""
-    open_names = {b.name for b in batch.batches(job) if not batch.ended(job, b)}
-    stats = [stat for name, stat in (await batch_leases(files)).items() if name in open_names]
+async def gather(leases: Leases, job: Job, standing: Mapping[str, Stat]) -> Evidence:
+    """What the leases listed in `standing` say of each batch that the record does not yet show as ended."""
+    names = [b.name for b in batch.open_batches(job)]
     started: dict[int, datetime] = {}
     outcomes: dict[int, BriefOutcome] = {}
-    for held in await _read_leases(files, stats):
+    for held in (await leases.read({name: standing[name] for name in names if name in standing})).values():
         if held.run != job.run:
             continue
         if held.state is LeaseState.HELD:
             started |= dict.fromkeys(held.pages, held.taken_at)
         outcomes |= held.outcomes
     return Evidence(started=started, outcomes=outcomes)
-
-
-async def batch_leases(files: SessionFiles) -> dict[str, Stat]:
-    """The stored leases by name."""
-    prefix = files.path(layout.BATCHES)
-    return {stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in files.store.list(prefix)}
 
 
 async def read_standing(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
@@ -83,14 +74,19 @@ async def show_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
 
 async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
     """The outcomes that exist among these pages."""
+    standing = (found for found, _ in (await read_standings(files, pages)).values())
+    return {found.page_no: found for found in standing if found and found.status is not OutcomeStatus.PENDING}
+
+
+async def read_standings(files: SessionFiles, pages: Iterable[int]) -> dict[int, tuple[PageOutcome | None, int]]:
+    """`read_standing` of each page, several at a time."""
     gate = asyncio.Semaphore(PARALLEL_READS)
 
-    async def read(page_no: int) -> PageOutcome | None:
+    async def read(page_no: int) -> tuple[int, tuple[PageOutcome | None, int]]:
         async with gate:
-            return await read_outcome(files, page_no)
+            return page_no, await read_standing(files, page_no)
 
-    found = await asyncio.gather(*(read(n) for n in pages))
-    return {item.page_no: item for item in found if item is not None}
+    return dict(await asyncio.gather(*(read(n) for n in pages)))
 
 
 async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:
@@ -142,16 +138,3 @@ def _whole(data: bytes) -> PageOutcome | None:
         return outcome.decode(data)
     except BadOutcome:
         return None
-
-
-async def _read_leases(files: SessionFiles, stats: Iterable[Stat]) -> list[Lease]:
-    gate = asyncio.Semaphore(PARALLEL_READS)
-
-    async def read(stat: Stat) -> Lease | None:
-        async with gate:
-            try:
-                return lease.decode((await files.store.read(stat.path)).data)
-            except (NotFound, TornLease):
-                return None
-
-    return [found for found in await asyncio.gather(*(read(stat) for stat in stats)) if found is not None]

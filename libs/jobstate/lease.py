@@ -7,6 +7,7 @@ Its holder writes it by generation too, so a holder that was overtaken notices a
 import asyncio
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,7 +18,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
-from libs.storage.store import Stored
+from libs.storage.store import Stat, Stored
 
 
 class LeaseState(StrEnum):
@@ -32,7 +33,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A lease as stored. It expires `seconds` after its last write; `claim` is new with every holder.
 
     `in_hand` names the pages being read at the last write; `attempt` is one more than the deaths of holders and
-    engines in this run; `deaths` counts for each page the breakdowns with that page alone in hand.
+    engines in this run; `deaths` counts for each page the breakdowns with that page alone in hand. `waited` is for how
+    many seconds the holder's task was in the queue after it was due.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     taken_at: datetime
     pages: tuple[int, ...] = ()
+    waited: float = 0.0
     in_hand: tuple[int, ...] = ()
     deaths: dict[int, int] = {}
     outcomes: dict[int, BriefOutcome] = {}
@@ -95,9 +98,9 @@ class HeldLease:
         """Every page has its outcome."""
         await self._write(state=LeaseState.FINISHED, in_hand=(), outcomes=outcomes)
 
-    async def release(self) -> None:
-        """Give the lease back unfinished, in good order."""
-        await self._write(state=LeaseState.RELEASED, in_hand=())
+    async def release(self, outcomes: dict[int, BriefOutcome] | None = None) -> None:
+        """Give the lease back unfinished, in good order; `outcomes` are those of the pages that were read."""
+        await self._write(state=LeaseState.RELEASED, in_hand=(), outcomes=outcomes or {})
 
     async def break_off(self, guilty: int | None) -> None:
         """Give the lease back because the engine broke down, on page `guilty` if it was alone in hand."""
@@ -128,9 +131,20 @@ class HeldLease:
 
 
 async def take(
-    files: SessionFiles, name: str, *, run: int, holder: str, seconds: float, pages: tuple[int, ...] = ()
+    files: SessionFiles,
+    name: str,
+    *,
+    run: int,
+    holder: str,
+    seconds: float,
+    pages: tuple[int, ...] = (),
+    waited: float = 0.0,
+    absent: bool = False,
 ) -> HeldLease | None:
-    """Claim `name`, or return `None` when it is held, or finished in this run."""
+    """Claim `name`, or return `None` when it is held, or finished in this run.
+
+    `absent`: the caller has just seen that there is none, which spares a look.
+    """
     fresh = Lease(
         name=name,
         run=run,
@@ -139,13 +153,10 @@ async def take(
         seconds=seconds,
         taken_at=await files.store.now(),
         pages=pages,
+        waited=waited,
     )
     generation = 0
-    try:
-        stored = await files.store.read(_path(files, name))
-    except NotFound:
-        pass
-    else:
+    if (stored := None if absent else await _stored(files, name)) is not None:
         generation = stored.generation
         try:
             before = decode(stored.data)
@@ -167,7 +178,13 @@ async def take(
     return HeldLease(files, fresh, generation)
 
 
-def is_free(lease: Lease, stored: Stored, run: int, now: datetime) -> bool:
+async def _stored(files: SessionFiles, name: str) -> Stored | None:
+    with suppress(NotFound):
+        return await files.store.read(_path(files, name))
+    return None
+
+
+def is_free(lease: Lease, stored: Stored | Stat, run: int, now: datetime) -> bool:
     """Whether anybody may take the lease over, judged by the storage's clock alone."""
     if lease.run != run:
         return lease.run < run
@@ -176,7 +193,7 @@ def is_free(lease: Lease, stored: Stored, run: int, now: datetime) -> bool:
     return lease.state is LeaseState.RELEASED or _is_expired(stored, lease.seconds, now)
 
 
-def _is_expired(stored: Stored, seconds: float, now: datetime) -> bool:
+def _is_expired(stored: Stored | Stat, seconds: float, now: datetime) -> bool:
     return stored.updated_at + timedelta(seconds=seconds) < now
 
 

@@ -11,9 +11,9 @@ from libs.jobstate import document, intake, lease, outcome
 from libs.jobstate.active import announce
 from libs.jobstate.commit import load
 from libs.jobstate.document import TornDocument
-from libs.jobstate.evidence import PARALLEL_READS
 from libs.jobstate.job import Job
 from libs.jobstate.lease import TornLease
+from libs.jobstate.leases import PARALLEL_READS
 from libs.jobstate.outcome import BadOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed

@@ -2,46 +2,72 @@
 
 import asyncio
 import contextlib
+import random
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from libs.jobstate.commit import commit, load
+from libs.jobstate.batch import chains
+from libs.jobstate.commit import Record as Stored
+from libs.jobstate.commit import commit_record, load_record
 from libs.jobstate.evidence import Evidence, gather
 from libs.jobstate.job import Job
+from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome
+from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
 
 log = structlog.get_logger()
 
+# How long a call may go on without a look at the record, which would tell it of a cancellation.
+LOOK_SECONDS = 15.0
+# Somebody else keeps the record up to date: look again when they may have stopped.
+FOLLOW_SECONDS = 5.0
+# Seconds a chain by which those who might write next are spread, so that they do not all ask for the same evidence.
+SPREAD_SECONDS = 0.15
 
-def interval(elapsed: timedelta) -> float:
-    """Seconds between two commits of a job that has run for `elapsed`.
 
-    One a second at most, then ever fewer, so that the bytes written grow linearly with pages.
+def interval(elapsed: timedelta, pages: int) -> float:
+    """Seconds between two commits of a job of `pages` pages that has run for `elapsed`.
+
+    One a second at most, then ever fewer, and fewer of a long record than of a short one: the bytes written then grow
+    no faster than the pages. Not for ever: a job that waited for days is young in its work.
     """
-    return max(1.0, elapsed.total_seconds() / 100)
+    return min(max(1.0, pages / 300, elapsed.total_seconds() / 50), max(30.0, pages / 50))
+
+
+def due_at(job: Job) -> datetime:
+    """When the record may be written again to say how far the job is."""
+    return job.updated_at + timedelta(seconds=interval(job.updated_at - job.run_started_at, len(job.pages)))
 
 
 class Recorder:
     """Commits what is noted, and whatever other workers have finished, in the background.
 
     Work never waits for it. `job` is the record as last seen: its status tells the worker of a cancellation;
-    `gone` says that the job was deleted.
+    `gone` says that the job was deleted. Many recorders of one job together write no more often than one.
     """
 
     def __init__(self, files: SessionFiles, job: Job) -> None:
         self._files = files
-        self.job = job
+        self._clock = asyncio.get_running_loop().time
+        self._record = Stored(job=job, generation=0)
+        self._read_at = self._clock()
+        self.leases = Leases(files)
         self.gone = False
         self._images: dict[int, datetime] = {}
         self._outcomes: dict[int, BriefOutcome] = {}
         self._due = asyncio.Event()
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def job(self) -> Job:
+        """The record as last seen."""
+        return self._record.job
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_up())
@@ -76,35 +102,60 @@ class Recorder:
         self._due.set()
 
     async def refresh(self) -> Job:
-        """Read the record again. Raises `NotFound` when the job was deleted."""
+        """Read the record again if it was written since. Raises `NotFound` when the job was deleted."""
         async with self._lock:
-            self.job = await load(self._files)
+            stat = await self._files.store.stat(self._path)
+            if stat.generation != self._record.generation:
+                self._saw(await load_record(self._files))
             return self.job
 
     async def flush(self) -> Job:
         """Commit now all that is noted. Raises `StorageError`; `NotFound` when the job was deleted."""
+        await self._commit(hurried=True)
+        return self.job
+
+    async def _commit(self, *, hurried: bool) -> bool:
+        """Whether the record has all that was noted; else somebody was faster, and it is not due any more."""
         async with self._lock:
             at = await self._files.store.now()
-            evidence = await gather(self._files, self.job)
+            evidence = await gather(self.leases, self.job, await self.leases.listed())
             images, outcomes = dict(self._images), dict(self._outcomes)
+            written = False
 
             def change(job: Job) -> Job:
+                nonlocal written
+                # Somebody may have written since this recorder looked: then it is not its turn any more.
+                written = hurried or due_at(job) <= at
                 own = Evidence(started={}, outcomes=outcomes)
-                return own.merged(evidence.merged(job.rendered(images, at), at), at)
+                return own.merged(evidence.merged(job.rendered(images, at), at), at) if written else job
 
-            self.job = await commit(self._files, change)
-            for page_no in images:
-                self._images.pop(page_no, None)
-            for page_no in outcomes:
-                self._outcomes.pop(page_no, None)
-            return self.job
+            self._saw(await commit_record(self._files, change))
+            if written:
+                for page_no in images:
+                    self._images.pop(page_no, None)
+                for page_no in outcomes:
+                    self._outcomes.pop(page_no, None)
+            else:
+                self._due.set()
+            return written
 
     async def _keep_up(self) -> None:
+        wrote = False
         while True:
             await self._due.wait()
-            self._due.clear()
             try:
-                job = await self.flush()
+                wait = (due_at(self.job) - await self._files.store.now()).total_seconds()
+                if not wrote:
+                    wait = max(0.0, wait) + SPREAD_SECONDS * chains(self.job) * random.random()  # noqa: S311 - no secret
+                await asyncio.sleep(min(wait, LOOK_SECONDS))
+                if wait > LOOK_SECONDS:
+                    await self._look()
+                elif (wait := await self._look()) > 0:
+                    wrote = False
+                    await asyncio.sleep(max(FOLLOW_SECONDS, wait))
+                else:
+                    self._due.clear()
+                    wrote = await self._commit(hurried=False)
             except NotFound:
                 self.gone = True
                 return
@@ -112,5 +163,23 @@ class Recorder:
                 # What was noted is kept; the evidence is safe whether or not the record follows now.
                 log.warning("commit_postponed", job_id=self._files.session_id, error=type(error).__name__)
                 self._due.set()
-                job = self.job
-            await asyncio.sleep(interval(job.updated_at - job.run_started_at))
+                await asyncio.sleep(1.0)
+
+    async def _look(self) -> float:
+        """Seconds until the record is due, whoever wrote it last; it is read again where that is long ago."""
+        stat = await self._files.store.stat(self._path)
+        if stat.generation != self._record.generation and self._clock() - self._read_at > LOOK_SECONDS / 2:
+            async with self._lock:
+                self._saw(await load_record(self._files))
+        due = due_at(self.job)
+        if stat.generation != self._record.generation:
+            elapsed = stat.updated_at - self.job.run_started_at
+            due = stat.updated_at + timedelta(seconds=interval(elapsed, len(self.job.pages)))
+        return (due - await self._files.store.now()).total_seconds()
+
+    def _saw(self, record: Stored) -> None:
+        self._record, self._read_at = record, self._clock()
+
+    @property
+    def _path(self) -> str:
+        return self._files.path(layout.DOCUMENT)

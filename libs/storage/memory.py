@@ -2,6 +2,7 @@
 
 import asyncio
 import builtins
+from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ class MemoryStore:
     def __init__(self, clock: Callable[[], datetime] = _utc_now) -> None:
         self._clock = clock
         self._objects: dict[str, Stored] = {}
+        # Sorted, so that a listing costs what it finds and not what the store holds.
+        self._names: builtins.list[str] = []
         # One counter for all paths: a path that is deleted and made again can then never repeat a generation.
         self._generation = 0
 
@@ -51,6 +54,8 @@ class MemoryStore:
         content = data if isinstance(data, bytes) else b"".join([chunk async for chunk in data])
         self._check_generation(path, if_generation)
         self._generation += 1
+        if path not in self._objects:
+            insort(self._names, path)
         self._objects[path] = Stored(data=content, generation=self._generation, updated_at=self._clock())
         return self._generation
 
@@ -60,6 +65,7 @@ class MemoryStore:
         self._current(path)
         self._check_generation(path, if_generation)
         del self._objects[path]
+        del self._names[bisect_left(self._names, path)]
 
     async def stat(self, path: str) -> Stat:
         check_path(path)
@@ -97,7 +103,8 @@ class MemoryStore:
             raise PreconditionFailed(path, f"at generation {generation}, not {wanted}")
 
     def _paths(self, prefix: str) -> builtins.list[str]:
-        return sorted(path for path in self._objects if path.startswith(prefix))
+        # No name begins with the last of all code points, so it bounds those that begin with the prefix.
+        return self._names[bisect_left(self._names, prefix) : bisect_left(self._names, f"{prefix}\U0010ffff")]
 
 
 async def _let_others_run() -> None:

@@ -1,6 +1,7 @@
 """The payload of a task: which job to work on, and which thread of that work this is."""
 
 import hashlib
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -15,9 +16,10 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Only `session_id` and `user_email` are needed (R31): a bare task works on whatever the job has pending.
     `user_hash` is set when the sender no longer knows the address. `chain` numbers the parallel threads of a job's
-    OCR and picks the batches a call tries first; `run` is the job's retry counter, so that a task of an
-    abandoned run does nothing; `idle` counts the calls in a row that found no free batch. `trace` is the id of the
-    request from which all this follows.
+    OCR and picks the batches a call tries first; `run` is the job's retry counter, so that a task of an abandoned run
+    does nothing; `wake` is the waking by the sweep that it goes back to; `idle` counts the calls in a row that found no
+    free batch. `trace` is the id of the request from which all this follows; `due_at` is when the task is due, by the
+    storage's clock: a later job's task is behind it in the queue.
     """
 
     session_id: str
@@ -25,8 +27,10 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_hash: str = ""
     chain: _Count = 0
     run: _Count = 1
+    wake: _Count = 0
     idle: _Count = 0
     trace: _Trace = ""
+    due_at: datetime | None = None
 
 
 class BadTask(ValueError):

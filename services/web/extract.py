@@ -11,18 +11,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from libs import trace
 from libs.jobstate import batch as batches
-from libs.jobstate.active import retire
+from libs.jobstate.active import ask, is_woken_since, retire
 from libs.jobstate.commit import commit, load
 from libs.jobstate.ending import settle
-from libs.jobstate.evidence import derive_text, read_outcome, read_outcomes, read_standing, save_outcome
+from libs.jobstate.evidence import derive_text, read_outcomes, read_standing, save_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
+from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
@@ -32,12 +34,15 @@ from libs.taskqueue.task import OcrTask, first_name, next_name
 from services.web.metrics import WebMetrics
 from services.web.pages import ALL_PAGES, parse_pages
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
+from services.web.saves import Saves
 from services.web.scratch import scratch_folder
 from services.web.sniff import FileType
 
 log = structlog.get_logger()
 
 EXTRACT = "extract"
+# What a document gets rendered before it makes room for a newcomer, since each call fetches and opens it anew.
+LEAST_SECONDS = 2.0
 
 
 class Pages(Protocol):
@@ -102,12 +107,15 @@ class Extractor:
             job = await load(files)
             if job.ended or job.extraction_complete or task.run < job.run:
                 return False
-            lease = await take(files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds)
+            turn = Turn(files, await self._store.now(), task.due_at)
+            lease = await take(
+                files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds, waited=turn.waited
+            )
             if lease is None:
                 return False
             try:
                 async with _renewed(lease):
-                    finished = await self._extract(files, job)
+                    finished = await self._extract(files, job, turn, task.wake)
             except (StorageError, QueueUnavailable):
                 # The queue delivers again in a moment, and our own lease must not be in its way: it would find
                 # nothing to do, and the job would lie until a sweep after the lease has expired.
@@ -118,13 +126,15 @@ class Extractor:
                 await lease.finish({})
             else:
                 await lease.release()
-                await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name))
+                if not await is_woken_since(files, task.wake):
+                    task = msgspec.structs.replace(task, due_at=await self._store.now())
+                    await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name))
         except (NotFound, LeaseLost):
             # The job was deleted, or another call has taken the extraction over.
             return False
         return True
 
-    async def _extract(self, files: SessionFiles, job: Job) -> bool:
+    async def _extract(self, files: SessionFiles, job: Job, turn: Turn, wake: int) -> bool:
         """Render what is missing; whether extraction is over."""
         at = await self._store.now()
         job = await commit(files, lambda job: job.load(at))
@@ -140,7 +150,7 @@ class Extractor:
                 ) as document,
             ):
                 job = await self._plan(files, job, document.total_pages)
-                finished = await self._render(files, job, document)
+                finished = await self._render(files, job, document, turn, wake)
         except Unreadable as fault:
             await self._refuse(files, job, fault.reason)
             return True
@@ -153,7 +163,7 @@ class Extractor:
             if job.fulfilled:
                 await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
             else:
-                await start_chains(self._queue, job, user_hash=files.user_hash)
+                await start_chains(self._queue, job, user_hash=files.user_hash, wake=wake)
         return finished
 
     async def _plan(self, files: SessionFiles, job: Job, total: int) -> Job:
@@ -174,25 +184,33 @@ class Extractor:
             ),
         )
 
-    async def _render(self, files: SessionFiles, job: Job, document: Pages) -> bool:
+    async def _render(self, files: SessionFiles, job: Job, document: Pages, turn: Turn, wake: int) -> bool:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        async with Recorder(files, job) as recorder:
+        async with Recorder(files, job) as recorder, Saves() as saves:
             missing = await _missing(files, job, recorder)
             started = job.run > 1
+            first = next((batch.pages for batch in batches.batches(job)), ())
             async for page in document.render(missing):
-                await self._save(files, recorder, page)
-                if not started and _first_batch_is_ready(recorder.job, page.page_no):
-                    await start_chains(self._queue, await recorder.flush(), user_hash=files.user_hash)
+                await saves.add(self._save(files, recorder, page))
+                if not started and page.page_no >= first[-1]:
+                    await saves.done()
+                    if page.page_no in first:  # else an earlier call has asked
+                        await ask(files)
+                    await start_chains(self._queue, await recorder.flush(), user_hash=files.user_hash, wake=wake)
                     started = True
                 if recorder.stopped or page.page_no == missing[-1]:
                     break
-                if self._draining.is_set() or clock() - began > self._slice_seconds:
+                if self._draining.is_set() or await self._is_over(turn):
+                    await saves.done()
                     await recorder.flush()
                     return False
+            await saves.done()
             await recorder.flush()
         return True
+
+    async def _is_over(self, turn: Turn) -> bool:
+        """Whether the rest is left to a later call."""
+        return turn.seconds > self._slice_seconds or (turn.seconds > LEAST_SECONDS and await turn.has_newcomer())
 
     async def _save(self, files: SessionFiles, recorder: Recorder, page: RenderedPage | FailedPage) -> None:
         at = await self._store.now()
@@ -243,6 +261,8 @@ async def start_chains(queue: TaskQueue, job: Job, *, user_hash: str, wake: int 
             chain=chain,
             run=job.run,
             trace=trace.current(),
+            wake=wake,
+            due_at=job.updated_at,
         )
         await queue.enqueue(OCR_QUEUE, task, name=first_name(job.session_id, job.run, f"ocr-{chain}", wake))
 
@@ -255,27 +275,24 @@ async def start_extraction(queue: TaskQueue, job: Job, *, user_hash: str, wake: 
         user_hash=user_hash,
         run=job.run,
         trace=trace.current(),
+        wake=wake,
+        due_at=job.updated_at,
     )
     await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, EXTRACT, wake))
-
-
-def _first_batch_is_ready(job: Job, rendered: int) -> bool:
-    first = next(batches.batches(job), None)
-    return first is not None and rendered >= first.pages[-1]
 
 
 async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequence[int]:
     """The pages with neither image nor outcome. What an earlier call left behind is noted on the way."""
     open_pages = [n for n, page in job.pages.items() if page.image is None and not page.ended]
-    names = {files.path(layout.page_image_name(n)): n for n in open_pages}
+    stored = {stat.path: stat async for stat in files.store.list(files.path("page_"))}
     found: set[int] = set()
-    async for stat in files.store.list(files.path("page_")):
-        if (page_no := names.get(stat.path)) is not None:
+    for page_no in open_pages:
+        if (stat := stored.get(files.path(layout.page_image_name(page_no)))) is not None:
             recorder.note_image(page_no, stat.updated_at)
             found.add(page_no)
-    for page_no in [n for n in open_pages if n not in found]:
-        outcome = await read_outcome(files, page_no)
-        if outcome is not None and outcome.run >= job.pages[page_no].run:
+    read = [n for n in open_pages if n not in found and files.path(layout.page_outcome_name(n)) in stored]
+    for page_no, outcome in (await read_outcomes(files, read)).items():
+        if outcome.run >= job.pages[page_no].run:
             recorder.note_outcome(page_no, outcome.brief())
             found.add(page_no)
     return [n for n in open_pages if n not in found]

@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import commit
-from libs.jobstate.evidence import PARALLEL_READS, derive_text, read_outcomes, read_standing
+from libs.jobstate.evidence import derive_text, read_outcomes, read_standing
 from libs.jobstate.job import Job, RetryRefused
+from libs.jobstate.leases import PARALLEL_READS
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed

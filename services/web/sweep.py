@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from libs.jobstate import active
-from libs.jobstate import lease as leases
 from libs.jobstate.active import retire
-from libs.jobstate.evidence import batch_leases
 from libs.jobstate.job import Job
-from libs.jobstate.lease import LeaseState, TornLease
+from libs.jobstate.lease import LeaseState
+from libs.jobstate.leases import Leases
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
@@ -130,11 +129,12 @@ class Sweeper:
         if not waking.due(job.revision, now, self._queue_since) or await self._is_worked_on(files, job, now):
             return False
         waking = waking.again(job.revision, now)
-        await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         if job.extraction_complete:
             await start_chains(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
         else:
             await start_extraction(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
+        # Afterwards: it ends the tasks of earlier wakings. The names are the same for whoever wakes it a second time.
+        await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         log.info("job_woken", job_id=job.job_id, times=waking.times)
         return True
 
@@ -146,18 +146,27 @@ class Sweeper:
         return True
 
     async def _is_worked_on(self, files: SessionFiles, job: Job, now: datetime) -> bool:
-        """Whether the record moved lately, or somebody holds a live lease of the stage that is missing."""
+        """Whether the record moved lately, or somebody holds a live lease of the stage that is missing.
+
+        Where tasks wait long in the queue, the next one may take twice as long as the last.
+        """
         if job.updated_at + timedelta(seconds=self._every) > now and job.revision:
             return True
-        for stat in (await batch_leases(files)).values():
-            if stat.updated_at + self._lease > now:
-                try:
-                    held = leases.decode((await self._store.read(stat.path)).data)
-                except TornLease:
-                    continue  # whoever is woken takes it once it has expired
-                if held.state is LeaseState.HELD and held.run == job.run:
-                    return True
-        return False
+        leases = Leases(files)
+        standing = await leases.listed()
+        last = max(standing, key=lambda name: standing[name].updated_at, default="")
+        looked_at = {
+            name: stat for name, stat in standing.items() if stat.updated_at + self._lease > now or name == last
+        }
+        found = {name: lease for name, lease in (await leases.read(looked_at)).items() if lease.run == job.run}
+        if last in found:
+            patience = timedelta(seconds=self._every + 2 * found[last].waited)
+            if found[last].waited and standing[last].updated_at + patience > now:
+                return True
+        return any(
+            lease.state is LeaseState.HELD and standing[name].updated_at + self._lease > now
+            for name, lease in found.items()
+        )
 
     async def _bury(self, stat: Stat) -> None:
         """Remove what came late for a deleted job; once nothing more can come, its tombstone too."""

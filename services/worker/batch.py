@@ -10,19 +10,20 @@ from enum import StrEnum
 import msgspec
 import structlog
 
-from libs.jobstate import batch as batches
+from libs.jobstate.active import is_woken_since
 from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
-from libs.jobstate.evidence import batch_leases
 from libs.jobstate.job import Job
-from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.record import Recorder
+from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
+from services.worker.claim import claim
 from services.worker.engines.fallback import Fallback
 from services.worker.engines.room import EngineRoom
 from services.worker.metrics import WorkerMetrics
@@ -96,24 +97,28 @@ class BatchWorker:
             job = await load(files)
             if job.ended or task.run < job.run:
                 return Result(status=Answer.NO_PENDING_PAGES)
-            worked, pages = await self._work(files, job, task.chain)
-            job = await settle(files, holder=self.holder, lease_seconds=self._lease_seconds)
+            recorder = Recorder(files, job)
+            worked, pages = await self._work(files, recorder, task)
+            job = await settle(
+                files, holder=self.holder, lease_seconds=self._lease_seconds, leases=recorder.leases, hurried=worked
+            )
         except NotFound:
             return Result(status=Answer.UNKNOWN_SESSION)
-        if not job.ended:
+        if not job.ended and not await is_woken_since(files, task.wake):
             await self._continue(task, job, name, worked=worked)
         if not worked:
             return Result(status=Answer.NO_PENDING_PAGES)
         return Result(status=Answer.BATCH_PROCESSED, pages_processed=pages)
 
-    async def _work(self, files: SessionFiles, job: Job, chain: int) -> tuple[bool, int]:
+    async def _work(self, files: SessionFiles, recorder: Recorder, task: OcrTask) -> tuple[bool, int]:
         """Read a free batch, and further ones while no other job waits: whether there was any; pages read."""
         clock = asyncio.get_running_loop().time
         began = clock()
         worked, pages = False, 0
-        engine = await self._engines.engine(job.options.engine)
-        async with Recorder(files, job) as recorder:
-            while lease := await self._claim(files, recorder.job, chain):
+        turn = Turn(files, await self._store.now(), task.due_at)
+        engine = await self._engines.engine(recorder.job.options.engine)
+        async with recorder:
+            while lease := await self._claim(files, recorder, task.chain, turn.waited):
                 worked = True
                 recorder.note_claim()
                 reader = BatchReader(
@@ -126,6 +131,9 @@ class BatchWorker:
                     draining=self._draining,
                     quarantine=self._quarantine,
                     metrics=self._metrics,
+                    turn=turn,
+                    # One chain makes room for a newcomer at once: where no task has to wait, that is enough.
+                    yields=task.chain == 0 or turn.crowded,
                 )
                 try:
                     pages += await reader.read()
@@ -139,40 +147,20 @@ class BatchWorker:
                     break
                 if recorder.stopped or clock() - began > self._batch_seconds:
                     break
-                if await self._others_wait(files):
-                    break
+                if await turn.is_shared():
+                    break  # another job is active: this one goes to the back of the queue
                 await recorder.refresh()
         return worked, pages
 
-    async def _claim(self, files: SessionFiles, job: Job, chain: int) -> HeldLease | None:
-        """Claim the first free batch, or return `None`."""
-        if self._draining.is_set() or job.ended:
+    async def _claim(self, files: SessionFiles, recorder: Recorder, chain: int, waited: float) -> HeldLease | None:
+        if self._draining.is_set() or recorder.job.ended:
             return None
-        standing = await batch_leases(files)
-        now = await self._store.now()
-        for batch in batches.striped(job, chain):
-            known = standing.get(batch.name)
-            if known and known.updated_at + timedelta(seconds=1) > now:
-                continue  # written this very second, so held or just finished: spare the read
-            lease = await take(
-                files, batch.name, run=job.run, holder=self.holder, seconds=self._lease_seconds, pages=batch.pages
-            )
-            if lease is not None:
-                log.info("batch_claimed", job_id=job.job_id, batch=batch.name, attempt=lease.lease.attempt)
-                return lease
-        return None
-
-    async def _others_wait(self, files: SessionFiles) -> bool:
-        """Whether another job is active: then this one goes to the back of the queue."""
-        own = layout.active_path(files.user_hash, files.session_id)
-        async for stat in self._store.list(layout.ACTIVE):
-            if stat.path != own:
-                return True
-        return False
+        return await claim(files, recorder, chain, holder=self.holder, seconds=self._lease_seconds, waited=waited)
 
     async def _continue(self, task: OcrTask, job: Job, name: str, *, worked: bool) -> None:
         """Enqueue the successor: the chain lives until the job has ended."""
         idle = 0 if worked else task.idle + 1
         delay = min(IDLE_TO, IDLE_FROM * 2 ** (idle - 1)) if idle else 0.0
-        successor = msgspec.structs.replace(task, run=job.run, idle=idle)
+        due_at = await self._store.now() + timedelta(seconds=delay)
+        successor = msgspec.structs.replace(task, run=job.run, idle=idle, due_at=due_at)
         await self._queue.enqueue(OCR_QUEUE, successor, name=next_name(name), delay_seconds=delay)

@@ -9,10 +9,11 @@ import msgspec
 import structlog
 
 from libs.jobstate import outcome as outcomes
-from libs.jobstate.evidence import derive_text, read_standing, save_outcome
+from libs.jobstate.evidence import derive_text, read_standings, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.outcome import BadOutcome, BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
+from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
@@ -56,6 +57,8 @@ class BatchReader:
         draining: asyncio.Event,
         quarantine: Quarantine,
         metrics: WorkerMetrics,
+        turn: Turn,
+        yields: bool,
     ) -> None:
         self._files = files
         self._lease = lease
@@ -66,6 +69,9 @@ class BatchReader:
         self._draining = draining
         self._quarantine = quarantine
         self._metrics = metrics
+        self._turn = turn
+        self._yields = yields
+        self._taken = 0
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
         self._falling_back = False
@@ -129,8 +135,8 @@ class BatchReader:
     async def _waiting(self) -> dict[int, int]:
         """The pages to read, with the generation that each outcome has to be written over."""
         waiting: dict[int, int] = {}
-        for page_no in self._lease.lease.pages:
-            outcome, generation = await read_standing(self._files, page_no)
+        standings = await read_standings(self._files, self._lease.lease.pages)
+        for page_no, (outcome, generation) in standings.items():
             job, run = self._recorder.job, self._lease.lease.run
             if job.run > run or (outcome is not None and outcome.run > run):
                 # A retry began meanwhile, or the record was made anew: the pages are the next run's to read.
@@ -207,8 +213,9 @@ class BatchReader:
     async def _images(self, waiting: dict[int, int]) -> AsyncIterator[PageImage]:
         """The page images, fetched when the engine has room for one more."""
         for page_no, generation in waiting.items():
-            if self._unwanted():
+            if self._unwanted() or await self._turn_is_over():
                 return
+            self._taken += 1
             try:
                 stored = await self._files.store.read(self._files.path(layout.page_image_name(page_no)))
             except NotFound:
@@ -220,6 +227,11 @@ class BatchReader:
                 self._last_end = self._clock()
             self._in_hand[page_no] = await self._files.store.now()
             yield PageImage(page_no=page_no, data=stored.data)
+
+    async def _turn_is_over(self) -> bool:
+        """Whether the rest of the batch is left to a later call, so that another job's pages come first."""
+        # A turn gets at least one page done.
+        return self._yields and self._taken > 0 and await self._turn.has_newcomer()
 
     def _unwanted(self) -> bool:
         return self._recorder.stopped or self._draining.is_set()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from libs.taskqueue.backoff import backoff_seconds
+from libs.taskqueue.bucket import full_bucket
 from libs.taskqueue.queue import QueueUnavailable
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask
@@ -31,9 +32,22 @@ class Broker:
     """Both queues."""
 
     def __init__(
-        self, settings: QueueSettings, push: Push, *, weather: Weather, rng: random.Random, story: Story
+        self,
+        settings: QueueSettings,
+        push: Push,
+        *,
+        weather: Weather,
+        rng: random.Random,
+        story: Story,
+        paced: bool = False,
     ) -> None:
         self._settings = settings
+        # `paced`: the queue's rate holds too; under faults it would only be one more delay.
+        self._bucket = (
+            full_bucket(rate=settings.max_dispatches_per_second, burst=settings.max_burst_size, now=0.0)
+            if paced
+            else None
+        )
         self._push = push
         self._weather = weather
         self._rng = rng
@@ -43,6 +57,11 @@ class Broker:
         self._ready: dict[str, list[Entry]] = {}
         self._in_flight: dict[str, int] = {}
         self._era = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks are due and not yet at work."""
+        return sum(len(entries) for entries in self._ready.values())
 
     def forget(self) -> None:
         """The process that held the queues in its memory died. Pushes under way are no longer listened to."""
@@ -81,6 +100,12 @@ class Broker:
     def _dispatch(self, queue: str) -> None:
         ready = self._ready.get(queue, [])
         while ready and self._in_flight.get(queue, 0) < self._settings.max_concurrent_dispatches:
+            if self._bucket is not None:
+                loop = asyncio.get_running_loop()
+                if (moment := self._bucket.ready_at(loop.time())) > loop.time():
+                    loop.call_at(moment, self._dispatch, queue)
+                    return
+                self._bucket = self._bucket.take(loop.time())
             self._attempt(ready.pop(0))
 
     def _attempt(self, entry: Entry) -> None:

@@ -30,7 +30,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def simulate(seed: int, *, whole: bool = False) -> Verdict:
     """Run the world of `seed`; `whole` asks for its whole story even when nothing broke."""
     loop = VirtualLoop()
-    with _deterministic(seed, loop.time):
+    with deterministic(seed, loop.time):
         world = loop.run_until_complete(_build(seed))
         broken: list[str] = []
         try:
@@ -38,7 +38,7 @@ def simulate(seed: int, *, whole: bool = False) -> Verdict:
         except Standstill:
             broken.append("everything waits for something else")
         finally:
-            _end(loop)
+            end(loop)
     broken += world.checker.broken
     told = whole or broken
     return Verdict(
@@ -55,15 +55,15 @@ async def _build(seed: int) -> World:
     return World(seed)
 
 
-def _end(loop: VirtualLoop) -> None:
+def end(loop: VirtualLoop) -> None:
     """Let nothing of this seed reach the next."""
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
     try:
         for _ in range(100):
             tasks = asyncio.all_tasks(loop)
             if not tasks:
                 break
+            for task in tasks:  # in each round, since the queue may push again what was cancelled
+                task.cancel()
             loop.run_until_complete(asyncio.wait(tasks, timeout=1))
     except (Standstill, Died):
         pass
@@ -71,7 +71,7 @@ def _end(loop: VirtualLoop) -> None:
 
 
 @contextmanager
-def _deterministic(seed: int, clock: Callable[[], float]) -> Iterator[None]:
+def deterministic(seed: int, clock: Callable[[], float]) -> Iterator[None]:
     """Randomness and wall clock from the seed; no garbage collector that would end generators when it likes."""
     rng = random.Random(f"code {seed}")
     random.seed(seed)

@@ -63,6 +63,15 @@ async def ask(app: Starlette, method: str, path: str, user: str, body: bytes = b
     return Reply(status=sent[0]["status"], body=b"".join(m["body"] for m in sent if m["type"] == "http.response.body"))
 
 
+def form(file: bytes) -> bytes:
+    """The body of an upload."""
+    return (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'.encode()
+        + file
+        + f"\r\n--{BOUNDARY}--\r\n".encode()
+    )
+
+
 class User:
     """Uploads one document and follows it."""
 
@@ -96,12 +105,7 @@ class User:
             # An upload without an answer may have become a job, which must not pass for the next attempt's.
             document = msgspec.structs.replace(self._document, token=f"{self._document.token}.{attempt}")
             self._library[document.token] = document
-            body = (
-                f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'.encode()
-                + document.file()
-                + f"\r\n--{BOUNDARY}--\r\n".encode()
-            )
-            reply = await self._send("POST", "/upload", body)
+            reply = await self._send("POST", "/upload", form(document.file()))
             if reply.status == 202:
                 break
             await asyncio.sleep(self._rng.uniform(1, 10))

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from libs.jobstate import active
 from libs.jobstate.document import TornDocument
 from libs.storage import layout
 from libs.storage.errors import StorageError
@@ -377,6 +378,9 @@ class World:
         facts = self.checker.sessions[task.session_id]
         if facts.job is None or facts.job.ended or facts.buried or facts.job.run != task.run:
             return
+        stored = self._bucket.peek(layout.active_path(facts.user_hash, facts.session_id))
+        if stored is None or active.decode(stored.data).wakes > task.wake:
+            return  # the sweep has enqueued others in its place
         if next_name(name) not in self._broker.ever:
             self.checker.fail("a chain ended before its job", task.session_id)
 

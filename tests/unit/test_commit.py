@@ -10,6 +10,7 @@ from libs.jobstate.commit import Change, commit, create, load
 from libs.jobstate.ending import section, settle
 from libs.jobstate.evidence import derive_text, gather, read_outcome, save_outcome
 from libs.jobstate.lease import take
+from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder, interval
 from libs.storage import layout
@@ -139,7 +140,8 @@ async def test_evidence_of_another_run_does_not_count(files: SessionFiles) -> No
     lease = await take(files, "0001", run=7, holder="old", seconds=60, pages=(1, 2))
     assert lease is not None
     await lease.finish({1: read(7), 2: read(7)})
-    assert (await gather(files, job)).outcomes == {}
+    leases = Leases(files)
+    assert (await gather(leases, job, await leases.listed())).outcomes == {}
 
 
 async def test_end_combines_in_page_order_and_retires_the_job(files: SessionFiles) -> None:
@@ -176,6 +178,9 @@ def test_reason_cannot_leave_its_comment() -> None:
     assert section(1, outcome(1, error="a --> b\n-->")).count("-->") == 1
 
 
-@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 1), (99, 1), (500, 5)])
-def test_commits_grow_rarer_as_the_job_grows_older(elapsed: int, seconds: float) -> None:
-    assert interval(timedelta(seconds=elapsed)) == seconds
+@pytest.mark.parametrize(
+    ("elapsed", "pages", "seconds"),
+    [(0, 1, 1), (49, 1, 1), (500, 1, 10), (90_000, 1, 30), (0, 5000, 12.5), (90_000, 5000, 100)],
+)
+def test_commits_grow_rarer_as_the_job_grows_older_and_longer(elapsed: int, pages: int, seconds: float) -> None:
+    assert interval(timedelta(seconds=elapsed), pages) == seconds

@@ -10,6 +10,7 @@ from libs.jobstate import active, document, intake
 from libs.jobstate.commit import create, load
 from libs.jobstate.evidence import gather, read_outcome, read_standing, save_outcome, show_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BadOutcome
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
@@ -136,7 +137,8 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
         await files.save_page_image(page_no, b"image %d" % page_no)
     for name in (layout.lease_name("0001"), layout.lease_name("combine"), layout.page_outcome_name(2)):
         await tear(files, name, torn)
-    assert (await gather(files, await load(files))).outcomes == {}
+    leases = Leases(files)
+    assert (await gather(leases, await load(files), await leases.listed())).outcomes == {}
     clock.wait(61)
     assert await worked_on(files) is Answer.BATCH_PROCESSED
     assert (await load(files)).status == "completed"

@@ -46,6 +46,8 @@ tasks = values(
     chain=numbers,
     run=numbers,
     idle=numbers,
+    wake=numbers,
+    due_at=maybe(times),
     trace=st.from_regex(r"\A([0-9a-f]{32})?\Z"),
 )
 requests = values(
@@ -77,6 +79,7 @@ leases = values(
     seconds=floats,
     taken_at=times,
     pages=st.lists(pages, max_size=5).map(tuple),
+    waited=floats,
     in_hand=st.lists(pages, max_size=5).map(tuple),
     deaths=st.dictionaries(pages, numbers, max_size=3),
     outcomes=st.dictionaries(pages, briefs, max_size=3),
