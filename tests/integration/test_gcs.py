@@ -356,6 +356,18 @@ async def test_an_upload_that_is_cancelled_while_it_begins_is_given_up(
     await until(lambda: bool(emulator.service.sessions) and emulator.open_uploads == 0)
 
 
+async def test_a_stream_that_outlives_its_store_tells_its_own_error(
+    emulator: Emulator, store: GcsStore, small_blocks: None
+) -> None:
+    async def closing() -> AsyncIterator[bytes]:
+        yield b"x" * (3 * MIB)
+        store.close()
+        raise ConnectionResetError("the sender went away")
+
+    with pytest.raises(ConnectionResetError):
+        await store.write(PATH, closing())
+
+
 async def test_a_large_object_in_one_piece_is_sent_in_blocks(
     emulator: Emulator, store: GcsStore, small_blocks: None
 ) -> None:
