@@ -42,7 +42,7 @@ class Running:
         self.web_port, self.worker_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.web_port}"
         # One client: making one loads certificates, which would cost more than the services do.
-        self.client = httpx.Client(trust_env=False)
+        self.client = httpx.Client(trust_env=False, timeout=PATIENCE_SECONDS)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environ = {
             **os.environ,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TypeVar, TypeVarTuple
 
@@ -79,8 +79,10 @@ class GcsStore:
                 generation = await self._in_thread(upload.send, block, last)
         except BaseException as error:
             if not isinstance(error, PreconditionFailed):
-                # Not awaited: the block in hand may take long, and a cancelled caller must not wait for it.
-                self._threads.submit(upload.abandon)
+                # Not awaited: the block in hand may take long, and a cancelled caller must not wait for it. A store
+                # that was closed meanwhile leaves the upload to expire.
+                with suppress(RuntimeError):
+                    self._threads.submit(upload.abandon)
             raise
         return generation
 

@@ -74,6 +74,21 @@ def test_old_answers_are_not_trusted() -> None:
     assert clocks.time.now() is not None
 
 
+def test_an_answer_from_long_ago_does_not_set_a_dropped_time_back() -> None:
+    clocks = Clocks()
+    clocks.answer()
+    clocks.local += FRESH_SECONDS - 10
+    long_ago = clocks.distant
+    clocks.local += 9.9
+    before = clocks.time.now()
+    clocks.local += 0.2
+    clocks.time.hear(long_ago)
+    after = clocks.time.now()
+    assert before is not None
+    assert after is not None
+    assert after >= before
+
+
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 20), st.floats(-0.0001, 0.0001)), min_size=1, max_size=30))
 def test_the_time_told_is_never_ahead_and_never_goes_back(steps: list[tuple[float, float, float]]) -> None:
     """Whatever the answers' travel, with a local oscillator some 100 millionths off."""

@@ -1,0 +1,10 @@
+"""`python -m tests.bucketed.web`: the web service over a bucket."""
+
+import os
+
+from services.web.__main__ import main
+from tests.bucketed import layers
+
+if __name__ == "__main__":
+    # As the worker ends itself: nobody waits for a request that is still on its way to the bucket.
+    os._exit(main(layers()))
