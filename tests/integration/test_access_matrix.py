@@ -28,7 +28,7 @@ from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
-from tests.inprocess import in_process
+from tests.inprocess import in_process, outward_client
 from tests.issuer import Publisher, publishing
 
 OWNER, OTHER, QUEUE = "owner@example.org", "other@example.org", "queue@project.iam.gserviceaccount.com"
@@ -89,7 +89,7 @@ async def installed(
         google_audience=AUDIENCE if way == "google" else "",
         iap_audience=AUDIENCE if way == "iap" else "",
     )
-    async with httpx.AsyncClient(trust_env=False) as outward:
+    async with outward_client() as outward:
         store = MemoryStore()
         identity = configured_identity(
             config, store=store, client=outward, iap=iap.issuer(IAP), google=google.issuer(GOOGLE)

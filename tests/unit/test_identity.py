@@ -14,13 +14,13 @@ from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
-from tests.inprocess import in_process
+from tests.inprocess import in_process, outward_client
 
 OWNER = "owner@example.org"
 
 
 def service(config: WebConfig, store: MemoryStore) -> httpx.AsyncClient:
-    outward = httpx.AsyncClient(trust_env=False)
+    outward = outward_client()
     identity = configured_identity(config, store=store, client=outward)
     return in_process(config, store=store, identity=identity, queue_identity=SharedSecret("s"), outward=outward)
 
@@ -170,7 +170,7 @@ async def test_no_header_is_never_the_internal_token(before: Callable[[MemorySto
     token = await internal_token(store, "")
     for given in (None, "", "x"):
         assert not matches(given, token)
-    outward = httpx.AsyncClient(trust_env=False)
+    outward = outward_client()
     config = WebConfig()
     identity = configured_identity(config, store=store, client=outward)
     async with in_process(
