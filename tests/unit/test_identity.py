@@ -126,6 +126,30 @@ async def test_a_key_to_read_may_not_upload() -> None:
     assert [stat.path async for stat in store.list("users/")] == []
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.parametrize("meant", ["DELETE", "PATCH"])
+async def test_a_key_to_read_does_not_write_by_naming_another_method(method: str, meant: str) -> None:
+    store = MemoryStore()
+    reading, writing = await key(store, Scope.READ), await key(store, Scope.WRITE)
+    tus = {"Tus-Resumable": "1.0.0"}
+    async with service(WebConfig(), store) as client:
+        begun = await client.post("/api/uploads", headers={"X-Api-Key": writing, **tus, "Upload-Length": "10"})
+        before = [stat async for stat in store.list("users/")]
+        await client.request(
+            method,
+            begun.headers["Location"],
+            content=b"%PDF-1.7 a",
+            headers={
+                "X-Api-Key": reading,
+                **tus,
+                "X-HTTP-Method-Override": meant,
+                "Upload-Offset": "0",
+                "Content-Type": "application/offset+octet-stream",
+            },
+        )
+        assert [stat async for stat in store.list("users/")] == before
+
+
 @pytest.mark.parametrize(
     ("given", "cloud", "local"),
     [
