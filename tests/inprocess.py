@@ -1,5 +1,6 @@
 """The web service within the test's own process: its real routes over a store in memory and a queue that keeps all."""
 
+import ssl
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,8 @@ from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
 
+# Loading certificates costs more than a test does, and no test calls anybody over TLS.
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 QUEUES = read_queue_settings(Path(__file__).parents[1] / "deploy" / "queue.yaml")
 
 
@@ -46,3 +49,8 @@ def in_process(
 def idle_queue() -> LocalQueue:
     """A queue that was never started: it takes tasks and pushes none."""
     return LocalQueue(QUEUES, dict.fromkeys((OCR_QUEUE, EXTRACT_QUEUE), "http://127.0.0.1:9"))
+
+
+def outward_client() -> httpx.AsyncClient:
+    """What the service calls others with, on this machine."""
+    return httpx.AsyncClient(trust_env=False, verify=_NO_CERTIFICATES)

@@ -19,6 +19,7 @@ from libs.idtoken.keyset import (
     KeysUnavailable,
     UnknownKey,
 )
+from tests.inprocess import outward_client
 from tests.issuer import Publisher, new_key, public_jwk, publishing
 
 
@@ -33,7 +34,7 @@ class Clock:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False) as made:
+    async with outward_client() as made:
         yield made
 
 

@@ -14,13 +14,13 @@ from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
-from tests.inprocess import in_process
+from tests.inprocess import in_process, outward_client
 
 OWNER = "owner@example.org"
 
 
 def service(config: WebConfig, store: MemoryStore) -> httpx.AsyncClient:
-    outward = httpx.AsyncClient(trust_env=False)
+    outward = outward_client()
     identity = configured_identity(config, store=store, client=outward)
     return in_process(config, store=store, identity=identity, queue_identity=SharedSecret("s"), outward=outward)
 
@@ -126,6 +126,30 @@ async def test_a_key_to_read_may_not_upload() -> None:
     assert [stat.path async for stat in store.list("users/")] == []
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.parametrize("meant", ["DELETE", "PATCH"])
+async def test_a_key_to_read_does_not_write_by_naming_another_method(method: str, meant: str) -> None:
+    store = MemoryStore()
+    reading, writing = await key(store, Scope.READ), await key(store, Scope.WRITE)
+    tus = {"Tus-Resumable": "1.0.0"}
+    async with service(WebConfig(), store) as client:
+        begun = await client.post("/api/uploads", headers={"X-Api-Key": writing, **tus, "Upload-Length": "10"})
+        before = [stat async for stat in store.list("users/")]
+        await client.request(
+            method,
+            begun.headers["Location"],
+            content=b"%PDF-1.7 a",
+            headers={
+                "X-Api-Key": reading,
+                **tus,
+                "X-HTTP-Method-Override": meant,
+                "Upload-Offset": "0",
+                "Content-Type": "application/offset+octet-stream",
+            },
+        )
+        assert [stat async for stat in store.list("users/")] == before
+
+
 @pytest.mark.parametrize(
     ("given", "cloud", "local"),
     [
@@ -170,7 +194,7 @@ async def test_no_header_is_never_the_internal_token(before: Callable[[MemorySto
     token = await internal_token(store, "")
     for given in (None, "", "x"):
         assert not matches(given, token)
-    outward = httpx.AsyncClient(trust_env=False)
+    outward = outward_client()
     config = WebConfig()
     identity = configured_identity(config, store=store, client=outward)
     async with in_process(

@@ -61,8 +61,10 @@ async def single(request: Request) -> Response:
 
 async def _answer(request: Request, methods: dict[str, Callable[[Request], Awaitable[Response]]]) -> Response:
     """The method's answer, or its problem, with the header that the protocol wants on both."""
-    # For clients behind something that lets only GET and POST through.
-    method = request.headers.get("X-HTTP-Method-Override", request.method).upper()
+    # For clients behind something that lets only GET and POST through. Of POST alone: whether an API key may do this
+    # was judged by the request's own method, and one that may only read sends HEAD.
+    override = request.headers.get("X-HTTP-Method-Override") if request.method == "POST" else None
+    method = (override or request.method).upper()
     try:
         if method not in methods:
             raise HTTPException(405, headers={"Allow": ", ".join(methods)})
