@@ -394,6 +394,16 @@ async def test_a_small_file_of_no_known_type_leaves_nothing_whoever_says_its_len
     assert await client.names(address) == set()
 
 
+async def test_an_upload_found_to_be_of_no_known_type_only_when_complete_leaves_nothing(store: ObjectStore) -> None:
+    client = Client(store)
+    address = await client.create(None)
+    await client.patch(address, 0, b"hello")
+    # The length is taken, the body is refused.
+    assert (await client.patch(address, 5, Upload_Length="5", Content_Length="1")).status == 413
+    assert (await client.send("HEAD", address)).status == 415
+    assert await client.names(address) == set()
+
+
 async def test_size_limits_hold_at_creation_and_while_bytes_arrive() -> None:
     client = Client(MemoryStore(), upload_max_bytes=len(PDF))
     creations = {size: await client.send("POST", "/api/uploads", Upload_Length=str(size)) for size in (0, len(PDF) + 1)}
