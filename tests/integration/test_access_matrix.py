@@ -247,7 +247,7 @@ async def test_everybody_may_do_exactly_what_the_document_says(
 async def test_internal_routes_take_the_queue_alone(installed: Callable[[], Any]) -> None:
     installation = await installed()
     routes = [route for route in ROUTES if route.path.startswith("/internal/")]
-    assert len(routes) == 2
+    assert len(routes) == 3
     wrong = []
     for route in routes:
         for method in METHODS:
