@@ -98,6 +98,6 @@ def test_each_kind_of_web_service_has_its_own_routes_and_both_have_all() -> None
 
     everything = paths("all")
     internal = {path for path in everything if path.startswith("/internal/")}
-    assert len(internal) == 2
+    assert len(internal) == 3
     assert paths("public") == everything - internal
     assert paths("internal") == internal | {"/health", "/ready", "/version"}
