@@ -25,5 +25,5 @@ def test_a_sweep_on_demand_is_for_the_queue_alone_and_looks_at_every_job(tmp_pat
         swept = httpx.post(f"{services.url}/internal/sweep", headers={"X-Internal-Token": token}, trust_env=False)
 
     assert (refused.status_code, left) == (401, True)
-    assert (swept.status_code, swept.json()) == (200, {"woken": 0})
+    assert (swept.status_code, swept.json()) == (200, {"status": "swept", "woken": 0})
     assert not abandoned.exists()

@@ -1,14 +1,22 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from deploy import manifest
 from deploy.settings import DeploySettings
-from libs.config import read
+from libs.config import read, refuse_forgotten_switch
+from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE
 from libs.taskqueue.settings import read_queue_settings
+from services.queue_identity import check_queue_settings
+from services.web.auth.configured import check_identity_settings
+from services.web.config import WebConfig
+from services.web.queue import choose_queue as web_queue
+from services.worker.config import WorkerConfig
+from services.worker.queue import choose_queue as worker_queue
 
 ROOT = Path(__file__).parents[2]
 GIVEN = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "123456789012", "TAG": "abc123"}
@@ -38,6 +46,54 @@ def test_every_variable_has_one_text_and_none_is_one_that_cloud_run_keeps_for_it
     assert not {"PORT", "K_SERVICE", "K_REVISION"} & set(names)
     assert all(isinstance(entry.get("value", ""), str) for entry in entries)
     assert variables(name)["RUNNING_IN_CLOUD"] == "true"
+
+
+def environ_in_the_cloud(name: str, **environ: str) -> dict[str, str]:
+    """The variables as the process finds them on Cloud Run."""
+    told = {key: value for key, value in variables(name, **environ).items() if value is not None}
+    return told | {"INTERNAL_TOKEN": "f" * 64, "K_SERVICE": name}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_variable_is_one_that_the_service_reads(name: str) -> None:
+    config = WorkerConfig if name == "worker" else WebConfig
+    known = {field.encode_name for kind in (config, CloudTasksSettings) for field in msgspec.structs.fields(kind)}
+
+    assert set(variables(name)) <= known
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {},
+        {"IDENTITY": "google", "GOOGLE_AUDIENCE": "7.example"},
+        {"IDENTITY": "iap", "IAP_MEMBERS": "domain:a.example"},
+    ],
+    ids=["keys", "google", "iap"],
+)
+@pytest.mark.parametrize("name", ["web", "extract"])
+def test_web_would_start_with_these_variables(name: str, identity: dict[str, str]) -> None:
+    environ = environ_in_the_cloud(name, **identity)
+    config = read(WebConfig, environ)
+
+    check_identity_settings(config)
+    refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+    web_queue(config, read_queue_settings(ROOT / "deploy" / "queue.yaml"), environ)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_the_worker_would_start_with_these_variables(device: str) -> None:
+    environ = environ_in_the_cloud("worker", WORKER_DEVICE=device)
+    config = read(WorkerConfig, environ)
+
+    check_queue_settings(
+        account=config.tasks_service_account,
+        url=config.worker_url,
+        url_name="WORKER_URL",
+        secret=config.internal_token,
+    )
+    refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+    worker_queue(config, environ)
 
 
 @pytest.mark.parametrize("name", MAKERS)
