@@ -14,7 +14,6 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from libs import trace
 from libs.jobstate import batch as batches
 from libs.jobstate.active import ask, is_woken_since, retire
 from libs.jobstate.commit import commit, load
@@ -29,14 +28,15 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, QueueUnavailable, TaskQueue
-from libs.taskqueue.task import OcrTask, first_name, next_name
+from libs.taskqueue.queue import EXTRACT_QUEUE, QueueUnavailable, TaskQueue
+from libs.taskqueue.task import OcrTask, next_name
 from services.web.metrics import WebMetrics
 from services.web.pages import ALL_PAGES, parse_pages
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.saves import Saves
 from services.web.scratch import scratch_folder
 from services.web.sniff import FileType
+from services.web.start import start_chains
 
 log = structlog.get_logger()
 
@@ -249,36 +249,6 @@ class Extractor:
             except NotFound as error:
                 raise Unreadable("The uploaded file is missing from the storage. Upload it again.") from error
             yield raw
-
-
-async def start_chains(queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0) -> None:
-    """Enqueue the first task of each of the job's OCR chains; `wake` tells repeated starts of a run apart."""
-    for chain in range(batches.chains(job)):
-        task = OcrTask(
-            session_id=job.session_id,
-            user_email=job.user_email,
-            user_hash=user_hash,
-            chain=chain,
-            run=job.run,
-            trace=trace.current(),
-            wake=wake,
-            due_at=job.updated_at,
-        )
-        await queue.enqueue(OCR_QUEUE, task, name=first_name(job.session_id, job.run, f"ocr-{chain}", wake))
-
-
-async def start_extraction(queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0) -> None:
-    """Enqueue the extraction of the job."""
-    task = OcrTask(
-        session_id=job.session_id,
-        user_email=job.user_email,
-        user_hash=user_hash,
-        run=job.run,
-        trace=trace.current(),
-        wake=wake,
-        due_at=job.updated_at,
-    )
-    await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, EXTRACT, wake))
 
 
 async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequence[int]:

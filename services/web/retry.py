@@ -20,8 +20,8 @@ from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
-from services.web.extract import start_chains, start_extraction
 from services.web.service import own_job, web
+from services.web.start import start_chains, start_extraction
 
 MAX_BODY = 1_000_000
 

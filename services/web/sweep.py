@@ -17,7 +17,7 @@ from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
-from services.web.extract import start_chains, start_extraction
+from services.web.start import start_chains, start_extraction
 from services.web.survey import Survey, survey
 from services.web.tus.completion import Completion
 

@@ -19,10 +19,10 @@ from libs.storage.session import SessionFiles, create_session
 from libs.taskqueue.queue import QueueUnavailable
 from services.problem import Problem
 from services.web.auth import User, get_user_from_request
-from services.web.extract import start_extraction
 from services.web.multipart import Form, Part, drain
 from services.web.service import Web, web
 from services.web.sniff import HEAD_BYTES, FileType, file_type
+from services.web.start import start_extraction
 from services.web.upload_rules import check_room, empty, read_options, shown, too_large, unsupported
 
 log = structlog.get_logger()

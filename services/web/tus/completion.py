@@ -18,9 +18,9 @@ from libs.storage.session import SessionFiles, exists
 from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.problem import Problem
-from services.web.extract import start_extraction
 from services.web.metrics import WebMetrics
 from services.web.sniff import HEAD_BYTES, file_type
+from services.web.start import start_extraction
 from services.web.tus import parts as uploads
 from services.web.tus.parts import Upload
 from services.web.upload_rules import shown, unsupported
