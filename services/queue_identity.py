@@ -12,6 +12,7 @@ from libs.idtoken.token import GOOGLE, STRIPPED, BadToken, Issuer, TokenVerifier
 from libs.internal_token import HEADER, matches
 from services.authorization import bearer, keys_unavailable, unauthorized
 from services.problem import Problem
+from services.settings import ServiceSettings
 
 MIN_SECRET_CHARACTERS = 32
 
@@ -85,6 +86,22 @@ def queue_account(
     keys = KeySet(google.keys_url, google.algorithm, client)
     tokens = TokenVerifier(google, audience, keys)
     return QueueAccount(tokens=tokens, account=account, secret=secret, on_cloud_run=on_cloud_run)
+
+
+def queue_identity(
+    config: ServiceSettings, *, audience: str, token: str, client: httpx.AsyncClient, google: Issuer
+) -> QueueIdentity:
+    """Who the queue of this installation is: whoever knows `token`, or in the cloud its service account."""
+    if not config.running_in_cloud:
+        return SharedSecret(token)
+    return queue_account(
+        account=config.tasks_service_account,
+        audience=audience,
+        secret=token,
+        on_cloud_run=bool(config.k_service),
+        client=client,
+        google=google,
+    )
 
 
 def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) -> None:

@@ -13,7 +13,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
-from libs.idtoken.token import Issuer
 from libs.internal_token import internal_token
 from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
@@ -22,7 +21,7 @@ from libs.taskqueue.settings import QueueSettings
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
-from services.queue_identity import QueueIdentity, SharedSecret, queue_account
+from services.queue_identity import QueueIdentity, queue_identity
 from services.traced import Traced
 from services.web import files, internal, jobs, retry, state, uploads
 from services.web.auth.configured import configured_identity
@@ -107,7 +106,9 @@ def create_app(
                 client=client,
                 metrics=metrics,
                 identity=configured_identity(config, store=store, client=client, google=layers.google),
-                queue_identity=_queue_identity(config, token, client, layers.google),
+                queue_identity=queue_identity(
+                    config, audience=config.queue_audience, token=token, client=client, google=layers.google
+                ),
             )
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
@@ -200,17 +201,4 @@ def create_parts(
         completion=completion,
         sweeper=sweeper,
         metrics=metrics,
-    )
-
-
-def _queue_identity(config: WebConfig, token: str, client: httpx.AsyncClient, google: Issuer) -> QueueIdentity:
-    if not config.running_in_cloud:
-        return SharedSecret(token)
-    return queue_account(
-        account=config.tasks_service_account,
-        audience=config.queue_audience,
-        secret=token,
-        on_cloud_run=bool(config.k_service),
-        client=client,
-        google=google,
     )

@@ -6,17 +6,15 @@ writes no file, and it dies with its parent.
 """
 
 import contextlib
-import ctypes
 import os
 import resource
-import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from services.confinement import confine, die_with, silence
 from services.web.frames import (
     DocumentOpened,
     Fault,
@@ -29,7 +27,6 @@ from services.web.frames import (
 from services.web.sniff import FileType
 from services.web.source import PageSource, Refused
 
-_PR_SET_PDEATHSIG = 1
 _OPEN_FILES = 32
 _NICE = 10
 # How far the child may run ahead of a parent that is busy storing: about one page.
@@ -47,11 +44,11 @@ def main() -> None:
     if order is None:
         return  # the parent died before it said anything
     request = msgspec.json.decode(order, type=OpenRequest)
-    _die_with(request.parent)
+    die_with(request.parent)
     opener = _opener(request)
-    _silence()
+    silence()
     _give_way()
-    _confine(request.limits)
+    confine(memory_bytes=request.limits.memory_bytes, open_files=_OPEN_FILES)
     try:
         _serve(channel, lines, request, opener)
     except (BrokenPipeError, ConnectionResetError):
@@ -123,43 +120,12 @@ def _opener(request: OpenRequest) -> Opener:
     return lambda: ImageSource(request.path, request.file_type, request.limits)
 
 
-def _die_with(parent: int) -> None:
-    """Be killed when the parent dies, however it dies. Other than on Linux the closed socket has to do."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # It may have died before the line above.
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _silence() -> None:
-    """Point the standard streams to nowhere: decoders print what they dislike, at any length."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
-
-
 def _give_way() -> None:
     """Let the engine and the web service go first where cores are shared: rendering is far ahead of reading anyway."""
     os.nice(_NICE)
     # Linux weighs sessions rather than processes on most desktops, and this process has a session of its own.
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(_NICE))
-
-
-def _confine(limits: RenderLimits) -> None:
-    if sys.platform != "darwin":  # which refuses a limit of address space
-        _limit(resource.RLIMIT_AS, limits.memory_bytes)
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-
-
-def _limit(which: int, value: int) -> None:
-    hard = resource.getrlimit(which)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(which, (value, value))
 
 
 def _allow_cpu(limits: RenderLimits) -> None:

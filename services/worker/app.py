@@ -18,7 +18,6 @@ from starlette.routing import Route
 from starlette.types import Lifespan
 
 from libs import trace
-from libs.idtoken.token import Issuer
 from libs.internal_token import internal_token
 from libs.storage import layout
 from libs.storage.backend import open_store
@@ -28,7 +27,7 @@ from libs.taskqueue.queue import TaskQueue
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
-from services.queue_identity import QueueIdentity, SharedSecret, queue_account
+from services.queue_identity import QueueIdentity, queue_identity
 from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
@@ -87,7 +86,9 @@ def create_app(
                 config,
                 store=store,
                 queue=queue,
-                queue_identity=_queue_identity(config, token, client, layers.google),
+                queue_identity=queue_identity(
+                    config, audience=config.queue_audience, token=token, client=client, google=layers.google
+                ),
                 engines=engines,
                 metrics=metrics,
             )
@@ -257,19 +258,6 @@ def _task(body: bytes) -> tasks.OcrTask:
 def _worker(request: Request) -> Worker:
     worker: Worker = request.app.state.worker
     return worker
-
-
-def _queue_identity(config: WorkerConfig, token: str, client: httpx.AsyncClient, google: Issuer) -> QueueIdentity:
-    if not config.running_in_cloud:
-        return SharedSecret(token)
-    return queue_account(
-        account=config.tasks_service_account,
-        audience=config.queue_audience,
-        secret=token,
-        on_cloud_run=bool(config.k_service),
-        client=client,
-        google=google,
-    )
 
 
 ROUTES = [

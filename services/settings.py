@@ -1,0 +1,40 @@
+"""Settings that both services have (R61)."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from libs.config import Settings
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class ServiceSettings(Settings, frozen=True, kw_only=True):
+    """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
+
+    running_in_cloud: bool = False
+    k_service: str = ""
+    storage_path: str = "./storage"
+    gcs_bucket_name: str = "gnosis-ocr-storage"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    google_cloud_project: str = ""
+    web_port: Port = 7799
+    worker_port: Port = 7800
+    worker_url: str = ""
+    queue_file: str = "deploy/queue.yaml"
+    internal_token: str = ""
+    tasks_service_account: str = ""
+    lease_seconds: Positive = 60.0
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether log lines are JSON: as `LOG_FORMAT` says, by default in the cloud alone."""
+        return self.log_format == "json" or (self.log_format == "auto" and self.running_in_cloud)
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where log lines go besides stderr (R16): nowhere in the cloud, whose local files are memory."""
+        return None if self.running_in_cloud else Path(self.storage_path) / "logs" / "gnosis-ocr.log"
