@@ -154,8 +154,8 @@ class BatchReader:
         poison = {n: waiting.pop(n) for n in list(waiting) if deaths.get(n, 0) >= DEATHS_ALLOWED}
         await self._read_good(waiting)
         for page_no, generation in poison.items():
-            # One death more, and it was the fallback's: named in hand while it read, as every page is.
-            await self._fall_back(page_no, generation, tried=deaths[page_no] > DEATHS_ALLOWED)
+            # Two deaths more with the page named in hand: one may have come from outside, both hardly.
+            await self._fall_back(page_no, generation, tried=deaths[page_no] > DEATHS_ALLOWED + 1)
 
     async def _read_good(self, waiting: dict[int, int]) -> None:
         if not self._lease.lease.suspicious:
@@ -164,7 +164,7 @@ class BatchReader:
             return
         for page_no, generation in waiting.items():
             async with self._quarantine.alone():
-                if self._unwanted():
+                if await self._is_over():
                     return
                 await self._lease.renew(in_hand=[page_no])
                 await self._recognise({page_no: generation})
@@ -177,7 +177,7 @@ class BatchReader:
             await self._save(failure, generation)
             return
         async with self._quarantine.alone():
-            if self._unwanted():  # whoever was alone before may have found that the process has to end
+            if await self._is_over():  # whoever was alone before may have found that the process has to end
                 return
             await self._lease.renew(in_hand=[page_no])
             self._falling_back = True
@@ -213,7 +213,7 @@ class BatchReader:
     async def _images(self, waiting: dict[int, int]) -> AsyncIterator[PageImage]:
         """The page images, fetched when the engine has room for one more."""
         for page_no, generation in waiting.items():
-            if self._unwanted() or await self._turn_is_over():
+            if await self._is_over():
                 return
             self._taken += 1
             try:
@@ -228,10 +228,10 @@ class BatchReader:
             self._in_hand[page_no] = await self._files.store.now()
             yield PageImage(page_no=page_no, data=stored.data)
 
-    async def _turn_is_over(self) -> bool:
-        """Whether the rest of the batch is left to a later call, so that another job's pages come first."""
+    async def _is_over(self) -> bool:
+        """Whether the rest of the batch is not wanted, or left to a later call so that others have their turn."""
         # A turn gets at least one page done.
-        return self._yields and self._taken > 0 and await self._turn.has_newcomer()
+        return self._unwanted() or (self._yields and self._taken > 0 and await self._turn.has_newcomer())
 
     def _unwanted(self) -> bool:
         return self._recorder.stopped or self._draining.is_set()
