@@ -9,6 +9,10 @@ from tests.running import Running, running
 
 CASES = 400
 
+# Hypothesis takes it for a strategy's doing when any thread of this process draws from `random` meanwhile, and another
+# test's emulator may still have one.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
