@@ -6,12 +6,19 @@ Labels come from closed sets (routes, engines, outcomes): no user, job or file i
 from collections.abc import Sequence
 from time import perf_counter
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -20,6 +27,7 @@ SECONDS = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0)
 
 def new_registry() -> CollectorRegistry:
     """A registry of one app, with what the process itself uses (memory, CPU, open files)."""
+    disable_created_metrics()  # a time of birth beside each count is noise
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
@@ -31,7 +39,12 @@ class Requests:
 
     def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, routes: Sequence[BaseRoute]) -> None:
         self._app = app
-        self._paths: dict[object, str] = {route.endpoint: route.path for route in routes if isinstance(route, Route)}
+        self._paths: dict[object, str] = {}
+        for route in routes:
+            if isinstance(route, Route):
+                self._paths[route.endpoint] = route.path
+            elif isinstance(route, Mount):
+                self._paths[route.app] = f"{route.path}/"
         labels = ("route", "method")
         self._total = Counter("gnosis_http_requests", "Requests answered.", (*labels, "status"), registry=registry)
         self._seconds = Histogram(

@@ -50,8 +50,10 @@ def test_address_that_is_no_route_makes_no_label_of_its_own(tmp_path: Path) -> N
         for number in range(3):
             assert services.get(f"/nowhere/{number}").status_code == 404
         httpx.request("BREW", f"{services.url}/upload")
+        assert services.get("/static/style.css").status_code == 200
         found = samples(services.url)
         assert found["gnosis_http_requests_total", ("GET", "unknown", "404")] == 3
+        assert found["gnosis_http_requests_total", ("GET", "/static/", "200")] == 1
         assert not [labels for _, labels in found if "BREW" in labels or any("nowhere" in label for label in labels)]
 
 
