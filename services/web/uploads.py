@@ -1,5 +1,6 @@
 """`POST /upload`: bytes in, a job out. Order: active, raw file, intake, record, task."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -30,6 +31,8 @@ log = structlog.get_logger()
 MAX_FIELD_BYTES = 20_000
 MAX_OVERHEAD_BYTES = 1_000_000
 """What the body of an upload may have beside the file: boundaries, headers, fields."""
+STILL_HERE_SECONDS = 300.0
+"""How often a long upload tells the sweep that it goes on."""
 
 
 async def upload(request: Request) -> Response:
@@ -126,13 +129,18 @@ async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
     if kind is None:
         raise unsupported()
     size = 0
+    clock = asyncio.get_running_loop().time
+    announced = clock()
 
     async def counted() -> AsyncIterator[bytes]:
-        nonlocal size
+        nonlocal size, announced
         async for chunk in _after(head, chunks):
             size += len(chunk)
             if size > service.config.upload_max_bytes:
                 raise too_large(service.config.upload_max_bytes)
+            if clock() > announced + STILL_HERE_SECONDS:
+                await announce(files, run=1)
+                announced = clock()
             yield chunk
 
     raw_file = layout.upload_name(part.filename)

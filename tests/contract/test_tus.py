@@ -79,8 +79,8 @@ class Client:
             identity=Identity([], believes_header=True),
             queue_identity=SharedSecret(""),
         )
-        self._app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
-        self._app.state.web = self.web
+        self.app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
+        self.app.state.web = self.web
 
     async def send(
         self,
@@ -114,7 +114,7 @@ class Client:
             "query_string": b"",
             "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
         }
-        await self._app(scope, receive, keep)
+        await self.app(scope, receive, keep)
         return Answer(
             status=sent[0]["status"],
             headers={name.decode(): value.decode() for name, value in sent[0]["headers"]},

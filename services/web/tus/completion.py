@@ -27,8 +27,8 @@ from services.web.upload_rules import shown, unsupported
 
 log = structlog.get_logger()
 
-# A one-shot upload that has not become a job after this long was abandoned by its client or its server.
-ABANDONED = timedelta(hours=24)
+# A one-shot upload that has said nothing for this long has lost its server. Until then it counts as active.
+ABANDONED = timedelta(minutes=30)
 
 
 class Completion:
