@@ -130,9 +130,9 @@ class Sweeper:
             return False
         waking = waking.again(job.revision, now)
         if job.extraction_complete:
-            await start_chains(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
+            await start_chains(self._queue, job, user_hash=files.user_hash, wake=waking.wakes, at=now)
         else:
-            await start_extraction(self._queue, job, user_hash=files.user_hash, wake=waking.wakes)
+            await start_extraction(self._queue, job, user_hash=files.user_hash, wake=waking.wakes, at=now)
         # Afterwards: it ends the tasks of earlier wakings. The names are the same for whoever wakes it a second time.
         await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         log.info("job_woken", job_id=job.job_id, times=waking.times)
@@ -159,9 +159,11 @@ class Sweeper:
             name: stat for name, stat in standing.items() if stat.updated_at + self._lease > now or name == last
         }
         found = {name: lease for name, lease in (await leases.read(looked_at)).items() if lease.run == job.run}
-        if last in found:
+        # A queue that forgets has lost the tasks of before: there is nothing to wait for.
+        waits = self._queue_since is None or (last in found and standing[last].updated_at > self._queue_since)
+        if last in found and waits and found[last].waited:
             patience = timedelta(seconds=self._every + 2 * found[last].waited)
-            if found[last].waited and standing[last].updated_at + patience > now:
+            if standing[last].updated_at + patience > now:
                 return True
         return any(
             lease.state is LeaseState.HELD and standing[name].updated_at + self._lease > now

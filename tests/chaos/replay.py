@@ -42,7 +42,7 @@ class Replay:
         self._cancelled: set[str] = set()
         self._accepted: set[str] = set()
         self.story = Story(lambda: self._now)
-        self.checker = Checker(library, self.story, lambda: self._now, punctual=False)
+        self.checker = Checker(library, self.story, lambda: self._now, punctual=False, spare=False)
         self.objects = Objects()
         self.checker.bucket = self.objects
         self.recognitions = 0

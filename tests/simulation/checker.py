@@ -60,16 +60,23 @@ class Checker:
     """`broken` collects what does not hold; the run ends with the first.
 
     `punctual`: a process that lives gets its turn in time, so it has no excuse for a lease that expires. On a real
-    machine nobody promises that.
+    machine nobody promises that. `spare`: there is a fallback engine.
     """
 
     def __init__(
-        self, library: dict[str, Document], story: Story, clock: Callable[[], float], *, punctual: bool = True
+        self,
+        library: dict[str, Document],
+        story: Story,
+        clock: Callable[[], float],
+        *,
+        punctual: bool = True,
+        spare: bool = True,
     ) -> None:
         self._library = library
         self._story = story
         self._clock = clock
         self._punctual = punctual
+        self._spare = spare
         self.bucket: Shelf
         self.sessions: dict[str, Facts] = {}
         self.by_token: dict[str, Facts] = {}
@@ -282,7 +289,8 @@ class Checker:
             if not found.error or not (own_fault or guilt >= DEATHS_ALLOWED):
                 return f"page {found.page_no} failed, and its engine did not: {found.error}"
             # One death more than allowed may have been that of the fallback's worker.
-            if not own_fault and (key not in self._fell_back or (script.spare_reads(key) and guilt == DEATHS_ALLOWED)):
+            by_spare = key in self._fell_back and not (script.spare_reads(key) and guilt == DEATHS_ALLOWED)
+            if self._spare and not own_fault and not by_spare:
                 return f"page {found.page_no} was given up, and its fallback would have read it"
         elif found.blank != (page.fate is Fate.BLANK):
             return f"page {found.page_no} is blank or not, wrongly"

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from libs.jobstate.active import announce
 from libs.jobstate.commit import create
+from libs.jobstate.lease import take
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
@@ -15,7 +16,7 @@ from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
 from services.web.tus.completion import Completion
-from tests.unit.test_job import opened
+from tests.unit.test_job import extracted, opened
 
 
 class Taken:
@@ -70,3 +71,17 @@ async def test_web_leaves_alone_what_another_one_woke_into_a_queue_that_lasts(st
     await waiting_job(store)
     assert len(await started(store, queue_forgets=False)) == 1
     assert await started(store, queue_forgets=False) == []
+
+
+async def test_web_waits_for_tasks_that_are_only_late_but_not_for_those_that_died_with_an_earlier_web(
+    store: MemoryStore,
+) -> None:
+    job = extracted(2)
+    files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
+    await announce(files, run=1)
+    await create(files, job)
+    lease = await take(files, "0001", run=1, holder="w", seconds=60, pages=(1, 2), waited=500.0)
+    assert lease is not None
+    await lease.release()
+    assert await started(store, queue_forgets=False) == [], "the next task may wait as long as the last one did"
+    assert len(await started(store, queue_forgets=True)) == 1
