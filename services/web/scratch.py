@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "gnosis-ocr-web-"
@@ -21,14 +21,17 @@ def clear_abandoned() -> int:
     """Remove the folders of processes that live no more: documents are in them. The number removed."""
     removed = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        number = folder.name.removeprefix(PREFIX).split("-")[0]
-        if number.isascii() and number.isdigit() and folder.stat().st_uid == os.getuid() and not _lives(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed += 1
+        with suppress(FileNotFoundError):  # its process lives, and was done with it
+            if folder.stat().st_uid == os.getuid() and not _lives(folder.name.removeprefix(PREFIX).split("-")[0]):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
     return removed
 
 
-def _lives(process: int) -> bool:
+def _lives(number: str) -> bool:
+    if not number.isascii() or not number.isdigit():
+        return True  # no folder of ours
+    process = int(number)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
