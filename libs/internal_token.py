@@ -4,6 +4,7 @@ import secrets
 
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 
 HEADER = "X-Internal-Token"
@@ -19,7 +20,7 @@ async def internal_token(store: ObjectStore, configured: str) -> str:
     except NotFound:
         token = secrets.token_urlsafe(32)
     try:
-        await store.write(path, token.encode(), if_generation=0)
+        await write_paced(store, path, token.encode(), if_generation=0)
     except PreconditionFailed:
         return (await store.read(path)).data.decode()
     return token

@@ -21,6 +21,7 @@ from libs import trace
 from libs.internal_token import internal_token
 from libs.storage import layout
 from libs.storage.backend import open_store
+from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
@@ -232,7 +233,7 @@ async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
         "cache": _cache(info),
     }
     # Web must not call a worker that it would wake, so it reads this instead.
-    await worker.store.write(layout.WORKER_STATE, msgspec.json.encode(state))
+    await write_paced(worker.store, layout.WORKER_STATE, msgspec.json.encode(state))
 
 
 async def _body(request: Request) -> bytes:

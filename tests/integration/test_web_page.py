@@ -403,7 +403,7 @@ def test_failed_pages_are_read_again_on_retry(browser: Browser, tmp_path: Path, 
 
 
 def test_a_lost_connection_is_said_calmly_and_the_page_recovers(browser: Browser, tmp_path: Path) -> None:
-    with running(tmp_path, script=Script(seconds=0.3)) as services:
+    with running(tmp_path, script=Script(seconds=0.8)) as services:
         for visit in visiting(browser, services, ""):
             page = visit.home()
             visit.choose(pdf(tmp_path / "interrupted.pdf", 12))
