@@ -286,7 +286,7 @@ async def test_a_stream_in_survives_a_fault_of_any_of_its_requests(
         generation = await store.write(path, faulted(), if_generation=0)
         assert bucket.get(path).generation == generation
         assert await streamed(store, path) == b"".join(blocks)
-    if fault is not Fault.SHORT:
+    if fault not in (Fault.SHORT, Fault.CUT):  # of a short answer enough may have come to be whole
         # The service is asked how much it has before anything is sent again.
         assert any(call.headers.get("content-range") == "bytes */*" for call in emulator.service.calls)
 
