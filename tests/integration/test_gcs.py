@@ -240,7 +240,7 @@ async def test_a_stream_out_survives_faults_at_every_piece(
 ) -> None:
     data = bytes(range(256)) * (10 * 1024)
     await store.write(PATH, data)
-    emulator.faults.order(fault, method="GET", text="/download/", times=2)
+    emulator.faults.order(fault, method="GET", text="/download/", times=3)
     assert await streamed(store, PATH) == data
 
 
