@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import tempfile
+import weakref
 from collections.abc import Iterator
 
 import google_crc32c
@@ -16,6 +17,8 @@ class Content:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - lives as long as this
+        # Before the collector's own finalizers, which may take the file of a cycle first and call it unclosed.
+        weakref.finalize(self, self._file.close)
         self._crc32c = google_crc32c.Checksum()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
@@ -36,10 +39,6 @@ class Content:
             chunk = self._file.read(min(CHUNK_BYTES, end - offset))
             offset += len(chunk)
             yield chunk
-
-    def __del__(self) -> None:
-        # A replaced object stays until its last reader has left it, and nobody counts them but Python.
-        self._file.close()
 
     @property
     def crc32c(self) -> str:
