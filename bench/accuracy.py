@@ -42,8 +42,10 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
+from services.worker.engines.parts import EngineParts
 from services.worker.engines.picture import decode
 from services.worker.engines.select import create_engine
+from services.worker.engines.settings import EngineSettings
 
 DPI = 200
 TURNS = (0, 90, 180, 270)
@@ -267,7 +269,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, default=os.environ.get("GNOSIS_CORPUS"))
     parser.add_argument("--folders", nargs="*", default=[])
     parser.add_argument("--limit", type=int, help="pages a folder")
-    parser.add_argument("--threads", type=int, help="cores for our engine (default: all)")
+    parser.add_argument("--threads", type=int, default=0, help="cores for our engine (default: all)")
     parser.add_argument("--engines", nargs="*", default=["rapidocr"], help="our engines, besides the two bare ones")
     parser.add_argument("--json", type=Path, help="also write every page's counts here")
     parser.add_argument("--orientations", action="store_true", help="upright pages turned by code instead")
@@ -276,10 +278,9 @@ def main() -> int:
         parser.error("name the corpus with --corpus or in GNOSIS_CORPUS")
     corpus = options.corpus / "groundtruth" if (options.corpus / "groundtruth").is_dir() else options.corpus
     chosen = pages(corpus, options.folders, options.limit)
+    parts = EngineParts(settings=EngineSettings(ocr_threads=options.threads))
     with asyncio.Runner() as runner:
-        readers = {
-            f"ours: {name}": ours(create_engine(name, threads=options.threads), runner) for name in options.engines
-        }
+        readers = {f"ours: {name}": ours(create_engine(name, parts), runner) for name in options.engines}
         if options.orientations:
             print(orientations(_upright(chosen), next(iter(readers.values()))))
             return 0

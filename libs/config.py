@@ -1,7 +1,7 @@
 """Environment variables, read once into frozen typed settings."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,21 +13,30 @@ class ConfigError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
-    """Base of a service's settings: field `storage_path` is read from the variable `STORAGE_PATH`."""
+    """Base of a service's settings: field `storage_path` is read from the variable `STORAGE_PATH`.
+
+    A field that is itself of such a kind groups settings: each of its fields is a variable of its own, unprefixed.
+    """
 
 
 def read(kind: type[T], environ: Mapping[str, str]) -> T:
     """Read the settings of `kind` from the environment. An empty variable counts as unset. Raises `ConfigError`."""
-    names = [field.encode_name for field in msgspec.structs.fields(kind)]
-    given = {name: environ[name].strip() for name in names if environ.get(name, "").strip()}
-    for name in names:
-        alone = {name: given[name]} if name in given else {}
-        try:
-            msgspec.convert(alone, kind, strict=False)
-        except msgspec.ValidationError as error:
-            fault = str(error).split(" - at ")[0].replace("`", "")
-            raise ConfigError(f"{name}={given.get(name, '')!r}: {fault}. Correct it or unset it.") from error
+    given: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        if _is_group(field):
+            given[field.encode_name] = msgspec.to_builtins(read(field.type, environ))
+        elif value := environ.get(field.encode_name, "").strip():
+            _check(kind, field.encode_name, value)
+            given[field.encode_name] = value
     return msgspec.convert(given, kind, strict=False)
+
+
+def variables(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The names of the environment variables that `kind` is read from."""
+    names: list[str] = []
+    for field in msgspec.structs.fields(kind):
+        names += variables(field.type) if _is_group(field) else [field.encode_name]
+    return tuple(names)
 
 
 def refuse_forgotten_switch(running_in_cloud: bool, k_service: str) -> None:
@@ -37,3 +46,16 @@ def refuse_forgotten_switch(running_in_cloud: bool, k_service: str) -> None:
             "K_SERVICE is set, so this is Cloud Run, where local files are lost with the instance. "
             "Set RUNNING_IN_CLOUD=true."
         )
+
+
+def _is_group(field: msgspec.structs.FieldInfo) -> bool:
+    return isinstance(field.type, type) and issubclass(field.type, Settings)
+
+
+def _check(kind: type[msgspec.Struct], name: str, value: str) -> None:
+    """One variable at a time, so that the error can name it."""
+    try:
+        msgspec.convert({name: value}, kind, strict=False)
+    except msgspec.ValidationError as error:
+        fault = str(error).split(" - at ")[0].replace("`", "")
+        raise ConfigError(f"{name}={value!r}: {fault}. Correct it or unset it.") from error

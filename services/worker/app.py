@@ -32,8 +32,9 @@ from services.queue_identity import QueueIdentity, queue_identity
 from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
-from services.worker.engines.engine import EngineInfo, EngineUnavailable
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, Fallback
 from services.worker.engines.fallback import NONE, FallbackProcess
+from services.worker.engines.parts import EngineParts
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.engines.select import available
 from services.worker.metrics import WorkerMetrics
@@ -71,7 +72,8 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        engines = EngineRoom(config.ocr_engine, threads=config.ocr_threads, languages=config.ocr_languages)
+        fallback = _fallback(config)
+        engines = EngineRoom(config.ocr_engine, EngineParts(settings=config.engine, fallback=fallback))
         metrics = WorkerMetrics(registry)
         async with contextlib.AsyncExitStack() as stack:
             opened = await stack.enter_async_context(
@@ -91,6 +93,7 @@ def create_app(
                     config, audience=config.queue_audience, token=token, client=client, google=layers.google
                 ),
                 engines=engines,
+                fallback=fallback,
                 metrics=metrics,
             )
             app.state.worker, app.state.registry = worker, registry
@@ -120,6 +123,7 @@ def create_worker(
     queue: TaskQueue,
     queue_identity: QueueIdentity,
     engines: EngineRoom,
+    fallback: Fallback | None,
     metrics: WorkerMetrics,
 ) -> Worker:
     """The worker over the parts given."""
@@ -127,7 +131,7 @@ def create_worker(
         store=store,
         queue=queue,
         engines=engines,
-        fallback=_fallback(config),
+        fallback=fallback,
         lease_seconds=config.lease_seconds,
         page_seconds=config.page_seconds,
         batch_seconds=config.batch_seconds,
@@ -141,8 +145,8 @@ def _fallback(config: WorkerConfig) -> FallbackProcess | None:
         return None
     return FallbackProcess(
         config.fallback_engine,
-        threads=config.ocr_threads,
-        languages=config.ocr_languages,
+        threads=config.engine.ocr_threads,
+        languages=config.engine.ocr_languages,
         seconds=config.page_seconds,
         memory_bytes=config.fallback_memory_bytes,
     )

@@ -24,7 +24,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
 from services.worker.claim import claim
-from services.worker.engines.fallback import Fallback
+from services.worker.engines.engine import Fallback
 from services.worker.engines.room import EngineRoom
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from services.settings import Positive, ServiceSettings
+from services.worker.engines.settings import EngineSettings
 
 
 class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
@@ -14,8 +15,7 @@ class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
     queue_url: str = ""
     worker_audience: str = ""
     ocr_engine: str = "auto"
-    ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
-    ocr_languages: str = "eng"
+    engine: EngineSettings = EngineSettings()
     fallback_engine: Annotated[str, Meta(pattern="^(auto|none|rapidocr|tesseract|[^:]+:[^:]+)$")] = "auto"
     fallback_memory_bytes: Annotated[int, Meta(ge=64 * 1024**2)] = 4 * 1024**3
     page_seconds: Positive = 120.0

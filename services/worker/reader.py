@@ -17,8 +17,7 @@ from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
-from services.worker.engines.engine import Finish, OcrEngine, PageFailure, PageImage, PageText
-from services.worker.engines.fallback import Fallback
+from services.worker.engines.engine import Fallback, Finish, OcrEngine, PageFailure, PageImage, PageText
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 

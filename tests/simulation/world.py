@@ -91,7 +91,7 @@ class Room(EngineRoom):
     """The engines of a simulated worker: one, whatever its name."""
 
     def __init__(self, reader: OcrEngine) -> None:
-        super().__init__("simulated", threads=1, languages="eng")
+        super().__init__("simulated", BARE)
         self._reader = reader
 
     async def engine(self, name: str | None) -> OcrEngine:

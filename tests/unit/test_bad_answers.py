@@ -18,6 +18,7 @@ from libs.taskqueue.task import OcrTask
 from services.worker.batch import BatchWorker
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, Line, PageFailure, PageImage, PageText
 from services.worker.engines.room import EngineRoom
+from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.unit.test_job import extracted
 from tests.unit.test_torn_evidence import Kept
@@ -81,7 +82,7 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
     worker = BatchWorker(
         store=files.store,
         queue=Kept(),
-        engines=EngineRoom("tests.unit.test_bad_answers:create_engine", threads=1, languages="eng"),
+        engines=EngineRoom("tests.unit.test_bad_answers:create_engine", BARE),
         fallback=None,
         metrics=WorkerMetrics(CollectorRegistry()),
         lease_seconds=60,
@@ -123,6 +124,6 @@ def test_what_could_not_be_read_again_is_not_encoded(value: float) -> None:
 
 
 async def test_engine_that_does_not_say_who_it_is_cannot_be_used() -> None:
-    room = EngineRoom("tests.unit.test_bad_answers:nameless", threads=1, languages="eng")
+    room = EngineRoom("tests.unit.test_bad_answers:nameless", BARE)
     with pytest.raises(EngineUnavailable, match="does not say who it is"):
         await room.engine(None)

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import msgspec
-
-from libs.config import read
+from libs.config import read, variables
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from services.local.config import LocalConfig
 from services.web.config import WebConfig
@@ -22,7 +20,7 @@ def documented() -> dict[str, str]:
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
-    names = {field.encode_name for kind in KINDS for field in msgspec.structs.fields(kind)}
+    names = {name for kind in KINDS for name in variables(kind)}
     assert set(documented()) == names - BY_THE_PLATFORM
 
 

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
+from libs.config import variables
 from services.web.config import WebConfig
 from services.worker.config import WorkerConfig
 
@@ -21,7 +21,7 @@ def dockerfile(name: str) -> str:
 
 
 def known(name: str) -> set[str]:
-    return {field.encode_name for field in msgspec.structs.fields(CONFIGS[name])}
+    return set(variables(CONFIGS[name]))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

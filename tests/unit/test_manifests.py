@@ -1,13 +1,13 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import yaml
 
 from deploy import manifest
 from deploy.settings import DeploySettings
 from libs.config import read, refuse_forgotten_switch
+from libs.config import variables as config_variables
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE
 from libs.taskqueue.settings import read_queue_settings
@@ -57,7 +57,7 @@ def environ_in_the_cloud(name: str, **environ: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_variable_is_one_that_the_service_reads(name: str) -> None:
     config = WorkerConfig if name == "worker" else WebConfig
-    known = {field.encode_name for kind in (config, CloudTasksSettings) for field in msgspec.structs.fields(kind)}
+    known = set(config_variables(config)) | set(config_variables(CloudTasksSettings))
 
     assert set(variables(name)) <= known
 

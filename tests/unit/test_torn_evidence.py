@@ -22,6 +22,7 @@ from services.web.sweep import Sweeper
 from services.web.tus.completion import Completion
 from services.worker.batch import Answer, BatchWorker
 from services.worker.engines.room import EngineRoom
+from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.unit.test_commit import outcome
 from tests.unit.test_job import extracted
@@ -78,7 +79,7 @@ async def worked_on(files: SessionFiles) -> Answer:
     worker = BatchWorker(
         store=files.store,
         queue=Kept(),
-        engines=EngineRoom("tests.scripted:create", threads=1, languages="eng"),
+        engines=EngineRoom("tests.scripted:create", BARE),
         fallback=None,
         metrics=WorkerMetrics(CollectorRegistry()),
         lease_seconds=60,

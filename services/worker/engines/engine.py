@@ -81,5 +81,15 @@ class OcrEngine(Protocol):
     def info(self) -> EngineInfo: ...
 
 
+class Fallback(Protocol):
+    """Reads one page that the engine `instead_of` could not.
+
+    `recognise` always ends: with the text and who read it, or with a failure whose reason names the fallback.
+    Cancelled, it stops at once and leaves nothing running.
+    """
+
+    async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure: ...
+
+
 class EngineUnavailable(Exception):
     """The engine cannot run here; the message says what to install or set."""

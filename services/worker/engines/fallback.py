@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -33,16 +32,6 @@ _ROOT = Path(__file__).resolve().parents[3]
 _CHUNK = 1 << 18
 # What the engines, and the programs that they start, look for; no secret of the service is among it.
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX")
-
-
-class Fallback(Protocol):
-    """Reads one page that the engine `instead_of` could not.
-
-    `recognise` always ends: with the text and who read it, or with a failure whose reason names the fallback.
-    Cancelled, it stops at once and leaves nothing running.
-    """
-
-    async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure: ...
 
 
 class _Silent(Exception):

@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator
 from services.confinement import confine, die_with, limit, silence
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, OcrEngine, PageFailure, PageImage
 from services.worker.engines.fallback_wire import Answer, Request, decode_request, encode_answer
+from services.worker.engines.parts import EngineParts
 from services.worker.engines.select import create_engine
+from services.worker.engines.settings import EngineSettings
 
 _OPEN_FILES = 256
 
@@ -35,7 +37,8 @@ def main() -> None:
 async def _answer(request: Request, image: bytes) -> Answer:
     unknown = EngineInfo(name=request.engine, revision="none", device="none")
     try:
-        engine = create_engine(request.engine, threads=request.threads or None, languages=request.languages)
+        settings = EngineSettings(ocr_threads=request.threads, ocr_languages=request.languages)
+        engine = create_engine(request.engine, EngineParts(settings=settings))
         await engine.load()
     except EngineUnavailable as error:
         return Answer(engine=unknown, refused=str(error))

@@ -16,6 +16,7 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
+from services.worker.engines.parts import EngineParts
 
 log = structlog.get_logger()
 
@@ -31,10 +32,9 @@ class EngineState(StrEnum):
 class EngineRoom:
     """Loads each engine once and hands it out; calls that come while an engine loads wait for it (R54)."""
 
-    def __init__(self, default: str, *, threads: int, languages: str) -> None:
+    def __init__(self, default: str, parts: EngineParts) -> None:
         self._default = default
-        self._threads = threads
-        self._languages = languages
+        self._parts = parts
         self._loading = asyncio.Lock()
         self._engines: dict[str, OcrEngine] = {}
         self.state = EngineState.LOADING
@@ -68,7 +68,7 @@ class EngineRoom:
     async def _load(self, name: str) -> OcrEngine:
         async with self._loading:
             if name not in self._engines:
-                engine = select.create_engine(name, threads=self._threads or None, languages=self._languages)
+                engine = select.create_engine(name, self._parts)
                 await engine.load()
                 _check(name, engine.info())
                 self._engines[name] = engine

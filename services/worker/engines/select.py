@@ -6,22 +6,27 @@ import os
 import shutil
 
 from services.worker.engines.engine import EngineUnavailable, OcrEngine
+from services.worker.engines.parts import EngineParts
+from services.worker.engines.settings import EngineSettings
 
 ENGINE_NAMES = ("auto", "rapidocr", "tesseract")
 
 
-def create_engine(name: str, *, threads: int | None = None, languages: str = "eng") -> OcrEngine:
+BARE = EngineParts(settings=EngineSettings())
+"""Default settings, and nothing lent."""
+
+
+def create_engine(name: str, parts: EngineParts = BARE) -> OcrEngine:
     """The engine called `name`, not yet loaded.
 
-    `threads` is how many cores it may use (default: all that this process may use); `languages` are Tesseract's
-    codes joined by "+". Raises `EngineUnavailable` for an unknown name or where the engine's packages are missing.
+    Raises `EngineUnavailable` for an unknown name or where the engine's packages are missing.
     """
-    cores = threads if threads is not None else _cores()
+    cores = parts.settings.ocr_threads or _cores()
     match name:
         case "auto" | "rapidocr":
             return _rapidocr(cores)
         case "tesseract":
-            return _tesseract(languages)
+            return _tesseract(parts.settings.ocr_languages)
     if ":" in name:
         return _plugged(name, cores)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")

@@ -1,0 +1,23 @@
+"""What the engines may be told (R61); each uses its own part."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from libs.config import Settings
+
+Tokens = Annotated[int, Meta(ge=1, le=131072)]
+# Of page images as the model sees them: one of its visual tokens is a square of 28 pixels a side.
+ModelPixels = Annotated[int, Meta(ge=28 * 28, le=64_000_000)]
+
+
+class EngineSettings(Settings, frozen=True, kw_only=True):
+    """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
+
+    ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    ocr_languages: str = "eng"
+    ocr_decoder: Literal["auto", "fast", "reference"] = "auto"
+    ocr_slots: Annotated[int, Meta(ge=0, le=256)] = 0
+    model_min_pixels: ModelPixels = 256 * 28 * 28
+    model_max_pixels: ModelPixels = 2944 * 28 * 28
+    model_max_tokens: Tokens = 8192
