@@ -32,6 +32,7 @@ from services.web.tus.completion import Completion
 from services.worker.batch import BatchWorker, Result
 from services.worker.engines.engine import OcrEngine
 from services.worker.engines.room import EngineRoom
+from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
