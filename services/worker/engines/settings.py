@@ -17,6 +17,7 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
     ocr_languages: str = "eng"
     ocr_decoder: Literal["auto", "fast", "reference"] = "auto"
+    ocr_prompt: str = ""
     ocr_slots: Annotated[int, Meta(ge=0, le=256)] = 0
     model_min_pixels: ModelPixels = 256 * 28 * 28
     model_max_pixels: ModelPixels = 2944 * 28 * 28

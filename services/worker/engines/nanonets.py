@@ -1,0 +1,61 @@
+"""Nanonets-OCR-s, and any other fine-tune of Qwen2.5-VL that MODEL_NAME says: a transcriber on the GPU or the CPU."""
+
+import asyncio
+
+import structlog
+import torch
+
+from services.worker.engines.engine import EngineInfo, EngineUnavailable
+from services.worker.engines.parts import EngineParts, ModelFiles
+from services.worker.engines.picture import Pixels
+from services.worker.engines.qwen.assembly import Assembly, assemble
+from services.worker.engines.qwen.device import choose_device, describe
+from services.worker.engines.qwen.thread import DecoderThread
+from services.worker.engines.transcriber import Ending, Sampling, Transcript
+
+log = structlog.get_logger()
+
+NAME = "nanonets"
+
+
+class ModelTranscriber:
+    """A `Transcriber` that runs the model in this process."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._info = EngineInfo(name=NAME, revision="none", device="none")
+        self._assembly: Assembly | None = None
+        self._thread: DecoderThread | None = None
+
+    async def load(self) -> None:
+        """Fetch the model where it is not here, and load it. Raises `EngineUnavailable`."""
+        if self._parts.model is None:
+            raise EngineUnavailable("The engine nanonets needs a model, and this process has no way to one.")
+        await asyncio.to_thread(self._load, await self._parts.model())
+
+    def info(self) -> EngineInfo:
+        """The model, the revision of its files, the device."""
+        return self._info
+
+    @property
+    def slots(self) -> int:
+        """As many pages as are written at once, and a few more, decoded and scaled, that wait for a slot."""
+        slots = self._assembly.decoder.slots if self._assembly else 1
+        return slots + max(1, slots // 8)
+
+    async def transcribe(self, pixels: Pixels, sampling: Sampling) -> Transcript:
+        """The page as the model writes it. Raises `Untranscribable`."""
+        assert self._assembly and self._thread, "load() comes first"
+        page = await asyncio.to_thread(self._assembly.decoder.prepare, pixels, sampling)
+        writing = await self._thread.write(page, sampling)
+        text = self._assembly.checkpoint.text_of(writing.tokens)
+        return Transcript(text=text, ending=writing.ending or Ending.LENGTH, tokens=len(writing.tokens))
+
+    def _load(self, files: ModelFiles) -> None:
+        device = choose_device()
+        if device.type == "cpu" and self._parts.settings.ocr_threads:
+            torch.set_num_threads(self._parts.settings.ocr_threads)
+        self._assembly = assemble(files.folder, self._parts.settings, device)
+        self._thread = DecoderThread(self._assembly.decoder)
+        self._info = EngineInfo(name=NAME, revision=f"{files.name}@{files.revision}", device=describe(device))
+        log.info("model_loaded", model=files.name, device=self._info.device, slots=self._assembly.decoder.slots)

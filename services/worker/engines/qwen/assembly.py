@@ -1,0 +1,92 @@
+"""A loaded model and what writes with it, put together within the memory there is."""
+
+from pathlib import Path
+
+import msgspec
+import torch
+
+from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.prompt import PROMPT
+from services.worker.engines.qwen import checkpoint as checkpoints
+from services.worker.engines.qwen import memory
+from services.worker.engines.qwen.checkpoint import Checkpoint
+from services.worker.engines.qwen.decoder import Decoder, IsLoop
+from services.worker.engines.qwen.device import available_bytes, choose_dtype, describe
+from services.worker.engines.qwen.page import PageSize, Prompt, make_prompt
+from services.worker.engines.qwen.reference import ReferenceDecoder
+from services.worker.engines.qwen.slots import SlotDecoder
+from services.worker.engines.qwen.text import TextTower
+from services.worker.engines.qwen.vision import VisionTower
+from services.worker.engines.repetition import ends_in_loop
+from services.worker.engines.settings import EngineSettings
+
+# On a CPU more pages at once gain little, and each takes its memory.
+_CPU_SLOTS = 4
+
+
+class Assembly(msgspec.Struct, frozen=True, kw_only=True):
+    """What reads pages, and the checkpoint that tells their text from tokens."""
+
+    checkpoint: Checkpoint
+    decoder: Decoder
+
+
+def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> Assembly:
+    """Load the model in `folder` as `settings` say. Raises `EngineUnavailable`."""
+    dtype = choose_dtype(device)
+    smallest = min(settings.model_min_pixels, settings.model_max_pixels)
+    size = PageSize(min_pixels=smallest, max_pixels=settings.model_max_pixels)
+    request = settings.ocr_prompt or PROMPT
+    blueprint = checkpoints.read(folder)
+    prompt = make_prompt(blueprint.processor, request)
+    plan = memory.plan(
+        memory.cost(
+            blueprint.config,
+            weights=blueprint.parameters * dtype.itemsize,
+            item=dtype.itemsize,
+            visual_tokens=size.max_tokens,
+            prompt_tokens=len(prompt),
+        ),
+        available=available_bytes(device),
+        capacity=size.max_tokens + len(prompt) + settings.model_max_tokens + memory.POLL,
+        wanted=_wanted(settings, device),
+        place=describe(device),
+    )
+    checkpoint = checkpoints.load(folder, blueprint, device, dtype)
+
+    def is_loop(tokens: list[int]) -> bool:
+        return ends_in_loop(tokens, lambda part: checkpoint.text_of(list(part)))
+
+    if settings.ocr_decoder == "reference":
+        reference = ReferenceDecoder(checkpoint, prompt=request, size=size, is_loop=is_loop)
+        return Assembly(checkpoint=checkpoint, decoder=reference)
+    slots = _slots(checkpoint, plan, size=size, prompt=prompt, is_loop=is_loop)
+    return Assembly(checkpoint=checkpoint, decoder=slots)
+
+
+def _wanted(settings: EngineSettings, device: torch.device) -> int:
+    """How many pages at once the settings ask for; 0 for as many as fit."""
+    if settings.ocr_decoder == "reference":
+        return 1
+    return settings.ocr_slots or (_CPU_SLOTS if device.type == "cpu" else 0)
+
+
+def _slots(
+    checkpoint: Checkpoint, plan: memory.MemoryPlan, *, size: PageSize, prompt: Prompt, is_loop: IsLoop
+) -> SlotDecoder:
+    pictures = checkpoint.processor.image_processor
+    try:
+        return SlotDecoder(
+            VisionTower(checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std),
+            TextTower(checkpoint.model, limit=plan.capacity),
+            slots=plan.slots,
+            capacity=plan.capacity,
+            size=size,
+            prompt=prompt,
+            stops=checkpoint.stops,
+            is_loop=is_loop,
+        )
+    except torch.OutOfMemoryError as error:
+        raise EngineUnavailable(
+            f"The GPU's memory does not hold {plan.slots} pages at once. Lower OCR_SLOTS, or stop what else uses it."
+        ) from error

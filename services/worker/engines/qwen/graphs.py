@@ -1,0 +1,46 @@
+"""Steps as CUDA graphs: hundreds of small kernels that the GPU starts by itself, without waiting for Python."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+SIZES = (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 128, 192, 256)
+_WARM_UPS = 2
+
+
+class Steps:
+    """Runs `step(batch)`, which changes tensors in place: as it is, or captured once for each of a few batch sizes."""
+
+    def __init__(self, step: Callable[[int], None], *, slots: int, capture: bool) -> None:
+        self._step = step
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        if not capture:
+            return
+        pool = None
+        # The largest first: the smaller ones then fit into its memory.
+        for batch in sorted({min(size, slots) for size in SIZES} | {slots}, reverse=True):
+            graph = self._graphs[batch] = _captured(step, batch, pool)
+            pool = pool or graph.pool()
+
+    def run(self, batch: int) -> None:
+        """One step of the first `batch` slots, or of more."""
+        if not self._graphs:
+            self._step(batch)
+            return
+        self._graphs[min(size for size in self._graphs if size >= batch)].replay()
+
+
+@torch.inference_mode()
+def _captured(step: Callable[[int], None], batch: int, pool: Any) -> torch.cuda.CUDAGraph:
+    # Libraries make their workspaces at the first call, which must not be captured.
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(_WARM_UPS):
+            step(batch)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool):
+        step(batch)
+    return graph
