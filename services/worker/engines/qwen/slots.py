@@ -69,6 +69,11 @@ class SlotDecoder:
         """How many more pages can be admitted now."""
         return len(self._free)
 
+    @property
+    def kernel(self) -> str:
+        """How attention over the slots is computed."""
+        return self._text.kernel
+
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
         """The page at the size that the model is to see. Raises `Untranscribable`."""
         return scaled(pixels, *self._size.fitted(pixels, sampling.scale))

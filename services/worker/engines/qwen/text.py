@@ -62,7 +62,12 @@ class TextTower:
     @property
     def captured(self) -> bool:
         """Whether a step may be captured in a CUDA graph: nothing in it depends on what only the host knows."""
-        return self._attend is attention.flash
+        return self.kernel == "flash"
+
+    @property
+    def kernel(self) -> str:
+        """Which way of attention over slots was chosen."""
+        return "flash" if self._attend is attention.flash else "folded"
 
     def new_cache(self, slots: int, capacity: int) -> SlotCache:
         """An empty cache of this tower's shape."""

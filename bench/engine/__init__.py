@@ -1,0 +1,1 @@
+"""The model engine against the machine's limits."""

@@ -1,0 +1,295 @@
+"""The runs: what the machine can do, what a step and a page take, whole pages by three ways."""
+
+import itertools
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils import logging
+
+from bench.engine.shapes import Scale
+from services.worker.engines.picture import Pixels
+from services.worker.engines.qwen import memory
+from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe
+from services.worker.engines.qwen.page import PageSize, Prompt
+from services.worker.engines.qwen.slots import SlotDecoder
+from services.worker.engines.qwen.text import TextTower
+from services.worker.engines.qwen.vision import VisionTower
+from services.worker.engines.transcriber import Sampling
+
+
+class Bench:
+    """A model of random weights, and the runs."""
+
+    def __init__(self, shape: dict[str, Any], scale: Scale, slots: int) -> None:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        self.scale = scale
+        self.device = choose_device()
+        self.dtype = choose_dtype(self.device)
+        # Its type says that each part may be a mere dictionary.
+        self.config: Any = Qwen2_5_VLConfig(**shape)
+        torch.manual_seed(0)
+        with self.device:
+            self.model = Qwen2_5_VLForConditionalGeneration._from_config(
+                self.config, dtype=self.dtype, attn_implementation="sdpa"
+            ).eval()
+        # Random weights end a page anywhere; here every page is as long as the mix says.
+        self.model.generation_config = GenerationConfig(eos_token_id=None, pad_token_id=0)
+        largest = max(height * width for height, width in scale.sides)
+        self.size = PageSize(min_pixels=56 * 56, max_pixels=largest)
+        before = scale.prompt_tokens // 2
+        # Any tokens serve but the picture's own.
+        self.prompt = Prompt(
+            before=tuple(range(5, 5 + before)),
+            after=tuple(range(5 + before, 5 + scale.prompt_tokens)),
+            picture=self.config.image_token_id,
+        )
+        self.capacity = self.size.max_tokens + len(self.prompt) + max(scale.answers) + memory.POLL
+        self.wanted = slots
+        self._generator = np.random.default_rng(0)
+        self.pages = [self._page(*side) for side in itertools.islice(itertools.cycle(scale.sides), scale.pages)]
+        self.lengths = list(itertools.islice(itertools.cycle(scale.answers), scale.pages))
+
+    def towers(self) -> tuple[VisionTower, TextTower]:
+        """The fast path's, over the model's own weights."""
+        visual, pictures = self.model.model.visual, Qwen2VLImageProcessorPil
+        vision = VisionTower(visual, mean=tuple(pictures.image_mean), std=tuple(pictures.image_std))
+        return vision, TextTower(self.model, limit=self.capacity)
+
+    def decoder(self) -> SlotDecoder:
+        """The fast path, with as many slots as the memory plan allows."""
+        item = self.dtype.itemsize
+        weights = _count(self.model) * item
+        cost = memory.cost(
+            self.config,
+            weights=weights,
+            item=item,
+            visual_tokens=self.size.max_tokens,
+            prompt_tokens=len(self.prompt),
+        )
+        # The weights are there already.
+        available = available_bytes(self.device) + (weights if self.device.type == "cuda" else 0)
+        plan = memory.plan(
+            cost, available=available, capacity=self.capacity, wanted=self.wanted, place=describe(self.device)
+        )
+        vision, text = self.towers()
+        return SlotDecoder(
+            vision,
+            text,
+            slots=plan.slots,
+            capacity=self.capacity,
+            size=self.size,
+            prompt=self.prompt,
+            stops=frozenset(),
+            is_loop=lambda tokens: False,
+        )
+
+    def seconds(self, work: Callable[[], object], times: int = 1) -> float:
+        """How long one call of `work` takes, the device's work included."""
+        self.wait()
+        began = time.perf_counter()
+        for _ in range(times):
+            work()
+        self.wait()
+        return (time.perf_counter() - began) / times
+
+    def wait(self) -> None:
+        """Until the device has done all it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    # What the machine can do
+
+    def bandwidth(self) -> float:
+        """Bytes a second that a copy reads and writes."""
+        size = (1 << 30) if self.device.type == "cuda" else (1 << 26)
+        source = torch.zeros(size, dtype=torch.uint8, device=self.device)
+        target = torch.empty_like(source)
+        target.copy_(source)
+        return 2 * size / self.seconds(lambda: target.copy_(source), 20)
+
+    def matrix_rate(self) -> float:
+        """Floating point operations a second of a large matrix product."""
+        side = 8192 if self.device.type == "cuda" else 512
+        a = torch.randn(side, side, device=self.device, dtype=self.dtype)
+        b = torch.randn(side, side, device=self.device, dtype=self.dtype)
+        torch.matmul(a, b)
+        return 2 * side**3 / self.seconds(lambda: torch.matmul(a, b), 10)
+
+    # What a step and a page take
+
+    def step_bytes(self, batch: int, context: float) -> float:
+        """What a decoding step has to read: the language part's weights, and the slots' keys and values."""
+        item, text = self.dtype.itemsize, self.model.model.language_model
+        weights = _count(text) * item
+        config = self.config.text_config
+        size = config.hidden_size // config.num_attention_heads
+        read: float = (
+            weights + batch * context * 2 * config.num_hidden_layers * config.num_key_value_heads * size * item
+        )
+        return read
+
+    def decode(self, decoder: SlotDecoder, bandwidth: float) -> Iterator[dict[str, float]]:
+        """A step's time at several batch sizes, against the time that reading alone would take."""
+        height, width = self.scale.sides[0]
+        prompt = height * width // 784 + len(self.prompt)
+        rounds = max(1, self.scale.steps // memory.POLL)
+        for batch in self.scale.batches:
+            if batch > decoder.slots:
+                continue
+            sampling = Sampling(max_tokens=(rounds + 3) * memory.POLL)
+            writings = [decoder.admit(self._page(height, width), sampling) for _ in range(batch)]
+            decoder.advance()
+            step = self.seconds(decoder.advance, rounds) / memory.POLL
+            floor = self.step_bytes(batch, prompt + rounds * memory.POLL / 2) / bandwidth
+            yield {"batch": batch, "step_ms": step * 1e3, "floor_ms": floor * 1e3, "of_roofline": floor / step}
+            for writing in writings:
+                writing.given_up = True
+            decoder.advance()
+
+    def page_flops(self, height: int, width: int) -> float:
+        """Floating point operations of reading a page's prompt: both towers' products and attention."""
+        vision, text = self.config.vision_config, self.config.text_config
+        tokens = height * width // 784
+        patches, length = tokens * 4, tokens + len(self.prompt)
+        seeing = 2 * _count(self.model.model.visual.blocks) * patches
+        whole = len(vision.fullatt_block_indexes) * 4 * patches**2 * vision.hidden_size
+        reading = 2 * _count(self.model.model.language_model.layers) * length
+        flops: float = seeing + whole + reading + text.num_hidden_layers * 2 * length**2 * text.hidden_size
+        return flops
+
+    def page(self, decoder: SlotDecoder, matrix_rate: float) -> dict[str, float]:
+        """Vision and prompt of one large page, against the time that the products alone would take."""
+        height, width = self.scale.sides[0]
+        picture = self._page(height, width)
+
+        def work() -> None:
+            decoder.admit(picture, Sampling(max_tokens=1))
+
+        def once() -> float:
+            taken = self.seconds(work)
+            decoder.advance()
+            return taken
+
+        once()
+        page_seconds = float(np.median([once() for _ in range(5)]))
+        floor = self.page_flops(height, width) / matrix_rate
+        return {"page_ms": page_seconds * 1e3, "floor_ms": floor * 1e3, "of_matrix_rate": floor / page_seconds}
+
+    # Whole pages
+
+    def fast(self, decoder: SlotDecoder) -> dict[str, float]:
+        """All pages through the slots, each refilled as it ends."""
+        waiting, busy, looks = list(range(len(self.pages))), 0, 0
+        began = time.perf_counter()
+        while waiting or decoder.free < decoder.slots:
+            while waiting and decoder.free:
+                number = waiting.pop(0)
+                sampling = Sampling(max_tokens=self.lengths[number])
+                decoder.admit(decoder.prepare(self.pages[number], sampling), sampling)
+            if waiting:
+                busy, looks = busy + decoder.slots - decoder.free, looks + 1
+            decoder.advance()
+        self.wait()
+        taken = time.perf_counter() - began
+        return {
+            "pages_per_second": len(self.pages) / taken,
+            "tokens_per_second": sum(self.lengths) / taken,
+            # While pages were waiting: the end of a run empties the slots of any scheduler.
+            "slot_occupancy": busy / max(1, looks) / decoder.slots,
+        }
+
+    def naive(self) -> float:
+        """Pages a second of the ordinary loop: one page after another through `generate`."""
+        chosen = self._typical(self.scale.naive_pages)
+        self._generate([self.pages[chosen[0]]], 4)
+
+        def loop() -> None:
+            for number in chosen:
+                self._generate([self.pages[number]], self.lengths[number])
+
+        return len(chosen) / self.seconds(loop)
+
+    def batched(self) -> float:
+        """Pages a second of `generate` over a padded batch, which goes on until its longest page ends."""
+        numbers = range(self.scale.batched_pages)
+        pages, longest = [self.pages[n] for n in numbers], max(self.lengths[n] for n in numbers)
+        self._generate(pages, 4)
+        return len(pages) / self.seconds(lambda: self._generate(pages, longest))
+
+    def agreement(self, decoder: SlotDecoder) -> float:
+        """The share of the fast path's tokens that the reference would have chosen after the same ones before."""
+        page, count = self.pages[0], min(256, max(self.scale.answers))
+        writing = decoder.admit(page, Sampling(max_tokens=count))
+        while writing.ending is None:
+            decoder.advance()
+        decoder.advance()
+        inputs = self._inputs([page])
+        prompt = inputs["input_ids"].shape[1]
+        written = torch.tensor([writing.tokens], device=self.device)
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], written], dim=1)
+        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(written)], dim=1)
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+        with torch.inference_mode():
+            logits = self.model(**inputs).logits[0, prompt - 1 : -1]
+        return float((logits.argmax(-1) == written[0]).float().mean())
+
+    def load_seconds(self) -> float:
+        """Reading the weights from local files to the device."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            self.model.save_pretrained(folder)
+            return self.seconds(
+                lambda: Qwen2_5_VLForConditionalGeneration.from_pretrained(
+                    folder, dtype=self.dtype, device_map={"": self.device}, local_files_only=True
+                )
+            )
+
+    def peak_bytes(self) -> int:
+        """The most memory that was taken at once: of the GPU, or of the process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def _page(self, height: int, width: int) -> Pixels:
+        return self._generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+    def _typical(self, count: int) -> list[int]:
+        """Pages of the mix whose lengths have the mix's mean, as nearly as so few can."""
+        mean = sum(self.lengths) / len(self.lengths)
+        return sorted(range(len(self.pages)), key=lambda number: abs(self.lengths[number] - mean))[:count]
+
+    def _inputs(self, pages: Sequence[Pixels]) -> dict[str, torch.Tensor]:
+        """A left-padded batch, as the family's processor makes it."""
+        rows = [self.prompt.tokens(page.shape[0] * page.shape[1] // 784) for page in pages]
+        longest = max(map(len, rows))
+        ids = np.stack([np.pad(row, (longest - len(row), 0)) for row in rows])
+        mask = np.stack([np.pad(np.ones_like(row), (longest - len(row), 0)) for row in rows])
+        made = Qwen2VLImageProcessorPil()(
+            [Image.fromarray(page) for page in pages], return_tensors="pt", do_resize=False
+        )
+        inputs = {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "mm_token_type_ids": torch.from_numpy((ids == self.prompt.picture).astype(np.int64)),
+            "pixel_values": made["pixel_values"].to(self.dtype),
+            "image_grid_thw": made["image_grid_thw"],
+        }
+        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
+
+    @torch.inference_mode()
+    def _generate(self, pages: Sequence[Pixels], tokens: int) -> None:
+        self.model.generate(**self._inputs(pages), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

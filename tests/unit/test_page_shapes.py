@@ -1,0 +1,86 @@
+"""Pages as the model takes them, against transformers' own processor and position code."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+from transformers.vision_utils import get_vision_window_index
+
+from services.worker.engines.qwen.attention import folded
+from services.worker.engines.qwen.page import PageSize, Prompt
+from services.worker.engines.qwen.vision import window_order
+from services.worker.engines.transcriber import Untranscribable
+
+SIZE = PageSize(min_pixels=256 * 784, max_pixels=2944 * 784)
+sides = st.integers(1, 30_000)
+
+
+def page(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Of any size, and no memory."""
+    return np.broadcast_to(np.zeros(1, dtype=np.uint8), (height, width, 3))
+
+
+@given(sides, sides, st.sampled_from([0.7, 0.9, 1.0, 1.1, 1.4]))
+def test_a_page_is_shown_within_the_limits_in_whole_tokens(height: int, width: int, scale: float) -> None:
+    try:
+        tall, wide = SIZE.fitted(page(height, width), scale)
+    except Untranscribable:
+        assert max(height, width) / min(height, width) > 50
+        return
+    assert tall % 28 == wide % 28 == 0
+    assert tall * wide // 784 <= SIZE.max_tokens
+    assert tall * wide >= SIZE.min_pixels
+
+
+def test_a_letter_page_at_150_dpi_keeps_its_shape() -> None:
+    tall, wide = SIZE.fitted(page(1650, 1275))
+    assert (tall, wide) == (1652, 1288)
+    assert SIZE.fitted(page(3300, 2550)) == SIZE.fitted(page(6600, 5100))
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_windows_are_those_of_transformers(rows: int, columns: int) -> None:
+    index, bounds = get_vision_window_index(
+        torch.tensor([[1, rows * 2, columns * 2]]), spatial_merge_size=2, window_size=112, patch_size=14
+    )
+    cuts = (bounds // 4).tolist()
+    theirs = {tuple(sorted(index[a:b].tolist())) for a, b in itertools.pairwise(cuts)}
+    made = window_order(rows, columns, 4)
+    ours, start = set(), 0
+    for count, size in made.groups:
+        for _ in range(count):
+            ours.add(tuple(sorted(made.order[start : start + size].tolist())))
+            start += size
+    assert ours == theirs
+    assert sorted(made.order.tolist()) == list(range(rows * columns))
+    assert len(made.groups) <= 4
+
+
+def test_positions_go_on_after_the_longer_side_of_the_picture() -> None:
+    prompt = Prompt(before=(1, 2), after=(3,), picture=9)
+    assert prompt.tokens(6).tolist() == [1, 2, 9, 9, 9, 9, 9, 9, 3]
+    assert prompt.positions(2, 3).tolist() == [
+        [0, 1, 2, 2, 2, 2, 2, 2, 5],
+        [0, 1, 2, 2, 2, 3, 3, 3, 5],
+        [0, 1, 2, 3, 4, 2, 3, 4, 5],
+    ]
+
+
+@pytest.mark.parametrize(("heads", "shared"), [(8, 2), (4, 4), (3, 1)])
+def test_attention_over_slots_is_attention_over_what_each_slot_holds(heads: int, shared: int) -> None:
+    torch.manual_seed(0)
+    keys, values = torch.randn(5, 40, shared, 16), torch.randn(5, 40, shared, 16)
+    query, lengths = torch.randn(4, heads, 16), torch.tensor([1, 40, 7, 23])
+    keys[0, 1:] = 1e4  # what lies past a slot's length must not count
+    seen = folded(query, keys, values, lengths, 40)
+    for row, length in enumerate(lengths.tolist()):
+        alone = functional.scaled_dot_product_attention(
+            query[row].unsqueeze(1),
+            keys[row, :length].transpose(0, 1).repeat_interleave(heads // shared, dim=0),
+            values[row, :length].transpose(0, 1).repeat_interleave(heads // shared, dim=0),
+        )
+        torch.testing.assert_close(seen[row], alone.squeeze(1))
