@@ -20,8 +20,8 @@ WORDS_UNITS, NUMBERS_UNITS, EMPTY_UNITS = 200, 600, 2000
 
 # Tags, also those that the period's ends cut in two; entities; commands of LaTeX. None of it is a word on the page.
 _MARKUP = re.compile(r"^[^<>]*>|<[^<>]{0,200}>|<[^<>]*$|&#?\w{1,10};|\\[A-Za-z]+")
-# Scripts without spaces make long words; a tag is about as many tokens as a short word.
-_UNITS = re.compile(r"<[^<>]{1,60}>|\w{1,4}|[^\w\s]")
+# About a token each. Scripts without spaces make long words, and rules are long rows of dashes.
+_UNITS = re.compile(r"<[^<>]{1,60}>|\w{1,4}|([^\w\s])\1{0,3}")
 
 
 def ends_in_loop(units: Sequence[T], text_of: Callable[[Sequence[T]], str]) -> bool:
@@ -41,7 +41,7 @@ def ends_in_loop(units: Sequence[T], text_of: Callable[[Sequence[T]], str]) -> b
 
 def has_loop(text: str) -> bool:
     """Whether a whole answer loops anywhere, counted in words and punctuation marks: somewhat fewer than tokens."""
-    units = _UNITS.findall(text)
+    units = [found.group() for found in _UNITS.finditer(text)]
     if len(units) < WORDS_UNITS:
         return False
     numbers = np.unique(np.array(units), return_inverse=True)[1]

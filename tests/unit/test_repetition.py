@@ -1,0 +1,134 @@
+"""Loops of a generative model: found soon after they reach the threshold, and never where a page only looks dull."""
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.worker.engines.repetition import (
+    EMPTY_UNITS,
+    MAX_PERIOD,
+    NUMBERS_UNITS,
+    TIMES,
+    WORDS_UNITS,
+    ends_in_loop,
+    has_loop,
+)
+
+EVERY = 16  # how many units an engine lets pass between two questions
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+PROSE = [f"{a}{b}{c}{d}" for a in "bdfg" for b in "aeiou" for c in "klmnprst" for d in "aeiou"]
+
+
+def joined(units: Sequence[str]) -> str:
+    return "".join(units)
+
+
+def stopped_at(units: Sequence[str]) -> int | None:
+    """After how many units an engine that asks now and then stops."""
+    return next((n for n in range(EVERY, len(units) + EVERY, EVERY) if ends_in_loop(units[:n], joined)), None)
+
+
+def threshold(period: int, least: int = WORDS_UNITS) -> int:
+    return max(TIMES * period, least)
+
+
+periods = st.lists(st.sampled_from(PROSE), min_size=1, max_size=MAX_PERIOD)
+
+
+@given(before=st.lists(st.sampled_from(PROSE), max_size=300), period=periods)
+def test_a_loop_is_found_as_soon_as_it_reaches_the_threshold(before: list[str], period: list[str]) -> None:
+    units = before + (period * WORDS_UNITS)[: threshold(len(period))]
+    assert ends_in_loop(units, joined)
+    assert ends_in_loop(list(range(9)) + [PROSE.index(u) + 10 for u in units], lambda ids: PROSE[ids[0] - 10])
+
+
+@given(before=st.lists(st.sampled_from(PROSE), max_size=100), period=periods)
+def test_an_engine_that_asks_now_and_then_stops_soon_after(before: list[str], period: list[str]) -> None:
+    units = before + (period * WORDS_UNITS)[: threshold(len(period)) + EVERY]
+    assert stopped_at(units) is not None
+
+
+@given(period=st.lists(st.sampled_from(PROSE), min_size=1, max_size=MAX_PERIOD, unique=True))
+def test_one_unit_short_of_the_threshold_is_no_loop(period: list[str]) -> None:
+    units = (period * WORDS_UNITS)[: threshold(len(period)) - 1]
+    assert not ends_in_loop(units, joined)
+    assert not has_loop(" ".join(units))
+
+
+@given(length=st.integers(0, 3000), seed=st.integers())
+def test_text_that_does_not_repeat_itself_never_loops(length: int, seed: int) -> None:
+    # Real pages repeat words, but hardly four in a row.
+    words = random.Random(seed).choices(PROSE, k=length)
+    for n in range(0, length + 1, EVERY):
+        assert not ends_in_loop(words[:n], joined)
+    assert not has_loop(" ".join(words))
+
+
+@given(units=st.lists(st.sampled_from("ab|. 0"), max_size=WORDS_UNITS - 1))
+def test_less_than_the_least_is_never_a_loop(units: list[str]) -> None:
+    assert not ends_in_loop(units, joined)
+    assert not has_loop("".join(units))
+
+
+@given(period=st.lists(st.sampled_from(PROSE), min_size=MAX_PERIOD + 1, max_size=90, unique=True))
+def test_a_period_that_is_too_long_is_no_loop(period: list[str]) -> None:
+    assert not ends_in_loop(period * 20, joined)
+    assert not has_loop(" ".join(period * 20))
+
+
+HONEST = {
+    "pipes": ["|", "  ", "|", "  ", "|", "\n"],
+    "cells": ["<td", ">", "</", "td", ">", "\n"],
+    "rows": ["<tr>", "<td>", "</td>", "<td>", "</td>", "</tr>"],
+    "cut tags": ["td", "></", "td", "><"],
+    "dots": ["....", "...."],
+    "spaced dots": [" .", " ."],
+    "rules": ["|", "---", "|", "---"],
+    "underscores": ["____", "____"],
+    "nbsp": ["<td>", "&nbsp;", "</td>"],
+    "quads": ["\\quad", " "],
+    "boxes": ["☐", " "],
+}
+
+
+@pytest.mark.parametrize("units", HONEST.values(), ids=HONEST)
+def test_empty_cells_and_dots_may_go_on_for_long(units: list[str]) -> None:
+    long = (units * EMPTY_UNITS)[:EMPTY_UNITS]
+    assert stopped_at(long[:-1]) is None
+    assert not has_loop(joined(long[: EMPTY_UNITS // 4]))
+    assert ends_in_loop(long, joined)
+
+
+@pytest.mark.parametrize("units", [["|", " 0", ".", "00", " "], ["<td>", "0", "</td>"]], ids=["pipes", "cells"])
+def test_columns_of_zeros_may_go_on_for_a_while(units: list[str]) -> None:
+    long = (units * NUMBERS_UNITS)[:NUMBERS_UNITS]
+    assert stopped_at(long[:-1]) is None
+    assert not has_loop(joined(long[: NUMBERS_UNITS // 2]))
+    assert ends_in_loop(long, joined)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["the same again, ", "<td>none</td>", "a < b ", "x > y ", "<b>loud</b>", "無限", "нет ", "Table 1\n"],
+    ids=["words", "cells", "less", "more", "bold", "cjk", "cyrillic", "caption"],
+)
+def test_words_between_marks_are_words(text: str) -> None:
+    units = [text[at : at + 3] for at in range(0, len(text), 3)]
+    assert ends_in_loop((units * WORDS_UNITS)[: threshold(len(units))], joined)
+
+
+@given(before=st.integers(0, 400), period=periods, after=st.integers(0, 400), seed=st.integers())
+def test_a_whole_answer_with_a_loop_anywhere_is_known(before: int, period: list[str], after: int, seed: int) -> None:
+    words = random.Random(seed)
+    looped = (period * WORDS_UNITS)[: threshold(len(period))]
+    text = words.choices(PROSE, k=before) + looped + words.choices(PROSE, k=after)
+    assert has_loop(" ".join(text))
+
+
+def test_a_page_of_a_table_with_numbered_rows_is_no_loop() -> None:
+    rows = [f"| {n} | No | No | n/a | 0.00 |" for n in range(120)]
+    assert not has_loop("\n".join(rows))
+    assert not ends_in_loop("\n".join(rows), joined)
