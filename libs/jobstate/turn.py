@@ -19,7 +19,10 @@ CROWDED_SECONDS = 5.0
 
 
 class Turn:
-    """One call's turn, from `began` on (by the storage's clock); `due_at` is when its task was due in the queue."""
+    """One call's turn, from `began` on (by the storage's clock); `due_at` is when its task was due in the queue.
+
+    `pages` counts those that were begun in it, for whoever wants to know.
+    """
 
     def __init__(self, files: SessionFiles, began: datetime, due_at: datetime | None) -> None:
         self._files = files
@@ -29,6 +32,7 @@ class Turn:
         self._asked: float | None = None
         self._newest: datetime | None = None
         self.waited = max(0.0, (began - self._due_at).total_seconds())
+        self.pages = 0
         self.crowded = self.waited > CROWDED_SECONDS
 
     @property

@@ -8,13 +8,12 @@ from datetime import timedelta
 from enum import StrEnum
 
 import msgspec
-import structlog
 
 from libs.jobstate.active import is_woken_since
 from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
-from libs.jobstate.lease import HeldLease, LeaseLost
+from libs.jobstate.lease import HeldLease
 from libs.jobstate.record import Recorder
 from libs.jobstate.turn import Turn
 from libs.storage import layout
@@ -26,11 +25,11 @@ from libs.taskqueue.task import OcrTask, next_name
 from services.worker.claim import claim
 from services.worker.engines.engine import Fallback
 from services.worker.engines.room import EngineRoom
+from services.worker.engines.shared import SharedEngine
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
-from services.worker.reader import BatchReader, EngineBroke, EngineHangs
-
-log = structlog.get_logger()
+from services.worker.reader import BatchReader
+from services.worker.shift import Shift
 
 # The delay of a successor that found nothing to do doubles between these (seconds).
 IDLE_FROM, IDLE_TO = 2.0, 30.0
@@ -86,7 +85,8 @@ class BatchWorker:
         """Read what is free of the task's job, and see that the job goes on.
 
         `name` is the task's own name, from which its successor's follows. Raises `StorageError`, `QueueUnavailable`,
-        `EngineBroke`: the queue then delivers the task again. `EngineHangs` is for the caller, who ends the process.
+        `EngineBroke`, `EngineUnavailable`: the queue then delivers the task again. `EngineHangs` is for the caller, who
+        ends the process.
         """
         files = SessionFiles(
             store=self._store,
@@ -111,46 +111,49 @@ class BatchWorker:
         return Result(status=Answer.BATCH_PROCESSED, pages_processed=pages)
 
     async def _work(self, files: SessionFiles, recorder: Recorder, task: OcrTask) -> tuple[bool, int]:
-        """Read a free batch, and further ones while no other job waits: whether there was any; pages read."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        worked, pages = False, 0
+        """Read free batches, as many at once as the engine has room for: whether there was any; pages read."""
         turn = Turn(files, await self._store.now(), task.due_at)
         engine = await self._engines.engine(recorder.job.options.engine)
-        async with recorder:
-            while lease := await self._claim(files, recorder, task.chain, turn.waited):
-                worked = True
-                recorder.note_claim()
-                reader = BatchReader(
-                    files,
-                    lease,
-                    recorder,
-                    engine,
-                    self._fallback,
-                    page_seconds=self._page_seconds,
-                    draining=self._draining,
-                    quarantine=self._quarantine,
-                    metrics=self._metrics,
-                    turn=turn,
-                    # One chain makes room for a newcomer at once: where no task has to wait, that is enough.
-                    yields=task.chain == 0 or turn.crowded,
-                )
-                try:
-                    pages += await reader.read()
-                    self._metrics.batch("done")
-                except (EngineBroke, EngineHangs):
-                    self._metrics.batch("broken")
-                    raise
-                except LeaseLost:
-                    self._metrics.batch("lost")
-                    log.warning("lease_lost", job_id=files.session_id, batch=lease.lease.name)
+        async with recorder, Shift(engine, self._metrics) as shift:
+            while await self._goes_on(shift, recorder, engine, turn):
+                if lease := await self._claim(files, recorder, task.chain, turn.waited):
+                    recorder.note_claim()
+                    shift.begin(lease, self._reader(files, recorder, engine, turn, task, lease))
+                elif not await shift.end_of_one(IDLE_FROM):
                     break
-                if recorder.stopped or clock() - began > self._batch_seconds:
-                    break
-                if await turn.is_shared():
-                    break  # another job is active: this one goes to the back of the queue
-                await recorder.refresh()
-        return worked, pages
+        return shift.claimed > 0, shift.read
+
+    async def _goes_on(self, shift: Shift, recorder: Recorder, engine: SharedEngine, turn: Turn) -> bool:
+        """Whether to claim a further batch, once there is room for it."""
+        await shift.room()
+        if not shift.claimed:
+            return True
+        if shift.over or recorder.stopped or turn.seconds > self._batch_seconds:
+            return False
+        if shift.claimed >= engine.slots and await turn.is_shared():
+            return (
+                False  # the engine was filled once, and another job is active: this one goes to the back of the queue
+            )
+        await recorder.refresh()
+        return True
+
+    def _reader(
+        self, files: SessionFiles, recorder: Recorder, engine: SharedEngine, turn: Turn, task: OcrTask, lease: HeldLease
+    ) -> BatchReader:
+        return BatchReader(
+            files,
+            lease,
+            recorder,
+            engine.visit(len(lease.lease.pages)),
+            self._fallback,
+            page_seconds=self._page_seconds,
+            draining=self._draining,
+            quarantine=self._quarantine,
+            metrics=self._metrics,
+            turn=turn,
+            # One chain makes room for a newcomer at once: where no task has to wait, that is enough.
+            yields=task.chain == 0 or turn.crowded,
+        )
 
     async def _claim(self, files: SessionFiles, recorder: Recorder, chain: int, waited: float) -> HeldLease | None:
         if self._draining.is_set() or recorder.job.ended:

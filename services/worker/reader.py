@@ -17,7 +17,8 @@ from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
-from services.worker.engines.engine import Fallback, Finish, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineUnavailable, Fallback, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.shared import Visit
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 
@@ -49,7 +50,7 @@ class BatchReader:
         files: SessionFiles,
         lease: HeldLease,
         recorder: Recorder,
-        engine: OcrEngine,
+        engine: Visit,
         fallback: Fallback | None,
         *,
         page_seconds: float,
@@ -70,7 +71,6 @@ class BatchReader:
         self._metrics = metrics
         self._turn = turn
         self._yields = yields
-        self._taken = 0
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
         self._falling_back = False
@@ -81,9 +81,10 @@ class BatchReader:
     async def read(self) -> int:
         """Read, then finish the lease, or give it back when pages are left. How many pages were read here.
 
-        Raises `LeaseLost`, `EngineBroke`, `EngineHangs`, `StorageError`.
+        Raises `LeaseLost`, `EngineBroke`, `EngineHangs`, `EngineUnavailable`, `StorageError`.
         """
         waiting = await self._waiting()
+        self._engine.coming = len(waiting)
         inherited = len(self._outcomes)
         reading = asyncio.create_task(self._read_pages(waiting))
         try:
@@ -91,13 +92,13 @@ class BatchReader:
         except (EngineBroke, EngineHangs) as fault:
             if isinstance(fault, EngineHangs):
                 self._draining.set()  # the process ends now: nobody may begin a page that its death would be blamed on
-            guilty = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
+            guilty = self._guilty()
             log.error("engine_broke", job_id=self._files.session_id, page_no=guilty)
             # Whatever becomes of the lease, a process whose engine hangs has to end.
             with contextlib.suppress(LeaseLost, StorageError):
                 await self._lease.break_off(guilty)
             raise
-        except StorageError:
+        except (StorageError, EngineUnavailable):
             await self._lease.release()
             raise
         finally:
@@ -108,6 +109,20 @@ class BatchReader:
         else:
             await self._lease.release()
         return len(self._outcomes) - inherited
+
+    @property
+    def job_id(self) -> str:
+        """Whose pages these are."""
+        return self._files.session_id
+
+    def leave(self) -> None:
+        """The engine need not wait for pages of this batch any more, however its reading ended."""
+        self._engine.end()
+
+    def _guilty(self) -> int | None:
+        """The page on which the engine broke down, where no other can have been the reason."""
+        alone = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
+        return alone if alone is not None and self._engine.was_alone(alone) else None
 
     async def _tend(self, reading: "asyncio.Task[None]") -> None:
         """Renew the lease while pages end; see a hanging engine and a process that has to stop."""
@@ -122,7 +137,8 @@ class BatchReader:
             # The fallback has its own time limit, and can be stopped without the process.
             if self._falling_back and self._unwanted():
                 return
-            if self._in_hand and not self._falling_back and now - self._last_end > self._page_seconds:
+            # A page that waits for others to leave the engine is not late.
+            if min(self._engine.longest, now - self._last_end) > self._page_seconds:
                 raise EngineHangs
             if now - renewed > self._lease.lease.seconds / 4:
                 await self._lease.renew(self._in_hand)
@@ -193,14 +209,15 @@ class BatchReader:
     async def _recognise(self, waiting: dict[int, int]) -> None:
         saving: asyncio.Task[None] | None = None
         try:
-            async for reading in self._engine.recognise(self._images(waiting)):
-                if saving is not None:
-                    await saving
-                # The engine reads on meanwhile: waiting for the disk here would keep it idle between pages.
-                saving = asyncio.create_task(self._save(reading, waiting[reading.page_no]))
+            async with contextlib.aclosing(self._engine.recognise(self._images(waiting))) as readings:
+                async for reading in readings:
+                    if saving is not None:
+                        await saving
+                    # The engine reads on meanwhile: waiting for the disk here would keep it idle between pages.
+                    saving = asyncio.create_task(self._save(reading, waiting[reading.page_no]))
             if saving is not None:
                 await saving
-        except (LeaseLost, StorageError):
+        except (LeaseLost, StorageError, EngineUnavailable):
             raise
         except Exception as error:
             log.exception("engine_failed", job_id=self._files.session_id)
@@ -214,7 +231,7 @@ class BatchReader:
         for page_no, generation in waiting.items():
             if await self._is_over():
                 return
-            self._taken += 1
+            self._turn.pages += 1
             try:
                 stored = await self._files.store.read(self._files.path(layout.page_image_name(page_no)))
             except NotFound:
@@ -233,8 +250,9 @@ class BatchReader:
 
     async def _is_over(self) -> bool:
         """Whether the rest of the batch is not wanted, or left to a later call so that others have their turn."""
-        # A turn gets at least one page done.
-        return self._unwanted() or (self._yields and self._taken > 0 and await self._turn.has_newcomer())
+        # A turn gets as much done as the engine can at once, and that is at least one page.
+        filled = self._turn.pages >= self._engine.slots
+        return self._unwanted() or (self._yields and filled and await self._turn.has_newcomer())
 
     def _unwanted(self) -> bool:
         return self._recorder.stopped or self._draining.is_set()

@@ -111,7 +111,7 @@ class Checker:
                         self._blame((facts.document.token, page_no))
 
     def interrupted(self, holder: str) -> None:
-        """A process was told to stop, or stands still: it gives its batches back, or thinks that its engine hangs."""
+        """A process was told to stop, or stands still, or its engine broke: it gives its batches back."""
         for facts in self.sessions.values():
             if any(held.holder == holder for held in facts.leases.values()):
                 facts.excuses += 1
@@ -141,6 +141,7 @@ class Checker:
         self._story.tell(f"page {key[1]} {fate}", session=self.by_token[key[0]].session_id)
         self._blame(key)
         process.killed_by_page = fate is not Fate.BREAKS
+        process.hangs = fate is Fate.HANGS
         self.by_token[key[0]].excuses += 1
 
     def began(self, process: Process, key: Key) -> int:
@@ -235,6 +236,8 @@ class Checker:
         old = lease.decode(before.data)
         holder = self.holders.get(old.holder)
         if new.claim == old.claim:
+            # Where a page hangs the process ends, and what is read beside it is given back.
+            facts.excuses += new.state is LeaseState.RELEASED and holder is not None and holder.hangs
             if holder is not None and holder.was_frozen and facts.document is not None:
                 # A machine that stood still finds that its engine took too long.
                 for page_no, deaths in new.deaths.items():

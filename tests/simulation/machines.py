@@ -9,6 +9,7 @@ from pathlib import Path
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable
 from services.web.sniff import FileType
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from tests.batching import Batching
 from tests.simulation import script
 from tests.simulation.process import Died, Process
 from tests.simulation.script import Document, Fate, Key
@@ -91,7 +92,11 @@ class Spare:
 
 
 class Reader:
-    """An `OcrEngine` that pulls up to `slots` pages ahead and gives them back in any order."""
+    """An `OcrEngine`: reads `slots` pages at once, whoever's they are, and gives them back as they end.
+
+    With one slot it takes up to `ahead` pages at a time, one after another in any order. When it breaks, it breaks for
+    everybody.
+    """
 
     def __init__(
         self,
@@ -100,17 +105,22 @@ class Reader:
         trials: Trials,
         *,
         slots: int,
+        ahead: int,
         rng: random.Random,
         began: Callable[[Process, Key], int],
         harmed: Callable[[Process, Key, Fate], None],
+        broke: Callable[[str], None],
     ) -> None:
         self._library = library
         self._process = process
         self._trials = trials
-        self._slots = slots
+        self._batching = Batching(slots, self._beside_others)
+        self._ahead = ahead
         self._rng = rng
         self._began = began
         self._harmed = harmed
+        self._broke = broke
+        self.slots = slots
 
     async def load(self) -> None:
         await asyncio.sleep(0)
@@ -118,23 +128,36 @@ class Reader:
     def info(self) -> EngineInfo:
         return EngineInfo(name="simulated", revision="1", device="none")
 
-    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+    def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        return self._one_by_one(pages) if self.slots == 1 else self._batching.recognise(pages)
+
+    async def _one_by_one(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         held: dict[Key, int] = {}
         more = True
         while more or held:
-            while more and len(held) < self._slots:
-                try:
-                    page = await anext(pages)
-                except StopAsyncIteration:
+            while more and len(held) < self._ahead:
+                if (page := await anext(pages, None)) is None:
                     more = False
                     break
-                key = script.of_image(page.data)
-                assert key[1] == page.page_no
+                key = self._key(page)
                 held[key] = self._began(self._process, key)
             if held:
                 key = self._rng.choice(list(held))
                 reading = await self._read(key, held.pop(key))
                 yield reading
+
+    async def _beside_others(self, page: PageImage) -> PageText | PageFailure:
+        key = self._key(page)
+        try:
+            return await self._read(key, self._began(self._process, key))
+        except RuntimeError:
+            self._broke(self._process.holder)
+            raise
+
+    def _key(self, page: PageImage) -> Key:
+        key = script.of_image(page.data)
+        assert key[1] == page.page_no
+        return key
 
     async def _read(self, key: Key, serial: int) -> PageText | PageFailure:
         token, page_no = key

@@ -26,6 +26,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweep import Sweeper
 from services.worker.batch import BatchWorker
+from services.worker.engines.shared import Visit
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation.process import current
@@ -108,6 +109,10 @@ def _beside(self: Quarantine) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+def _guilty(self: Visit, page_no: int) -> bool:
+    return True
+
+
 MUTANTS: dict[str, Mutant] = {
     "the lease's fence is dropped": lambda: mock.patch.object(HeldLease, "_write", _unfenced),
     "a lease is taken without create-only": lambda: mock.patch.object(lease, "write_paced", _not_create_only),
@@ -121,6 +126,7 @@ MUTANTS: dict[str, Mutant] = {
     "expiry is judged by the worker's own clock": lambda: mock.patch.object(lease, "is_free", _by_own_clock),
     "429 on a lease is not waited for": lambda: mock.patch.object(lease, "write_paced", _impatient),
     "a suspicious page is read beside others": lambda: mock.patch.object(Quarantine, "alone", _beside),
+    "a page that broke beside others is blamed": lambda: mock.patch.object(Visit, "was_alone", _guilty),
     "a page is given up without its fallback": lambda: mock.patch.object(BatchReader, "_fall_back", _give_up),
     "a lost record stays lost": lambda: mock.patch("services.web.sweep.load_or_rebuild", load),
     "an upload announces nothing": lambda: mock.patch("services.web.uploads.announce", _announce_nothing),

@@ -28,6 +28,7 @@ class Process:
         self.was_frozen = False
         self.loaded = False
         self.killed_by_page = False
+        self.hangs = False  # a page of it does, which it will find out
         self.tasks: dict[asyncio.Task[Any], None] = {}
 
     @property

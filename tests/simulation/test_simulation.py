@@ -17,6 +17,6 @@ def test_every_page_is_accounted_for_under_every_seed(first: int) -> None:
 
 
 def test_seed_replays_identically() -> None:
-    first, second = simulate(3, whole=True), simulate(3, whole=True)
+    first, second = simulate(4, whole=True), simulate(4, whole=True)
     assert first.story == second.story
     assert first.events > 50

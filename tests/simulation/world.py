@@ -33,6 +33,7 @@ from services.worker.batch import BatchWorker, Result
 from services.worker.engines.engine import OcrEngine
 from services.worker.engines.room import EngineRoom
 from services.worker.engines.select import BARE
+from services.worker.engines.shared import SharedEngine
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
@@ -66,6 +67,7 @@ class Plant(msgspec.Struct, frozen=True, kw_only=True):
     page_seconds: float
     batch_size: int
     slots: int
+    ahead: int
     users: int
 
 
@@ -83,7 +85,8 @@ def design(rng: random.Random) -> Plant:
         batch_seconds=rng.choice((10.0, 120.0)),
         page_seconds=60.0,
         batch_size=rng.choice((1, 3, 10)),
-        slots=rng.choice((1, 1, 3)),
+        slots=rng.choice((1, 1, 3, 8)),
+        ahead=rng.choice((1, 3)),
         users=rng.choice((1, 2, 4)),
     )
 
@@ -93,9 +96,9 @@ class Room(EngineRoom):
 
     def __init__(self, reader: OcrEngine) -> None:
         super().__init__("simulated", BARE)
-        self._reader = reader
+        self._reader = SharedEngine(reader)
 
-    async def engine(self, name: str | None) -> OcrEngine:
+    async def engine(self, name: str | None) -> SharedEngine:
         return self._reader
 
 
@@ -212,9 +215,11 @@ class World:
             process,
             self._trials,
             slots=self._plant.slots,
+            ahead=self._plant.ahead,
             rng=self._rng,
             began=self.checker.began,
             harmed=self.checker.harmed,
+            broke=self.checker.interrupted,
         )
         worker = BatchWorker(
             store=self._client(process),

@@ -87,7 +87,11 @@ class OcrEngine(Protocol):
     `load` prepares the model and may take minutes; it is called once, before `recognise`, and raises
     `EngineUnavailable` with a remedy when the engine cannot run here. `recognise` yields exactly one `PageText` or
     `PageFailure` per image, in any order, each as soon as it exists; it pulls images only as it has room for them.
-    An exception out of `recognise` is a fault of the engine as a whole, not of a page.
+    An exception out of `recognise` is a fault of the engine as a whole, not of a page; `EngineUnavailable` says that no
+    page had to do with it. Calls of `recognise` may run side by side.
+
+    An engine that reads several pages at once has an attribute `slots`: how many of them, of all calls together, keep
+    it busy. Without it, that is one.
     """
 
     async def load(self) -> None: ...

@@ -17,6 +17,7 @@ from services.worker.engines.engine import (
     PageText,
 )
 from services.worker.engines.parts import EngineParts
+from services.worker.engines.shared import SharedEngine, slots_of
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ class EngineRoom:
         self._default = default
         self._parts = parts
         self._loading = asyncio.Lock()
-        self._engines: dict[str, OcrEngine] = {}
+        self._engines: dict[str, SharedEngine] = {}
         self.state = EngineState.LOADING
         self.reason: str | None = None
 
@@ -51,36 +52,39 @@ class EngineRoom:
             self.state = EngineState.READY
             log.info("engine_ready", engine=info.name, revision=info.revision, device=info.device)
 
-    async def engine(self, name: str | None) -> OcrEngine:
+    async def engine(self, name: str | None) -> SharedEngine:
         """The engine a job asked for (`None`: the default). One that cannot run here fails its pages, saying why."""
         try:
             return await self._load(name or self._default)
         except EngineUnavailable as error:
             if name is None:
                 raise
-            return Refusal(name, str(error))
+            return SharedEngine(Refusal(name, str(error)))
 
     def info(self) -> EngineInfo | None:
         """The default engine, once loaded."""
         engine = self._engines.get(self._default)
         return engine.info() if engine else None
 
-    async def _load(self, name: str) -> OcrEngine:
+    async def _load(self, name: str) -> SharedEngine:
         async with self._loading:
             if name not in self._engines:
                 engine = select.create_engine(name, self._parts)
                 await engine.load()
-                _check(name, engine.info())
-                self._engines[name] = engine
+                _check(name, engine)
+                self._engines[name] = SharedEngine(engine)
             return self._engines[name]
 
 
-def _check(name: str, info: EngineInfo) -> None:
-    """Who reads is recorded on every page, so it has to be something that can be."""
+def _check(name: str, engine: OcrEngine) -> None:
+    """Who reads is recorded on every page, so it has to be something that can be; and what has no slot never reads."""
     try:
-        msgspec.convert(msgspec.to_builtins(info), EngineInfo)
+        msgspec.convert(msgspec.to_builtins(engine.info()), EngineInfo)
     except (TypeError, ValueError) as error:
         raise EngineUnavailable(f"The engine {name} does not say who it is: info() is wrong ({error}).") from error
+    slots = slots_of(engine)
+    if not isinstance(slots, int) or slots < 1:
+        raise EngineUnavailable(f"The engine {name} says that it has {slots!r} slots; it has to be 1 or more.")
 
 
 class Refusal:
