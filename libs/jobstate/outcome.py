@@ -31,10 +31,26 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
 
 
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """One try at a page by an engine that writes its text, or by the one that stood in for it.
+
+    `temperature` and `scale` (of the page's sides) are how it was asked; `ending` is one word for what became of it;
+    `tokens` is what it wrote.
+    """
+
+    engine: str
+    ending: str
+    temperature: float = 0.0
+    scale: float = 1.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
 class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Text or error of one page, with its provenance. `seconds` is engine time, `skew` is in degrees.
 
     `engine` is the one whose answer this is; `fallback` says why it is not, or not only, the one that was asked.
+    `tries` and `tokens` are of engines that write; `trust` runs from 0 to 1, and None says that nothing is known.
     """
 
     page_no: int
@@ -55,6 +71,9 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     lines: tuple[Line, ...] = ()
+    tries: tuple[Try, ...] = ()
+    tokens: int = 0
+    trust: float | None = None
 
     def brief(self) -> "BriefOutcome":
         """The part that the job's record keeps."""
@@ -68,11 +87,12 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
             seconds=self.seconds,
             started_at=self.started_at,
             completed_at=self.completed_at,
+            trust=self.trust,
         )
 
 
 class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An outcome without its text and lines, as a finished lease and the job's record carry it."""
+    """An outcome without its text, lines and tries, as a finished lease and the job's record carry it."""
 
     status: OutcomeStatus
     run: int
@@ -83,6 +103,7 @@ class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     seconds: float = 0.0
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    trust: float | None = None
 
 
 class BadOutcome(ValueError):

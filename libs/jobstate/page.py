@@ -18,7 +18,7 @@ class PageStatus(StrEnum):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One requested page. `run` is the run in which it has to be read; `seconds` is engine time."""
+    """One requested page. `run` is the run in which it has to be read; `seconds` and `trust` are its outcome's."""
 
     status: PageStatus = PageStatus.PENDING
     image: str | None = None
@@ -32,6 +32,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     seconds: float = 0.0
     blank: bool = False
+    trust: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -66,6 +67,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             engine=outcome.engine,
             seconds=outcome.seconds,
             blank=outcome.blank,
+            trust=outcome.trust,
         )
 
     def again(self, run: int) -> "Page":

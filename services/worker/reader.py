@@ -225,7 +225,11 @@ class BatchReader:
             if not self._in_hand:
                 self._last_end = self._clock()
             self._in_hand[page_no] = await self._files.store.now()
-            yield PageImage(page_no=page_no, data=stored.data)
+            yield PageImage(page_no=page_no, data=stored.data, alive=self._alive)
+
+    def _alive(self) -> None:
+        """The engine has got on with a page that has not ended yet."""
+        self._last_end = self._clock()
 
     async def _is_over(self) -> bool:
         """Whether the rest of the batch is not wanted, or left to a later call so that others have their turn."""
@@ -284,7 +288,9 @@ class BatchReader:
 
 
 def _described(common: PageOutcome, reading: PageText | PageFailure) -> PageOutcome:
-    common = msgspec.structs.replace(common, seconds=round(reading.seconds, 3))
+    common = msgspec.structs.replace(
+        common, seconds=round(reading.seconds, 3), tries=reading.tries, tokens=reading.tokens
+    )
     if isinstance(reading, PageFailure):
         return msgspec.structs.replace(common, error=reading.reason or NO_SENSE)
     return msgspec.structs.replace(
@@ -296,4 +302,5 @@ def _described(common: PageOutcome, reading: PageText | PageFailure) -> PageOutc
         rotation=reading.rotation,
         skew=reading.skew,
         lines=reading.lines,
+        trust=reading.trust,
     )

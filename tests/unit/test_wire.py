@@ -13,7 +13,7 @@ from libs.jobstate import document, intake, lease, outcome
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
-from libs.jobstate.outcome import BriefOutcome, Line, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BriefOutcome, Line, OutcomeStatus, PageOutcome, Try
 from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
 from libs.taskqueue import enqueue, task
@@ -67,6 +67,7 @@ briefs = values(
     seconds=floats,
     started_at=maybe(times),
     completed_at=maybe(times),
+    trust=maybe(floats),
 )
 leases = values(
     Lease,
@@ -90,6 +91,7 @@ lines = values(
     box=st.tuples(*[st.tuples(floats, floats)] * 4),
     confidence=floats,
 )
+tries = values(Try, engine=texts, ending=texts, temperature=floats, scale=floats, tokens=numbers, seconds=floats)
 outcomes = values(
     PageOutcome,
     page_no=pages,
@@ -110,6 +112,9 @@ outcomes = values(
     started_at=maybe(times),
     completed_at=maybe(times),
     lines=st.lists(lines, max_size=2).map(tuple),
+    tries=st.lists(tries, max_size=2).map(tuple),
+    tokens=numbers,
+    trust=maybe(floats),
 )
 infos = values(
     FileInfo, filename=texts, file_type=texts, raw_file=texts, file_size=st.integers(0, 2**60), total_pages=numbers
@@ -130,6 +135,7 @@ page_records = values(
     engine=maybe(texts),
     seconds=floats,
     blank=st.booleans(),
+    trust=maybe(floats),
 )
 jobs = values(
     Job,

@@ -3,13 +3,14 @@
 Everything model-aware lives beside this module; nothing above it knows which engine runs.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
 from libs.jobstate.outcome import Line as Line
+from libs.jobstate.outcome import Try as Try
 
 
 class Finish(StrEnum):
@@ -19,11 +20,19 @@ class Finish(StrEnum):
     BLANK = "blank"  # nothing is printed on the page
 
 
+def _unheard() -> None:
+    """Nobody waits for a sign of life."""
+
+
 class PageImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page to read: its 1-based number in the document and the encoded image (PNG) as stored."""
+    """One page to read: its 1-based number in the document and the encoded image (PNG) as stored.
+
+    An engine that takes several steps for a page calls `alive` after each, so that it is not held to be hanging.
+    """
 
     page_no: int
     data: bytes
+    alive: Callable[[], None] = _unheard
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +48,9 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
 
     `rotation` is the clockwise turn in degrees (0, 90, 180, 270) and `skew` the further small angle in degrees
     that the engine applied to set the page upright; `seconds` is the time spent on this page. Where another engine
-    than the one asked read the page, `engine` is that one and `fallback` says in one sentence why.
+    than the one asked read the page, `engine` is that one and `fallback` says in one sentence why. Of engines that
+    write: `tries` are all of them, in order, `tokens` is what they took together, and `trust` is how far the text
+    agrees with what else is known of the page, from 0 to 1; None where nothing is.
     """
 
     page_no: int
@@ -51,18 +62,23 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
     skew: float = 0.0
     engine: EngineInfo | None = None
     fallback: str | None = None
+    tries: tuple[Try, ...] = ()
+    tokens: int = 0
+    trust: float | None = None
 
 
 class PageFailure(msgspec.Struct, frozen=True, kw_only=True):
     """The engine could not read this page and never will; `reason` is one sentence for its owner.
 
-    `fallback` says why another engine was tried too, where one was.
+    `fallback` says why another engine was tried too, where one was; `tries` and `tokens` are as of a `PageText`.
     """
 
     page_no: int
     reason: str
     seconds: float
     fallback: str | None = None
+    tries: tuple[Try, ...] = ()
+    tokens: int = 0
 
 
 class OcrEngine(Protocol):

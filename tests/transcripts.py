@@ -1,0 +1,159 @@
+"""A transcriber that does as it is told, for tests of everything that guards one.
+
+Pages are told apart by the number drawn into their first pixel: `page_image(7)` is page 7.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.picture import Pixels
+from services.worker.engines.transcriber import Ending, Sampling, Transcript
+
+Order = Transcript | Exception | Callable[[Sampling], Transcript] | asyncio.Event | float
+"""What to do in one try: answer, raise, answer by how it is asked; or first wait, for an event or for seconds."""
+
+
+def stop(text: str, tokens: int = 10) -> Transcript:
+    """The model comes to the page's end."""
+    return Transcript(text=text, ending=Ending.STOP, tokens=tokens)
+
+
+def loop(tokens: int = 300) -> Transcript:
+    """The model was stopped in a loop."""
+    return Transcript(text="over and " * 100, ending=Ending.LOOP, tokens=tokens)
+
+
+def cut_off(sampling: Sampling) -> Transcript:
+    """The model writes on for as long as it may."""
+    return Transcript(text="and so on", ending=Ending.LENGTH, tokens=sampling.max_tokens)
+
+
+class ScriptedTranscriber:
+    """Does for each page what `orders` say for it, try after try; the last order stands. Else it reads `Page N`."""
+
+    def __init__(self, orders: dict[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
+        self._orders = {page: list(steps) for page, steps in (orders or {}).items()}
+        self._slots = slots
+        self.asked: list[tuple[int, Sampling]] = []
+        self.at_work: set[int] = set()
+        self.most_at_work = 0
+        self.loaded = False
+
+    async def load(self) -> None:
+        """Note that it was called."""
+        self.loaded = True
+
+    def info(self) -> EngineInfo:
+        """A made-up model."""
+        return EngineInfo(name="scripted", revision="1", device="none")
+
+    @property
+    def slots(self) -> int:
+        """As made."""
+        return self._slots
+
+    async def transcribe(self, pixels: Pixels, sampling: Sampling) -> Transcript:
+        """As ordered."""
+        assert self.loaded
+        page = int(pixels[0, 0, 0])
+        self.asked.append((page, sampling))
+        assert len(self.at_work) < self._slots, "more pages at once than there are slots"
+        self.at_work.add(page)
+        self.most_at_work = max(self.most_at_work, len(self.at_work))
+        try:
+            return await self._obey(page, sampling)
+        finally:
+            self.at_work.remove(page)
+
+    async def _obey(self, page: int, sampling: Sampling) -> Transcript:
+        await asyncio.sleep(0)
+        while True:
+            order = self._next(page)
+            match order:
+                case asyncio.Event():
+                    await order.wait()
+                case float():
+                    await asyncio.sleep(order)
+                case Transcript():
+                    return order
+                case Exception():
+                    raise order
+                case _:
+                    return order(sampling)
+
+    def _next(self, page: int) -> Order:
+        orders = self._orders.setdefault(page, [stop(f"Page {page}")])
+        waits = isinstance(orders[0], (asyncio.Event, float))
+        if waits and len(orders) == 1:
+            orders.append(stop(f"Page {page}"))
+        return orders.pop(0) if len(orders) > 1 else orders[0]
+
+
+class ScriptedFallback:
+    """A fallback that reads `Fallback N`, or fails where it is told to; `waits` holds it back."""
+
+    def __init__(self, *, fails: bool = False, waits: asyncio.Event | None = None) -> None:
+        self._fails = fails
+        self._waits = waits
+        self.asked: list[int] = []
+        self.at_work = 0
+
+    async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure:
+        """As told."""
+        assert instead_of == "scripted"
+        self.asked.append(page.page_no)
+        self.at_work += 1
+        try:
+            if self._waits is not None:
+                await self._waits.wait()
+            if self._fails:
+                return PageFailure(page_no=page.page_no, reason="The fallback engine spare failed.", seconds=1.0)
+            info = EngineInfo(name="spare", revision="1", device="cpu")
+            return PageText(
+                page_no=page.page_no,
+                markdown=f"Fallback {page.page_no}",
+                finish=Finish.STOP,
+                seconds=1.0,
+                engine=info,
+            )
+        finally:
+            self.at_work -= 1
+
+
+def page_pixels(page_no: int, *, blank: bool = False) -> Pixels:
+    """A small page with a word on it, unless it is blank."""
+    image = Image.new("RGB", (200, 260), "white")
+    if not blank:
+        ImageDraw.Draw(image).text((30, 100), "WORD", "black", ImageFont.load_default(40))
+    pixels = np.array(image)
+    pixels[0, 0, 0] = page_no
+    return pixels
+
+
+def page_image(page_no: int, *, blank: bool = False) -> PageImage:
+    """That page, as stored."""
+    buffer = io.BytesIO()
+    Image.fromarray(page_pixels(page_no, blank=blank)).save(buffer, format="PNG")
+    return PageImage(page_no=page_no, data=buffer.getvalue())
+
+
+class Source:
+    """Hands out pages and counts those asked for; `then` is raised after the last."""
+
+    def __init__(self, images: Sequence[PageImage], then: Exception | None = None) -> None:
+        self._images = images
+        self._then = then
+        self.pulled = 0
+
+    async def __aiter__(self) -> AsyncIterator[PageImage]:
+        """The pages in order."""
+        for image in self._images:
+            self.pulled += 1
+            yield image
+        if self._then is not None:
+            raise self._then
