@@ -155,8 +155,17 @@ async def test_all_calls_share_the_slots() -> None:
 async def test_a_call_that_is_left_frees_its_slots(way: str) -> None:
     model = ScriptedTranscriber({n: [asyncio.Event()] for n in (1, 2, 3)})
     engine = await guarded(model)
-    left = engine.recognise(aiter(Source([page_image(n) for n in (4, 1, 2, 3)])))
+    first = asyncio.Event()
+
+    async def source() -> AsyncIterator[PageImage]:
+        yield page_image(4)
+        await first.wait()
+        for page_no in (1, 2, 3):
+            yield page_image(page_no)
+
+    left = engine.recognise(source())
     assert (await anext(left)).page_no == 4
+    first.set()
     await settled()
     assert len(model.at_work) == 2
     if way == "close":
