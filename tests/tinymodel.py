@@ -6,6 +6,7 @@ family's special tokens, chat template, image processor's settings, sharded safe
 
 import hashlib
 import shutil
+import string
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 REPOSITORY = "nanonets/Nanonets-OCR-s"
 _BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
+_STOPS = string.digits + string.punctuation
 _SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -43,25 +45,31 @@ _TEMPLATE = (
 def make_model(hub: Path, *, stops: int = 3, seed: int = 0, repository: str = REPOSITORY) -> Path:
     """Write a model into the cache folder `hub`; its snapshot folder.
 
-    `stops` is how many of the alphabet's tokens end a page besides the family's own: with 0 hardly any page ends by
-    itself, with many every page is short.
+    It writes ASCII. `stops` is how many of its tokens end a page besides the family's own: with 0 no page ends by
+    itself, with 40 every page is short.
     """
     build = hub / "build"
     tokenizer = _tokenizer()
-    config = _config(tokenizer)
+    vocabulary = tokenizer.get_vocab()
+    config = _config(vocabulary)
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            # Wide enough that what a page shows decides which token comes next, by more than rounding.
-            if weight.ndim > 1 and "embed_tokens" not in name and "lm_head" not in name:
-                weight.normal_(0.0, 0.25)
-    family = [tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")]
+            # Wide enough that what a page shows decides which token comes next, and by far more than rounding.
+            if weight.ndim > 1:
+                weight.normal_(0.0, 0.8 if "embed_tokens" in name else 0.25)
+        # A token whose row is zero is never the likeliest: what the model writes is ASCII, and no picture.
+        for token, number in vocabulary.items():
+            letter = len(token) == 1 and token.isascii() and token.isprintable()
+            if not letter and not (stops and token == "<|im_end|>"):
+                model.model.language_model.embed_tokens.weight[number] = 0
+    family = [vocabulary["<|im_end|>"], vocabulary["<|endoftext|>"]]
     # As the family ships it: settings of sampling that a reader of pages has to override.
     model.generation_config = GenerationConfig(
         bos_token_id=family[1],
         pad_token_id=family[1],
-        eos_token_id=family + list(range(20, 20 + stops)),
+        eos_token_id=[*family, *(vocabulary[letter] for letter in _STOPS[:stops])],
         do_sample=True,
         repetition_penalty=1.05,
         temperature=1e-6,
@@ -84,12 +92,11 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    vocabulary = tokenizer.get_vocab()
+def _config(vocabulary: dict[str, int]) -> Qwen2_5_VLConfig:
     ids = {text: vocabulary[text] for text in _SPECIAL}
     return Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(tokenizer),
+            "vocab_size": len(vocabulary),
             "hidden_size": 64,
             "intermediate_size": 96,
             "num_hidden_layers": 3,

@@ -17,7 +17,15 @@ from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
-from services.worker.engines.engine import EngineUnavailable, Fallback, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.engine import (
+    EngineLost,
+    EngineUnavailable,
+    Fallback,
+    Finish,
+    PageFailure,
+    PageImage,
+    PageText,
+)
 from services.worker.engines.shared import Visit
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
@@ -39,7 +47,7 @@ class EngineBroke(Exception):
 
 
 class EngineHangs(Exception):
-    """No page ended for too long. A thread cannot be stopped, so the process has to end."""
+    """No page ended for too long, or none ever will. A thread cannot be stopped, so the process has to end."""
 
 
 class BatchReader:
@@ -219,6 +227,9 @@ class BatchReader:
                 await saving
         except (LeaseLost, StorageError, EngineUnavailable):
             raise
+        except EngineLost as error:
+            log.exception("engine_lost", job_id=self._files.session_id)
+            raise EngineHangs from error
         except Exception as error:
             log.exception("engine_failed", job_id=self._files.session_id)
             raise EngineBroke(type(error).__name__) from error

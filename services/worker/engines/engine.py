@@ -88,7 +88,7 @@ class OcrEngine(Protocol):
     `EngineUnavailable` with a remedy when the engine cannot run here. `recognise` yields exactly one `PageText` or
     `PageFailure` per image, in any order, each as soon as it exists; it pulls images only as it has room for them.
     An exception out of `recognise` is a fault of the engine as a whole, not of a page; `EngineUnavailable` says that no
-    page had to do with it. Calls of `recognise` may run side by side.
+    page had to do with it, `EngineLost` that the process has to end. Calls of `recognise` may run side by side.
 
     An engine that reads several pages at once has an attribute `slots`: how many of them, of all calls together, keep
     it busy. Without it, that is one.
@@ -109,6 +109,10 @@ class Fallback(Protocol):
     """
 
     async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure: ...
+
+
+class EngineLost(Exception):
+    """The engine cannot read in this process any more, whatever page comes; in a new process it may."""
 
 
 class EngineUnavailable(Exception):

@@ -20,10 +20,12 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
     """The settings, and what the process around an engine lends it.
 
-    `model` brings the model's files to this machine, which may take minutes; it raises `EngineUnavailable`.
+    `model` brings the model's files to this machine, which may take minutes; it raises `EngineUnavailable`. `has_model`
+    tells whether they are here, at once.
     `fallback` reads pages that the engine gives up.
     """
 
     settings: EngineSettings
     model: Callable[[], Awaitable[ModelFiles]] | None = None
+    has_model: Callable[[], bool] = lambda: False
     fallback: Fallback | None = None

@@ -4,13 +4,15 @@ import importlib
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 from services.worker.engines.engine import EngineUnavailable, OcrEngine
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.settings import EngineSettings
 
-ENGINE_NAMES = ("auto", "rapidocr", "tesseract")
-
+ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract")
+# What a driver leaves where there is a GPU: to look costs nothing, to import torch costs seconds.
+_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 BARE = EngineParts(settings=EngineSettings())
 """Default settings, and nothing lent."""
@@ -23,7 +25,11 @@ def create_engine(name: str, parts: EngineParts = BARE) -> OcrEngine:
     """
     cores = parts.settings.ocr_threads or _cores()
     match name:
-        case "auto" | "rapidocr":
+        case "auto":
+            return _nanonets(parts) if _suits_model(parts) else _rapidocr(cores)
+        case "nanonets":
+            return _nanonets(parts)
+        case "rapidocr":
             return _rapidocr(cores)
         case "tesseract":
             return _tesseract(parts.settings.ocr_languages)
@@ -43,13 +49,43 @@ def _plugged(name: str, threads: int) -> OcrEngine:
     return engine
 
 
-def available() -> tuple[str, ...]:
-    """The names that can be chosen here: their packages and programs are installed."""
+def available(parts: EngineParts = BARE) -> tuple[str, ...]:
+    """The names that can be chosen here: their packages and programs are installed, their models on this machine.
+
+    That a job may name an engine must not make anybody's words fetch gigabytes.
+    """
     found = {
+        "nanonets": parts.has_model() and _has_model_packages(),
         "rapidocr": importlib.util.find_spec("rapidocr") is not None,
         "tesseract": shutil.which("tesseract") is not None,
     }
     return ("auto", *(name for name, here in found.items() if here))
+
+
+def _suits_model(parts: EngineParts) -> bool:
+    """Whether the model is the best engine here: on a GPU, when it is on this machine already."""
+    if not (any(driver.exists() for driver in _DRIVERS) and _has_model_packages() and parts.has_model()):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _has_model_packages() -> bool:
+    return all(importlib.util.find_spec(package) is not None for package in ("torch", "transformers", "accelerate"))
+
+
+def _nanonets(parts: EngineParts) -> OcrEngine:
+    # Before the libraries are imported, which read it then: a model is loaded from its folder, and nothing is asked.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        from services.worker.engines.guard import GuardedEngine
+        from services.worker.engines.nanonets import ModelTranscriber
+    except ModuleNotFoundError as error:
+        raise EngineUnavailable(
+            f"The engine nanonets needs the package {error.name}; install the extra: pip install 'gnosis-ocr[gpu]'."
+        ) from error
+    return GuardedEngine(ModelTranscriber(parts), parts.settings, parts.fallback)
 
 
 def _rapidocr(threads: int) -> OcrEngine:

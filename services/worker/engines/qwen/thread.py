@@ -5,9 +5,12 @@ import queue
 import threading
 from typing import NamedTuple
 
+import torch
+
+from services.worker.engines.engine import EngineLost
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.decoder import Decoder, Writing
-from services.worker.engines.transcriber import Sampling
+from services.worker.engines.transcriber import Sampling, Untranscribable
 
 
 class _Order(NamedTuple):
@@ -20,7 +23,8 @@ class _Order(NamedTuple):
 class DecoderThread:
     """Runs a decoder in a daemon thread, which does not hold up the end of the process.
 
-    What a fault of the decoder leaves behind is unknown: every page then ends with that fault, also those to come.
+    A page whose prompt finds no memory is refused alone. Any other fault of the decoder leaves nobody knows what
+    behind, on a GPU not even a working process: every page then ends with `EngineLost`, also those to come.
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -61,17 +65,25 @@ class DecoderThread:
                 continue
             try:
                 self._waiting[self._decoder.admit(order.page, order.sampling)] = order
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                _deliver(order, Untranscribable("The page needs more memory than the GPU has. Lower MODEL_MAX_PIXELS."))
             except Exception as error:
-                _deliver(order, error)
                 self._fail(error)
+                _deliver(order, self._lost())
         while self._fault is not None:
-            _deliver(self._orders.get(), self._fault)
+            _deliver(self._orders.get(), self._lost())
 
     def _fail(self, error: Exception) -> None:
         self._fault = error
         for order in self._waiting.values():
-            _deliver(order, error)
+            _deliver(order, self._lost())
         self._waiting.clear()
+
+    def _lost(self) -> EngineLost:
+        lost = EngineLost("The model broke down.")
+        lost.__cause__ = self._fault
+        return lost
 
 
 def _deliver(order: _Order, outcome: Writing | Exception) -> None:
