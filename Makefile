@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --constraint constraints.txt
 RUNS := $(VENV)/.runs
+MODELS := $(VENV)/.models
 DEVELOPS := $(VENV)/.develops
 CHECKED := libs services deploy tests bench examples
 
@@ -23,6 +24,10 @@ setup: $(RUNS)  ## install what running needs into .venv
 .PHONY: run
 run: $(RUNS)  ## start Gnosis OCR on http://127.0.0.1:7799 (Ctrl-C ends it)
 	@exec $(BIN)/python -m services.local run
+
+.PHONY: run-model
+run-model: $(MODELS)  ## the same with the model Nanonets-OCR-s as its engine, for a GPU (fetches 7.5 GB once)
+	@OCR_ENGINE=nanonets exec $(BIN)/python -m services.local run
 
 .PHONY: ocr
 ocr: $(RUNS)  ## read one document: make ocr FILE=scan.pdf [PAGES=1-5] [DPI=150] [FORMAT=md|txt] [OUT=scan.md]
@@ -144,6 +149,11 @@ $(VENV)/bin/python:
 $(RUNS): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute, once)..."
 	@$(INSTALL) --editable '.[web,worker,cpu,local]'
+	@touch $@
+
+$(MODELS): $(RUNS)
+	@echo "Installing PyTorch and what the model needs into $(VENV) (some gigabytes)..."
+	@$(INSTALL) --editable '.[web,worker,cpu,gpu,local]'
 	@touch $@
 
 $(DEVELOPS): $(RUNS)

@@ -1,5 +1,7 @@
 """The runs: what the machine can do, what a step and a page take, whole pages by three ways."""
 
+import asyncio
+import io
 import itertools
 import resource
 import tempfile
@@ -16,12 +18,13 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.utils import logging
 
 from bench.engine.shapes import Scale
-from services.worker.engines.picture import Pixels
+from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
+from services.worker.engines.qwen.thread import DecoderThread
 from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.transcriber import Sampling
 
@@ -208,6 +211,23 @@ class Bench:
             "slot_occupancy": busy / max(1, looks) / decoder.slots,
         }
 
+    async def served(self, decoder: SlotDecoder) -> float:
+        """Pages a second as the worker works: from PNG files, decoded and scaled by threads beside the model's own."""
+        thread = DecoderThread(decoder)
+        files = [_png(page) for page in self.pages[: len(self.scale.sides)]]
+        room = asyncio.Semaphore(decoder.slots + max(1, decoder.slots // 8))
+
+        async def one(number: int) -> None:
+            sampling = Sampling(max_tokens=self.lengths[number])
+            async with room:
+                pixels = await asyncio.to_thread(decode, files[number % len(files)])
+                page = await asyncio.to_thread(decoder.prepare, pixels, sampling)
+                await thread.write(page, sampling)
+
+        began = time.perf_counter()
+        await asyncio.gather(*map(one, range(len(self.pages))))
+        return len(self.pages) / (time.perf_counter() - began)
+
     def naive(self) -> float:
         """Pages a second of the ordinary loop: one page after another through `generate`."""
         chosen = self._typical(self.scale.naive_pages)
@@ -289,6 +309,12 @@ class Bench:
     @torch.inference_mode()
     def _generate(self, pages: Sequence[Pixels], tokens: int) -> None:
         self.model.generate(**self._inputs(pages), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
+
+
+def _png(page: Pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(page).save(file, format="PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _count(module: torch.nn.Module) -> int:

@@ -64,7 +64,7 @@ class Workshop:
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     torch.set_num_threads(1)
-    return Workshop(make_model(tmp_path_factory.mktemp("hub"), stops=6))
+    return Workshop(make_model(tmp_path_factory.mktemp("hub"), stops=1))
 
 
 @pytest.fixture(scope="module")

@@ -100,6 +100,7 @@ def conversation(processor: Any, text: str) -> str:
 
 def scaled(pixels: Pixels, height: int, width: int) -> Pixels:
     """The page at another size, as the family's image processor scales it (bicubic)."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    if pixels.shape[:2] != (height, width):
+        pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    # Pillow's arrays may not be written to, and torch takes no others.
+    return np.require(pixels, requirements=("C", "W"))

@@ -6,7 +6,6 @@ slots write a token together, since that work is bound by reading the weights, w
 
 import heapq
 
-import numpy as np
 import torch
 
 from services.worker.engines.picture import Pixels
@@ -98,7 +97,7 @@ class SlotDecoder:
         return [self._release(slot) for slot in ended]
 
     def _read(self, page: Pixels, slot: int, sampling: Sampling) -> "_Row":
-        pixels = torch.from_numpy(np.ascontiguousarray(page)).to(self._text.device, non_blocking=True)
+        pixels = torch.from_numpy(page).to(self._text.device, non_blocking=True)
         picture = self._vision.encode(pixels)
         rows, columns = page.shape[0] // self._size.factor, page.shape[1] // self._size.factor
         tokens, positions = self._prompt.tokens(rows * columns), self._prompt.positions(rows, columns)
