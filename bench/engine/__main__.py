@@ -64,7 +64,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures for a person."""
-    fast, page = figures["fast"], figures["page"]
+    fast, page, agreement = figures["fast"], figures["page"], figures["agreement"]
     naive, batched = figures["naive_pages_per_second"], figures["batched_pages_per_second"]
     whole = {
         "one page per generate": naive,
@@ -91,7 +91,8 @@ def table(figures: dict[str, Any]) -> str:
             "",
             f"{figures['slots']} slots, {fast['slot_occupancy']:.0%} of them busy while pages wait; "
             f"{fast['tokens_per_second']:.0f} tokens/s; {figures['times_batched']:.1f} times the batch",
-            f"{figures['agreement']:.1%} of its tokens are the reference's choice after the same ones",
+            f"{agreement['share']:.1%} of its tokens are the reference's choice after the same ones; of no token did it "
+            f"think less than its favourite by more than {agreement['shortfall']:.2%}",
             f"weights loaded in {figures['load_seconds']:.1f} s; {figures['peak_bytes'] / 2**30:.1f} GiB at the peak",
             "",
             GOALS,

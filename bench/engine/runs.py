@@ -246,8 +246,12 @@ class Bench:
         self._generate(pages, 4)
         return len(pages) / self.seconds(lambda: self._generate(pages, longest))
 
-    def agreement(self, decoder: SlotDecoder) -> float:
-        """The share of the fast path's tokens that the reference would have chosen after the same ones before."""
+    def agreement(self, decoder: SlotDecoder) -> dict[str, float]:
+        """The share of the fast path's tokens that the reference would have chosen after the same ones before.
+
+        Random weights make many tokens nearly equal, which half precision cannot tell apart; so also by how much the
+        reference preferred another token at most, in units of what it gave its favourite.
+        """
         page, count = self.pages[0], min(256, max(self.scale.answers))
         writing = decoder.admit(page, Sampling(max_tokens=count))
         while writing.ending is None:
@@ -260,8 +264,12 @@ class Bench:
         inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(written)], dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         with torch.inference_mode():
-            logits = self.model(**inputs).logits[0, prompt - 1 : -1]
-        return float((logits.argmax(-1) == written[0]).float().mean())
+            logits = self.model(**inputs).logits[0, prompt - 1 : -1].float()
+        best, chosen = logits.max(-1).values, logits.gather(-1, written[0].unsqueeze(-1)).squeeze(-1)
+        return {
+            "share": float((logits.argmax(-1) == written[0]).float().mean()),
+            "shortfall": float(((best - chosen) / best.abs()).max()),
+        }
 
     def load_seconds(self) -> float:
         """Reading the weights from local files to the device."""

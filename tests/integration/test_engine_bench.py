@@ -17,4 +17,4 @@ def test_the_bench_runs_to_its_end_and_its_figures_hang_together(tmp_path: Path)
     assert [row["batch"] for row in figures["decode"]] == [1, 4]
     assert figures["fast"]["slot_occupancy"] == 1.0
     if figures["cuda"] is None:
-        assert figures["agreement"] == 1.0
+        assert figures["agreement"] == {"share": 1.0, "shortfall": 0.0}
