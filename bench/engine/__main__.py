@@ -91,8 +91,8 @@ def table(figures: dict[str, Any]) -> str:
             "",
             f"{figures['slots']} slots, {fast['slot_occupancy']:.0%} of them busy while pages wait; "
             f"{fast['tokens_per_second']:.0f} tokens/s; {figures['times_batched']:.1f} times the batch",
-            f"{agreement['share']:.1%} of its tokens are the reference's choice after the same ones; of no token did it "
-            f"think less than its favourite by more than {agreement['shortfall']:.2%}",
+            f"{agreement['share']:.1%} of its tokens are the reference's choice after the same ones, and "
+            f"it gave no token less than its favourite by more than {agreement['shortfall']:.2%}",
             f"weights loaded in {figures['load_seconds']:.1f} s; {figures['peak_bytes'] / 2**30:.1f} GiB at the peak",
             "",
             GOALS,
