@@ -98,7 +98,7 @@ def create_app(
             )
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
-            opening = asyncio.create_task(_open(worker, metrics))
+            opening = asyncio.create_task(_open(worker, config, metrics))
             yield
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
@@ -219,7 +219,7 @@ def _cache(info: EngineInfo | None) -> dict[str, object]:
     }
 
 
-async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
+async def _open(worker: Worker, config: WorkerConfig, metrics: WorkerMetrics) -> None:
     clock = asyncio.get_running_loop().time
     began = clock()
     await worker.engines.open()
@@ -233,7 +233,7 @@ async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
         "engine": info.name if info else None,
         "revision": info.revision if info else None,
         "device": info.device if info else None,
-        "engines": available(),
+        "engines": available(config.engine),
         "cache": _cache(info),
     }
     # Web must not call a worker that it would wake, so it reads this instead.

@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from services.worker.engines.prompt import PROMPT
 from services.worker.engines.settings import EngineSettings, OpenAiSettings
 from services.worker.engines.throttle import Throttle
 from services.worker.engines.transcriber import Ending, Sampling, Transcript, Untranscribable
+from tests.documents import pdf
 from tests.emulators.openai import manners
-from tests.emulators.openai.manners import Manner, refusing
+from tests.emulators.openai.manners import Asked, Manner, Wire, refusing
 from tests.emulators.openai.server import MODEL, Emulator
-from tests.running import free_port
+from tests.running import free_port, running
 
 KEY = "sk-emulated-0123456789"
 PAGE: Pixels = np.full((60, 40, 3), 255, np.uint8)
@@ -369,3 +371,51 @@ async def test_throttle_halves_once_for_all_that_were_refused_together_and_grows
         async with throttle as moment:
             throttle.too_many(moment)
     assert throttle.limit == 1
+
+
+def test_job_is_read_by_the_server_with_pages_of_several_batches_at_once(server: Emulator, tmp_path: Path) -> None:
+    pages = 10
+
+    async def together(asked: Asked, wire: Wire) -> None:
+        while server.at_once < 5 and len(server.asked) < pages:  # noqa: ASYNC110 - both are counted elsewhere
+            await asyncio.sleep(0.01)
+        await manners.stream(asked, wire)
+
+    server.manner = together
+    document = pdf(tmp_path / "letter.pdf", pages)
+    with running(
+        tmp_path,
+        OCR_ENGINE="openai",
+        OPENAI_BASE_URL=server.url,
+        OPENAI_API_KEY=KEY,
+        OPENAI_CONCURRENCY="5",
+        OCR_BATCH_SIZE="2",
+    ) as services:
+        job_id = services.upload(document)
+        job = services.ended(job_id)
+        assert job["status"] == "completed"
+        combined = services.get(f"/api/jobs/{job_id}/result").text
+        outcome = services.get(f"/api/jobs/{job_id}/pages/1", accept="application/json")
+    assert combined.count("The picture is ") == pages
+    assert combined.count("☑ Größe 😀") == pages
+    assert len(server.asked) == pages
+    assert server.most_at_once == 5
+    assert outcome.status_code == 200, outcome.text
+    logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    assert "engine_ready" in logs
+    assert KEY not in logs
+
+
+def test_job_waits_for_a_server_that_is_busy_and_then_is_read_by_it(tmp_path: Path) -> None:
+    document = pdf(tmp_path / "letter.pdf", 2)
+    with Emulator() as server:
+        server.manner = refusing(503)
+        with running(
+            tmp_path, OCR_ENGINE="openai", OPENAI_BASE_URL=server.url, OPENAI_TIMEOUT_SECONDS="0.3"
+        ) as services:
+            job_id = services.upload(document)
+            services.until(lambda: len(server.asked) > 2, "requests in vain")
+            server.manner = manners.stream
+            job = services.ended(job_id)
+    assert job["status"] == "completed", "it failed no page"
+    assert {page["engine"] for page in job["pages"].values()} == {"openai"}

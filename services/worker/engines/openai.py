@@ -109,15 +109,18 @@ class OpenAiTranscriber:
 
     async def _ask(self, image: bytes, sampling: Sampling, deadline: float) -> Transcript:
         """One request. Raises `Again`, `Untranscribable`, `EngineUnavailable`."""
-        moment = 0
+        clock = asyncio.get_running_loop().time
+        moment, began = 0, clock()
         try:
             async with asyncio.timeout_at(deadline), self._throttle as moment:
+                began = clock()
                 return await self._converse(image, sampling, moment)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise Again("cannot be reached", away=True) from error
         except TimeoutError as error:
             self._throttle.too_many(moment)
-            raise Again("gives no answer in time", away=not moment) from error
+            hurried = not moment or deadline - began < self._seconds * FIRST
+            raise Again("gives no answer in time", away=hurried) from error
         except httpx.HTTPError as error:
             raise Again("breaks the connection off", away=False) from error
         except BadAnswer as error:

@@ -33,8 +33,8 @@ class Again(Exception):
 async def persist(ask: Callable[[float], Awaitable[T]], *, seconds: float) -> T:
     """What `ask` returns, called again after each `Again` while there is time; it is given the moment when that ends.
 
-    A server that is away is asked as long as there is time, then that is `EngineUnavailable`; one that answers
-    wrongly `ATTEMPTS` times, then that is a `ServerFault`.
+    A server that was away all the time is `EngineUnavailable`. One that answered wrongly, which it may do less than
+    `ATTEMPTS` times, is a `ServerFault`; that it went away afterwards may be the page's doing too.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
@@ -50,7 +50,7 @@ async def persist(ask: Callable[[float], Awaitable[T]], *, seconds: float) -> T:
             if wrong < ATTEMPTS and clock() + pause < deadline:
                 await asyncio.sleep(pause)
                 continue
-            if again.away:
+            if not wrong:
                 advice = "Check OPENAI_BASE_URL and the server's own log; too many pages at once: OPENAI_CONCURRENCY."
                 raise EngineUnavailable(f"The server {again}. {advice}") from again
             raise ServerFault(f"The server {again}.") from again

@@ -9,7 +9,7 @@ from services.worker.engines.engine import EngineUnavailable, OcrEngine
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.settings import EngineSettings
 
-ENGINE_NAMES = ("auto", "rapidocr", "tesseract")
+ENGINE_NAMES = ("auto", "rapidocr", "tesseract", "openai")
 
 
 BARE = EngineParts(settings=EngineSettings())
@@ -27,6 +27,8 @@ def create_engine(name: str, parts: EngineParts = BARE) -> OcrEngine:
             return _rapidocr(cores)
         case "tesseract":
             return _tesseract(parts.settings.ocr_languages)
+        case "openai":
+            return _openai(parts)
     if ":" in name:
         return _plugged(name, cores)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
@@ -43,11 +45,12 @@ def _plugged(name: str, threads: int) -> OcrEngine:
     return engine
 
 
-def available() -> tuple[str, ...]:
-    """The names that can be chosen here: their packages and programs are installed."""
+def available(settings: EngineSettings = BARE.settings) -> tuple[str, ...]:
+    """The names that can be chosen here: packages and programs are installed, and what is needed is set."""
     found = {
         "rapidocr": importlib.util.find_spec("rapidocr") is not None,
         "tesseract": shutil.which("tesseract") is not None,
+        "openai": bool(settings.openai.openai_base_url),
     }
     return ("auto", *(name for name, here in found.items() if here))
 
@@ -74,6 +77,13 @@ def _tesseract(languages: str) -> OcrEngine:
             f"The engine tesseract needs the package {error.name}; install the extra: pip install 'gnosis-ocr[worker]'."
         ) from error
     return CpuEngine(TesseractReader(languages))
+
+
+def _openai(parts: EngineParts) -> OcrEngine:
+    from services.worker.engines.guard import GuardedEngine
+    from services.worker.engines.openai import OpenAiTranscriber
+
+    return GuardedEngine(OpenAiTranscriber(parts.settings), parts.settings, parts.fallback)
 
 
 def _cores() -> int:

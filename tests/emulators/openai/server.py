@@ -77,6 +77,7 @@ class Emulator:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+        await asyncio.sleep(0)  # a socket is closed a turn of the loop after its transport
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -91,7 +92,7 @@ class Emulator:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            writer.close()
+            writer.transport.abort()
 
     async def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes, wire: Wire) -> None:
         if self._key and headers.get("authorization") != f"Bearer {self._key}":
