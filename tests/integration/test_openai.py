@@ -404,18 +404,3 @@ def test_job_is_read_by_the_server_with_pages_of_several_batches_at_once(server:
     logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
     assert "engine_ready" in logs
     assert KEY not in logs
-
-
-def test_job_waits_for_a_server_that_is_busy_and_then_is_read_by_it(tmp_path: Path) -> None:
-    document = pdf(tmp_path / "letter.pdf", 2)
-    with Emulator() as server:
-        server.manner = refusing(503)
-        with running(
-            tmp_path, OCR_ENGINE="openai", OPENAI_BASE_URL=server.url, OPENAI_TIMEOUT_SECONDS="0.3"
-        ) as services:
-            job_id = services.upload(document)
-            services.until(lambda: len(server.asked) > 2, "requests in vain")
-            server.manner = manners.stream
-            job = services.ended(job_id)
-    assert job["status"] == "completed", "it failed no page"
-    assert {page["engine"] for page in job["pages"].values()} == {"openai"}
