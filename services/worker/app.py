@@ -36,7 +36,6 @@ from services.worker.engines.engine import EngineInfo, EngineUnavailable, Fallba
 from services.worker.engines.fallback import NONE, FallbackProcess
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.room import EngineRoom, EngineState
-from services.worker.engines.select import available
 from services.worker.metrics import WorkerMetrics
 from services.worker.queue import OpenQueue, local_queue
 from services.worker.reader import EngineBroke, EngineHangs
@@ -233,7 +232,7 @@ async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
         "engine": info.name if info else None,
         "revision": info.revision if info else None,
         "device": info.device if info else None,
-        "engines": available(),
+        "engines": worker.engines.names(),
         "cache": _cache(info),
     }
     # Web must not call a worker that it would wake, so it reads this instead.

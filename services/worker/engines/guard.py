@@ -28,7 +28,7 @@ class GuardedEngine:
     async def load(self) -> None:
         """Loads the model. Raises `EngineUnavailable`."""
         await self._transcriber.load()
-        slots = max(1, self._transcriber.slots)
+        slots = self.slots
         # Some pages lie decoded beside those in the model's hands, so that a slot that falls free stays so for no time.
         self._seats = Seats(slots + 1 + slots // 8)
         self._trial = Trial(
@@ -39,6 +39,11 @@ class GuardedEngine:
             # The model has other pages to read while the fallback has these; yet they must not pile up.
             spare=Seats(slots),
         )
+
+    @property
+    def slots(self) -> int:
+        """As many pages as keep the model busy."""
+        return max(1, self._transcriber.slots)
 
     def info(self) -> EngineInfo:
         """What the transcriber says of itself."""

@@ -61,6 +61,10 @@ class EngineRoom:
                 raise
             return SharedEngine(Refusal(name, str(error)))
 
+    def names(self) -> tuple[str, ...]:
+        """The engines that a job may name here."""
+        return select.available(self._parts)
+
     def info(self) -> EngineInfo | None:
         """The default engine, once loaded."""
         engine = self._engines.get(self._default)

@@ -10,7 +10,7 @@ from services.worker.engines.engine import EngineUnavailable, OcrEngine
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.settings import EngineSettings
 
-ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract")
+ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract", "openai")
 # What a driver leaves where there is a GPU: to look costs nothing, to import torch costs seconds.
 _DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
@@ -33,6 +33,8 @@ def create_engine(name: str, parts: EngineParts = BARE) -> OcrEngine:
             return _rapidocr(cores)
         case "tesseract":
             return _tesseract(parts.settings.ocr_languages)
+        case "openai":
+            return _openai(parts)
     if ":" in name:
         return _plugged(name, cores)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
@@ -50,7 +52,7 @@ def _plugged(name: str, threads: int) -> OcrEngine:
 
 
 def available(parts: EngineParts = BARE) -> tuple[str, ...]:
-    """The names that can be chosen here: their packages and programs are installed, their models on this machine.
+    """The names that can be chosen here: packages and programs are installed, what is needed is set or on the machine.
 
     That a job may name an engine must not make anybody's words fetch gigabytes.
     """
@@ -58,6 +60,7 @@ def available(parts: EngineParts = BARE) -> tuple[str, ...]:
         "nanonets": parts.has_model() and _has_model_packages(),
         "rapidocr": importlib.util.find_spec("rapidocr") is not None,
         "tesseract": shutil.which("tesseract") is not None,
+        "openai": bool(parts.settings.openai.openai_base_url),
     }
     return ("auto", *(name for name, here in found.items() if here))
 
@@ -110,6 +113,13 @@ def _tesseract(languages: str) -> OcrEngine:
             f"The engine tesseract needs the package {error.name}; install the extra: pip install 'gnosis-ocr[worker]'."
         ) from error
     return CpuEngine(TesseractReader(languages))
+
+
+def _openai(parts: EngineParts) -> OcrEngine:
+    from services.worker.engines.guard import GuardedEngine
+    from services.worker.engines.openai import OpenAiTranscriber
+
+    return GuardedEngine(OpenAiTranscriber(parts.settings), parts.settings, parts.fallback)
 
 
 def _cores() -> int:

@@ -11,6 +11,17 @@ Tokens = Annotated[int, Meta(ge=1, le=131072)]
 ModelPixels = Annotated[int, Meta(ge=28 * 28, le=64_000_000)]
 
 
+class OpenAiSettings(Settings, frozen=True, kw_only=True):
+    """Of a server that speaks OpenAI's protocol."""
+
+    openai_base_url: str = ""
+    openai_api_key: str = ""
+    openai_model: str = ""
+    openai_concurrency: Annotated[int, Meta(ge=1, le=1024)] = 8
+    openai_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 100.0
+    openai_max_side: Annotated[int, Meta(ge=256, le=16384)] = 2048
+
+
 class EngineSettings(Settings, frozen=True, kw_only=True):
     """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
 
@@ -22,3 +33,4 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     model_min_pixels: ModelPixels = 256 * 28 * 28
     model_max_pixels: ModelPixels = 2944 * 28 * 28
     model_max_tokens: Tokens = 8192
+    openai: OpenAiSettings = OpenAiSettings()
