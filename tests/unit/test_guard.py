@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from services.worker.engines import trial
+from services.worker.engines import signs
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText
 from services.worker.engines.guard import GuardedEngine
 from services.worker.engines.settings import EngineSettings
@@ -229,21 +229,21 @@ async def test_pages_do_not_pile_up_before_the_fallback() -> None:
 
 
 async def test_every_step_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SIGN_SECONDS", 0.01)
+    monkeypatch.setattr(signs, "SIGN_SECONDS", 0.01)
     waits = asyncio.Event()
-    signs = 0
+    count = 0
 
     def sign() -> None:
-        nonlocal signs
-        signs += 1
-        if signs == 6:
+        nonlocal count
+        count += 1
+        if count == 6:
             waits.set()  # two more while the fallback is at work
 
     engine = await guarded(ScriptedTranscriber({1: [loop()]}), ScriptedFallback(waits=waits))
     image = PageImage(page_no=1, data=page_image(1).data, alive=sign)
     (result,) = [r async for r in engine.recognise(aiter(Source([image])))]
     assert isinstance(result, PageText)
-    assert signs == 6
+    assert count == 6
 
 
 async def following(results: AsyncIterator[PageText | PageFailure]) -> PageText | PageFailure:
