@@ -38,19 +38,20 @@ class PdfSource:
         page = self._document.load_page(page_no - 1)
         scale = page_scale(page.rect.width, page.rect.height, self._dpi, self._limits)
         matrix = mupdf.Matrix(scale, scale)
+        drawing = page.get_displaylist()
         try:
-            pixmap = page.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
+            pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             # What MuPDF keeps of earlier pages may be all that is in the way.
             mupdf.TOOLS.store_shrink(100)
-            pixmap = page.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
+            pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
         rows = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.stride)
         pixels = rows[:, : 3 * pixmap.width].reshape(pixmap.height, pixmap.width, 3)
         # A page that was slow to draw may be slow to search, and its image is what counts.
         hurried = time.monotonic() - began > self._limits.render_seconds * _TEXT_SHARE
-        text = "" if hurried else visible_text(page)
+        text = "" if hurried else visible_text(drawing)
         return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH, text)
 
 
