@@ -9,6 +9,7 @@ from services.worker.engines import signs
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText
 from services.worker.engines.guard import GuardedEngine
 from services.worker.engines.settings import EngineSettings
+from services.worker.engines.shared import slots_of
 from services.worker.engines.transcriber import Untranscribable
 from tests.transcripts import (
     Order,
@@ -139,6 +140,7 @@ async def test_all_calls_share_the_slots() -> None:
     release = asyncio.Event()
     model = ScriptedTranscriber({n: [release] for n in range(1, 13)}, slots=3)
     engine = await guarded(model)
+    assert slots_of(engine) == 3
     sources = [Source([page_image(n) for n in range(first, first + 4)]) for first in (1, 5, 9)]
     calls = [asyncio.create_task(everything(engine, source)) for source in sources]
     await settled()

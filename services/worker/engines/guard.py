@@ -29,7 +29,7 @@ class GuardedEngine:
     async def load(self) -> None:
         """Loads the model. Raises `EngineUnavailable`."""
         await self._transcriber.load()
-        slots = max(1, self._transcriber.slots)
+        slots = self.slots
         # Some pages lie decoded beside those in the model's hands, so that a slot that falls free stays so for no time.
         self._seats = Seats(slots + 1 + slots // 8)
         # The model has other pages to read while the fallback has these; yet they must not pile up.
@@ -46,6 +46,11 @@ class GuardedEngine:
     def info(self) -> EngineInfo:
         """What the transcriber says of itself."""
         return self._transcriber.info()
+
+    @property
+    def slots(self) -> int:
+        """As many as the transcriber's: how many pages keep it busy."""
+        return max(1, self._transcriber.slots)
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         """Reads the pages in any order, many at once. Left early, it drops those in hand."""
