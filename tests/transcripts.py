@@ -5,15 +5,17 @@ Pages are told apart by the number drawn into their first pixel: `page_image(7)`
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from libs import textlayer
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
 
+IHDR_END = 33
 Order = Transcript | Exception | Callable[[Sampling], Transcript] | asyncio.Event | float
 """What to do in one try: answer, raise, answer by how it is asked; or first wait, for an event or for seconds."""
 
@@ -36,7 +38,7 @@ def cut_off(sampling: Sampling) -> Transcript:
 class ScriptedTranscriber:
     """Does for each page what `orders` say for it, try after try; the last order stands. Else it reads `Page N`."""
 
-    def __init__(self, orders: dict[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
+    def __init__(self, orders: Mapping[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
         self._orders = {page: list(steps) for page, steps in (orders or {}).items()}
         self._slots = slots
         self.asked: list[tuple[int, Sampling]] = []
@@ -95,9 +97,10 @@ class ScriptedTranscriber:
 
 
 class ScriptedFallback:
-    """A fallback that reads `Fallback N`, or fails where it is told to; `waits` holds it back."""
+    """A fallback that reads what it is told to, or `Fallback N`, or fails; `waits` holds it back."""
 
-    def __init__(self, *, fails: bool = False, waits: asyncio.Event | None = None) -> None:
+    def __init__(self, *, says: str = "", fails: bool = False, waits: asyncio.Event | None = None) -> None:
+        self._says = says
         self._fails = fails
         self._waits = waits
         self.asked: list[int] = []
@@ -116,7 +119,7 @@ class ScriptedFallback:
             info = EngineInfo(name="spare", revision="1", device="cpu")
             return PageText(
                 page_no=page.page_no,
-                markdown=f"Fallback {page.page_no}",
+                markdown=self._says or f"Fallback {page.page_no}",
                 finish=Finish.STOP,
                 seconds=1.0,
                 engine=info,
@@ -135,11 +138,12 @@ def page_pixels(page_no: int, *, blank: bool = False) -> Pixels:
     return pixels
 
 
-def page_image(page_no: int, *, blank: bool = False) -> PageImage:
-    """That page, as stored."""
+def page_image(page_no: int, *, blank: bool = False, layer: str = "") -> PageImage:
+    """That page, as stored, with its text layer."""
     buffer = io.BytesIO()
     Image.fromarray(page_pixels(page_no, blank=blank)).save(buffer, format="PNG")
-    return PageImage(page_no=page_no, data=buffer.getvalue())
+    png = buffer.getvalue()
+    return PageImage(page_no=page_no, data=png[:IHDR_END] + textlayer.chunk(layer) + png[IHDR_END:])
 
 
 class Source:

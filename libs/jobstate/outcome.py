@@ -10,6 +10,9 @@ import msgspec
 
 Point = tuple[float, float]
 
+LOW_TRUST = 0.75
+"""Below it a page's text should be compared with its image. Half a page missing gives 0.67."""
+
 
 class OutcomeStatus(StrEnum):
     """What is known of the page."""

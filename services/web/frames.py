@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from libs import textlayer
 from services.web.sniff import FileType
 
 _HEADER = struct.Struct(">BII")
@@ -37,9 +38,9 @@ class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def max_png_bytes(self) -> int:
-        """No page image within these limits is larger: raw RGB, a filter byte a row, deflate's overhead."""
+        """No page image within these limits is larger: raw RGB, a filter byte a row, deflate's overhead, the text."""
         raw = 3 * self.max_pixels + self.max_side
-        return raw + raw // 100 + 65_536
+        return raw + raw // 100 + 65_536 + textlayer.MAX_CHUNK_BYTES
 
 
 class Fault(StrEnum):

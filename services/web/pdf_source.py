@@ -1,12 +1,14 @@
 """PDF pages through MuPDF. In a render child only: MuPDF holds the interpreter and cannot be interrupted."""
 
 import math
+import time
 from typing import Any
 
 import numpy as np
 import pymupdf
 
 from services.web.frames import Fault, RenderLimits
+from services.web.pdf_text import visible_text
 from services.web.png import encode_png, without_colour
 from services.web.source import Refused
 
@@ -14,6 +16,7 @@ from services.web.source import Refused
 mupdf: Any = pymupdf
 
 _POINTS_PER_INCH = 72
+_TEXT_SHARE = 0.2
 _ROUNDING = 0.001  # fz_round_rect forgives this much of a pixel
 
 
@@ -31,20 +34,25 @@ class PdfSource:
 
     def page_png(self, page_no: int) -> bytes:
         """Render one page: smaller where it would pass the limits, and grey where it has no colour."""
+        began = time.monotonic()
         page = self._document.load_page(page_no - 1)
         scale = page_scale(page.rect.width, page.rect.height, self._dpi, self._limits)
         matrix = mupdf.Matrix(scale, scale)
+        drawing = page.get_displaylist()
         try:
-            pixmap = page.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
+            pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             # What MuPDF keeps of earlier pages may be all that is in the way.
             mupdf.TOOLS.store_shrink(100)
-            pixmap = page.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
+            pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
         rows = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.stride)
         pixels = rows[:, : 3 * pixmap.width].reshape(pixmap.height, pixmap.width, 3)
-        return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH)
+        # A page that was slow to draw may be slow to search, and its image is what counts.
+        hurried = time.monotonic() - began > self._limits.render_seconds * _TEXT_SHARE
+        text = "" if hurried else visible_text(drawing)
+        return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH, text)
 
 
 def page_scale(width: float, height: float, dpi: int, limits: RenderLimits) -> float:

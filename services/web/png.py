@@ -12,6 +12,8 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from libs import textlayer
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEAD_BYTES = 33
 """Signature and IHDR: what `png_size` needs to see."""
@@ -30,11 +32,11 @@ class BadPng(ValueError):
     """The bytes are not a PNG as this module writes them."""
 
 
-def encode_png(pixels: NDArray[np.uint8], dpi: float | None = None) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], dpi: float | None = None, text: str = "") -> bytes:
     """Encode 8-bit pixels of shape (height, width) for grey or (height, width, 3) for RGB.
 
-    `dpi` (dots per inch) is recorded in pHYs, which counts whole pixels per metre. Raises `ValueError` on
-    any other shape or type.
+    `dpi` (dots per inch) is recorded in pHYs, which counts whole pixels per metre; `text` is the page's text layer.
+    Raises `ValueError` on any other shape or type.
     """
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
         raise ValueError(f"pixels must be uint8 of shape (h, w) or (h, w, 3), not {pixels.dtype} {pixels.shape}")
@@ -47,6 +49,7 @@ def encode_png(pixels: NDArray[np.uint8], dpi: float | None = None) -> bytes:
     if dpi is not None:
         per_metre = round(dpi / _METRES_PER_INCH)
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
+    chunks.append(textlayer.chunk(text))
     chunks.append(_chunk(b"IDAT", isal_zlib.compress(_filtered(pixels.reshape(height, -1)), _DEFLATE_LEVEL)))
     chunks.append(TRAILER)
     return b"".join(chunks)

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import LOW_TRUST, OutcomeStatus, PageOutcome
 
 PAGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -19,6 +19,22 @@ class WorkerMetrics:
             buckets=PAGE_SECONDS,
             registry=registry,
         )
+        self._tries = Counter(
+            "gnosis_tries",
+            "Tries at pages by engines that write, by what became of them.",
+            ("engine", "ending"),
+            registry=registry,
+        )
+        self._tokens = Counter("gnosis_tokens", "Tokens written, bad tries too.", ("engine",), registry=registry)
+        self._fallbacks = Counter(
+            "gnosis_fallbacks", "Pages that went to the fallback engine.", ("outcome",), registry=registry
+        )
+        self._low_trust = Counter(
+            "gnosis_low_trust_pages",
+            "Pages read that should be compared with their image.",
+            ("engine",),
+            registry=registry,
+        )
         self._batches = Counter("gnosis_batches", "Batches worked on, by how they ended.", ("end",), registry=registry)
         self._loads = Gauge("gnosis_engine_load_seconds", "What loading took.", ("engine",), registry=registry)
 
@@ -29,6 +45,13 @@ class WorkerMetrics:
         self._pages.labels(engine, kind).inc()
         if outcome.status is OutcomeStatus.COMPLETED:
             self._seconds.labels(engine).observe(outcome.seconds)
+        for tried in outcome.tries:
+            self._tries.labels(tried.engine, tried.ending).inc()
+            self._tokens.labels(tried.engine).inc(tried.tokens)
+        if outcome.fallback is not None:
+            self._fallbacks.labels(outcome.status.value).inc()
+        if outcome.trust is not None and outcome.trust < LOW_TRUST:
+            self._low_trust.labels(engine).inc()
 
     def batch(self, end: str) -> None:
         """A batch is out of hand: `done` (finished or given back), `lost` to another holder, `broken` by the engine."""

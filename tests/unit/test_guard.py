@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from services.worker.engines import trial
+from services.worker.engines import signs
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText
 from services.worker.engines.guard import GuardedEngine
 from services.worker.engines.settings import EngineSettings
+from services.worker.engines.shared import slots_of
 from services.worker.engines.transcriber import Untranscribable
 from tests.transcripts import (
     Order,
@@ -139,6 +140,7 @@ async def test_all_calls_share_the_slots() -> None:
     release = asyncio.Event()
     model = ScriptedTranscriber({n: [release] for n in range(1, 13)}, slots=3)
     engine = await guarded(model)
+    assert slots_of(engine) == 3
     sources = [Source([page_image(n) for n in range(first, first + 4)]) for first in (1, 5, 9)]
     calls = [asyncio.create_task(everything(engine, source)) for source in sources]
     await settled()
@@ -229,21 +231,21 @@ async def test_pages_do_not_pile_up_before_the_fallback() -> None:
 
 
 async def test_every_step_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SIGN_SECONDS", 0.01)
+    monkeypatch.setattr(signs, "SIGN_SECONDS", 0.01)
     waits = asyncio.Event()
-    signs = 0
+    count = 0
 
     def sign() -> None:
-        nonlocal signs
-        signs += 1
-        if signs == 6:
+        nonlocal count
+        count += 1
+        if count == 6:
             waits.set()  # two more while the fallback is at work
 
     engine = await guarded(ScriptedTranscriber({1: [loop()]}), ScriptedFallback(waits=waits))
     image = PageImage(page_no=1, data=page_image(1).data, alive=sign)
     (result,) = [r async for r in engine.recognise(aiter(Source([image])))]
     assert isinstance(result, PageText)
-    assert signs == 6
+    assert count == 6
 
 
 async def following(results: AsyncIterator[PageText | PageFailure]) -> PageText | PageFailure:

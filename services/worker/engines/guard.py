@@ -12,6 +12,7 @@ from services.worker.engines.seats import Seat, Seats
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Transcriber
 from services.worker.engines.trial import Trial
+from services.worker.engines.trust import TrustCheck, Witness
 
 Results = asyncio.Queue[PageText | PageFailure | None]
 """Pages as they end; then None, once."""
@@ -31,23 +32,25 @@ class GuardedEngine:
         slots = self.slots
         # Some pages lie decoded beside those in the model's hands, so that a slot that falls free stays so for no time.
         self._seats = Seats(slots + 1 + slots // 8)
+        # The model has other pages to read while the fallback has these; yet they must not pile up.
+        spare = Seats(slots)
         self._trial = Trial(
             self._transcriber,
             self._fallback,
+            Witness(TrustCheck(self._settings.trust_check), self._fallback, spare=spare),
             max_tokens=self._settings.model_max_tokens,
             slots=Seats(slots),
-            # The model has other pages to read while the fallback has these; yet they must not pile up.
-            spare=Seats(slots),
+            spare=spare,
         )
-
-    @property
-    def slots(self) -> int:
-        """As many pages as keep the model busy."""
-        return max(1, self._transcriber.slots)
 
     def info(self) -> EngineInfo:
         """What the transcriber says of itself."""
         return self._transcriber.info()
+
+    @property
+    def slots(self) -> int:
+        """As many as the transcriber's: how many pages keep it busy."""
+        return max(1, self._transcriber.slots)
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         """Reads the pages in any order, many at once. Left early, it drops those in hand."""

@@ -33,4 +33,5 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     model_min_pixels: ModelPixels = 256 * 28 * 28
     model_max_pixels: ModelPixels = 2944 * 28 * 28
     model_max_tokens: Tokens = 8192
+    trust_check: Literal["auto", "layer", "engine", "off"] = "auto"
     openai: OpenAiSettings = OpenAiSettings()

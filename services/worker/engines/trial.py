@@ -12,11 +12,11 @@ from services.worker.engines.attempts import Attempt, Verdict, next_try
 from services.worker.engines.engine import Fallback, Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
 from services.worker.engines.seats import Seat, Seats
+from services.worker.engines.signs import with_signs
 from services.worker.engines.transcriber import Sampling, Transcriber, Untranscribable
+from services.worker.engines.trust import Witness
 
 REMEDY = "Retry the page with another engine, or upload it at another resolution."
-# Far below any setting of PAGE_SECONDS that makes sense.
-SIGN_SECONDS = 1.0
 _FAULTS = {
     Verdict.LOOP: "repeated itself",
     Verdict.LENGTH: "did not come to an end",
@@ -41,10 +41,18 @@ class Trial:
     """Reads pages with one transcriber; `slots` are its own, and `spare` is where pages wait for the fallback."""
 
     def __init__(
-        self, transcriber: Transcriber, fallback: Fallback | None, *, max_tokens: int, slots: Seats, spare: Seats
+        self,
+        transcriber: Transcriber,
+        fallback: Fallback | None,
+        witness: Witness,
+        *,
+        max_tokens: int,
+        slots: Seats,
+        spare: Seats,
     ) -> None:
         self._transcriber = transcriber
         self._fallback = fallback
+        self._witness = witness
         self._max_tokens = max_tokens
         self._slots = slots
         self._spare = spare
@@ -65,6 +73,8 @@ class Trial:
         seconds = round(looking + sum(attempt.seconds for attempt in reading.tries), 3)
         if reading.text is None:
             return await self._fall_back(page, seat, reading, seconds)
+        engine, troubled = self._transcriber.info().name, len(reading.tries) > 1
+        trust = await self._witness.trust(page, seat, reading.text, engine=engine, troubled=troubled)
         return PageText(
             page_no=page.page_no,
             markdown=reading.text,
@@ -72,6 +82,7 @@ class Trial:
             seconds=seconds,
             tries=reading.tries,
             tokens=reading.tokens,
+            trust=trust,
         )
 
     async def _try(self, page: PageImage, pixels: Pixels) -> Reading:
@@ -110,7 +121,7 @@ class Trial:
         spare = await self._spare.take()
         seat.leave()
         try:
-            answer = await _with_signs(page, self._fallback, self._transcriber.info().name)
+            answer = await with_signs(page, self._fallback, self._transcriber.info().name)
         finally:
             spare.leave()
         read = isinstance(answer, PageText)
@@ -142,18 +153,6 @@ class Trial:
             f"{_FAULTS[verdict]} ({count} time{'s' * (count > 1)})" for verdict, count in Counter(verdicts).items()
         )
         return f"The engine {self._transcriber.info().name} could not read the page: it {faults}."
-
-
-async def _with_signs(page: PageImage, fallback: Fallback, instead_of: str) -> PageText | PageFailure:
-    """The fallback's answer. It keeps its own time, also while it is busy with another page, and can be stopped."""
-    answering = asyncio.create_task(fallback.recognise(page, instead_of=instead_of))
-    try:
-        while not (await asyncio.wait({answering}, timeout=SIGN_SECONDS))[0]:
-            page.alive()
-        return await answering
-    finally:
-        answering.cancel()
-        await asyncio.gather(answering, return_exceptions=True)
 
 
 def _look(data: bytes) -> tuple[Pixels, bool]:

@@ -1,0 +1,104 @@
+"""How far two readings agree: the same text fully, an invented one hardly, and a missing part shows."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.worker.engines.agreement import agreement, is_evidence
+
+PAGE = """The company leases its headquarters under an agreement that expires in 2031. Payments under the lease rose by
+4.5 percent over the year, to 1,250,000 dollars, since the index of consumer prices on which they depend had risen too.
+Management believes that the premises are suitable for the purposes for which they are used, and that further space
+could be found nearby at reasonable cost should the number of employees continue to grow as it did in recent years."""
+INVENTED = """It was on a dreary night of November that I beheld the accomplishment of my toils. With an anxiety that
+almost amounted to agony, I collected the instruments of life around me, that I might infuse a spark of being into the
+lifeless thing that lay at my feet. It was already one in the morning; the rain pattered dismally against the panes,
+and my candle was nearly burnt out, when, by the glimmer of the light, I saw the dull yellow eye open."""
+CHINESE = "公司根据一项将于二零三一年到期的协议租用其总部大楼，去年租金上涨了百分之四点五。"
+OTHER_CHINESE = "那是十一月的一个沉闷的夜晚，我看到了自己辛勤劳动的成果，心中充满了焦虑与痛苦。"
+
+texts = st.text(max_size=300)
+
+
+@given(text=texts)
+def test_a_text_agrees_fully_with_itself(text: str) -> None:
+    assert agreement(text, text) == 1.0
+
+
+@given(one=texts, other=texts)
+def test_agreement_is_mutual_and_within_bounds(one: str, other: str) -> None:
+    assert 0 <= agreement(one, other) == agreement(other, one) <= 1
+
+
+@given(seed=st.integers())
+def test_the_order_of_words_does_not_matter(seed: int) -> None:
+    shuffled = PAGE.split()
+    random.Random(seed).shuffle(shuffled)
+    assert agreement(" ".join(shuffled), PAGE) == 1.0
+
+
+@pytest.mark.parametrize(("page", "other"), [(PAGE, INVENTED), (CHINESE, OTHER_CHINESE)], ids=["latin", "dense"])
+def test_an_invented_page_hardly_agrees(page: str, other: str) -> None:
+    assert agreement(other, page) < 0.15
+
+
+@pytest.mark.parametrize("page", [PAGE, CHINESE], ids=["latin", "dense"])
+def test_a_missing_half_shows_and_so_does_one_added(page: str) -> None:
+    half = page[: len(page) // 2]
+    assert 0.5 < agreement(half, page) < 0.75
+    assert 0.5 < agreement(page, half) < 0.75
+
+
+@given(gone=st.integers(0, 9))
+def test_the_more_is_missing_the_less_the_agreement(gone: int) -> None:
+    kept = PAGE.split()
+    tenth = len(kept) // 10
+    figures = [agreement(" ".join(kept[: len(kept) - n * tenth]), PAGE) for n in range(gone + 1)]
+    assert figures == sorted(figures, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "layer"),
+    [
+        ("# Annual **Report**\n\n| Year | Total |\n|---|---|\n| 2030 | 5 |", "Annual Report Year Total 2030 5"),
+        ("<table><tr><td>Annual</td><td>Report</td></tr></table>", "Annual Report"),
+        ("H<sub>2</sub>O and $x_{1}^2$", "H2O and x12"),
+        ("the whole agreement", "the whole agree-\nment"),
+        ("a well-known AGREEMENT", "a well-known agreement"),
+        ("office file", "o\ufb03ce \ufb01le"),
+        ("Text <img>A picture of a dog on a lawn</img> ends", "Text ends"),
+        ("Text ![A dog](dog.png) ends", "Text ends"),
+        ("R&amp;D costs", "R&D costs"),
+        (r"$\textbf{costs} = \frac{1}{2}$", "costs = 1 2"),
+        ("<!-- page 3 --> costs", "costs"),
+        ("Ｆｕｌｌ width", "Full width"),
+        ("soft\u00adhyphen", "softhyphen"),
+    ],
+)
+def test_marks_and_spelling_of_characters_do_not_matter(written: str, layer: str) -> None:
+    assert agreement(written, layer) == 1.0
+
+
+def test_a_real_layer_is_evidence() -> None:
+    assert is_evidence(PAGE)
+    assert is_evidence(CHINESE)
+    assert is_evidence("Übergrößenträger für Äpfel: Straße, Brücke, Hügel, Flüsse, Wälder, Täler und Höhen.")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "",
+        "Page 3",
+        PAGE.replace("a", "\ufffd"),
+        PAGE.replace("e", "\ue012"),
+        PAGE.replace("t", "\x05"),
+        "".join(chr(ord(c) + 3) if "a" <= c <= "z" else c for c in PAGE.lower()),
+        "!\"#$ %&'( )*+, -./: ;<=> ?@[\\ ]^_` {|}~ " * 20 + "one two three four five six seven eight nine",
+    ],
+    ids=["none", "few", "replaced", "private", "control", "shifted", "symbols"],
+)
+def test_a_rubbish_layer_is_none(layer: str) -> None:
+    assert not is_evidence(layer)
