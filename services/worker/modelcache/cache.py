@@ -1,7 +1,6 @@
 """The model's cache: finds the model whole, or brings it there once (R51 to R55)."""
 
 import asyncio
-import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +14,6 @@ from services.worker.modelcache.bucket import copy
 from services.worker.modelcache.download import download
 from services.worker.modelcache.download_wire import Request
 from services.worker.modelcache.lock import lock_file, locked
-from services.worker.modelcache.offline import go_offline
 from services.worker.modelcache.progress import ProgressLog, Way
 from services.worker.modelcache.report import CacheReport
 from services.worker.modelcache.root import root_variable
@@ -65,8 +63,6 @@ class ModelCache:
         """The model's files, on this machine and whole. Raises `EngineUnavailable`, saying what to do."""
         self._asked = True
         async with self._turn:
-            # Before the engine that asks imports the hub's library, in whatever process this is.
-            go_offline(os.environ)
             found = await asyncio.to_thread(self._look)
             self._meter.model_asked(cached=found.complete)
             try:

@@ -53,7 +53,10 @@ async def _attend(child: asyncio.subprocess.Process, request: Request, told: Tol
     watch: asyncio.Task[None] | None = None
     try:
         async for line in child.stdout:
-            said = msgspec.json.decode(line, type=Said)
+            try:
+                said = msgspec.json.decode(line, type=Said)
+            except msgspec.MsgspecError:
+                break
             if said.refused:
                 raise EngineUnavailable(said.refused)
             if said.done:
@@ -64,8 +67,7 @@ async def _attend(child: asyncio.subprocess.Process, request: Request, told: Tol
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-    code = await child.wait()
-    raise EngineUnavailable(f"{FAULT} (exit code {code}). Ask again; if it stays so, look for memory that ran out.")
+    raise EngineUnavailable(f"{FAULT}. Ask again; if it stays so, look for memory that ran out.")
 
 
 async def _watch(hub: Path, model: str, total: int, told: Told) -> None:

@@ -1,7 +1,7 @@
 """The child of a download: the only process that loads the hub's library to go online.
 
-It reads a `Request` from its standard input and ends when that does, says lines of `Said` on its standard output, and
-keeps the cache's lock, which it has inherited, until its end.
+It reads a `Request` from its standard input and ends when that does, says lines of `Said` on what was its standard
+output, and keeps the cache's lock, which it has inherited, until its end.
 """
 
 import hashlib
@@ -9,9 +9,9 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoSibling
 
+Say = Callable[[Said], None]
+
 BLOCK = 1 << 20
 FILES_AT_ONCE = 4
 
@@ -34,19 +36,26 @@ class Refused(Exception):
 
 def main() -> int:
     """Download, and say how it ended."""
+    # A library that prints must not talk into what is said to the parent.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as parent:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        return _run(lambda said: _tell(cast(BinaryIO, parent), said))
+
+
+def _run(say: Say) -> int:
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     # A parent that was killed cannot tell; the end of its pipe does.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _download(request)
+        _download(request, say)
     except Refused as error:
-        _say(Said(refused=str(error)))
+        say(Said(refused=str(error)))
         return 1
-    _say(Said(done=True))
+    say(Said(done=True))
     return 0
 
 
-def _download(request: Request) -> None:
+def _download(request: Request, say: Say) -> None:
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
@@ -54,14 +63,14 @@ def _download(request: Request) -> None:
             f"Downloading the model needs the package {error.name}; install the extra: pip install 'gnosis-ocr[gpu]'."
         ) from error
     try:
-        _fetch(huggingface_hub.HfApi(), request)
+        _fetch(huggingface_hub.HfApi(), request, say)
     except Refused:
         raise
     except Exception as error:
         raise Refused(_in_words(error, request)) from error
 
 
-def _fetch(api: "HfApi", request: Request) -> None:
+def _fetch(api: "HfApi", request: Request, say: Say) -> None:
     hub = Path(request.hub)
     home = hub / layout.folder_name(request.model)
     found = api.model_info(request.model, revision=request.revision, files_metadata=True)
@@ -75,7 +84,7 @@ def _fetch(api: "HfApi", request: Request) -> None:
     hub.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(hub).free) < needed:
         raise Refused(refusal.no_room(needed, free, hub.parent, request.moves_root))
-    _say(Said(bytes_total=needed))
+    say(Said(bytes_total=needed))
     # By its commit, so that the library leaves the ref to us: it would write it before the first file.
     api.snapshot_download(
         request.model, revision=commit, cache_dir=hub, allow_patterns=list(wanted), max_workers=FILES_AT_ONCE
@@ -144,9 +153,8 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _say(said: Said) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
-    sys.stdout.buffer.flush()
+def _tell(parent: BinaryIO, said: Said) -> None:
+    parent.write(msgspec.json.encode(said) + b"\n")
 
 
 def _end_with_parent() -> None:

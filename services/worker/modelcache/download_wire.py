@@ -2,7 +2,7 @@
 
 import msgspec
 
-FAULT = "The download of the model ended without a word"
+FAULT = "The download of the model ended without saying how"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
