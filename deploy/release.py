@@ -1,5 +1,7 @@
 """What changes with every version: images, services and the sweep, the way back, and the models."""
 
+import re
+
 from deploy import manifest
 from deploy.command import Command, Secret, Step, Word, gcloud
 from deploy.settings import DeploySettings
@@ -7,6 +9,7 @@ from libs.config import ConfigError
 from libs.internal_token import HEADER
 
 PULLED_MODELS = "build/models"
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def images(settings: DeploySettings) -> list[Step]:
@@ -111,11 +114,9 @@ def models(settings: DeploySettings) -> list[Step]:
     target = f"gs://{settings.model_bucket}/hub/{folder}"
     pull = ("hf", "download", settings.model_name, f"--revision={settings.model_revision}")
     # Links become files on the way, so the blobs that they point to need not go too. The ref goes last: a model counts
-    # as present once its ref resolves.
-    copies = (
-        Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/"))
-        for part in ("snapshots", "refs")
-    )
+    # as present once its ref resolves. A commit has none, and `hf` makes none for it.
+    parts = ("snapshots",) if COMMIT.fullmatch(settings.model_revision) else ("snapshots", "refs")
+    copies = (Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/")) for part in parts)
     commands = (Command(words=(*pull, f"--cache-dir={PULLED_MODELS}/hub")), *copies)
     return [Step(title=f"The model {settings.model_name}", commands=commands)]
 
