@@ -89,10 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
     def hub(self) -> Hub:
         return cast(Hub, cast(Any, self.server).hub)
 
-    def do_HEAD(self) -> None:  # noqa: N802 - the name that the library calls
+    def do_HEAD(self) -> None:
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     def log_message(self, format: str, *arguments: object) -> None:
