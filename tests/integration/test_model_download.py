@@ -55,13 +55,13 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def a_cache(root: Path, hub: Hub, *, meter: Counted | None = None, **environ: str) -> ModelCache:
+def a_cache(root: Path, hub: Hub, meter: Counted, **environ: str) -> ModelCache:
     config = read(WorkerConfig, {"HF_ENDPOINT": hub.url, **environ})
-    return ModelCache(config.model, root=root, in_cloud=False, meter=meter or Counted())
+    return ModelCache(config.model, root=root, in_cloud=False, meter=meter)
 
 
 async def brought(root: Path, hub: Hub, **environ: str) -> ModelFiles:
-    return await a_cache(root, hub, **environ).ensure()
+    return await a_cache(root, hub, Counted(), **environ).ensure()
 
 
 async def refused(root: Path, hub: Hub, **environ: str) -> str:
@@ -101,9 +101,9 @@ async def test_model_comes_whole_once_and_is_not_asked_for_again(tmp_path: Path,
     hub.add(files)
     meter = Counted()
 
-    found = await a_cache(tmp_path, hub, meter=meter).ensure()
+    found = await a_cache(tmp_path, hub, meter).ensure()
     asked = hub.asked.total()
-    again = await a_cache(tmp_path, hub, meter=meter).ensure()
+    again = await a_cache(tmp_path, hub, meter).ensure()
 
     assert found == again
     assert (found.name, found.revision) == (NAME, COMMIT)
@@ -312,7 +312,7 @@ async def test_download_that_is_given_up_ends_its_process_and_a_later_one_comple
 async def test_progress_and_how_it_came_are_told(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=200_000))
     hub.chunk_seconds = 0.1
-    cache = a_cache(tmp_path, hub)
+    cache = a_cache(tmp_path, hub, Counted())
 
     before = await cache.describe()
     task = asyncio.create_task(cache.ensure())

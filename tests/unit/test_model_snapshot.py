@@ -14,11 +14,13 @@ from services.worker.modelcache.settings import ModelSettings
 from services.worker.modelcache.snapshot import in_words, inspect
 from tests.emulators.hub.model import COMMIT, NAME, made, place, weights
 
+Damage = Callable[[Path], object]
+
 SHARD = "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-def truncate(name: str, by: int = 1) -> Callable[[Path], None]:
+def truncate(name: str, by: int = 1) -> Damage:
     def cut(folder: Path) -> None:
         blob = (folder / name).resolve()
         blob.write_bytes(blob.read_bytes()[:-by])
@@ -26,19 +28,19 @@ def truncate(name: str, by: int = 1) -> Callable[[Path], None]:
     return cut
 
 
-def unlink(*names: str) -> Callable[[Path], None]:
-    return lambda folder: [(folder / name).unlink() for name in names] and None
+def unlink(name: str) -> Damage:
+    return lambda folder: (folder / name).unlink()
 
 
-def dangle(name: str) -> Callable[[Path], None]:
+def dangle(name: str) -> Damage:
     return lambda folder: (folder / name).resolve().unlink()
 
 
-def ref(text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder.parents[1] / "refs" / "main").write_text(text) and None
+def ref(text: str) -> Damage:
+    return lambda folder: (folder.parents[1] / "refs" / "main").write_text(text)
 
 
-FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+FAULTS: dict[str, tuple[Damage, str]] = {
     "no-ref": (lambda folder: (folder.parents[1] / "refs" / "main").unlink(), "refs/main names no commit"),
     "empty-ref": (ref(""), "refs/main names no commit"),
     "torn-ref": (ref(COMMIT[:9]), f"snapshots/{COMMIT[:9]} does not exist"),
@@ -46,14 +48,14 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "shard": (unlink(SHARD), f"{SHARD} is not there"),
     "link": (dangle(SHARD), f"{SHARD} is not there"),
     "cut": (truncate(SHARD), f"{SHARD} has "),
-    "longer": (lambda folder: (folder / SHARD).write_bytes((folder / SHARD).read_bytes() + b"\0") and None, "bytes in"),
-    "empty": (lambda folder: (folder / SHARD).write_bytes(b"") and None, f"{SHARD} holds no weights"),
-    "pointer": (lambda folder: (folder / SHARD).write_text("version https://git-lfs") and None, "holds no weights"),
-    "zeros": (lambda folder: (folder / SHARD).write_bytes(bytes(50_000)) and None, "holds no weights"),
+    "longer": (lambda folder: (folder / SHARD).write_bytes((folder / SHARD).read_bytes() + b"\0"), "bytes in"),
+    "empty": (lambda folder: (folder / SHARD).write_bytes(b""), f"{SHARD} holds no weights"),
+    "pointer": (lambda folder: (folder / SHARD).write_text("version https://git-lfs"), "holds no weights"),
+    "zeros": (lambda folder: (folder / SHARD).write_bytes(bytes(50_000)), "holds no weights"),
     "index": (unlink(INDEX), "neither model.safetensors nor"),
     "cut-index": (truncate(INDEX), f"{INDEX} is no index of weights"),
     "index-out": (
-        lambda folder: (folder / INDEX).write_text('{"weight_map": {"a": "../../x.safetensors"}}') and None,
+        lambda folder: (folder / INDEX).write_text('{"weight_map": {"a": "../../x.safetensors"}}'),
         "is no index of weights",
     ),
     "config": (unlink("config.json"), "config.json is not there"),
@@ -65,9 +67,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "fault"), FAULTS.values(), ids=FAULTS.keys())
-def test_snapshot_that_lacks_anything_is_not_complete_and_says_what(
-    tmp_path: Path, damage: Callable[[Path], None], fault: str
-) -> None:
+def test_snapshot_that_lacks_anything_is_not_complete_and_says_what(tmp_path: Path, damage: Damage, fault: str) -> None:
     folder = place(tmp_path, made())
     assert inspect(tmp_path / "hub", NAME, "main").complete
     damage(folder)

@@ -23,7 +23,7 @@ from services.worker.engines.shared import SharedEngine, slots_of
 
 log = structlog.get_logger()
 
-RETRY_SECONDS = 10.0
+RETRY_SECONDS = 5.0
 
 Loaded = Callable[[str, float], None]
 
