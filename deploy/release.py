@@ -18,9 +18,10 @@ def images(settings: DeploySettings) -> list[Step]:
         raise ConfigError("WORKER_DEVICE=gpu needs TORCH_INDEX_URL: PyTorch's index of wheels for CUDA 12.6.")
     worker = "worker-gpu" if settings.gpu else "worker"
     extras = "worker,cpu,gpu,gcp" if settings.gpu else "worker,cpu,gcp"
+    baked = settings.model_name if settings.gpu and settings.model_source == "image" else ""
     commands = (
-        _build(settings, "web", settings.image("web"), extras="web,gcp", torch=""),
-        _build(settings, "worker", settings.image(worker), extras=extras, torch=settings.torch_index_url),
+        _build(settings, "web", settings.image("web"), extras="web,gcp", torch="", model=""),
+        _build(settings, "worker", settings.image(worker), extras=extras, torch=settings.torch_index_url, model=baked),
     )
     return [Step(title="The images", commands=commands)]
 
@@ -121,9 +122,12 @@ def models(settings: DeploySettings) -> list[Step]:
     return [Step(title=f"The model {settings.model_name}", commands=commands)]
 
 
-def _build(settings: DeploySettings, service: str, image: str, *, extras: str, torch: str) -> Command:
+def _build(settings: DeploySettings, service: str, image: str, *, extras: str, torch: str, model: str) -> Command:
     # Another separator than the comma, which the extras hold themselves.
-    chosen = f"^;^_SERVICE={service};_IMAGE={image};_EXTRAS={extras};_TORCH_INDEX_URL={torch}"
+    chosen = (
+        f"^;^_SERVICE={service};_IMAGE={image};_EXTRAS={extras};_TORCH_INDEX_URL={torch}"
+        f";_MODEL_NAME={model};_MODEL_REVISION={settings.model_revision}"
+    )
     return Command(
         words=gcloud(
             *("builds", "submit", ".", "--config=deploy/cloudbuild.yaml", f"--substitutions={chosen}"),
