@@ -50,6 +50,14 @@ class _Tree(msgspec.Struct, frozen=True):
 def inspect(hub: Path, model: str, revision: str) -> Snapshot:
     """Look at the model in the cache whose hub folder is `hub`."""
     home = hub / layout.folder_name(model)
+    try:
+        return _inspect(home, revision)
+    except OSError as error:
+        # A folder that may not be looked into, a mount that is gone: to an engine there is no model.
+        return Snapshot(missing=(f"{home} cannot be read ({error.strerror})",))
+
+
+def _inspect(home: Path, revision: str) -> Snapshot:
     if not home.is_dir():
         return Snapshot(missing=(f"{home} does not exist",))
     commit = revision
