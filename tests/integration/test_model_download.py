@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from libs.config import read
@@ -306,6 +307,25 @@ async def test_download_that_is_given_up_ends_its_process_and_a_later_one_comple
     hub.chunk_seconds = 0.0
 
     assert task.cancelled()
+    assert (await brought(tmp_path, hub)).revision == COMMIT
+
+
+async def test_child_that_dies_is_a_refusal_and_the_next_one_completes(tmp_path: Path, hub: Hub) -> None:
+    hub.add(made(shard_bytes=300_000))
+    hub.chunk_seconds = 0.1
+    task = asyncio.create_task(brought(tmp_path, hub))
+    await asyncio.to_thread(until, lambda: hub.sent > 50_000, "the download to be in its middle")
+    (child,) = [
+        process
+        for process in psutil.Process().children()
+        if any("download_child" in word for word in process.cmdline())
+    ]
+
+    child.kill()
+    with pytest.raises(EngineUnavailable, match="ended without saying how"):
+        await task
+    hub.chunk_seconds = 0.0
+
     assert (await brought(tmp_path, hub)).revision == COMMIT
 
 
