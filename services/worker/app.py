@@ -126,7 +126,8 @@ def create_worker(
     """The worker over the parts given."""
     fallback = _fallback(config)
     cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=metrics)
-    engines = EngineRoom(config.ocr_engine, EngineParts(settings=config.engine, model=cache.ensure, fallback=fallback))
+    parts = EngineParts(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback)
+    engines = EngineRoom(config.ocr_engine, parts)
     batches = BatchWorker(
         store=store,
         queue=queue,

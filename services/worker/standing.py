@@ -11,7 +11,6 @@ from libs.storage.errors import StorageError
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 from services.worker.engines.room import EngineRoom, EngineState
-from services.worker.engines.select import available
 from services.worker.modelcache.cache import ModelCache
 
 log = structlog.get_logger()
@@ -107,7 +106,7 @@ class Standing:
         async with self._writing:
             told = self._engine()
             state = {"holder": self._holder, "state": told.pop("engine_state")} | told
-            state |= {"engines": available(), "cache": await self.cache()}
+            state |= {"engines": await asyncio.to_thread(self._engines.available), "cache": await self.cache()}
             try:
                 await write_paced(self._store, layout.WORKER_STATE, msgspec.json.encode(state))
             except StorageError as error:

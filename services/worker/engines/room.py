@@ -86,6 +86,10 @@ class EngineRoom:
         engine = self._engines.get(self._default)
         return engine.info() if engine else None
 
+    def available(self) -> tuple[str, ...]:
+        """The names that a job may choose here, just now."""
+        return select.available(self._parts)
+
     def _refuse_haste(self) -> None:
         if self.state is EngineState.FAILED and time.monotonic() - self._failed_at < RETRY_SECONDS:
             raise EngineUnavailable(self.reason or "The engine failed a moment ago.")
