@@ -42,6 +42,10 @@ override FILE := $(value FILE)
 override OUT := $(value OUT)
 export FILE PAGES DPI FORMAT OUT
 
+.PHONY: model
+model: $(RUNS)  ## bring the model into the cache ahead of the first start (MODEL_NAME, MODEL_REVISION; docs/model-cache.md)
+	@exec $(BIN)/python -m services.worker.modelcache
+
 .PHONY: key
 key: $(RUNS)  ## API keys: make key ARGS="create --email you@example.org [--scopes read] [--days 90]", "list", "revoke ID"
 	@exec $(BIN)/python -m services.web.keys $(or $(ARGS),--help)

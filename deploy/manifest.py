@@ -1,11 +1,14 @@
 """The services' manifests: `deploy/cloudrun/*.yaml`, with a deployment's values in their `${PLACES}`."""
 
+import json
 import string
 from pathlib import Path
 
 from deploy.settings import DeploySettings
 
 FOLDER = Path(__file__).parent / "cloudrun"
+# The cache's default place in the cloud (R51).
+MODEL_MOUNT = {"name": "models", "mountPath": "/cache/huggingface", "readOnly": True}
 
 
 def web(settings: DeploySettings) -> str:
@@ -33,6 +36,12 @@ def values(settings: DeploySettings) -> dict[str, str]:
         "REGION": region,
         "BUCKET": settings.bucket,
         "MODEL_BUCKET": settings.model_bucket,
+        "MODEL_NAME": settings.model_name,
+        "MODEL_REVISION": settings.model_revision,
+        # From a bucket it has to be fetched; what a mount or the image lacks, no instance is to fetch for itself.
+        "MODEL_OFFLINE": str(settings.model_source != "bucket").lower(),
+        "MODEL_MOUNTS": json.dumps([MODEL_MOUNT] if settings.model_source == "mount" else []),
+        "MODEL_VOLUMES": json.dumps([_model_volume(settings)] if settings.model_source == "mount" else []),
         "TOKEN_SECRET": settings.token_secret,
         "LOG_LEVEL": settings.log_level,
         "WEB_SERVICE": settings.web_service,
@@ -76,6 +85,15 @@ def values(settings: DeploySettings) -> dict[str, str]:
         "WORKER_STARTUP_PATH": settings.worker_startup_path,
         "PAGE_SECONDS": str(settings.page_limit_seconds),
         "BATCH_SECONDS": str(settings.batch_seconds),
+    }
+
+
+def _model_volume(settings: DeploySettings) -> dict[str, object]:
+    """The bucket of models by Cloud Storage FUSE."""
+    attributes = {"bucketName": settings.model_bucket, "mountOptions": "implicit-dirs"}
+    return {
+        "name": MODEL_MOUNT["name"],
+        "csi": {"driver": "gcsfuse.run.googleapis.com", "readOnly": True, "volumeAttributes": attributes},
     }
 
 

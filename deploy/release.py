@@ -1,5 +1,7 @@
 """What changes with every version: images, services and the sweep, the way back, and the models."""
 
+import re
+
 from deploy import manifest
 from deploy.command import Command, Secret, Step, Word, gcloud
 from deploy.settings import DeploySettings
@@ -7,6 +9,7 @@ from libs.config import ConfigError
 from libs.internal_token import HEADER
 
 PULLED_MODELS = "build/models"
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def images(settings: DeploySettings) -> list[Step]:
@@ -15,9 +18,10 @@ def images(settings: DeploySettings) -> list[Step]:
         raise ConfigError("WORKER_DEVICE=gpu needs TORCH_INDEX_URL: PyTorch's index of wheels for CUDA 12.6.")
     worker = "worker-gpu" if settings.gpu else "worker"
     extras = "worker,cpu,gpu,gcp" if settings.gpu else "worker,cpu,gcp"
+    baked = settings.model_name if settings.gpu and settings.model_source == "image" else ""
     commands = (
-        _build(settings, "web", settings.image("web"), extras="web,gcp", torch=""),
-        _build(settings, "worker", settings.image(worker), extras=extras, torch=settings.torch_index_url),
+        _build(settings, "web", settings.image("web"), extras="web,gcp", torch="", model=""),
+        _build(settings, "worker", settings.image(worker), extras=extras, torch=settings.torch_index_url, model=baked),
     )
     return [Step(title="The images", commands=commands)]
 
@@ -111,18 +115,19 @@ def models(settings: DeploySettings) -> list[Step]:
     target = f"gs://{settings.model_bucket}/hub/{folder}"
     pull = ("hf", "download", settings.model_name, f"--revision={settings.model_revision}")
     # Links become files on the way, so the blobs that they point to need not go too. The ref goes last: a model counts
-    # as present once its ref resolves.
-    copies = (
-        Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/"))
-        for part in ("snapshots", "refs")
-    )
+    # as present once its ref resolves. A commit has none, and `hf` makes none for it.
+    parts = ("snapshots",) if COMMIT.fullmatch(settings.model_revision) else ("snapshots", "refs")
+    copies = (Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/")) for part in parts)
     commands = (Command(words=(*pull, f"--cache-dir={PULLED_MODELS}/hub")), *copies)
     return [Step(title=f"The model {settings.model_name}", commands=commands)]
 
 
-def _build(settings: DeploySettings, service: str, image: str, *, extras: str, torch: str) -> Command:
+def _build(settings: DeploySettings, service: str, image: str, *, extras: str, torch: str, model: str) -> Command:
     # Another separator than the comma, which the extras hold themselves.
-    chosen = f"^;^_SERVICE={service};_IMAGE={image};_EXTRAS={extras};_TORCH_INDEX_URL={torch}"
+    chosen = (
+        f"^;^_SERVICE={service};_IMAGE={image};_EXTRAS={extras};_TORCH_INDEX_URL={torch}"
+        f";_MODEL_NAME={model};_MODEL_REVISION={settings.model_revision}"
+    )
     return Command(
         words=gcloud(
             *("builds", "submit", ".", "--config=deploy/cloudbuild.yaml", f"--substitutions={chosen}"),

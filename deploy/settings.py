@@ -94,6 +94,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     sweep_schedule: Annotated[str, Meta(pattern=r"\A[0-9A-Za-z*/, -]+\Z")] = "* * * * *"
     model_name: Word = "nanonets/Nanonets-OCR-s"
     model_revision: Word = "main"
+    model_source: Literal["bucket", "mount", "image"] = "bucket"
     service: Literal["", "web", "extract", "worker"] = ""
     revision: Annotated[str, Meta(pattern=r"\A[-a-z0-9]*\Z")] = ""
     delete_data: Literal["", "yes"] = ""

@@ -3,10 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from libs.config import ConfigError
 from libs.storage.local import LocalStore
 from libs.storage.store import ObjectStore
+
+if TYPE_CHECKING:
+    from libs.storage.gcs import GcsStore
 
 
 @asynccontextmanager
@@ -17,6 +21,13 @@ async def open_store(*, in_cloud: bool, folder: Path, bucket: str) -> AsyncItera
         await local.clear_temporary()
         yield local
         return
+    async with open_bucket(bucket, wanted_by="RUNNING_IN_CLOUD=true") as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_bucket(name: str, *, wanted_by: str) -> AsyncIterator["GcsStore"]:
+    """The store in the bucket `name`, until the block ends. Raises `ConfigError`, which says `wanted_by` what."""
     # Here, so that a machine that runs locally needs none of Google's packages.
     try:
         from google.auth.exceptions import DefaultCredentialsError
@@ -24,13 +35,13 @@ async def open_store(*, in_cloud: bool, folder: Path, bucket: str) -> AsyncItera
         from libs.storage.gcs import GcsStore
     except ImportError as error:
         raise ConfigError(
-            f"RUNNING_IN_CLOUD=true needs the package {error.name}: install gnosis-ocr with the extra [gcp]."
+            f"{wanted_by} needs the package {error.name}: install gnosis-ocr with the extra [gcp]."
         ) from error
     try:
-        store = GcsStore(bucket)
+        store = GcsStore(name)
     except (DefaultCredentialsError, OSError) as error:
         raise ConfigError(
-            "RUNNING_IN_CLOUD=true, but there are no Google credentials with a project here. Run the service as a "
+            f"{wanted_by}, but there are no Google credentials with a project here. Run the service as a "
             "service account, or try `gcloud auth application-default login` and set GOOGLE_CLOUD_PROJECT."
         ) from error
     try:

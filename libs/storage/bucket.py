@@ -69,6 +69,16 @@ class Bucket:
             raise Unavailable(found.path, f"{len(piece)} bytes came instead of {stop - start}; read it again")
         return piece
 
+    def checksum(self, found: Stat) -> str:
+        """The CRC-32C of this very generation, as Cloud Storage writes it. Raises `Unavailable` as `piece` does."""
+        blob = self._objects.blob(found.path, generation=found.generation)
+        try:
+            with translated(found.path):
+                blob.reload(timeout=TIMEOUT, retry=patient())
+        except NotFound as error:
+            raise Unavailable(found.path, "replaced or deleted while it was read; read it again") from error
+        return str(blob.crc32c)
+
     def write(self, path: str, data: bytes, if_generation: int | None, retry: Callable[[Doubt], Retry]) -> int:
         """Write the object in one request; its generation. Raises `PreconditionFailed`, `TooFast`."""
         doubt, mark = Doubt(), secrets.token_hex(12)

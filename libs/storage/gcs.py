@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from libs.storage.bucket import Bucket
 from libs.storage.errors import PreconditionFailed
+from libs.storage.fetch import RANGES_AT_ONCE, Arrived, fetch
 from libs.storage.layout import check_folder, check_path, check_prefix
 from libs.storage.resumable import Upload
 from libs.storage.retries import paced, patient
@@ -38,6 +40,7 @@ class GcsStore:
         """Reach `bucket` with the credentials of the environment, or at `STORAGE_EMULATOR_HOST`; asks nothing yet."""
         self._bucket = Bucket(bucket, connections=threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gcs")
+        self._ranges = asyncio.Semaphore(RANGES_AT_ONCE)
 
     def close(self) -> None:
         """Let go of threads and connections. What is still under way ends by itself."""
@@ -63,6 +66,11 @@ class GcsStore:
             yield OpenObject(stat=found, chunks=chunks)
         finally:
             await chunks.aclose()
+
+    async def fetch(self, found: Stat, file: Path, *, arrived: Arrived) -> None:
+        """Copy a large object into `file`, many ranges at once, checked: see `libs.storage.fetch`."""
+        check_path(found.path)
+        await fetch(self._bucket, found, file, slots=self._ranges, run=self._in_thread, arrived=arrived)
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
         check_path(path)

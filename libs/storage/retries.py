@@ -85,7 +85,8 @@ def translated(path: str, *, creating: bool = False) -> Iterator[None]:
     except Exception as error:
         match _status(error):
             case 404 if creating:
-                raise Unavailable(path, "there is no such bucket; create it or correct GCS_BUCKET_NAME") from error
+                names = "GCS_BUCKET_NAME, for models MODEL_BUCKET_NAME"
+                raise Unavailable(path, f"there is no such bucket; create it or correct its name ({names})") from error
             case 404:
                 raise NotFound(path) from error
             case 412:

@@ -12,7 +12,17 @@ from services.layers import BARE, Layers
 from services.queue_identity import check_queue_settings
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
+from services.worker.engines.select import MODEL_ENGINES
+from services.worker.modelcache.cache import offline_refusal
+from services.worker.modelcache.offline import go_offline
 from services.worker.queue import choose_queue
+
+
+def refuse_missing_model(config: WorkerConfig) -> None:
+    """Refuse an engine that can never be loaded (R53). Raises `ConfigError`."""
+    needs_model = config.ocr_engine in MODEL_ENGINES
+    if needs_model and (reason := offline_refusal(config.model, root=config.cache_root)):
+        raise ConfigError(reason)
 
 
 def main(layers: Layers = BARE) -> int:
@@ -27,6 +37,7 @@ def main(layers: Layers = BARE) -> int:
                 secret=config.internal_token,
             )
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+        refuse_missing_model(config)
         open_queue = choose_queue(config, os.environ)
         eventlog.configure(
             level=config.log_level,
@@ -38,6 +49,7 @@ def main(layers: Layers = BARE) -> int:
     except (ConfigError, BadQueueFile, OSError) as error:
         print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
+    go_offline(os.environ)
     drained: list[Callable[[], None]] = []
     app = create_app(config, drained=drained, open_queue=open_queue, layers=layers)
 

@@ -21,7 +21,6 @@ from libs import trace
 from libs.internal_token import internal_token
 from libs.storage import layout
 from libs.storage.backend import open_store
-from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
@@ -32,13 +31,15 @@ from services.queue_identity import QueueIdentity, queue_identity
 from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
-from services.worker.engines.engine import EngineInfo, EngineUnavailable, Fallback
+from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.fallback import NONE, FallbackProcess
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.metrics import WorkerMetrics
+from services.worker.modelcache.cache import ModelCache
 from services.worker.queue import OpenQueue, local_queue
 from services.worker.reader import EngineBroke, EngineHangs
+from services.worker.standing import Standing
 
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     queue_identity: QueueIdentity
     engines: EngineRoom
     batches: BatchWorker
+    standing: Standing
 
 
 def create_app(
@@ -71,8 +73,6 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        fallback = _fallback(config)
-        engines = EngineRoom(config.ocr_engine, EngineParts(settings=config.engine, fallback=fallback))
         metrics = WorkerMetrics(registry)
         async with contextlib.AsyncExitStack() as stack:
             opened = await stack.enter_async_context(
@@ -91,16 +91,16 @@ def create_app(
                 queue_identity=queue_identity(
                     config, audience=config.queue_audience, token=token, client=client, google=layers.google
                 ),
-                engines=engines,
-                fallback=fallback,
                 metrics=metrics,
             )
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
-            opening = asyncio.create_task(_open(worker, metrics))
+            opening = asyncio.create_task(worker.standing.open())
             yield
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
+            await worker.engines.close()
+            await worker.standing.close()
 
     return assemble(registry=registry, lifespan=lifespan)
 
@@ -121,11 +121,13 @@ def create_worker(
     store: ObjectStore,
     queue: TaskQueue,
     queue_identity: QueueIdentity,
-    engines: EngineRoom,
-    fallback: Fallback | None,
     metrics: WorkerMetrics,
 ) -> Worker:
     """The worker over the parts given."""
+    fallback = _fallback(config)
+    cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=metrics)
+    parts = EngineParts(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback)
+    engines = EngineRoom(config.ocr_engine, parts)
     batches = BatchWorker(
         store=store,
         queue=queue,
@@ -136,7 +138,14 @@ def create_worker(
         batch_seconds=config.batch_seconds,
         metrics=metrics,
     )
-    return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches)
+    standing = Standing(store=store, holder=batches.holder, engines=engines, cache=cache)
+
+    def loaded(engine: str, seconds: float) -> None:
+        metrics.loaded(engine, seconds)
+        standing.changed()
+
+    engines.on_loaded = loaded
+    return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches, standing=standing)
 
 
 def _fallback(config: WorkerConfig) -> FallbackProcess | None:
@@ -176,67 +185,35 @@ async def process_batch(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """`GET /health`: the process lives; which engine, in which state."""
-    engines = _worker(request).engines
-    info = engines.info()
-    return JSONResponse(
-        {
-            "status": "ok" if engines.state is not EngineState.FAILED else "failed",
-            "engine_state": engines.state,
-            "reason": engines.reason,
-            "engine": info.name if info else None,
-            "revision": info.revision if info else None,
-            "device": info.device if info else None,
-        },
-        status_code=503 if engines.state is EngineState.FAILED else 200,
-    )
+    """`GET /health`: the process lives; which engine, in which state; the model's cache, where the engine needs it."""
+    told = await _worker(request).standing.health()
+    return JSONResponse(told, status_code=503 if told["status"] == "failed" else 200)
 
 
 async def ready(request: Request) -> Response:
     """`GET /ready`: 503 until pages can be read."""
-    engines = _worker(request).engines
-    status = 200 if engines.state is EngineState.READY else 503
-    return JSONResponse({"ready": status == 200, "engine_state": engines.state}, status_code=status)
+    told = await _worker(request).standing.ready()
+    return JSONResponse(told, status_code=200 if told["ready"] else 503)
 
 
 async def cache_info(request: Request) -> Response:
     """`GET /cache/info` (R57)."""
-    return JSONResponse(_cache(_worker(request).engines.info()))
+    return JSONResponse(await _worker(request).standing.cache())
 
 
-def _cache(info: EngineInfo | None) -> dict[str, object]:
-    """Engines so far carry their models in their packages, so no cache is used."""
-    return {
-        "cache_root": None,
-        "model": info.name if info else None,
-        "revision": info.revision if info else None,
-        "present": info is not None,
-        "complete": info is not None,
-        "size_bytes": 0,
-        "offline": True,
-        "detail": "The engine's models are part of its package; nothing is downloaded or cached.",
-    }
-
-
-async def _open(worker: Worker, metrics: WorkerMetrics) -> None:
-    clock = asyncio.get_running_loop().time
-    began = clock()
+async def cache_warm(request: Request) -> Response:
+    """`POST /cache/warm` (R56): load the default engine, fetching its model if need be, and answer once it can read."""
+    worker = _worker(request)
+    await worker.queue_identity.admit(request.headers)
     await worker.engines.open()
-    info = worker.engines.info()
-    if info is not None:
-        metrics.loaded(info.name, clock() - began)
-    state = {
-        "holder": worker.batches.holder,
-        "state": worker.engines.state,
-        "reason": worker.engines.reason,
-        "engine": info.name if info else None,
-        "revision": info.revision if info else None,
-        "device": info.device if info else None,
-        "engines": worker.engines.names(),
-        "cache": _cache(info),
-    }
-    # Web must not call a worker that it would wake, so it reads this instead.
-    await write_paced(worker.store, layout.WORKER_STATE, msgspec.json.encode(state))
+    if worker.engines.state is EngineState.FAILED:
+        raise Problem(
+            503,
+            "Engine unavailable",
+            worker.engines.reason or "The engine cannot be loaded.",
+            "Do what it says, then ask again; docs/model-cache.md has more.",
+        )
+    return JSONResponse(await worker.standing.cache())
 
 
 async def _body(request: Request) -> bytes:
@@ -269,5 +246,6 @@ ROUTES = [
     Route("/health", health),
     Route("/ready", ready),
     Route("/cache/info", cache_info),
+    Route("/cache/warm", cache_warm, methods=["POST"]),
     Route("/metrics", exposition),
 ]

@@ -1,11 +1,14 @@
 """The worker's settings (R61)."""
 
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
 from services.settings import Positive, ServiceSettings
 from services.worker.engines.settings import EngineSettings
+from services.worker.modelcache.root import cache_root, home_folder
+from services.worker.modelcache.settings import ModelSettings
 
 
 class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
@@ -16,6 +19,7 @@ class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
     worker_audience: str = ""
     ocr_engine: str = "auto"
     engine: EngineSettings = EngineSettings()
+    model: ModelSettings = ModelSettings()
     fallback_engine: Annotated[str, Meta(pattern="^(auto|none|rapidocr|tesseract|[^:]+:[^:]+)$")] = "auto"
     fallback_memory_bytes: Annotated[int, Meta(ge=64 * 1024**2)] = 4 * 1024**3
     page_seconds: Positive = 120.0
@@ -30,3 +34,10 @@ class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
     def queue_base(self) -> str:
         """Where tasks are enqueued: web on this machine, unless `QUEUE_URL` says otherwise."""
         return self.queue_url or f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def cache_root(self) -> Path:
+        """The root of the model's cache (R51)."""
+        return cache_root(
+            self.model, in_cloud=self.running_in_cloud, storage=Path(self.storage_path), home=home_folder()
+        )

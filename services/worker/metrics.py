@@ -37,6 +37,21 @@ class WorkerMetrics:
         )
         self._batches = Counter("gnosis_batches", "Batches worked on, by how they ended.", ("end",), registry=registry)
         self._loads = Gauge("gnosis_engine_load_seconds", "What loading took.", ("engine",), registry=registry)
+        self._asked = Counter(
+            "gnosis_model_cache",
+            "Times an engine asked for the model, by what the cache held.",
+            ("end",),
+            registry=registry,
+        )
+        self._brought_seconds = Gauge(
+            "gnosis_model_brought_seconds",
+            "What bringing the model took, by the way it came.",
+            ("way",),
+            registry=registry,
+        )
+        self._brought_bytes = Gauge(
+            "gnosis_model_brought_bytes", "Bytes of the model that came, by the way.", ("way",), registry=registry
+        )
 
     def page(self, outcome: PageOutcome) -> None:
         """A page has its outcome."""
@@ -60,3 +75,12 @@ class WorkerMetrics:
     def loaded(self, engine: str, seconds: float) -> None:
         """An engine can read now."""
         self._loads.labels(engine).set(seconds)
+
+    def model_asked(self, *, cached: bool) -> None:
+        """An engine has asked for the model: it was there whole (`hit`), or not (`miss`)."""
+        self._asked.labels("hit" if cached else "miss").inc()
+
+    def model_brought(self, way: str, *, seconds: float, size_bytes: int) -> None:
+        """The model has come: from the `hub`, from the `bucket`, or by being `read` once from a network mount."""
+        self._brought_seconds.labels(way).set(seconds)
+        self._brought_bytes.labels(way).set(size_bytes)

@@ -38,7 +38,7 @@ def test_job_goes_from_upload_to_its_end_and_leaves_nothing_on_the_local_disk(tm
             "ocr-processing": {"status": "ok"},
             "ocr-extraction": {"status": "ok"},
         }
-        assert services.get("/cache/info").json()["model"] == "scripted", "as the worker left it: no call wakes a GPU"
+        assert services.get("/cache/info").json()["engine"] == "scripted", "as the worker left it: no call wakes a GPU"
         assert services.client.delete(f"{services.url}/api/jobs/{job_id}").status_code == 204
         listed = httpx.get(f"{services.bucket.url}/storage/v1/b/{BUCKET}/o").json()["items"]
         left = [item["name"] for item in listed if job_id in item["name"]]

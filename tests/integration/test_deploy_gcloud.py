@@ -22,6 +22,7 @@ LARGE = GIVEN | {
     "WORKER_DEVICE": "gpu",
     "TORCH_INDEX_URL": "https://wheels.example/cu126",
     "RETENTION_DAYS": "90",
+    "MODEL_SOURCE": "mount",
 }
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")

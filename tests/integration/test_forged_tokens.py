@@ -26,8 +26,6 @@ from services.web.config import WebConfig
 from services.worker.app import assemble as assemble_worker
 from services.worker.app import create_worker
 from services.worker.config import WorkerConfig
-from services.worker.engines.room import EngineRoom
-from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.inprocess import idle_queue, in_process, outward_client
 from tests.issuer import Publisher, new_key, public_jwk, publishing
@@ -139,8 +137,6 @@ def worker_client(account: QueueAccount) -> httpx.AsyncClient:
         store=MemoryStore(),
         queue=idle_queue(),
         queue_identity=account,
-        engines=EngineRoom(config.ocr_engine, BARE),
-        fallback=None,
         metrics=WorkerMetrics(registry),
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")

@@ -167,3 +167,22 @@ def test_the_plan_is_printed_whole_and_a_wrong_setting_by_name(
     monkeypatch.setenv("REGION", "nowhere")
     assert main(["web"]) == 2
     assert capsys.readouterr().err.startswith("gnosis-ocr deploy: REGION='nowhere'")
+
+
+@pytest.mark.parametrize(("revision", "parts"), [("main", 2), ("0123456789" * 4, 1)], ids=["branch", "commit"])
+def test_the_models_ref_is_copied_last_and_a_commit_has_none(revision: str, parts: int) -> None:
+    copies = [text for text in texts("models", MODEL_REVISION=revision) if " storage cp " in text]
+
+    assert len(copies) == parts
+    assert "/snapshots " in copies[0]
+    assert all("/refs " in text for text in copies[1:])
+
+
+def test_the_model_is_built_into_the_image_only_where_it_is_asked_for() -> None:
+    gpu = {"WORKER_DEVICE": "gpu", "TORCH_INDEX_URL": "https://wheels.example/cu126"}
+    web, plain = texts("images", **gpu)
+    baked = texts("images", **gpu, MODEL_SOURCE="image")[1]
+
+    assert ";_MODEL_NAME=;" in web
+    assert ";_MODEL_NAME=;" in plain
+    assert ";_MODEL_NAME=nanonets/Nanonets-OCR-s;_MODEL_REVISION=main" in baked

@@ -28,7 +28,8 @@ def known(name: str) -> set[str]:
 def test_an_image_is_pinned_and_does_not_run_as_root(name: str) -> None:
     text = dockerfile(name)
 
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"python:${PYTHON_TAG}"}
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", text, re.MULTILINE))
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"python:${PYTHON_TAG}"}
     assert re.search(r"^ARG PYTHON_TAG=3\.\d+-slim-\w+$", text, re.MULTILINE)
     assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] == "1000:1000"
     assert "--constraint constraints.txt" in text

@@ -154,7 +154,31 @@ def test_a_gpu_worker_asks_for_one_gpu_and_for_cpus_that_are_never_throttled() -
     assert limits == {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}
     assert notes["run.googleapis.com/cpu-throttling"] == "false"
     assert notes["run.googleapis.com/gpu-zonal-redundancy-disabled"] == "true"
-    assert template["spec"]["volumes"][0]["csi"]["volumeAttributes"]["bucketName"] == "acme-ocr-1-gnosis-ocr-models"
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_the_worker_is_told_which_model_and_where_it_is(device: str) -> None:
+    revision = "1234567890" * 4
+    told = variables("worker", WORKER_DEVICE=device, MODEL_NAME="acme/Reader", MODEL_REVISION=revision)
+    config = read(WorkerConfig, environ_in_the_cloud("worker", WORKER_DEVICE=device, MODEL_REVISION=revision))
+
+    assert (told["MODEL_NAME"], told["MODEL_REVISION"]) == ("acme/Reader", revision)
+    assert config.model.model_revision == revision, "digits alone are a text all the same"
+    assert config.model.bucket(in_cloud=True) == "acme-ocr-1-gnosis-ocr-models"
+    assert not config.model.offline
+
+
+def test_the_model_is_mounted_only_where_it_is_asked_for_and_then_nothing_else_is_fetched() -> None:
+    for source, mounts, offline in (("bucket", 0, "false"), ("mount", 1, "true"), ("image", 0, "true")):
+        chosen = {"WORKER_DEVICE": "gpu", "MODEL_SOURCE": source}
+        spec = service("worker", **chosen)["spec"]["template"]["spec"]
+
+        assert (len(spec["volumes"]), len(spec["containers"][0]["volumeMounts"])) == (mounts, mounts)
+        assert variables("worker", **chosen)["MODEL_OFFLINE"] == offline
+        for volume, mount in zip(spec["volumes"], spec["containers"][0]["volumeMounts"], strict=True):
+            assert volume["csi"]["volumeAttributes"]["bucketName"] == "acme-ocr-1-gnosis-ocr-models"
+            assert (volume["name"], volume["csi"]["readOnly"], mount["readOnly"]) == (mount["name"], True, True)
+            assert mount["mountPath"] == WorkerConfig(running_in_cloud=True).model.model_cache_path
 
 
 def test_both_workers_differ_in_what_the_gpu_needs_and_in_nothing_else() -> None:
@@ -165,6 +189,7 @@ def test_both_workers_differ_in_what_the_gpu_needs_and_in_nothing_else() -> None
     del gpu["spec"]["nodeSelector"], gpu["spec"]["volumes"], box["volumeMounts"]
     limit = next(entry for entry in box["env"] if entry["name"] == "PAGE_SECONDS")
     assert (limit["value"], box["image"].split("/")[-1]) == ("300", "worker-gpu:abc123")
+    box["env"].remove({"name": "OCR_ENGINE", "value": "nanonets"})
     plain = cpu["spec"]["containers"][0]
     limit["value"], box["image"], box["resources"] = "120", plain["image"], plain["resources"]
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ from services.worker.engines.parts import EngineParts
 from services.worker.engines.settings import EngineSettings
 
 ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract", "openai")
+MODEL_ENGINES = ("nanonets",)
+"""Those that cannot be without the model of the cache."""
 # What a driver leaves where there is a GPU: to look costs nothing, to import torch costs seconds.
 _DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
@@ -36,18 +39,19 @@ def create_engine(name: str, parts: EngineParts = BARE) -> OcrEngine:
         case "openai":
             return _openai(parts)
     if ":" in name:
-        return _plugged(name, cores)
+        return _plugged(name, cores, parts)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
 
 
-def _plugged(name: str, threads: int) -> OcrEngine:
-    """An engine of the operator's own: `module:factory`, called with the number of threads."""
+def _plugged(name: str, threads: int, parts: EngineParts) -> OcrEngine:
+    """An engine of the operator's own: `module:factory`, called with `threads`, and with `parts` if it takes them."""
     module, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise EngineUnavailable(f"OCR_ENGINE={name!r} cannot be imported: {error}.") from error
-    engine: OcrEngine = factory(threads=threads)
+    lent = {"parts": parts} if "parts" in inspect.signature(factory).parameters else {}
+    engine: OcrEngine = factory(threads=threads, **lent)
     return engine
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 
@@ -19,14 +20,16 @@ class Content:
         self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - lives as long as this
         # Before the collector's own finalizers, which may take the file of a cycle first and call it unclosed.
         weakref.finalize(self, self._file.close)
+        self._turn = threading.Lock()
         self._crc32c = google_crc32c.Checksum()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
 
     def append(self, data: bytes) -> None:
         """Add to the end."""
-        self._file.seek(self.size)
-        self._file.write(data)
+        with self._turn:
+            self._file.seek(self.size)
+            self._file.write(data)
         self._crc32c.update(data)
         self._md5.update(data)
         self.size += len(data)
@@ -35,8 +38,10 @@ class Content:
         """Bytes `start` to `stop`, in chunks."""
         offset, end = start, self.size if stop is None else min(stop, self.size)
         while offset < end:
-            self._file.seek(offset)
-            chunk = self._file.read(min(CHUNK_BYTES, end - offset))
+            # Answers are read in threads, several of one object at once.
+            with self._turn:
+                self._file.seek(offset)
+                chunk = self._file.read(min(CHUNK_BYTES, end - offset))
             offset += len(chunk)
             yield chunk
 

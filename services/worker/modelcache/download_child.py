@@ -1,0 +1,167 @@
+"""The child of a download: the only process that loads the hub's library to go online.
+
+It reads a `Request` from its standard input and ends when that does, says lines of `Said` on what was its standard
+output, and keeps the cache's lock, which it has inherited, until its end.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
+
+from services.worker.modelcache import layout, refusal
+from services.worker.modelcache.download_wire import Request, Said
+from services.worker.modelcache.leftovers import remove
+from services.worker.modelcache.ref import write_ref
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoSibling
+
+Say = Callable[[Said], None]
+
+BLOCK = 1 << 20
+FILES_AT_ONCE = 4
+
+
+class Refused(Exception):
+    """The download cannot be; the message says what to do."""
+
+
+def main() -> int:
+    """Download, and say how it ended."""
+    # A library that prints must not talk into what is said to the parent.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as parent:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        return _run(lambda said: _tell(cast(BinaryIO, parent), said))
+
+
+def _run(say: Say) -> int:
+    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    # A parent that was killed cannot tell; the end of its pipe does.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _download(request, say)
+    except Refused as error:
+        say(Said(refused=str(error)))
+        return 1
+    say(Said(done=True))
+    return 0
+
+
+def _download(request: Request, say: Say) -> None:
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError as error:
+        raise Refused(
+            f"Downloading the model needs the package {error.name}; install the extra: pip install 'gnosis-ocr[gpu]'."
+        ) from error
+    try:
+        _fetch(huggingface_hub.HfApi(), request, say)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(_in_words(error, request)) from error
+
+
+def _fetch(api: "HfApi", request: Request, say: Say) -> None:
+    hub = Path(request.hub)
+    home = hub / layout.folder_name(request.model)
+    found = api.model_info(request.model, revision=request.revision, files_metadata=True)
+    commit = found.sha or ""
+    if not layout.is_commit(commit):
+        raise Refused(f"The hub at {api.endpoint} does not say which commit {request.revision} is; check HF_ENDPOINT.")
+    wanted = {file.rfilename: file for file in found.siblings or () if layout.is_wanted(file.rfilename)}
+    folder = home / "snapshots" / commit
+    coming = [file for name, file in sorted(wanted.items()) if not (folder / name).exists()]
+    needed = sum(file.size or 0 for file in coming)
+    hub.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(hub).free) < needed:
+        raise Refused(refusal.no_room(needed, free, hub.parent, request.moves_root))
+    say(Said(bytes_total=needed))
+    # By its commit, so that the library leaves the ref to us: it would write it before the first file.
+    api.snapshot_download(
+        request.model, revision=commit, cache_dir=hub, allow_patterns=list(wanted), max_workers=FILES_AT_ONCE
+    )
+    for file in coming:
+        _check(folder / file.rfilename, file)
+    if request.revision != commit:
+        write_ref(home, request.revision, commit)
+
+
+def _check(file: Path, listed: "RepoSibling") -> None:
+    """Hold a file that has come against the hash that the hub lists: the library compares sizes alone."""
+    if listed.lfs is not None:
+        expected, digest = listed.lfs.sha256, hashlib.sha256()
+    elif listed.blob_id is not None:
+        # As git names a file.
+        size = file.stat().st_size
+        expected, digest = listed.blob_id, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    else:
+        return
+    with file.open("rb") as content:
+        while block := content.read(BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        remove(file)
+        raise Refused(f"{file.name} was damaged on its way from the hub and has been removed. Ask again.")
+
+
+def _in_words(error: Exception, request: Request) -> str:
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    model, place = request.model, os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    for cause in _causes(error):
+        match cause:
+            case GatedRepoError():
+                return (
+                    f"The model {model} is given only to those who have accepted its terms. Accept them at "
+                    f"{place}/{model}, and set HF_TOKEN to a token of that account."
+                )
+            case RevisionNotFoundError():
+                return f"The model {model} has no revision {request.revision!r}. Correct MODEL_REVISION."
+            case RepositoryNotFoundError():
+                return (
+                    f"There is no model {model} at {place}, or not for us. Correct MODEL_NAME; for a private model "
+                    "set HF_TOKEN."
+                )
+            case HfHubHTTPError():
+                return _of_status(cause.response.status_code, place)
+            case OSError() if words := refusal.of_disk(cause, Path(request.hub).parent, request.moves_root):
+                return words
+    return (
+        f"The model {model} cannot be downloaded from {place} ({type(error).__name__}). Check this machine's way "
+        "to the network (HTTPS_PROXY, HF_ENDPOINT) and ask again, or bring the model another way (docs/model-cache.md)."
+    )
+
+
+def _of_status(status: int, place: str) -> str:
+    if status in (401, 403):
+        return f"{place} refuses the model ({status}). Correct HF_TOKEN, or unset it."
+    return f"{place} answers {status}. Ask again later, or bring the model another way (docs/model-cache.md)."
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _tell(parent: BinaryIO, said: Said) -> None:
+    parent.write(msgspec.json.encode(said) + b"\n")
+
+
+def _end_with_parent() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

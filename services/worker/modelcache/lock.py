@@ -1,0 +1,72 @@
+"""One download at a time: a lock in the cache that lives exactly as long as somebody writes there."""
+
+import asyncio
+import errno
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from services.worker.modelcache import layout
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.2
+NAME = "gnosis-ocr.lock"
+_TAKEN = (errno.EAGAIN, errno.EACCES)
+_UNSUPPORTED = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
+
+
+def lock_file(hub: Path, model: str) -> Path:
+    """Where the lock of a model is, beside the hub's own."""
+    return hub / ".locks" / layout.folder_name(model) / NAME
+
+
+@asynccontextmanager
+async def locked(file: Path, *, waiting: Callable[[], None]) -> AsyncIterator[int]:
+    """Hold the lock and yield its descriptor; `waiting` is called once when another process has it. Raises `OSError`.
+
+    Not the `filelock` of the store: a child process that inherits the descriptor holds the lock as well, so it is free
+    only once both have ended, however they ended.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        told = False
+        while not _take(descriptor):
+            if not told:
+                waiting()
+                told = True
+            await asyncio.sleep(POLL_SECONDS)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_free(file: Path) -> bool:
+    """Whether nobody holds this lock just now."""
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        return _take(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        if error.errno in _UNSUPPORTED:
+            # Files are written under names of their own and renamed, so without locks the price is a second download.
+            log.warning("model_cache_without_locks", fault=errno.errorcode.get(error.errno or 0, "unknown"))
+            return True
+        raise
+    return True
