@@ -83,8 +83,6 @@ def _has_model_packages() -> bool:
 
 
 def _nanonets(parts: EngineParts) -> OcrEngine:
-    # Before the libraries are imported, which read it then: a model is loaded from its folder, and nothing is asked.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         from services.worker.engines.guard import GuardedEngine
         from services.worker.engines.nanonets import ModelTranscriber
