@@ -116,6 +116,7 @@ async def test_copy_that_was_cut_short_goes_on_with_what_is_missing(
     with pytest.raises(EngineUnavailable, match=f"The bucket of models {BUCKET} cannot be read"):
         await cache(tmp_path / "cache").ensure()
     torn = inspect(tmp_path / "cache" / "hub", NAME, "main")
+    assert not list((tmp_path / "cache").rglob("*.incomplete")), "a copy that failed takes no room"
     emulator.faults._orders.clear()
     first = tmp_path / "cache" / "hub" / FOLDER / "snapshots" / COMMIT / "model-00001-of-00002.safetensors"
     was_there = first.stat().st_mtime_ns if first.exists() else None

@@ -17,6 +17,7 @@ from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.parts import ModelFiles
 from services.worker.modelcache.cache import ModelCache
+from services.worker.modelcache.lock import is_free, lock_file
 from services.worker.modelcache.report import CacheReport
 from services.worker.modelcache.snapshot import inspect
 from tests.emulators.hub.model import COMMIT, NAME, made, place
@@ -294,6 +295,23 @@ def test_download_that_is_killed_leaves_nothing_that_counts_and_the_next_one_com
     assert "Downloaded from" in ended(second), "the lock went with whoever had it"
     assert inspect(tmp_path / "hub", NAME, "main").complete
     assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_lock_outlives_a_killed_worker_for_as_long_as_its_child_may_write(tmp_path: Path, hub: Hub) -> None:
+    hub.add(made(shard_bytes=300_000))
+    hub.chunk_seconds = 0.1
+    process = start(tmp_path, hub)
+    until(lambda: hub.sent > 50_000, "the download to be in its middle")
+    (child,) = psutil.Process(process.pid).children()
+    child.suspend()
+
+    process.kill()
+    process.communicate()
+    held = not is_free(lock_file(tmp_path / "hub", NAME))
+    child.resume()
+
+    assert held
+    until(lambda: is_free(lock_file(tmp_path / "hub", NAME)), "the child to end with its parent")
 
 
 async def test_download_that_is_given_up_ends_its_process_and_a_later_one_completes(tmp_path: Path, hub: Hub) -> None:
