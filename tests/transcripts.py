@@ -5,7 +5,7 @@ Pages are told apart by the number drawn into their first pixel: `page_image(7)`
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -38,7 +38,7 @@ def cut_off(sampling: Sampling) -> Transcript:
 class ScriptedTranscriber:
     """Does for each page what `orders` say for it, try after try; the last order stands. Else it reads `Page N`."""
 
-    def __init__(self, orders: dict[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
+    def __init__(self, orders: Mapping[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
         self._orders = {page: list(steps) for page, steps in (orders or {}).items()}
         self._slots = slots
         self.asked: list[tuple[int, Sampling]] = []
