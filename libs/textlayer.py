@@ -22,8 +22,9 @@ _PREFIX = b"Text layer\0" + b"\1\0" + b"\0" + b"\0"
 
 def chunk(text: str) -> bytes:
     """The chunk that carries this text; empty for none, and for more than `MAX_BYTES`."""
-    plain = text.replace("\0", "").encode("utf-8", "ignore")
-    if not plain.strip() or len(plain) > MAX_BYTES:
+    text = text.replace("\0", "")
+    plain = text.encode("utf-8", "ignore")
+    if not text.strip() or len(plain) > MAX_BYTES:
         return b""
     body = _PREFIX + zlib.compress(plain, 1)
     return _HEAD.pack(len(body), b"iTXt") + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(b"iTXt")))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText, Try
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +26,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     journal: str = ""
     fail: tuple[int, ...] = ()
     blank: tuple[int, ...] = ()
+    trust: dict[int, float] = {}
+    stand_in: tuple[int, ...] = ()
     hang: tuple[int, ...] = ()
     crash: tuple[int, ...] = ()
     explode: tuple[int, ...] = ()
@@ -72,9 +74,28 @@ class ScriptedEngine:
             return PageFailure(page_no=page.page_no, reason="Told to fail.", seconds=seconds)
         if page.page_no in script.blank:
             return PageText(page_no=page.page_no, markdown="", finish=Finish.BLANK, seconds=seconds)
+        if page.page_no in script.stand_in:
+            info = EngineInfo(name="spare", revision="1", device="none")
+            return PageText(
+                page_no=page.page_no,
+                markdown="Read by the spare.",
+                finish=Finish.STOP,
+                seconds=seconds,
+                engine=info,
+                fallback="The engine scripted repeated itself.",
+                tries=(Try(engine="scripted", ending="loop", tokens=300), Try(engine="spare", ending="stop")),
+                tokens=300,
+            )
         text = text_of(page.page_no, page.data)
         line = Line(text=text, box=((0, 0), (9, 0), (9, 9), (0, 9)), confidence=1.0)
-        return PageText(page_no=page.page_no, markdown=text, finish=Finish.STOP, seconds=seconds, lines=(line,))
+        return PageText(
+            page_no=page.page_no,
+            markdown=text,
+            finish=Finish.STOP,
+            seconds=seconds,
+            lines=(line,),
+            trust=script.trust.get(page.page_no),
+        )
 
 
 def text_of(page_no: int, image: bytes) -> str:

@@ -21,16 +21,23 @@ def samples(url: str) -> dict[tuple[str, tuple[str, ...]], float]:
 
 
 def test_metrics_answer_how_many_pages_how_fast_how_many_failed_and_what_waits(tmp_path: Path) -> None:
-    with running(tmp_path, script=Script(fail=(2,), blank=(3,)), SWEEP_SECONDS="0.2") as services:
+    script = Script(fail=(2,), blank=(3,), trust={1: 0.5}, stand_in=(4,))
+    with running(tmp_path, script=script, SWEEP_SECONDS="0.2") as services:
         worker_url = f"http://127.0.0.1:{services.worker_port}"
         user = "reader@example.org"
         job_id = services.upload(pdf(tmp_path / "secret-name.pdf", 4), user=user)
         services.until(lambda: services.status(job_id, user=user)["status"] == "partial", "the job to end")
         worker = samples(worker_url)
-        assert worker["gnosis_pages_total", ("scripted", "completed")] == 2
+        assert worker["gnosis_pages_total", ("scripted", "completed")] == 1
+        assert worker["gnosis_pages_total", ("spare", "completed")] == 1
         assert worker["gnosis_pages_total", ("scripted", "failed")] == 1
         assert worker["gnosis_pages_total", ("scripted", "blank")] == 1
-        assert worker["gnosis_page_seconds_count", ("scripted",)] == 3
+        assert worker["gnosis_page_seconds_count", ("scripted",)] == 2
+        assert worker["gnosis_tries_total", ("loop", "scripted")] == 1
+        assert worker["gnosis_tries_total", ("stop", "spare")] == 1
+        assert worker["gnosis_tokens_total", ("scripted",)] == 300
+        assert worker["gnosis_fallbacks_total", ("completed",)] == 1
+        assert worker["gnosis_low_trust_pages_total", ("scripted",)] == 1
         assert ("gnosis_engine_load_seconds", ("scripted",)) in worker
         assert worker["gnosis_http_requests_total", ("POST", "/process-ocr-batch", "200")] >= 1
         web = samples(services.url)

@@ -28,6 +28,7 @@ FLAGS = [
 ]
 PATIENCE_MS = 45_000
 FAILS, BLANK = 4, 2
+SURE, UNSURE, STOOD_IN = 11, 12, 13
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -102,7 +103,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    script = Script(seconds=0.2, fail=(FAILS,), blank=(BLANK,))
+    script = Script(seconds=0.2, fail=(FAILS,), blank=(BLANK,), trust={SURE: 0.97, UNSURE: 0.62}, stand_in=(STOOD_IN,))
     with running(tmp_path_factory.mktemp("page"), script=script) as found:
         yield found
 
@@ -232,6 +233,25 @@ def test_a_page_is_shown_beside_its_text_and_the_keys_turn_pages(visit: Visit, t
     expect(text).to_have_text(re.compile("Page 1"))
     page.keyboard.press("Escape")
     expect(page.locator(".tile")).to_have_count(3)
+
+
+def test_a_page_that_should_be_compared_with_its_image_says_so(visit: Visit, tmp_path: Path) -> None:
+    job_id = visit.upload(pdf(tmp_path / "trusted.pdf", 13), pages="11-13")
+    page = visit.job(job_id)
+    expect(page.locator(".tile-word")).to_have_text(["Done", "Check", "Done"])
+
+    doubt, provenance = page.locator("#doubt"), page.locator("#provenance")
+    visit.job(job_id, SURE)
+    expect(provenance).to_contain_text("trust 97%")
+    expect(doubt).to_be_hidden()
+    visit.job(job_id, UNSURE)
+    expect(doubt).to_contain_text("Trust 62%")
+    expect(doubt).to_contain_text("Compare it with the image.")
+    visit.job(job_id, STOOD_IN)
+    expect(provenance).to_contain_text("Read by spare")
+    expect(doubt).to_have_text("Read by another engine, spare. The engine scripted repeated itself.")
+    visit.job(job_id, SURE)
+    expect(doubt).to_be_hidden()
 
 
 def test_the_markdown_of_a_page_can_be_seen_and_copied(visit: Visit, tmp_path: Path) -> None:

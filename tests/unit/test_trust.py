@@ -8,7 +8,7 @@ from services.worker.engines.engine import PageFailure, PageImage, PageText
 from services.worker.engines.guard import GuardedEngine
 from services.worker.engines.settings import EngineSettings
 from tests.transcripts import Order, ScriptedFallback, ScriptedTranscriber, Source, loop, page_image, stop
-from tests.unit.test_agreement import INVENTED, PAGE
+from tests.unit.test_agreement import CHINESE, INVENTED, PAGE
 
 PLAIN, WITH_LAYER, WITH_RUBBISH = page_image(1), page_image(1, layer=PAGE), page_image(1, layer="\ufffd \x02 " * 99)
 
@@ -65,6 +65,11 @@ async def test_where_the_operator_says_so_another_engine_is_asked_about_every_pa
     assert await trust("engine", PLAIN, ScriptedFallback(says=PAGE)) == 1.0
     assert await trust("engine", PLAIN, ScriptedFallback(says="Too little to compare.")) is None
     assert await trust("engine", PLAIN, None) is None
+
+
+async def test_an_engine_that_cannot_read_the_script_is_no_witness() -> None:
+    assert await trust("engine", PLAIN, ScriptedFallback(says=PAGE), stop(CHINESE)) is None
+    assert await trust("engine", PLAIN, ScriptedFallback(says=PAGE + CHINESE), stop(PAGE)) is not None
 
 
 async def test_a_page_that_the_fallback_read_has_no_figure() -> None:

@@ -32,11 +32,6 @@ export function seconds(value) {
   return minutes < 10 && rest ? `${minutes} min ${rest} s` : `${minutes} min`;
 }
 
-// As in libs/jobstate/outcome.py: half a page missing gives 0.67.
-const LOW_TRUST = 0.75;
-
-export const isLowTrust = (trust) => typeof trust === "number" && trust < LOW_TRUST;
-
 export const percent = (share) => `${Math.round(100 * share)}%`;
 
 // [1, 2, 3, 7, 9, 10] -> [[1, 3], [7, 7], [9, 10]]; the input is sorted.

@@ -1,9 +1,9 @@
 // One page: its image beside the text that was read on it.
 
 import { byId, el, setText, show } from "./element.js";
-import { plural, seconds } from "./format.js";
+import { percent, plural, seconds } from "./format.js";
 import { problemBox, request } from "./http.js";
-import { isEnded, pageNumbers, pageState, reason } from "./state.js";
+import { isDoubtful, isEnded, pageNumbers, pageState, reason } from "./state.js";
 
 const KEPT_PAGES = 40;
 
@@ -164,7 +164,7 @@ export class Reader {
   #state(content) {
     byId("reader-state").replaceChildren(content);
     show(byId("reader-state"), true);
-    for (const name of ["rendered", "raw", "provenance"]) show(byId(name), false);
+    for (const name of ["rendered", "raw", "provenance", "doubt"]) show(byId(name), false);
     byId("copy").disabled = true;
   }
 
@@ -175,9 +175,13 @@ export class Reader {
     byId("rendered").replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
     setText(byId("raw"), this.#markdown);
     const facts = [json.engine ?? page.engine, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
+    if (typeof json.trust === "number") facts.push(`trust ${percent(json.trust)}`);
     if (json.attempts > 1) facts.push(plural(json.attempts, "attempt"));
     setText(byId("provenance"), `Read by ${facts.filter(Boolean).join(" · ")}`);
     show(byId("provenance"), Boolean(facts[0]));
+    const doubts = doubtsOf(json);
+    setText(byId("doubt"), doubts.join(" "));
+    show(byId("doubt"), doubts.length > 0);
     byId("copy").disabled = false;
     this.#switch(this.#asMarkdown);
   }
@@ -230,6 +234,15 @@ function step(link, page, href) {
     link.href = href(page);
     link.removeAttribute("aria-disabled");
   }
+}
+
+function doubtsOf(json) {
+  const doubts = [];
+  if (isDoubtful(json)) {
+    doubts.push(`Trust ${percent(json.trust)}: the text differs from what else is known of this page. Compare it with the image.`);
+  }
+  if (json.fallback) doubts.push(`Read by another engine, ${json.engine}. ${json.fallback}`);
+  return doubts;
 }
 
 function confidence(lines) {

@@ -17,6 +17,7 @@ const PAGE_WORDS = {
   rendered: "Ready",
   reading: "Reading",
   done: "Done",
+  doubtful: "Check",
   blank: "Blank",
   failed: "Failed",
   unread: "Not read",
@@ -28,8 +29,13 @@ export const jobWord = (job) => JOB_WORDS[job.status] ?? job.status;
 
 export const pageWord = (state) => PAGE_WORDS[state];
 
+// As in libs/jobstate/outcome.py: half a page missing gives 0.67.
+const LOW_TRUST = 0.75;
+
+export const isDoubtful = (page) => typeof page.trust === "number" && page.trust < LOW_TRUST;
+
 export function pageState(page, job) {
-  if (page.status === "completed") return page.blank ? "blank" : "done";
+  if (page.status === "completed") return page.blank ? "blank" : isDoubtful(page) ? "doubtful" : "done";
   if (page.status === "failed") return "failed";
   // A cancelled job leaves pages as they were, but nobody is working on them any more.
   if (isEnded(job)) return "unread";

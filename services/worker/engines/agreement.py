@@ -4,6 +4,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from itertools import pairwise
 
 # What a model adds of its own: descriptions of pictures.
@@ -24,6 +25,7 @@ _LONG = 8
 _PAIR = 32  # a number, or two characters of a dense script: half of a long word
 _BROKEN_SHARE, _LETTERS_SHARE, _VOWELS_SHARE = 0.02, 0.5, 0.25
 _LATIN = 40
+_SCRIPT_SHARE, _SAMPLE = 0.7, 4000
 _VOWELS = frozenset("aeiouy")
 
 
@@ -65,6 +67,23 @@ def is_evidence(text: str) -> bool:
     latin = [c for c in unicodedata.normalize("NFKD", solid).lower() if "a" <= c <= "z"]
     # Letters that stand for others: the common ones are no vowels any more. In English two of five are.
     return len(latin) < _LATIN or sum(c in _VOWELS for c in latin) >= _VOWELS_SHARE * len(latin)
+
+
+def share_a_script(text: str, other: str) -> bool:
+    """Whether both are mostly written in the same scripts. An engine that knows only one reads noise in another."""
+    ours, theirs = _scripts(text), _scripts(other)
+    common = sum(min(ours[script] * theirs.total(), theirs[script] * ours.total()) for script in ours)
+    return common >= _SCRIPT_SHARE * ours.total() * theirs.total()
+
+
+def _scripts(text: str) -> Counter[str]:
+    return Counter(_script(c) for c in text[:_SAMPLE] if c.isalpha())
+
+
+@lru_cache(maxsize=4096)
+def _script(character: str) -> str:
+    # "LATIN SMALL LETTER A": the first word is the script.
+    return unicodedata.name(character, "").split(" ")[0]
 
 
 def _weight(of: Counter[str]) -> int:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from libs import textlayer
 from libs.jobstate.outcome import LOW_TRUST
-from services.worker.engines.agreement import LEAST_WORDS, agreement, is_evidence, words
+from services.worker.engines.agreement import LEAST_WORDS, agreement, is_evidence, share_a_script, words
 from services.worker.engines.engine import Fallback, PageImage, PageText
 from services.worker.engines.seats import Seat, Seats
 from services.worker.engines.signs import with_signs
@@ -62,9 +62,15 @@ class Witness:
         finally:
             self._asked = False
             spare.leave()
-        if not isinstance(other, PageText) or sum(words(other.markdown).values()) < LEAST_WORDS:
-            return trust
-        return max(trust or 0.0, round(await asyncio.to_thread(agreement, text, other.markdown), 3))
+        figure = await asyncio.to_thread(_by_reading, text, other.markdown) if isinstance(other, PageText) else None
+        return max((known for known in (trust, figure) if known is not None), default=None)
+
+
+def _by_reading(text: str, other: str) -> float | None:
+    """How far the text agrees with another engine's; None where that one read too little, or cannot read the script."""
+    if sum(words(other).values()) < LEAST_WORDS or not share_a_script(text, other):
+        return None
+    return round(agreement(text, other), 3)
 
 
 def by_layer(text: str, image: bytes) -> float | None:
