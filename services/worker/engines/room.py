@@ -49,7 +49,6 @@ class EngineRoom:
             self.state, self.reason = EngineState.FAILED, str(error)
             log.error("engine_unavailable", engine=self._default, reason=self.reason)
         else:
-            self.state = EngineState.READY
             log.info("engine_ready", engine=info.name, revision=info.revision, device=info.device)
 
     async def engine(self, name: str | None) -> SharedEngine:
@@ -71,12 +70,17 @@ class EngineRoom:
         return engine.info() if engine else None
 
     async def _load(self, name: str) -> SharedEngine:
+        if name in self._engines:  # while another one loads, which may take minutes
+            return self._engines[name]
         async with self._loading:
             if name not in self._engines:
                 engine = select.create_engine(name, self._parts)
                 await engine.load()
                 _check(name, engine)
                 self._engines[name] = SharedEngine(engine)
+                if name == self._default:
+                    # It may have failed before: a server that the engine asks can come up later.
+                    self.state, self.reason = EngineState.READY, None
             return self._engines[name]
 
 
