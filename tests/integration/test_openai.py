@@ -326,7 +326,7 @@ async def test_server_that_does_not_list_its_models_is_asked_for_the_one_that_wa
     assert server.asked[0].fields["model"] == "a model"
 
 
-@pytest.mark.parametrize("status", [400, 502, 503])
+@pytest.mark.parametrize("status", [400, 408, 502, 503])
 async def test_server_that_is_not_up_is_told_at_the_start(
     server: Emulator, made: list[OpenAiTranscriber], status: int
 ) -> None:

@@ -106,7 +106,9 @@ class OpenAiTranscriber:
             return models(said)
         if response.status_code in _WITHOUT_A_LIST:
             return ()
-        if response.status_code > 501:  # what stands before the server is there, and it is not
+        if (
+            response.status_code == 408 or response.status_code > 501
+        ):  # what stands before the server is there, and it is not
             raise Again(f"is not up ({response.status_code})", away=True)
         raise self._refusal(response, said, 0)
 
