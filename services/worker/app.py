@@ -174,6 +174,7 @@ async def process_batch(request: Request) -> Response:
         # that the supervisor (or Cloud Run) starts in our place.
         os._exit(70)
     except (EngineBroke, EngineUnavailable) as error:
+        log.warning("call_postponed", job_id=task.session_id, reason=str(error))
         raise Problem(
             503,
             "Engine unavailable",

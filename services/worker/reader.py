@@ -8,20 +8,19 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from libs.jobstate import outcome as outcomes
 from libs.jobstate.evidence import derive_text, read_standings, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost
-from libs.jobstate.outcome import BadOutcome, BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
 from libs.jobstate.turn import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
+from services.worker.answer import REMEDY, outcome_of
 from services.worker.engines.engine import (
     EngineLost,
     EngineUnavailable,
     Fallback,
-    Finish,
     PageFailure,
     PageImage,
     PageText,
@@ -35,8 +34,6 @@ log = structlog.get_logger()
 # A page that breaks the engine down this often, alone in hand, goes to the fallback so that the rest can go on.
 DEATHS_ALLOWED = 3
 GIVEN_UP = f"The engine broke down {DEATHS_ALLOWED} times on this page."
-NO_SENSE = "The engine gave an answer that makes no sense."
-REMEDY = "Retry the page with another engine, or upload it at a lower resolution."
 # After SIGTERM a page may take this long to end; Cloud Run kills at 10 s.
 DRAIN_SECONDS = 6.0
 TICK_SECONDS = 0.5
@@ -291,45 +288,12 @@ class BatchReader:
         self._recorder.note_outcome(outcome.page_no, outcome.brief())
 
     async def _outcome(self, reading: PageText | PageFailure) -> PageOutcome:
-        """The reading as it will stand. An answer that makes no sense fails its page, and is never written."""
-        info = (reading.engine if isinstance(reading, PageText) else None) or self._engine.info()
-        common = PageOutcome(
-            page_no=reading.page_no,
-            run=self._lease.lease.run,
-            status=OutcomeStatus.FAILED,
-            engine=info.name,
-            revision=info.revision,
-            device=info.device,
-            attempts=self._lease.lease.attempt,
-            fallback=reading.fallback,
+        """The reading as it will stand."""
+        return outcome_of(
+            reading,
+            self._engine.info(),
+            self._lease.lease,
+            job_id=self._files.session_id,
             started_at=self._in_hand.get(reading.page_no),
             completed_at=await self._files.store.now(),
         )
-        try:
-            outcome = _described(common, reading)
-            outcomes.encode(outcome)
-        except (TypeError, BadOutcome) as error:
-            log.error(
-                "answer_refused", job_id=self._files.session_id, page_no=reading.page_no, kind=type(error).__name__
-            )
-            return msgspec.structs.replace(common, error=f"{NO_SENSE} {REMEDY}")
-        return outcome
-
-
-def _described(common: PageOutcome, reading: PageText | PageFailure) -> PageOutcome:
-    common = msgspec.structs.replace(
-        common, seconds=round(reading.seconds, 3), tries=reading.tries, tokens=reading.tokens
-    )
-    if isinstance(reading, PageFailure):
-        return msgspec.structs.replace(common, error=reading.reason or NO_SENSE)
-    return msgspec.structs.replace(
-        common,
-        status=OutcomeStatus.COMPLETED,
-        text=reading.markdown,
-        blank=reading.finish is Finish.BLANK,
-        finish=reading.finish,
-        rotation=reading.rotation,
-        skew=reading.skew,
-        lines=reading.lines,
-        trust=reading.trust,
-    )

@@ -74,7 +74,7 @@ async def loaded(
     return made[-1]
 
 
-GOOD = [manners.stream, manners.whole, manners.nameless, manners.lingering]
+GOOD = [manners.stream, manners.undone, manners.whole, manners.nameless, manners.lingering]
 
 
 @pytest.mark.parametrize("manner", GOOD, ids=lambda manner: manner.__name__)
@@ -314,15 +314,25 @@ async def test_address_that_can_be_none_is_told_at_the_start(made: list[OpenAiTr
     assert "9876" not in "".join(traceback.format_exception(refusal.value))
 
 
+@pytest.mark.parametrize("status", [404, 405, 500])
 async def test_server_that_does_not_list_its_models_is_asked_for_the_one_that_was_set(
-    server: Emulator, made: list[OpenAiTranscriber]
+    server: Emulator, made: list[OpenAiTranscriber], status: int
 ) -> None:
-    server.models = None
+    server.models = status
     with pytest.raises(EngineUnavailable, match="OPENAI_MODEL"):
         await loaded(made, server.url)
     transcriber = await loaded(made, server.url, model="a model")
     await transcriber.transcribe(PAGE, SAMPLING)
     assert server.asked[0].fields["model"] == "a model"
+
+
+@pytest.mark.parametrize("status", [400, 408, 502, 503])
+async def test_server_that_is_not_up_is_told_at_the_start(
+    server: Emulator, made: list[OpenAiTranscriber], status: int
+) -> None:
+    server.models = status
+    with pytest.raises(EngineUnavailable, match="The server "):
+        await loaded(made, server.url, seconds=0.1)
 
 
 async def test_one_of_several_models_has_to_be_named(server: Emulator, made: list[OpenAiTranscriber]) -> None:
@@ -351,7 +361,7 @@ async def test_server_that_never_starts_is_told() -> None:
             )
         )
     )
-    with pytest.raises(EngineUnavailable, match="cannot be reached"):
+    with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL"):
         await transcriber.load()
 
 

@@ -60,6 +60,17 @@ def create(*, threads: int, parts: EngineParts) -> Engine:
     return Engine(parts)
 
 
+class Slotless(Engine):
+    """Could never read a page."""
+
+    slots = 0
+
+
+def slotless(*, threads: int, parts: EngineParts) -> Slotless:
+    """For `EngineRoom`."""
+    return Slotless(parts)
+
+
 @pytest.fixture
 def model() -> Model:
     return Model()
@@ -156,3 +167,10 @@ async def test_another_engine_does_not_wait_for_one_that_loads(room: EngineRoom)
     await room.close()
     await asyncio.gather(opening, return_exceptions=True)
     assert opening.cancelled()
+
+
+async def test_engine_without_a_slot_cannot_be_used(model: Model) -> None:
+    model.let.set()
+    room = EngineRoom("tests.unit.test_engine_room:slotless", EngineParts(settings=EngineSettings(), model=model))
+    with pytest.raises(EngineUnavailable, match="0 slots"):
+        await room.engine(None)

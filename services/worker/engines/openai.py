@@ -43,7 +43,8 @@ JPEG_QUALITY = 92
 MIN_SIDE = 28
 
 _BUSY = {429, 503, 529}
-_WITHOUT_A_LIST = {404, 405, 501}
+# Servers without a list of models, and some that trip over their own.
+_WITHOUT_A_LIST = {404, 405, 500, 501}
 _OF_THE_PAGE = {400, 413, 415, 422}
 
 
@@ -105,6 +106,10 @@ class OpenAiTranscriber:
             return models(said)
         if response.status_code in _WITHOUT_A_LIST:
             return ()
+        if (
+            response.status_code == 408 or response.status_code > 501
+        ):  # what stands before the server is there, and it is not
+            raise Again(f"is not up ({response.status_code})", away=True)
         raise self._refusal(response, said, 0)
 
     async def _ask(self, image: bytes, sampling: Sampling, deadline: float) -> Transcript:

@@ -98,6 +98,15 @@ async def whole(asked: Asked, wire: Wire) -> None:
     await wire.raw(body)
 
 
+async def undone(asked: Asked, wire: Wire) -> None:
+    """Without `[DONE]`, and the count together with the reason, as `transformers serve` ends."""
+    await wire.events()
+    await wire.say(asked.text)
+    usage = {"completion_tokens": 17, "prompt_tokens": 1}
+    await wire.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": usage})
+    await wire.chunk(b"")
+
+
 async def nameless(asked: Asked, wire: Wire) -> None:
     """Without a content type, in bytes that arrive one by one and cut characters in two."""
     await wire.head(200, CHUNKED)

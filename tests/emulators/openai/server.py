@@ -20,13 +20,13 @@ class Emulator:
 
     `manners` are used up one a request; when none are left, `manner` is how the others are answered. With a `limit`,
     requests beyond so many at once are answered by `refusal`. `asked` are the requests so far, `most_at_once` is how
-    many of them were open together.
+    many of them were open together. `models` are those that it lists, or the status that it refuses to list them with.
     """
 
     def __init__(self, *, manner: Manner = stream, key: str = "", port: int = 0) -> None:
         self.manner = manner
         self.manners: list[Manner] = []
-        self.models: list[str] | None = [MODEL]
+        self.models: list[str] | int = [MODEL]
         self.asked: list[Asked] = []
         self.at_once = 0
         self.most_at_once = 0
@@ -97,9 +97,11 @@ class Emulator:
     async def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes, wire: Wire) -> None:
         if self._key and headers.get("authorization") != f"Bearer {self._key}":
             await _small(wire, 401, {"error": {"message": f"Wrong key {headers.get('authorization')}"}})
-        elif (method, path) == ("GET", "/v1/models") and self.models is not None:
+        elif (method, path) == ("GET", "/v1/models") and isinstance(self.models, list):
             listed = [{"id": name, "object": "model"} for name in self.models]
             await _small(wire, 200, {"object": "list", "data": listed})
+        elif (method, path) == ("GET", "/v1/models") and isinstance(self.models, int):
+            await _small(wire, self.models, "a fault of its own")
         elif (method, path) == ("POST", "/v1/chat/completions"):
             await self._complete(_asked(json.loads(body), headers), wire)
         else:
