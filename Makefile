@@ -43,7 +43,7 @@ override OUT := $(value OUT)
 export FILE PAGES DPI FORMAT OUT
 
 .PHONY: model
-model: $(RUNS)  ## bring the model into the cache ahead of the first start (MODEL_NAME, MODEL_REVISION; docs/model-cache.md)
+model: $(MODELS)  ## bring the model into the cache ahead of the first start (MODEL_NAME, MODEL_REVISION; docs/model-cache.md)
 	@exec $(BIN)/python -m services.worker.modelcache
 
 .PHONY: key
