@@ -8,17 +8,18 @@ from libs import trace
 from libs.taskqueue import enqueue as wire
 from libs.taskqueue import task as tasks
 from libs.taskqueue.task import BadTask
+from services.json_body import read_body
 from services.problem import Problem
 from services.web.service import Web, web
 
-MAX_BODY = 1_000_000
+HINT = "Send a task as the queue sends it."
 
 
 async def extract(request: Request) -> Response:
     """`POST /internal/extract`: an extraction task, pushed by the queue."""
     service = await _admitted(request)
     try:
-        task = tasks.decode(await _body(request))
+        task = tasks.decode(await read_body(request, hint=HINT))
     except BadTask as error:
         raise _bad(error) from error
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
@@ -37,7 +38,7 @@ async def enqueue(request: Request) -> Response:
     """`POST /internal/queues/{queue}/tasks`: the worker enqueues on the local queue."""
     service = await _admitted(request)
     try:
-        order = wire.decode(await _body(request))
+        order = wire.decode(await read_body(request, hint=HINT))
     except BadTask as error:
         raise _bad(error) from error
     try:
@@ -53,15 +54,6 @@ async def _admitted(request: Request) -> Web:
     service = web(request)
     await service.queue_identity.admit(request.headers)
     return service
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk[: MAX_BODY + 1 - len(body)]
-    if len(body) > MAX_BODY:
-        raise Problem(413, "Body too large", "A task has at most 1 MB.", "Send a task as the queue sends it.")
-    return body
 
 
 def _bad(error: BadTask) -> Problem:

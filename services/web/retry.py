@@ -19,11 +19,10 @@ from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
+from services.json_body import read_body
 from services.problem import Problem
 from services.web.service import own_job, web
 from services.web.start import start_chains, start_extraction
-
-MAX_BODY = 1_000_000
 
 
 class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,11 +59,7 @@ async def retry(request: Request) -> Response:
 
 async def _pages(request: Request) -> list[int] | None:
     """The body of a retry: nothing, or `{"pages": [..]}`."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk[: MAX_BODY + 1 - len(body)]
-    if len(body) > MAX_BODY:
-        raise Problem(413, "Body too large", "A body has at most 1 MB.", "Name fewer pages.")
+    body = await read_body(request, hint="Name fewer pages.")
     if not body.strip():
         return None
     try:

@@ -24,6 +24,7 @@ from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
+from services.json_body import read_body
 from services.layers import BARE, Layers
 from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, Problem, handle
@@ -42,8 +43,6 @@ from services.worker.reader import EngineBroke, EngineHangs
 from services.worker.standing import Standing
 
 log = structlog.get_logger()
-
-MAX_BODY = 1_000_000
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,7 +163,7 @@ async def process_batch(request: Request) -> Response:
     """`POST /process-ocr-batch` (R31 to R34): called by the queue alone."""
     worker = _worker(request)
     await worker.queue_identity.admit(request.headers)
-    task = _task(await _body(request))
+    task = _task(await read_body(request, hint="Send a task as the queue sends it."))
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
     try:
         with trace.tracing(task.trace):
@@ -215,15 +214,6 @@ async def cache_warm(request: Request) -> Response:
             "Do what it says, then ask again; docs/model-cache.md has more.",
         )
     return JSONResponse(await worker.standing.cache())
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk[: MAX_BODY + 1 - len(body)]
-    if len(body) > MAX_BODY:
-        raise Problem(413, "Body too large", "A task has at most 1 MB.", "Send a task as the queue sends it.")
-    return body
 
 
 def _task(body: bytes) -> tasks.OcrTask:
