@@ -27,8 +27,7 @@ def visible_text(drawing: Any) -> str:
 
 
 def _text(drawing: Any) -> str:
-    flags = mupdf.TEXT_PRESERVE_IMAGES | mupdf.TEXT_MEDIABOX_CLIP
-    layout = mupdf.TextPage(drawing.get_textpage(flags=flags))
+    layout = mupdf.TextPage(drawing.get_textpage(flags=mupdf.TEXT_PRESERVE_IMAGES))
     lines, pictures = 0, 0.0
     hidden = False
     for block in layout.this:

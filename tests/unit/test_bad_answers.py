@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from libs.jobstate import outcome
 from libs.jobstate.commit import create, load
 from libs.jobstate.evidence import show_outcome
-from libs.jobstate.outcome import BadOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BadOutcome, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.page import Page
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
@@ -38,6 +39,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "endless": {"seconds": math.inf},
     "skew": {"skew": math.nan},
     "rotation": {"rotation": 1.5},
+    "tries": {"tries": ("a try",)},
+    "tokens": {"tokens": None},
+    "trust": {"trust": "high"},
 }
 GOOD = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0, lines=(LINE,))
 answers: list[PageText | PageFailure] = []
@@ -105,6 +109,17 @@ async def test_answer_that_makes_no_sense_fails_its_page_alone(change: dict[str,
     assert "makes no sense" in first.error
     assert first.engine == "made up"
     assert (second.status, second.text) == (OutcomeStatus.COMPLETED, "x")
+
+
+async def test_what_an_engine_says_of_its_tries_is_recorded() -> None:
+    tries = (Try(engine="made up", ending="loop", temperature=0.2, scale=0.9, tokens=300, seconds=1.5),)
+    first, second = await read(msgspec.structs.replace(GOOD, tries=tries, tokens=300, trust=0.62))
+    assert (first.tries, first.tokens, first.trust) == (tries, 300, 0.62)
+    assert (second.tries, second.tokens, second.trust) == ((), 0, None)
+    page = Page().settled(first.brief(), "text")
+    assert (page.trust, page.engine) == (0.62, "made up")
+    failed, _ = await read(PageFailure(page_no=1, reason="Told to fail.", seconds=1.0, tries=tries, tokens=300))
+    assert (failed.status, failed.tries, failed.tokens) == (OutcomeStatus.FAILED, tries, 300)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,15 @@ async def test_pages_do_not_pile_up_before_the_fallback() -> None:
     assert others() == []
 
 
-async def test_every_step_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_try_is_a_sign_of_life() -> None:
+    signs: list[int] = []
+    model = ScriptedTranscriber({1: [loop(), stop(""), stop("At last.")]})
+    image = PageImage(page_no=1, data=page_image(1).data, alive=lambda: signs.append(len(model.asked)))
+    assert len(await everything(await guarded(model), Source([image]))) == 1
+    assert signs == [1, 2, 3]
+
+
+async def test_the_fallback_at_work_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signs, "SIGN_SECONDS", 0.01)
     waits = asyncio.Event()
     count = 0

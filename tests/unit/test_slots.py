@@ -46,6 +46,7 @@ class Engine(Batching):
         super().__init__(SLOTS, self._hold)
         self.slots = SLOTS
         self.inside: dict[asyncio.Future[Exception | None], bytes] = {}
+        self.taken: list[PageImage] = []
 
     async def load(self) -> None:
         """Nothing to load."""
@@ -63,6 +64,7 @@ class Engine(Batching):
     async def _hold(self, page: PageImage) -> PageText | PageFailure:
         held: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self.inside[held] = page.data
+        self.taken.append(page)
         try:
             if error := await held:
                 raise error
@@ -225,6 +227,19 @@ def test_pages_that_wait_for_a_slot_do_not_hang() -> None:
         return sum([(await call).pages_processed for call in calls])
 
     assert in_virtual_time(0, live) == 16
+
+
+def test_page_that_gets_on_may_take_long() -> None:
+    async def live() -> int:
+        place = Place()
+        call = place.call(await place.job("a", 1))
+        for _ in range(5):
+            await asyncio.sleep(50)  # a try ends; a page may take 60 seconds without a sign of life
+            place.engine.taken[0].alive()
+        place.engine.let_go()
+        return (await call).pages_processed
+
+    assert in_virtual_time(0, live) == 1
 
 
 def test_page_waits_for_an_engine_that_is_away_however_often_that_is() -> None:

@@ -9,6 +9,7 @@ from services.worker.engines.guard import GuardedEngine
 from services.worker.engines.settings import EngineSettings
 from tests.transcripts import Order, ScriptedFallback, ScriptedTranscriber, Source, loop, page_image, stop
 from tests.unit.test_agreement import CHINESE, INVENTED, PAGE
+from tests.unit.test_guard import everything, settled
 
 PLAIN, WITH_LAYER, WITH_RUBBISH = page_image(1), page_image(1, layer=PAGE), page_image(1, layer="\ufffd \x02 " * 99)
 
@@ -81,7 +82,7 @@ async def test_a_page_that_the_fallback_read_has_no_figure() -> None:
 async def test_pages_do_not_queue_for_a_second_opinion_and_the_model_reads_on() -> None:
     waits = asyncio.Event()
     fallback = ScriptedFallback(says=PAGE, waits=waits)
-    orders: dict[int, list[Order]] = {n: [loop(), stop(PAGE)] for n in (1, 2, 3)}
+    orders: dict[int, list[Order]] = {n: [loop(), stop(PAGE)] for n in (1, 2, 3, 4)}
     engine = GuardedEngine(ScriptedTranscriber(orders, slots=1), EngineSettings(), fallback)
     await engine.load()
     results = engine.recognise(aiter(Source([page_image(n) for n in (1, 2, 3)])))
@@ -92,3 +93,18 @@ async def test_pages_do_not_queue_for_a_second_opinion_and_the_model_reads_on() 
     assert isinstance(asked, PageText)
     assert asked.trust == 1.0
     assert fallback.asked == [asked.page_no]
+    assert [r.trust for r in await everything(engine, Source([page_image(4)])) if isinstance(r, PageText)] == [1.0]
+
+
+async def test_pages_that_wait_for_a_second_opinion_leave_room_for_others() -> None:
+    settings = EngineSettings(trust_check="engine")
+    fallback = ScriptedFallback(says=PAGE, waits=asyncio.Event())
+    engine = GuardedEngine(ScriptedTranscriber(slots=1), settings, fallback)
+    await engine.load()
+    source = Source([page_image(n) for n in range(1, 9)])
+    reading = asyncio.create_task(everything(engine, source))
+    await settled()
+    assert source.pulled == 3  # one with the fallback, one that waits for it, and one behind
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert fallback.at_work == 0

@@ -11,7 +11,7 @@ from enum import StrEnum
 from libs import textlayer
 from libs.jobstate.outcome import LOW_TRUST
 from services.worker.engines.agreement import LEAST_WORDS, agreement, is_evidence, share_a_script, words
-from services.worker.engines.engine import Fallback, PageImage, PageText
+from services.worker.engines.engine import Fallback, PageFailure, PageImage, PageText
 from services.worker.engines.seats import Seat, Seats
 from services.worker.engines.signs import with_signs
 
@@ -55,15 +55,20 @@ class Witness:
         if self._check is TrustCheck.AUTO and (self._asked or not suspicious):
             return trust
         self._asked = True
+        try:
+            other = await self._ask(self._fallback, page, seat, engine)
+        finally:
+            self._asked = False
+        figure = await asyncio.to_thread(_by_reading, text, other.markdown) if isinstance(other, PageText) else None
+        return max((known for known in (trust, figure) if known is not None), default=None)
+
+    async def _ask(self, fallback: Fallback, page: PageImage, seat: Seat, engine: str) -> PageText | PageFailure:
         spare = await self._spare.take()
         seat.leave()
         try:
-            other = await with_signs(page, self._fallback, engine)
+            return await with_signs(page, fallback, engine)
         finally:
-            self._asked = False
             spare.leave()
-        figure = await asyncio.to_thread(_by_reading, text, other.markdown) if isinstance(other, PageText) else None
-        return max((known for known in (trust, figure) if known is not None), default=None)
 
 
 def _by_reading(text: str, other: str) -> float | None:
