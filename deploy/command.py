@@ -1,5 +1,6 @@
 """Commands as values, and their text as a shell script: what is printed is what runs."""
 
+import re
 import shlex
 
 import msgspec
@@ -15,12 +16,15 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 
 Word = str | Secret
 
+# The names that `Command.into` gives.
+_VARIABLE = re.compile(r"(\$\{[A-Z_]+\})")
+
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One command. `unless` succeeds where it is done already; `instead` then brings what is there up to date.
 
     `where` succeeds where there is something to do. `fed_by` is a command whose output it reads, `text` what it reads
-    otherwise.
+    otherwise. `into` names the variable of the script that gets what it prints; words and texts name it as `${NAME}`.
     """
 
     words: tuple[Word, ...]
@@ -29,14 +33,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     instead: tuple[Word, ...] = ()
     fed_by: tuple[Word, ...] = ()
     text: str = ""
+    into: str = ""
 
     def script(self) -> str:
         """The command as shell text."""
         line = _line(self.words)
+        if self.into:
+            return f"{self.into}=$({line})"
         if self.fed_by:
             line = f"{_line(self.fed_by)} | {line}"
         if self.text:
-            line = f"{line} <<'END'\n{self.text.rstrip()}\nEND"
+            line = f"{line} <<{_document(self.text.rstrip())}\nEND"
         if self.where:
             return f"if {_line(self.where)} >/dev/null 2>&1\nthen {line}\nfi"
         if not self.unless:
@@ -73,8 +80,22 @@ def _line(words: tuple[Word, ...]) -> str:
 
 def _quoted(word: Word) -> str:
     if isinstance(word, str):
-        return shlex.quote(word)
+        return "".join(
+            f'"{piece}"' if _VARIABLE.fullmatch(piece) else shlex.quote(piece)
+            for piece in _VARIABLE.split(word)
+            if piece or not word
+        )
     fetch = _line(
         gcloud("secrets", "versions", "access", "latest", f"--secret={word.name}", f"--project={word.project}")
     )
     return f'{shlex.quote(word.before)}"$({fetch})"'
+
+
+def _document(text: str) -> str:
+    """A here-document's marker and lines: taken as they are, but for variables."""
+    if not _VARIABLE.search(text):
+        return f"'END'\n{text}"
+    pieces = (
+        piece if _VARIABLE.fullmatch(piece) else re.sub(r"([$`\\])", r"\\\1", piece) for piece in _VARIABLE.split(text)
+    )
+    return f"END\n{''.join(pieces)}"

@@ -50,6 +50,18 @@ def lifecycle(retention_days: int) -> str:
     return json.dumps({"rule": [rule]})
 
 
+def browsers(settings: DeploySettings) -> str:
+    """The bucket's CORS settings as JSON: the web page may send large files there itself."""
+    origins = [settings.url(settings.web_service), *filter(None, settings.web_origins.split(","))]
+    rule = {
+        "origin": origins,
+        "method": ["PUT"],
+        "responseHeader": ["Content-Type", "Content-Range", "Range"],
+        "maxAgeSeconds": 3600,
+    }
+    return json.dumps([rule])
+
+
 def _apis(settings: DeploySettings) -> Step:
     names = (*APIS, "iap") if settings.identity == "iap" else APIS
     enable = gcloud(
@@ -102,9 +114,13 @@ def _buckets(settings: DeploySettings) -> Step:
         )
     else:
         rules = Command(words=gcloud("storage", "buckets", "update", jobs, "--clear-lifecycle"))
+    sharing = Command(
+        words=gcloud("storage", "buckets", "update", jobs, "--cors-file=/dev/stdin"), text=browsers(settings)
+    )
     commands = (
         _bucket(settings, jobs),
         rules,
+        sharing,
         _bucket(settings, models),
         _grant(settings, ("storage", "buckets"), jobs, settings.web_account, "roles/storage.objectUser"),
         _grant(settings, ("storage", "buckets"), jobs, settings.worker_account, "roles/storage.objectUser"),

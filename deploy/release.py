@@ -4,7 +4,7 @@ import re
 
 from deploy import manifest
 from deploy.command import Command, Secret, Step, Word, gcloud
-from deploy.settings import DeploySettings
+from deploy.settings import REGISTRY, DeploySettings
 from libs.config import ConfigError
 from libs.internal_token import HEADER
 
@@ -20,6 +20,7 @@ def images(settings: DeploySettings) -> list[Step]:
     extras = "worker,cpu,gpu,gcp" if settings.gpu else "worker,cpu,gcp"
     baked = settings.model_name if settings.gpu and settings.model_source == "image" else ""
     commands = (
+        *_registry(settings),
         _build(settings, "web", settings.image("web"), extras="web,gcp", torch="", model=""),
         _build(settings, "worker", settings.image(worker), extras=extras, torch=settings.torch_index_url, model=baked),
     )
@@ -29,6 +30,7 @@ def images(settings: DeploySettings) -> list[Step]:
 def worker(settings: DeploySettings) -> list[Step]:
     """The worker, and the queue's right to call it."""
     commands = (
+        *_registry(settings),
         _replace(settings, manifest.worker(settings)),
         _invoker(settings, settings.worker_service, f"serviceAccount:{settings.account(settings.tasks_account)}"),
     )
@@ -38,6 +40,7 @@ def worker(settings: DeploySettings) -> list[Step]:
 def web(settings: DeploySettings) -> list[Step]:
     """The private half of web, then the public one."""
     private = (
+        *_registry(settings),
         _replace(settings, manifest.extract(settings)),
         _invoker(settings, settings.extract_service, f"serviceAccount:{settings.account(settings.tasks_account)}"),
     )
@@ -120,6 +123,17 @@ def models(settings: DeploySettings) -> list[Step]:
     copies = (Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/")) for part in parts)
     commands = (Command(words=(*pull, f"--cache-dir={PULLED_MODELS}/hub")), *copies)
     return [Step(title=f"The model {settings.model_name}", commands=commands)]
+
+
+def _registry(settings: DeploySettings) -> tuple[Command, ...]:
+    """Where the images lie, asked of the repository itself unless a setting says it."""
+    if settings.image_registry:
+        return ()
+    describe = gcloud(
+        *("artifacts", "repositories", "describe", settings.repository, "--format=value(registryUri)"),
+        *(f"--location={settings.region}", f"--project={settings.project}"),
+    )
+    return (Command(words=describe, into=REGISTRY.strip("${}")),)
 
 
 def _build(settings: DeploySettings, service: str, image: str, *, extras: str, torch: str, model: str) -> Command:

@@ -24,6 +24,8 @@ Seconds = Annotated[int, Meta(ge=1)]
 GIB = 1024**3
 # Python, its packages and the page images in hand, beside the upload and the drawing child.
 EXTRACT_ROOM_BYTES = GIB // 2
+# Of the deploying script: it asks the repository for its address where no setting says it.
+REGISTRY = "${IMAGE_REGISTRY}"
 # CPUs and GiB that Cloud Run demands at least beside each GPU.
 GPU_NEEDS = {"nvidia-l4": (4, 16), "nvidia-rtx-pro-6000": (20, 80)}
 
@@ -39,6 +41,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     project_number: Annotated[str, Meta(pattern=r"\A[0-9]*\Z")] = ""
     region: Annotated[str, Meta(pattern=r"\A[a-z]+-[a-z]+[0-9]+\Z")] = "europe-west4"
     repository: Name = "gnosis-ocr"
+    image_registry: Annotated[str, Meta(pattern=r"\A([A-Za-z0-9._:/-]*[A-Za-z0-9])?\Z")] = ""
     tag: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")] = "latest"
     gcs_bucket_name: Bucket = ""
     model_bucket_name: Bucket = ""
@@ -57,6 +60,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     identity: Literal["keys", "google", "iap"] = "keys"
     google_audience: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:/-]*\Z")] = ""
     iap_members: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9@._:,+/-]*\Z")] = ""
+    web_origins: Annotated[str, Meta(pattern=r"\A(https://[a-z0-9.:-]+(,https://[a-z0-9.:-]+)*)?\Z")] = ""
     allowed_domains: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9.,-]*\Z")] = ""
 
     # How much
@@ -139,7 +143,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
 
     def image(self, name: str) -> str:
         """The full name of the image `web` or `worker`."""
-        return f"{self.region}-docker.pkg.dev/{self.project}/{self.repository}/{name}:{self.tag}"
+        return f"{self.image_registry or REGISTRY}/{name}:{self.tag}"
 
 
 def check(settings: DeploySettings, queues: Mapping[str, QueueSettings]) -> None:

@@ -46,6 +46,9 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     logging.basicConfig(handlers=handlers, level=level, force=True)
     # httpx logs each request at INFO; the dispatcher's own events say the same with a task's name.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # They log addresses, and that of an upload to a bucket lets whoever reads the log write the file.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logging.getLogger("google").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -4,8 +4,9 @@ import ssl
 from pathlib import Path
 
 import httpx
+from starlette.applications import Starlette
 
-from libs.storage.store import ObjectStore
+from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import read_queue_settings
@@ -15,20 +16,30 @@ from services.web.app import assemble, create_parts
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
+from services.web.service import Web
 
 # Loading certificates costs more than a test does, and no test calls anybody over TLS.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 QUEUES = read_queue_settings(Path(__file__).parents[1] / "deploy" / "queue.yaml")
 
 
+class ClientInProcess(httpx.AsyncClient):
+    """A client that also lets a test look behind the routes."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(transport=httpx.ASGITransport(app), base_url="http://localhost")
+        self.web: Web = app.state.web
+
+
 def in_process(
     config: WebConfig,
     *,
     store: ObjectStore,
+    direct: DirectStore | None = None,
     identity: Identity,
     queue_identity: QueueIdentity,
     outward: httpx.AsyncClient,
-) -> httpx.AsyncClient:
+) -> "ClientInProcess":
     """A client of the service. `outward` is what the service itself calls others with."""
     registry = new_registry()
     app = assemble(config, registry=registry)
@@ -37,13 +48,14 @@ def in_process(
         config,
         QUEUES,
         store=store,
+        direct=direct,
         queue=idle_queue(),
         client=outward,
         metrics=WebMetrics(registry),
         identity=identity,
         queue_identity=queue_identity,
     )
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+    return ClientInProcess(app)
 
 
 def idle_queue() -> LocalQueue:

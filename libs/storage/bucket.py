@@ -6,11 +6,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
+from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.cloud.storage import Client
 
 from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailable
-from libs.storage.resumable import Upload
+from libs.storage.resumable import OVER, Upload
 from libs.storage.retries import TIMEOUT, Doubt, patient, translated
 from libs.storage.servertime import ServerTime
 from libs.storage.store import Stat
@@ -39,6 +40,7 @@ class Bucket:
             self._session.mount(scheme, adapter)
         self._session.hooks["response"].append(self._hear)
         self._objects = self._client.bucket(name)
+        self.origin = str(self._client.api_endpoint)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -113,12 +115,11 @@ class Bucket:
         if_generation: int | None,
         origin: str | None = None,
         size: int | None = None,
-        content_type: str = _TYPE,
     ) -> str:
         """The address of a new resumable upload. Raises `PreconditionFailed`."""
         with translated(path, creating=True):
             address: str = self._objects.blob(path).create_resumable_upload_session(
-                content_type=content_type,
+                content_type=_TYPE,
                 size=size,
                 origin=origin,
                 if_generation_match=if_generation,
@@ -127,6 +128,18 @@ class Bucket:
                 retry=patient(),
             )
         return address
+
+    def end_session(self, path: str, address: str) -> None:
+        """Take no more bytes at `address`; one that is over is no fault."""
+
+        def ask() -> None:
+            status = self._session.delete(address, timeout=TIMEOUT).status_code
+            if status >= 300 and status not in OVER:
+                # Not from the answer itself: that error would have the address in its text.
+                raise api.from_http_status(status, "The upload session was not ended.")
+
+        with translated(path, creating=True):
+            patient()(ask)()
 
     def delete(self, path: str, if_generation: int | None) -> None:
         """Raises `NotFound`, `PreconditionFailed`."""

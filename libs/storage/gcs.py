@@ -118,20 +118,17 @@ class GcsStore:
             await self._in_thread(self._bucket.ask_time)
         return told
 
-    async def create_resumable_upload_session(
-        self, path: str, *, origin: str, size: int, content_type: str, if_generation_match: int | None = 0
-    ) -> str:
-        """An address to which a browser page of `origin` may send the `size` bytes of one object.
+    @property
+    def upload_origin(self) -> str:
+        return self._bucket.origin
 
-        Whoever has the address may write the object, so it is a secret between us and that page. Raises
-        `PreconditionFailed` where the object is there already.
-        """
+    async def create_resumable_upload_session(self, path: str, *, origin: str | None, size: int) -> str:
         check_path(path)
-        return await self._in_thread(
-            lambda: self._bucket.session(
-                path, if_generation=if_generation_match, origin=origin, size=size, content_type=content_type
-            )
-        )
+        return await self._in_thread(lambda: self._bucket.session(path, if_generation=0, origin=origin, size=size))
+
+    async def end_upload_session(self, path: str, address: str) -> None:
+        check_path(path)
+        await self._in_thread(self._bucket.end_session, path, address)
 
     async def _chunks(self, found: Stat, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         offset = start

@@ -19,6 +19,8 @@ UNIT_BYTES = 1 << 18
 _KEPT = re.compile(r"bytes=0-(\d+)")
 _INCOMPLETE = 308
 _GONE = {404, 410, 499}
+# How the service may answer for a session that has ended already; 499 is also its answer to the one that ends it.
+OVER = _GONE | {400, 412}
 
 
 class Upload:
@@ -90,7 +92,8 @@ class Upload:
             made: dict[str, Any] = answer.json()
             return made
         if answer.status_code != _INCOMPLETE:
-            raise api.from_http_response(answer)
+            # Not from the answer itself: that error would have the address in its text.
+            raise api.from_http_status(answer.status_code, "The upload session refused the request.")
         found = _KEPT.fullmatch(answer.headers.get("Range", ""))
         kept = int(found[1]) + 1 if found else 0
         if kept < self._sent:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -80,4 +80,26 @@ class ObjectStore(Protocol):
 
     async def now(self) -> datetime:
         """The storage's own clock (UTC): the only clock that judges whether a lease has expired."""
+        ...
+
+
+@runtime_checkable
+class DirectStore(Protocol):
+    """What a store can do besides when its clients can reach it by themselves: a bucket can, a folder cannot."""
+
+    @property
+    def upload_origin(self) -> str:
+        """Scheme and host of the addresses that are given out: a browser page must be allowed to connect there."""
+        ...
+
+    async def create_resumable_upload_session(self, path: str, *, origin: str | None, size: int) -> str:
+        """An address to which a client may send the `size` bytes of one object, which must not exist yet.
+
+        `origin` names the web page that may do so from a browser. Whoever has the address may write the object, so it
+        is a secret. Raises `PreconditionFailed` where the object is there already.
+        """
+        ...
+
+    async def end_upload_session(self, path: str, address: str) -> None:
+        """Take no more bytes at `address`. One that is over, whichever way, is no fault."""
         ...

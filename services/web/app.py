@@ -15,7 +15,7 @@ from starlette.types import Lifespan
 
 from libs.internal_token import internal_token
 from libs.storage.backend import open_store
-from libs.storage.store import ObjectStore
+from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.settings import QueueSettings
 from services.layers import BARE, Layers
@@ -23,6 +23,7 @@ from services.metrics import Requests, exposition, new_registry
 from services.problem import HANDLED, handle
 from services.queue_identity import QueueIdentity, queue_identity
 from services.traced import Traced
+from services.web import direct as direct_uploads
 from services.web import files, internal, jobs, retry, state, uploads
 from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
@@ -44,6 +45,9 @@ ROUTES: list[Route | Mount] = [
     Route("/upload", uploads.upload, methods=["POST"]),
     Route("/api/uploads", tus.collection, methods=["POST", "OPTIONS"]),
     Route("/api/uploads/{upload_id}", tus.single, methods=["HEAD", "PATCH", "DELETE", "POST", "OPTIONS"]),
+    Route("/api/direct-uploads", direct_uploads.create, methods=["POST"]),
+    Route("/api/direct-uploads/{upload_id}", direct_uploads.give_up, methods=["DELETE"]),
+    Route("/api/direct-uploads/{upload_id}/complete", direct_uploads.complete, methods=["POST"]),
     Route("/api/jobs", jobs.listing),
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
@@ -102,6 +106,7 @@ def create_app(
                 config,
                 queues,
                 store=store,
+                direct=opened if isinstance(opened, DirectStore) else None,
                 queue=layers.queue(queue),
                 client=client,
                 metrics=metrics,
@@ -155,13 +160,14 @@ def create_parts(
     queues: Mapping[str, QueueSettings],
     *,
     store: ObjectStore,
+    direct: DirectStore | None = None,
     queue: WatchedQueue,
     client: httpx.AsyncClient,
     metrics: WebMetrics,
     identity: Identity,
     queue_identity: QueueIdentity,
 ) -> Web:
-    """The service over the parts given."""
+    """The service over the parts given. `direct` is the store, where clients can reach it by themselves."""
     # Half of what may run at once: one huge job then never fills the queue.
     parallelism = config.job_parallelism or max(1, queues[OCR_QUEUE].max_concurrent_dispatches // 2)
     extractor = Extractor(
@@ -181,7 +187,9 @@ def create_parts(
         lease_seconds=config.lease_seconds,
         metrics=metrics,
     )
-    completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=config.lease_seconds)
+    completion = Completion(
+        store=store, direct=direct, queue=queue, metrics=metrics, lease_seconds=config.lease_seconds
+    )
     sweeper = Sweeper(
         store=store,
         queue=queue,
@@ -193,6 +201,7 @@ def create_parts(
     return Web(
         config=config,
         store=store,
+        direct=direct,
         queue=queue,
         identity=identity,
         queue_identity=queue_identity,

@@ -10,7 +10,7 @@ from libs.jobstate.job import Job
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
-from libs.storage.store import ObjectStore
+from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import WatchedQueue
 from services.problem import not_found
 from services.queue_identity import QueueIdentity
@@ -36,6 +36,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     completion: Completion
     sweeper: Sweeper
     metrics: WebMetrics
+    direct: DirectStore | None = None
 
 
 def web(request: Request) -> Web:

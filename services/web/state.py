@@ -18,6 +18,7 @@ from libs.storage.errors import StorageError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from services.problem import Problem
 from services.web.docs_page import render_docs
+from services.web.headers import POLICY
 from services.web.service import Web, web
 
 STATIC = Path(__file__).parent / "static"
@@ -54,8 +55,15 @@ async def ready(request: Request) -> Response:
 
 async def version(request: Request) -> Response:
     """`GET /version`."""
-    mode = "cloud" if web(request).config.running_in_cloud else "local"
-    return JSONResponse({"name": "gnosis-ocr", "version": installed_version("gnosis-ocr"), "mode": mode})
+    service = web(request)
+    return JSONResponse(
+        {
+            "name": "gnosis-ocr",
+            "version": installed_version("gnosis-ocr"),
+            "mode": "cloud" if service.config.running_in_cloud else "local",
+            "direct_uploads": service.direct is not None,
+        }
+    )
 
 
 async def cache_info(request: Request) -> Response:
@@ -90,7 +98,12 @@ async def docs(request: Request) -> Response:
 
 async def home(request: Request) -> Response:
     """`GET /`: the web page."""
-    return FileResponse(STATIC / "index.html")
+    direct = web(request).direct
+    # The page sends large files to the bucket itself, and its browser lets it connect only where this says.
+    headers = (
+        {} if direct is None else {"Content-Security-Policy": f"{POLICY}; connect-src 'self' {direct.upload_origin}"}
+    )
+    return FileResponse(STATIC / "index.html", headers=headers)
 
 
 @cache

@@ -55,6 +55,11 @@ async def upload(request: Request) -> Response:
         await start_extraction(service.queue, job, user_hash=user.user_hash)
     service.metrics.upload(job.file_info.file_type, job.file_info.file_size)
     log.info("job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size)
+    return accepted(job)
+
+
+def accepted(job: Job) -> Response:
+    """202: the job, and where to look."""
     address = f"/api/jobs/{job.job_id}"
     body = {
         "job_id": job.job_id,

@@ -30,6 +30,7 @@ from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from tests.inprocess import in_process, outward_client
 from tests.issuer import Publisher, publishing
+from tests.reachable import ReachableStore
 
 OWNER, OTHER, QUEUE = "owner@example.org", "other@example.org", "queue@project.iam.gserviceaccount.com"
 AUDIENCE, SERVICE, SECRET = "/projects/1/global/backendServices/2", "https://web.example.org", "s" * 40
@@ -47,6 +48,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "/api/uploads/{upload_id}"): {"headers": PIECE, "content": b"%PDF-1.7 a"},
     ("DELETE", "/api/uploads/{upload_id}"): {"headers": TUS},
     ("POST", "/api/uploads/{upload_id}"): {"headers": {**TUS, "X-HTTP-Method-Override": "DELETE"}},
+    ("POST", "/api/direct-uploads"): {"json": {"filename": "a.pdf", "size": 10}},
     ("POST", "/upload"): {"files": {"file": ("a.pdf", b"%PDF-1.7 a")}},
     ("POST", "/internal/extract"): {"json": TASK},
     ("POST", "/internal/queues/{queue}/tasks"): {"json": {"name": "n", "task": TASK}},
@@ -54,12 +56,16 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
-    """A service with one job and one begun upload of the owner, and what each asker sends."""
+    """A service with one job and two begun uploads of the owner, and what each asker sends.
+
+    All bytes of the direct one are there.
+    """
 
     client: httpx.AsyncClient
     store: MemoryStore
     files: SessionFiles
     upload_id: str
+    direct_id: str
     credentials: dict[str, dict[str, str]]
     document: dict[str, Any]
 
@@ -67,7 +73,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
         return template.format(
             job_id=self.files.session_id,
             session_id=self.files.session_id,
-            upload_id=self.upload_id,
+            upload_id=self.direct_id if "/direct-" in template else self.upload_id,
             user_hash=self.files.user_hash,
             n=1,
             filename="page_001.png",
@@ -99,7 +105,7 @@ async def installed(
         iap_audience=AUDIENCE if way == "iap" else "",
     )
     async with outward_client() as outward:
-        store = MemoryStore()
+        store = ReachableStore()
         identity = configured_identity(
             config, store=store, client=outward, iap=iap.issuer(IAP), google=google.issuer(GOOGLE)
         )
@@ -114,6 +120,7 @@ async def installed(
         client = in_process(
             config,
             store=store,
+            direct=store,
             identity=identity,
             queue_identity=SharedSecret(SECRET) if way == "local" else account,
             outward=outward,
@@ -135,11 +142,15 @@ async def installed(
                 await store.delete(path)
             files = await ended_job(store)
             begun = await client.post("/api/uploads", headers={**credentials["owner"], **TUS, "Upload-Length": "10"})
+            order = {"filename": "a.pdf", "size": 10}
+            direct = await client.post("/api/direct-uploads", headers=credentials["owner"], json=order)
+            await store.arrive(direct.json()["upload_url"], b"%PDF-1.7 a")
             return Installation(
                 client=client,
                 store=store,
                 files=files,
                 upload_id=begun.headers["Location"].rsplit("/", 1)[-1],
+                direct_id=direct.json()["upload_id"],
                 credentials=credentials,
                 document=document,
             )
@@ -223,6 +234,10 @@ def expected(document: dict[str, Any], template: str, method: str, asker: str) -
     return {status for status in answers if status < 300}
 
 
+def secrets(installation: Installation) -> tuple[str, ...]:
+    return (TEXT, installation.files.session_id, installation.upload_id, installation.direct_id)
+
+
 async def cell(installation: Installation, template: str, method: str, asker: str) -> httpx.Response:
     body = dict(BODIES.get((method, template), {}))
     headers = {**body.pop("headers", {}), **installation.credentials[asker]}
@@ -247,7 +262,7 @@ async def test_everybody_may_do_exactly_what_the_document_says(
                     installation = await installed()
                     continue
                 shown = f"{answer.text} {answer.headers}"
-                if any(text in shown for text in (TEXT, installation.files.session_id, installation.upload_id)):
+                if any(text in shown for text in secrets(installation)):
                     wrong.append(f"{asker}: {method} {template} showed what is the owner's")
                 if await installation.owned() != before:
                     wrong.append(f"{asker}: {method} {template} changed what is the owner's")

@@ -106,6 +106,24 @@ def test_worker_told_to_stop_ends_in_time_and_the_job_goes_on_without_waiting_fo
         assert services.ended(job_id)["status"] == "completed"
 
 
+def test_a_file_goes_to_the_bucket_itself_and_its_address_into_no_log(tmp_path: Path) -> None:
+    with cloud(tmp_path, LOG_LEVEL="DEBUG") as services:
+        path = pdf(tmp_path / "document.pdf", PAGES)
+        order = {"filename": path.name, "size": path.stat().st_size}
+        upload = services.client.post(f"{services.url}/api/direct-uploads", json=order).json()
+        assert httpx.put(upload["upload_url"], content=path.read_bytes(), trust_env=False).status_code == 200
+        done = services.client.post(services.url + upload["complete"])
+        assert done.status_code == 202
+        assert services.ended(done.json()["job_id"])["status"] == "completed"
+        assert all_pages_once(services)
+        given_up = services.client.post(f"{services.url}/api/direct-uploads", json=order).json()
+        services.client.delete(f"{services.url}/api/direct-uploads/{given_up['upload_id']}").raise_for_status()
+        logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+        assert "job_created" in logs
+        for secret in (upload["upload_url"], given_up["upload_url"]):
+            assert secret.rpartition("=")[2] not in logs
+
+
 def _try_upload(services: Cloud, path: Path) -> str | None:
     with path.open("rb") as file:
         answer = services.client.post(f"{services.url}/upload", files={"file": (path.name, file)})

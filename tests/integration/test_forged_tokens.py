@@ -119,7 +119,9 @@ def make_door(name: str, issuers: dict[str, Publisher], outward: httpx.AsyncClie
         config = WebConfig(running_in_cloud=True, api_keys=True)
         store = MemoryStore()
         identity = configured_identity(config, store=store, client=outward)
-        client = in_process(config, store=store, identity=identity, queue_identity=account, outward=outward)
+        client: httpx.AsyncClient = in_process(
+            config, store=store, identity=identity, queue_identity=account, outward=outward
+        )
         path = "/internal/extract"
     else:
         client, path = worker_client(account), "/process-ocr-batch"

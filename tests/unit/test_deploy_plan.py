@@ -186,3 +186,42 @@ def test_the_model_is_built_into_the_image_only_where_it_is_asked_for() -> None:
     assert ";_MODEL_NAME=;" in web
     assert ";_MODEL_NAME=;" in plain
     assert ";_MODEL_NAME=nanonets/Nanonets-OCR-s;_MODEL_REVISION=main" in baked
+
+
+def test_images_are_named_by_what_the_repository_says_and_the_script_asks_it() -> None:
+    asking = "gcloud() { echo registry.example/acme; }; set -u\n"
+    (build, *_), (private, *_) = (
+        [command for command in commands(stage) if "${IMAGE_REGISTRY}" in f"{command.words}{command.text}"]
+        for stage in ("images", "web")
+    )
+    ask = next(command for command in commands("web") if command.into)
+    built = run(f"{asking}{ask.script()}; gcloud() {{ printf '%s\\n' \"$@\"; }}; {build.script()}")
+    assert ";_IMAGE=registry.example/acme/web:abc123;" in built
+    shown = run(f"{asking}{ask.script()}; gcloud() {{ cat; }}; {private.script()}")
+    image = yaml.safe_load(shown)["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == "registry.example/acme/web:abc123"
+
+
+def test_a_registry_that_is_named_is_not_asked_for() -> None:
+    named = {"IMAGE_REGISTRY": "registry.example/acme"}
+    assert not [command for command in commands("images", "worker", "web", **named) if command.into]
+    assert any("_IMAGE=registry.example/acme/web:abc123" in text for text in texts("images", **named))
+
+
+def test_what_a_shell_would_take_for_its_own_in_a_text_stays_as_it_is() -> None:
+    text = "a: ${IMAGE_REGISTRY}/x\nb: $HOME `id` \\n $(id)"
+    assert (
+        run("IMAGE_REGISTRY=r\n" + Command(words=("cat",), text=text).script())
+        == text.replace("${IMAGE_REGISTRY}", "r") + "\n"
+    )
+
+
+def test_browsers_may_send_files_to_the_bucket_from_the_pages_of_web_alone() -> None:
+    update = next(
+        command
+        for command in commands("setup", WEB_ORIGINS="https://ocr.example.com")
+        if "--cors-file=/dev/stdin" in command.words
+    )
+    (rule,) = json.loads(update.text)
+    assert rule["origin"] == ["https://gnosis-ocr-web-123456789012.europe-west4.run.app", "https://ocr.example.com"]
+    assert rule["method"] == ["PUT"]

@@ -1,12 +1,14 @@
-"""From a resumable upload that has all its bytes to a job. Order: raw file, intake, record, task."""
+"""From an upload that has all its bytes, however they came, to a job. Order: raw file, intake, record, task."""
 
 import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+import msgspec
 import structlog
 
 from libs.jobstate import intake as intakes
+from libs.jobstate.active import ask
 from libs.jobstate.commit import create
 from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
@@ -15,7 +17,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles, exists
-from libs.storage.store import ObjectStore
+from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.problem import Problem
 from services.web.metrics import WebMetrics
@@ -34,8 +36,17 @@ ABANDONED = timedelta(minutes=30)
 class Completion:
     """Makes jobs of uploads. Every step may be done twice: by a rival, or again after a crash."""
 
-    def __init__(self, *, store: ObjectStore, queue: TaskQueue, metrics: WebMetrics, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        queue: TaskQueue,
+        metrics: WebMetrics,
+        lease_seconds: float,
+        direct: DirectStore | None = None,
+    ) -> None:
         self._store = store
+        self._direct = direct
         self._queue = queue
         self._metrics = metrics
         # Longer than a process needs from the last byte to the next step of its own.
@@ -43,7 +54,7 @@ class Completion:
         self._running: dict[str, asyncio.Task[Job]] = {}
 
     async def finish(self, files: SessionFiles, upload: Upload) -> Job:
-        """The job, once it is started. Raises `Problem` 415, `StorageError`; what has arrived then stays.
+        """The job, once it is started. Raises `Problem` 415 or 422, `StorageError`; what has arrived then stays.
 
         Goes on when the caller is cancelled, and a second caller joins it: the bytes are copied once.
         """
@@ -63,7 +74,7 @@ class Completion:
         expired = upload.expires_at + self._patience < now
         stored = not arrived.starts and await exists(self._store, files.path(raw_file(upload)))
         if not stored and arrived.end != upload.length:
-            return expired
+            return expired and await self._is_closed(files, upload)
         if stored or (arrived.changed_at is not None and arrived.changed_at + self._patience < now):
             try:
                 await self.finish(files, upload)
@@ -72,12 +83,33 @@ class Completion:
                 return expired
         return False
 
+    async def close(self, files: SessionFiles, upload: Upload) -> None:
+        """The bucket takes no more bytes of this upload. Raises `StorageError`.
+
+        Before it is given up: its address outlives any tombstone, and what it brings later nobody would look for.
+        """
+        if upload.session and self._direct is not None:
+            await self._direct.end_upload_session(files.path(raw_file(upload)), upload.session)
+
+    async def _is_closed(self, files: SessionFiles, upload: Upload) -> bool:
+        try:
+            await self.close(files, upload)
+        except StorageError as error:
+            log.warning("upload_not_closed", job_id=files.session_id, error=type(error).__name__)
+            return False
+        return True
+
     async def _finish(self, files: SessionFiles, upload: Upload) -> Job:
         await self._store_raw(files, upload)
         await uploads.delete_parts(files)
         job = await self._open(files, upload)
+        await ask(files)
         with suppress(QueueUnavailable):  # the sweep starts the job later
             await start_extraction(self._queue, job, user_hash=files.user_hash)
+        if upload.session:
+            forgotten = msgspec.structs.replace(upload, session="")
+            with suppress(StorageError):  # it opens nothing any more: the object is there
+                await self._store.write(files.path(layout.UPLOAD), uploads.encode(forgotten))
         return job
 
     async def _store_raw(self, files: SessionFiles, upload: Upload) -> None:
@@ -115,6 +147,13 @@ class Completion:
         async with files.store.open_read(files.path(name), end=HEAD_BYTES) as opened:
             head = b"".join([chunk async for chunk in opened.chunks])
             size = opened.stat.size
+        if size != upload.length:  # the bucket was told the length, too; this is for the day it does not mind
+            raise Problem(
+                422,
+                "Wrong size",
+                f"The file has {size:,} bytes, and {upload.length:,} were announced; it was not kept.",
+                "Begin a new upload with the size that the file has.",
+            )
         kind = file_type(head)
         if kind is None:
             raise unsupported()

@@ -25,7 +25,11 @@ PARALLEL_DELETES = 16
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """`upload.json`: what was asked. `length` in bytes is `None` while the client has not said it."""
+    """`upload.json`: what was asked. `length` in bytes is `None` while the client has not said it.
+
+    `session` is of uploads that go to the bucket directly: the address they are sent to, a secret, or nothing once it
+    is of no use any more. Those that come through us have `None`.
+    """
 
     user_email: str
     filename: str | None
@@ -33,6 +37,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     metadata: str
     options: Options
     expires_at: datetime
+    session: str | None = None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

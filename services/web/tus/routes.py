@@ -265,7 +265,7 @@ async def _find(request: Request) -> Found:
         upload = uploads.decode((await service.store.read(files.path(layout.UPLOAD))).data)
     except NotFound as error:
         raise _unknown() from error
-    if await exists(service.store, layout.tombstone_path(user.user_hash, upload_id)):
+    if upload.session is not None or await exists(service.store, layout.tombstone_path(user.user_hash, upload_id)):
         raise _unknown()
     if await exists(service.store, files.path(layout.DOCUMENT)):
         return Found(files=files, upload=upload, parts=Parts(), offset=upload.length or 0, has_job=True)

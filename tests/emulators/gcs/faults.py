@@ -47,6 +47,10 @@ class Faults:
         """The next `times` requests that fit suffer `fault`, whatever the rates."""
         self._orders += [Order(fault=fault, method=method, text=text)] * times
 
+    def forget(self) -> None:
+        """No more orders: what they asked for was enough."""
+        self._orders.clear()
+
     @property
     def waiting(self) -> int:
         """Orders that no request has met yet."""

@@ -151,12 +151,13 @@ class Session:
         text = request.headers.get("Content-Range")
         if text is None:
             length = int(request.headers.get("Content-Length", "0"))
+            self._check_total(length)
             return 0, length, length
         if (match := _RANGE.fullmatch(text)) is None:
             raise invalid(f"Failed to parse Content-Range header: {text}")
         total = self.length if match[3] == "*" else int(match[3])
-        if total is not None and self.length not in (None, total):
-            raise invalid(f"The total {total} is not the {self.length} bytes announced at the start.")
+        if total is not None:
+            self._check_total(total)
         if match[1] is None:
             # A question. With the size it also ends an upload that has all its bytes.
             return None, None, None if match[3] == "*" else total
@@ -174,6 +175,10 @@ class Session:
                 f"multiple of {UNIT_BYTES}, since this is not the end of the upload."
             )
         return start, end, total
+
+    def _check_total(self, total: int) -> None:
+        if self.length not in (None, total):
+            raise invalid(f"The total {total} is not the {self.length} bytes announced at the start.")
 
     async def _keep(self, request: Request, start: int, end: int, at_most: int | None) -> None:
         known = self.content.size - start
