@@ -18,6 +18,7 @@ from libs.taskqueue.task import OcrTask
 from services.worker.batch import BatchWorker, Result
 from services.worker.engines.engine import (
     EngineInfo,
+    EngineLost,
     EngineUnavailable,
     Finish,
     OcrEngine,
@@ -195,6 +196,22 @@ def test_engine_that_breaks_under_many_pages_leaves_all_under_suspicion_and_none
         return [(held.lease.state, held.lease.attempt, held.lease.deaths) for held in leases if held]
 
     assert in_virtual_time(0, live) == [(LeaseState.HELD, 2, {})] * 2
+
+
+def test_engine_that_is_lost_ends_the_process_and_names_a_lone_page() -> None:
+    async def live() -> dict[int, int]:
+        place = Place()
+        files = await place.job("a", 1)
+        call = place.call(files)
+        await asyncio.sleep(SETTLED)
+        place.engine.let_go(EngineLost("an illegal memory access was encountered"))
+        with pytest.raises(EngineHangs):
+            await call
+        held = await take(files, "0001", run=1, holder="next", seconds=60, pages=(1,))
+        assert held is not None
+        return held.lease.deaths
+
+    assert in_virtual_time(0, live) == {1: 1}
 
 
 def test_page_that_hangs_is_seen_while_others_go_on() -> None:
