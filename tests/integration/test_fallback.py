@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from libs.jobstate.lease import Lease, LeaseState, encode
 from services.worker.engines import fallback, select
-from services.worker.engines.engine import PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.fallback import FallbackProcess, choose
+from services.worker.engines.fallback_wire import Answer, decode_answer, encode_answer
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
@@ -155,6 +157,15 @@ LIES = {
             b'"seconds":1}}}}')""",
     "deaf": "import os; os._exit(1)",
 }
+
+
+def test_what_the_child_says_of_tries_and_trust_counts_for_nothing() -> None:
+    text = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0)
+    info = EngineInfo(name="e", revision="1", device="d")
+    claimed = msgspec.structs.replace(
+        text, tries=(Try(engine="x" * 999, ending="stop"),), tokens=9, trust=1.0, fallback="no reason"
+    )
+    assert decode_answer(encode_answer(Answer(engine=info, text=claimed))).text == text
 
 
 @pytest.fixture

@@ -71,7 +71,9 @@ def decode_answer(data: bytes) -> Answer:
         name=_short(answer.engine.name), revision=_short(answer.engine.revision), device=_short(answer.engine.device)
     )
     refused = None if answer.refused is None else _short(answer.refused)
-    return msgspec.structs.replace(answer, engine=engine, refused=refused)
+    # Who tried what, and how far it can be trusted, is for the worker to say; names in it would be labels of metrics.
+    text = answer.text and msgspec.structs.replace(answer.text, tries=(), tokens=0, trust=None, fallback=None)
+    return msgspec.structs.replace(answer, engine=engine, refused=refused, text=text)
 
 
 def _short(text: str) -> str:
