@@ -39,6 +39,7 @@ class Service:
         self.sessions: dict[str, uploads.Session] = {}
         self.keys: dict[str, bytes] = {}
         self.calls: deque[Call] = deque(maxlen=100_000)
+        self.shares = True  # with the page that a session is opened for, as a bucket does whose settings allow it
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)  # judges signatures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,6 +145,8 @@ class Service:
     ) -> Response:
         bucket.check(description.name, rules)
         session = uploads.Session(bucket, description, rules, request)
+        if not self.shares:
+            session.origin = None
         self.sessions[session.id] = session
         address = f"{base}/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable&upload_id={session.id}"
         return Response(headers={"Location": address, "X-GUploader-UploadID": session.id, **_shared(request, session)})
