@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from libs.jobstate import batch as batches
-from libs.jobstate.active import ask, is_woken_since, retire
+from libs.jobstate.active import ask, is_woken_since, newest_wake, retire
 from libs.jobstate.commit import commit, load
 from libs.jobstate.ending import settle
 from libs.jobstate.evidence import derive_text, read_outcomes, read_standing, save_outcome
@@ -43,6 +43,8 @@ log = structlog.get_logger()
 EXTRACT = "extract"
 # What a document gets rendered before it makes room for a newcomer, since each call fetches and opens it anew.
 LEAST_SECONDS = 2.0
+# When a call that finds another at work looks again.
+AGAIN_SECONDS = 5.0
 
 
 class Pages(Protocol):
@@ -112,6 +114,8 @@ class Extractor:
                 files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds, waited=turn.waited
             )
             if lease is None:
+                # Its holder may be one that ends after this call, because the sweep has woken the job since.
+                await self._go_on(files, task, name, delay_seconds=AGAIN_SECONDS)
                 return False
             try:
                 async with _renewed(lease):
@@ -126,13 +130,19 @@ class Extractor:
                 await lease.finish({})
             else:
                 await lease.release()
-                if not await is_woken_since(files, task.wake):
-                    task = msgspec.structs.replace(task, due_at=await self._store.now())
-                    await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name))
+                await self._go_on(files, task, name)
         except (NotFound, LeaseLost):
             # The job was deleted, or another call has taken the extraction over.
             return False
         return True
+
+    async def _go_on(self, files: SessionFiles, task: OcrTask, name: str, *, delay_seconds: float = 0.0) -> None:
+        """Enqueue the successor, unless the sweep has woken the job: then that waking's task goes on."""
+        if await is_woken_since(files, task.wake):
+            return
+        due_at = await self._store.now() + timedelta(seconds=delay_seconds)
+        task = msgspec.structs.replace(task, due_at=due_at)
+        await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name), delay_seconds=delay_seconds)
 
     async def _extract(self, files: SessionFiles, job: Job, turn: Turn, wake: int) -> bool:
         """Render what is missing; whether extraction is over."""
@@ -163,8 +173,11 @@ class Extractor:
             if job.fulfilled:
                 await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
             else:
-                await start_chains(self._queue, job, user_hash=files.user_hash, wake=wake)
+                await self._start_chains(files, job, wake)
         return finished
+
+    async def _start_chains(self, files: SessionFiles, job: Job, wake: int) -> None:
+        await start_chains(self._queue, job, user_hash=files.user_hash, wake=await newest_wake(files, wake))
 
     async def _plan(self, files: SessionFiles, job: Job, total: int) -> Job:
         if job.planned:
@@ -196,7 +209,7 @@ class Extractor:
                     await saves.done()
                     if page.page_no in first:  # else an earlier call has asked
                         await ask(files)
-                    await start_chains(self._queue, await recorder.flush(), user_hash=files.user_hash, wake=wake)
+                    await self._start_chains(files, await recorder.flush(), wake)
                     started = True
                 if recorder.stopped or page.page_no == missing[-1]:
                     break
