@@ -118,8 +118,13 @@ class CloudGround:
             buried = {stat.path.rpartition("/")[2] async for stat in store.list(layout.TOMBSTONES)}
             found = {}
             for session, stats in names.items():
-                begun = session in active and layout.INTAKE in stats and session not in buried
-                if begun or (layout.DOCUMENT in stats and not await self._has_ended(store, stats[layout.DOCUMENT])):
+                # One that has ended may stay in the index for a quarter of an hour: a retry was announced, and web was
+                # killed before the record said so.
+                if layout.DOCUMENT in stats:
+                    is_open = not await self._has_ended(store, stats[layout.DOCUMENT])
+                else:
+                    is_open = session in active and layout.INTAKE in stats and session not in buried
+                if is_open:
                     found[session] = max(stat.updated_at.timestamp() for stat in stats.values())
             return found
 
