@@ -57,7 +57,8 @@ test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 .PHONY: test-cloud
 test-cloud: $(DEVELOPS)  ## run what concerns cloud mode: both backends, identities, the whole system on emulators
 	@$(BIN)/python -m pytest tests/contract tests/integration/test_cloud.py tests/integration/test_gcs*.py \
-		tests/integration/test_keyset.py tests/integration/test_forged_tokens.py tests/integration/test_access_matrix.py $(ARGS)
+		tests/integration/test_keyset.py tests/integration/test_forged_tokens.py tests/integration/test_access_matrix.py \
+		tests/integration/test_direct_uploads.py tests/chaos $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASES=10000] [SEED=1]
@@ -68,8 +69,8 @@ simulate: $(DEVELOPS)  ## break everything, in virtual time: make simulate SEEDS
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 .PHONY: chaos
-chaos: $(DEVELOPS)  ## kill the real services at random and at chosen points: make chaos [KILLS=1000] [SEED=1]
-	@$(BIN)/python -m tests.chaos --kills $(or $(KILLS),1000) --seed $(or $(SEED),1)
+chaos: $(DEVELOPS)  ## kill the real services at random and at chosen points: make chaos [MODE=cloud] [KILLS=1000] [SEED=1]
+	@$(BIN)/python -m tests.chaos --mode $(or $(MODE),local) --kills $(or $(KILLS),1000) --seed $(or $(SEED),1)
 
 .PHONY: mutants
 mutants: $(DEVELOPS)  ## plant bugs in the protocol and see the simulation catch each

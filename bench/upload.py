@@ -3,7 +3,8 @@
     python -m bench.upload [--megabytes 1000]
 
 Sends one file four ways, each to a web service of its own, and prints MB/s until the answer (the bytes are then on the
-disk) and web's peak of resident memory above what it had before (bar: 150 MB).
+disk) and web's peak of resident memory above what it had before (bar: 150 MB). Then past web into a bucket, which is an
+emulator on this machine: its speed says nothing, web's memory does.
 """
 
 import argparse
@@ -17,12 +18,13 @@ from pathlib import Path
 import httpx
 from tusclient.client import TusClient
 
+from tests.cloudmode.cloud import Cloud, cloud
 from tests.running import Running
 
 MB = 1_000_000
 PIECE = 1 << 20
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
-ENVIRON = {"LOG_LEVEL": "WARNING"}
+QUIET = "WARNING"
 
 
 def main() -> None:
@@ -40,12 +42,29 @@ def main() -> None:
     for name, send in ways.items():
         with tempfile.TemporaryDirectory() as folder:
             seconds, idle, peak = measure(Path(folder), megabytes, send)
-        print(f"{name:<40}{seconds:>9.1f}{megabytes / seconds:>9.0f}{idle:>9.0f}{peak - idle:>12.1f}", flush=True)
+        _print(name, megabytes, seconds, idle, peak)
+    with tempfile.TemporaryDirectory() as folder:
+        _print("to the bucket itself, 16 MB a request", megabytes, *measure_direct(Path(folder), megabytes))
+
+
+def _print(name: str, megabytes: int, seconds: float, idle: float, peak: float) -> None:
+    print(f"{name:<40}{seconds:>9.1f}{megabytes / seconds:>9.0f}{idle:>9.0f}{peak - idle:>12.1f}", flush=True)
+
+
+def measure_direct(folder: Path, megabytes: int) -> tuple[float, float, float]:
+    """The same of a service with a bucket."""
+    with cloud(folder, LOG_LEVEL=QUIET) as services:
+        direct(services, document(folder / "warm.pdf", 1))
+        path = document(folder / "large.pdf", megabytes)
+        idle = memory(services.pid("web"), "VmRSS")
+        began = time.monotonic()
+        direct(services, path)
+        return time.monotonic() - began, idle, memory(services.pid("web"), "VmHWM")
 
 
 def measure(folder: Path, megabytes: int, send: Callable[[str, Path], None]) -> tuple[float, float, float]:
     """Seconds of the upload; web's memory before it and its peak, in MB."""
-    services = Running(folder, script=None, environ=ENVIRON)
+    services = Running(folder, script=None, environ={"LOG_LEVEL": QUIET})
     try:
         services.start("web")
         services.until(lambda: alive(services.url), "web to answer")
@@ -98,6 +117,19 @@ def tus_over_h2c(url: str, path: Path) -> None:
 def tuspy(url: str, path: Path) -> None:
     with path.open("rb") as file:
         TusClient(f"{url}/api/uploads").uploader(file_stream=file, chunk_size=16 << 20).upload()
+
+
+def direct(services: Cloud, path: Path) -> None:
+    size = path.stat().st_size
+    order = {"filename": path.name, "size": size, "pages": "1"}
+    begun = services.client.post(f"{services.url}/api/direct-uploads", json=order).raise_for_status().json()
+    with httpx.Client(trust_env=False, timeout=600) as bucket, path.open("rb") as file:
+        while piece := file.read(16 << 20):
+            end = file.tell()
+            headers = {"Content-Range": f"bytes {end - len(piece)}-{end - 1}/{size}"}
+            answer = bucket.put(begun["upload_url"], content=piece, headers=headers)
+            assert answer.status_code == (200 if end == size else 308), answer.text
+    services.client.post(services.url + begun["complete"]).raise_for_status()
 
 
 def client(url: str, *, http2: bool) -> httpx.Client:

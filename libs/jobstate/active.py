@@ -79,10 +79,15 @@ async def is_woken_since(files: SessionFiles, wake: int) -> bool:
 
     Otherwise each waking of a job whose tasks wait their turn would add to the queue for good.
     """
+    return await newest_wake(files, wake) > wake
+
+
+async def newest_wake(files: SessionFiles, wake: int) -> int:
+    """The number of the last waking, `wake` at least: a task that is made now and bears an older one would soon end."""
     try:
-        return decode((await files.store.read(_path(files))).data).wakes > wake
+        return max(wake, decode((await files.store.read(_path(files))).data).wakes)
     except NotFound:
-        return False
+        return wake
 
 
 async def retire(files: SessionFiles, job: Job) -> None:

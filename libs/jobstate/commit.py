@@ -58,7 +58,8 @@ async def commit_record(files: SessionFiles, change: Change) -> Record:
     """
     path = files.path(layout.DOCUMENT)
     while True:
-        record = await load_record(files)
+        stored = await files.store.read(path)
+        record = Record(job=document.decode(stored.data), generation=stored.generation)
         before = record.job
         after = change(before)
         if after == before:
@@ -73,6 +74,7 @@ async def commit_record(files: SessionFiles, change: Change) -> Record:
                 return current
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - spreads rivals, guards nothing
         except TooFast:
-            await asyncio.sleep(pause())
+            since = (await files.store.now() - stored.updated_at).total_seconds()
+            await asyncio.sleep(pause(since))
         else:
             return Record(job=after, generation=generation)

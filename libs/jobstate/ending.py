@@ -9,8 +9,8 @@ from itertools import islice
 
 from libs.jobstate.active import retire
 from libs.jobstate.batch import open_batches
-from libs.jobstate.commit import commit, load
-from libs.jobstate.evidence import gather, read_outcome
+from libs.jobstate.commit import Change, commit, load
+from libs.jobstate.evidence import Evidence, gather, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.leases import PARALLEL_READS, Leases
@@ -19,6 +19,8 @@ from libs.jobstate.record import due_at
 from libs.storage.session import SessionFiles
 
 COMBINE = "combine"
+# Combining that takes longer is shown as a step of its own.
+SAID_SECONDS = 1.0
 
 
 class RunChanged(Exception):
@@ -34,7 +36,7 @@ async def settle(
     Returns the record; it has not ended when pages are missing or somebody else is combining. Raises `NotFound` when
     the job was deleted.
     """
-    job = await _concluded(files, leases or Leases(files), hurried=hurried)
+    job, concluded = await _concluded(files, leases or Leases(files), hurried=hurried)
     if job.ended:
         await retire(files, job)
         return job
@@ -44,10 +46,18 @@ async def settle(
     if lease is None:
         return job
     try:
-        await files.save_combined(_sections(files, job, lease))
+        saving = asyncio.create_task(files.save_combined(_sections(files, job, lease)))
+        try:
+            await asyncio.wait({saving}, timeout=SAID_SECONDS)
+            if not saving.done():
+                # Not for what is over in a moment: on a bucket the end would have to wait a second for it.
+                await commit(files, concluded)
+            await saving
+        finally:
+            saving.cancel()
         run = job.run
         at = await files.store.now()
-        job = await commit(files, lambda job: _ended(job, run, at))
+        job = await commit(files, lambda job: _ended(job, run, concluded, at))
         await lease.finish({})
     except (LeaseLost, RunChanged):
         return await commit(files, lambda job: job)
@@ -55,29 +65,31 @@ async def settle(
     return job
 
 
-async def _concluded(files: SessionFiles, leases: Leases, *, hurried: bool) -> Job:
-    """The record, brought up to date where that fulfils the plan or where it is due.
+async def _concluded(files: SessionFiles, leases: Leases, *, hurried: bool) -> tuple[Job, Change]:
+    """The record with what the others say, and the change that brings it there; written only where it is due.
 
     While a batch was never begun the plan cannot be fulfilled, and nobody has to look at what the others say.
     """
     job = await load(files)
     now = await files.store.now()
-    if job.ended or not job.extraction_complete:
-        return job
-    if job.fulfilled:
-        return await commit(files, lambda job: job.combining(now))
-    if not hurried and now < due_at(job):
-        return job
-    standing = await leases.listed()
-    if any(batch.name not in standing for batch in open_batches(job)):
-        return job
-    evidence = await gather(leases, job, standing)
+    evidence = Evidence(started={}, outcomes={})
 
     def change(job: Job) -> Job:
-        merged = evidence.merged(job, now).combining(now)
-        return merged if merged.fulfilled or due_at(job) <= now else job
+        return evidence.merged(job, now).combining(now)
 
-    return await commit(files, change)
+    if job.ended or not job.extraction_complete:
+        return job, change
+    if job.fulfilled:
+        return change(job), change
+    if not hurried and now < due_at(job):
+        return job, change
+    standing = await leases.listed()
+    if any(batch.name not in standing for batch in open_batches(job)):
+        return job, change
+    evidence = await gather(leases, job, standing)
+    if (merged := change(job)).fulfilled:
+        return merged, change
+    return await commit(files, lambda job: change(job) if due_at(job) <= now else job), change
 
 
 def section(page_no: int, outcome: PageOutcome | None) -> str:
@@ -91,10 +103,10 @@ def section(page_no: int, outcome: PageOutcome | None) -> str:
     return f"<!-- page {page_no} -->\n{outcome.text.rstrip()}\n"
 
 
-def _ended(job: Job, run: int, at: datetime) -> Job:
+def _ended(job: Job, run: int, concluded: Change, at: datetime) -> Job:
     if job.run != run:
         raise RunChanged
-    return job.end(at)
+    return concluded(job).end(at)
 
 
 async def _sections(files: SessionFiles, job: Job, lease: HeldLease) -> AsyncIterator[bytes]:

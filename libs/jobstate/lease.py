@@ -87,6 +87,7 @@ class HeldLease:
     def __init__(self, files: SessionFiles, lease: Lease, generation: int) -> None:
         self._files = files
         self._generation = generation
+        self._written_at = asyncio.get_running_loop().time()
         self._writing = asyncio.Lock()  # a renewal and a finish must not race for the generation
         self.lease = lease
 
@@ -120,7 +121,9 @@ class HeldLease:
                         _path(self._files, lease.name),
                         encode(lease),
                         if_generation=self._generation,
+                        written_at=self._written_at,
                     )
+                    self._written_at = asyncio.get_running_loop().time()
                     break
                 except PreconditionFailed as error:
                     # A write of our own whose answer was lost, or whose wait was cancelled, is no rival's.

@@ -9,6 +9,7 @@ import structlog
 
 from libs.jobstate import document, intake, lease, outcome
 from libs.jobstate.active import announce
+from libs.jobstate.cancellation import cancelled_run
 from libs.jobstate.commit import load
 from libs.jobstate.document import TornDocument
 from libs.jobstate.job import Job
@@ -29,8 +30,7 @@ UPLOADING = timedelta(minutes=1)
 def rebuilt(asked: intake.Intake, last_run: int, at: datetime) -> Job:
     """The record of a new run, not yet planned: extraction opens the document again and finds what exists.
 
-    A run of its own, so that no lease of before stands in its way and no late writer of before can end it. That the
-    job had been cancelled is not known any more.
+    A run of its own, so that no lease of before stands in its way and no late writer of before can end it.
     """
     job = Job.opened(asked)
     return msgspec.structs.replace(job, run=last_run + 1, rebuilt=last_run > 0, run_started_at=at, updated_at=at)
@@ -49,7 +49,10 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
     at = await files.store.now()
     if not generation and stored.updated_at + UPLOADING > at:
         raise NotFound(path, "still being uploaded")
-    job = rebuilt(intake.decode(stored.data), await _last_run(files), at)
+    last_run, cancelled = await asyncio.gather(_last_run(files), cancelled_run(files))
+    job = rebuilt(intake.decode(stored.data), max(last_run, cancelled), at)
+    if cancelled and cancelled >= last_run:
+        job = job.cancel(at)
     await announce(files, job.run)
     try:
         await write_paced(files.store, path, document.encode(job), if_generation=generation)

@@ -10,8 +10,8 @@ from typing import Self
 import structlog
 
 from libs.jobstate.batch import chains
+from libs.jobstate.commit import Change, commit_record, load_record
 from libs.jobstate.commit import Record as Stored
-from libs.jobstate.commit import commit_record, load_record
 from libs.jobstate.evidence import Evidence, gather
 from libs.jobstate.job import Job
 from libs.jobstate.leases import Leases
@@ -44,23 +44,33 @@ def due_at(job: Job) -> datetime:
     return job.updated_at + timedelta(seconds=interval(job.updated_at - job.run_started_at, len(job.pages)))
 
 
+def _unchanged(job: Job) -> Job:
+    return job
+
+
 class Recorder:
     """Commits what is noted, and whatever other workers have finished, in the background.
 
     Work never waits for it. `job` is the record as last seen: its status tells the worker of a cancellation;
     `gone` says that the job was deleted. Many recorders of one job together write no more often than one.
+
+    `opening` is a change that the record does not have yet and that comes before all others: it is written with the
+    first of them, and `job` has it from the start.
     """
 
-    def __init__(self, files: SessionFiles, job: Job) -> None:
+    def __init__(self, files: SessionFiles, job: Job, opening: Change | None = None) -> None:
         self._files = files
         self._clock = asyncio.get_running_loop().time
-        self._record = Stored(job=job, generation=0)
+        self._opening: Change = opening or _unchanged
+        self._record = Stored(job=self._opening(job), generation=0)
         self._read_at = self._clock()
         self.leases = Leases(files)
         self.gone = False
         self._images: dict[int, datetime] = {}
         self._outcomes: dict[int, BriefOutcome] = {}
         self._due = asyncio.Event()
+        if opening is not None:
+            self._due.set()
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -109,12 +119,12 @@ class Recorder:
                 self._saw(await load_record(self._files))
             return self.job
 
-    async def flush(self) -> Job:
-        """Commit now all that is noted. Raises `StorageError`; `NotFound` when the job was deleted."""
-        await self._commit(hurried=True)
+    async def flush(self, then: Change | None = None) -> Job:
+        """Commit now all that is noted, and `then` after it. Raises `StorageError`; `NotFound` for a deleted job."""
+        await self._commit(hurried=True, then=then or _unchanged)
         return self.job
 
-    async def _commit(self, *, hurried: bool) -> bool:
+    async def _commit(self, *, hurried: bool, then: Change = _unchanged) -> bool:
         """Whether the record has all that was noted; else somebody was faster, and it is not due any more."""
         async with self._lock:
             at = await self._files.store.now()
@@ -127,7 +137,8 @@ class Recorder:
                 # Somebody may have written since this recorder looked: then it is not its turn any more.
                 written = hurried or due_at(job) <= at
                 own = Evidence(started={}, outcomes=outcomes)
-                return own.merged(evidence.merged(job.rendered(images, at), at), at) if written else job
+                noted = evidence.merged(self._opening(job).rendered(images, at), at)
+                return then(own.merged(noted, at)) if written else job
 
             self._saw(await commit_record(self._files, change))
             if written:
@@ -178,7 +189,8 @@ class Recorder:
         return (due - await self._files.store.now()).total_seconds()
 
     def _saw(self, record: Stored) -> None:
-        self._record, self._read_at = record, self._clock()
+        self._record = Stored(job=self._opening(record.job), generation=record.generation)
+        self._read_at = self._clock()
 
     @property
     def _path(self) -> str:

@@ -14,6 +14,7 @@ INTAKE = "intake.json"
 DOCUMENT = "processing.json"
 COMBINED = "combined_output.md"
 UPLOAD = "upload.json"
+CANCELLED = "cancelled.json"
 
 ACTIVE = "active/"
 BATCHES = "batches/"
@@ -43,7 +44,7 @@ _MAX_EXTENSION_BYTES = 20
 _OUR_NAMES = re.compile(
     r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
     r"|combined_output\.[a-z0-9]{1,9}"
-    r"|(intake|processing|status|metadata|upload)\.json"
+    r"|(intake|processing|status|metadata|upload|cancelled)\.json"
     r"|batches|parts|active|tombstones|system|users"
 )
 

@@ -13,6 +13,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles, create_session, exists
 from libs.storage.store import DirectStore
+from services.json_body import read_body
 from services.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.service import Web, web
@@ -22,7 +23,6 @@ from services.web.tus.parts import Upload
 from services.web.upload_rules import check_room, empty, read_options, too_large
 from services.web.uploads import accepted
 
-MAX_BODY = 1_000_000
 # The bucket forgets a session after a week.
 LONGEST = timedelta(days=6)
 
@@ -165,11 +165,7 @@ async def _find(request: Request) -> Found:
 
 
 async def _order(request: Request) -> Order:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk[: MAX_BODY + 1 - len(body)]
-    if len(body) > MAX_BODY:
-        raise Problem(413, "Body too large", "A body has at most 1 MB.", "Describe the file; do not send it here.")
+    body = await read_body(request, hint="Describe the file; do not send it here.")
     try:
         return msgspec.json.decode(body, type=Order)
     except (ValueError, RecursionError) as error:

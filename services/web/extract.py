@@ -5,9 +5,9 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from libs.jobstate import batch as batches
-from libs.jobstate.active import ask, is_woken_since, retire
-from libs.jobstate.commit import commit, load
+from libs.jobstate.active import ask, is_woken_since, newest_wake, retire
+from libs.jobstate.commit import Change, commit, load
 from libs.jobstate.ending import settle
 from libs.jobstate.evidence import derive_text, read_outcomes, read_standing, save_outcome
 from libs.jobstate.job import Job
@@ -43,6 +43,10 @@ log = structlog.get_logger()
 EXTRACT = "extract"
 # What a document gets rendered before it makes room for a newcomer, since each call fetches and opens it anew.
 LEAST_SECONDS = 2.0
+# What takes longer is shown as a step of its own.
+SAID_SECONDS = 1.0
+# When a call that finds another at work looks again.
+AGAIN_SECONDS = 5.0
 
 
 class Pages(Protocol):
@@ -112,6 +116,8 @@ class Extractor:
                 files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds, waited=turn.waited
             )
             if lease is None:
+                # Its holder may be one that ends after this call, because the sweep has woken the job since.
+                await self._go_on(files, task, name, delay_seconds=AGAIN_SECONDS)
                 return False
             try:
                 async with _renewed(lease):
@@ -126,32 +132,41 @@ class Extractor:
                 await lease.finish({})
             else:
                 await lease.release()
-                if not await is_woken_since(files, task.wake):
-                    task = msgspec.structs.replace(task, due_at=await self._store.now())
-                    await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name))
+                await self._go_on(files, task, name)
         except (NotFound, LeaseLost):
             # The job was deleted, or another call has taken the extraction over.
             return False
         return True
 
+    async def _go_on(self, files: SessionFiles, task: OcrTask, name: str, *, delay_seconds: float = 0.0) -> None:
+        """Enqueue the successor, unless the sweep has woken the job: then that waking's task goes on."""
+        if await is_woken_since(files, task.wake):
+            return
+        due_at = await self._store.now() + timedelta(seconds=delay_seconds)
+        task = msgspec.structs.replace(task, due_at=due_at)
+        await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name), delay_seconds=delay_seconds)
+
     async def _extract(self, files: SessionFiles, job: Job, turn: Turn, wake: int) -> bool:
         """Render what is missing; whether extraction is over."""
-        at = await self._store.now()
-        job = await commit(files, lambda job: job.load(at))
+        plan: Change | None = None
         try:
-            async with (
-                self._local_copy(files, job) as raw,
-                self._open_document(
-                    raw,
-                    FileType(job.file_info.file_type),
-                    dpi=job.options.dpi,
-                    limits=self._limits,
-                    slots=self._slots,
-                ) as document,
-            ):
-                job = await self._plan(files, job, document.total_pages)
-                finished = await self._render(files, job, document, turn, wake)
+            async with contextlib.AsyncExitStack() as stack:
+                async with _said_while_it_lasts(lambda: self._say_loading(files)):
+                    raw = await stack.enter_async_context(self._local_copy(files, job))
+                    document = await stack.enter_async_context(
+                        self._open_document(
+                            raw,
+                            FileType(job.file_info.file_type),
+                            dpi=job.options.dpi,
+                            limits=self._limits,
+                            slots=self._slots,
+                        )
+                    )
+                plan = await self._plan(files, job, document.total_pages)
+                finished = await self._render(files, job, plan, document, turn, wake)
         except Unreadable as fault:
+            if plan is not None:
+                job = await commit(files, plan)
             await self._refuse(files, job, fault.reason)
             return True
         if finished:
@@ -163,12 +178,20 @@ class Extractor:
             if job.fulfilled:
                 await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
             else:
-                await start_chains(self._queue, job, user_hash=files.user_hash, wake=wake)
+                await self._start_chains(files, job, wake)
         return finished
 
-    async def _plan(self, files: SessionFiles, job: Job, total: int) -> Job:
+    async def _start_chains(self, files: SessionFiles, job: Job, wake: int) -> None:
+        await start_chains(self._queue, job, user_hash=files.user_hash, wake=await newest_wake(files, wake))
+
+    async def _say_loading(self, files: SessionFiles) -> None:
+        at = await self._store.now()
+        await commit(files, lambda job: job.load(at))
+
+    async def _plan(self, files: SessionFiles, job: Job, total: int) -> Change | None:
+        """The plan, if the record has none: written with the first pages, since one object takes a write a second."""
         if job.planned:
-            return job
+            return None
         selection = parse_pages(job.options.pages) if job.options.pages else ALL_PAGES
         try:
             pages = selection.resolve(total)
@@ -177,16 +200,16 @@ class Extractor:
         size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
         found = await _found(files, pages) if job.rebuilt else {}
         at = await self._store.now()
-        return await commit(
-            files,
-            lambda job: job.plan(
-                pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at, found=found
-            ),
+        return lambda job: job.plan(
+            pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at, found=found
         )
 
-    async def _render(self, files: SessionFiles, job: Job, document: Pages, turn: Turn, wake: int) -> bool:
+    async def _render(
+        self, files: SessionFiles, job: Job, plan: Change | None, document: Pages, turn: Turn, wake: int
+    ) -> bool:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
-        async with Recorder(files, job) as recorder, Saves() as saves:
+        async with Recorder(files, job, opening=plan) as recorder, Saves() as saves:
+            job = recorder.job
             missing = await _missing(files, job, recorder)
             started = job.run > 1
             first = next((batch.pages for batch in batches.batches(job)), ())
@@ -196,7 +219,8 @@ class Extractor:
                     await saves.done()
                     if page.page_no in first:  # else an earlier call has asked
                         await ask(files)
-                    await start_chains(self._queue, await recorder.flush(), user_hash=files.user_hash, wake=wake)
+                    if page.page_no != missing[-1]:  # else this is the end, which starts them
+                        await self._start_chains(files, await recorder.flush(), wake)
                     started = True
                 if recorder.stopped or page.page_no == missing[-1]:
                     break
@@ -205,7 +229,8 @@ class Extractor:
                     await recorder.flush()
                     return False
             await saves.done()
-            await recorder.flush()
+            at = await self._store.now()
+            await recorder.flush(lambda job: job.extracted(at))
         return True
 
     async def _is_over(self, turn: Turn) -> bool:
@@ -295,6 +320,26 @@ async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: s
     )
     outcome = await save_outcome(files, outcome, generation)
     recorder.note_outcome(page_no, outcome.brief())
+
+
+@contextlib.asynccontextmanager
+async def _said_while_it_lasts(say: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Call `say` when the body takes long. What is over in a moment need not be said, and on a bucket it would cost a
+    second: the next write to the same object has to wait for it."""
+    over = asyncio.Event()
+
+    async def later() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), SAID_SECONDS)
+        if not over.is_set():
+            await say()
+
+    task = asyncio.create_task(later())
+    try:
+        yield
+    finally:
+        over.set()
+        await task
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from libs.jobstate import document
+from libs.jobstate import cancellation, document
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
@@ -148,6 +148,8 @@ async def cancel(request: Request) -> Response:
     files, _ = await own_job(request)
     at = await files.store.now()
     job = await commit(files, lambda job: job.cancel(at))
+    if job.status is JobStatus.CANCELLED:
+        await cancellation.note(files, job.run)
     await retire(files, job)
     return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
 

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.jobstate import cancellation
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import commit
@@ -45,6 +46,7 @@ async def retry(request: Request) -> Response:
     await announce(files, planned.run)
     read_before = {n for n, page in job.pages.items() if page.ended} | found.keys()
     job = await commit(files, lambda now: now.retry(numbers, at, found=found) if now.run < planned.run else now)
+    await cancellation.forget(files)
     # After the record: a web that dies here must not have taken away what the last run still shows.
     again = [n for n, page in job.pages.items() if page.run == job.run and n in read_before]
     gate = asyncio.Semaphore(PARALLEL_READS)

@@ -27,16 +27,21 @@ def main() -> int:
     parser.add_argument("--round", type=int, default=100, help="how many kills before all has to come to its end")
     parser.add_argument("--abreast", type=int, default=2, help="how many rounds run side by side")
     parser.add_argument("--seed", type=int, default=1, help="draws victims, places and documents")
+    parser.add_argument(
+        "--mode", choices=("local", "cloud"), default="local", help="on a disk, or on emulators of Google"
+    )
     parser.add_argument("--quick", action="store_true", help="leave out the places after which a job waits a minute")
     parser.add_argument("--keep", action="store_true", help="keep the folders of rounds that broke nothing, too")
     arguments = parser.parse_args()
-    if MAY_MOUNT not in os.environ and (prefix := mount_namespace()):
+    in_cloud = arguments.mode == "cloud"
+    if not in_cloud and MAY_MOUNT not in os.environ and (prefix := mount_namespace()):
         os.environ[MAY_MOUNT] = "1"
         os.execvp(prefix[0], [*prefix, sys.executable, "-m", "tests.chaos", *sys.argv[1:]])
     may_mount = MAY_MOUNT in os.environ
     verdicts = asyncio.run(_run(arguments, may_mount=may_mount))
     print()
-    print(table(verdicts, disk="a file system of its own" if may_mount else "by switch: mounting is not allowed here"))
+    disk = "a file system of its own" if may_mount else "by switch: mounting is not allowed here"
+    print(table(verdicts, disk="the bucket" if in_cloud else disk))
     return any(verdict.broken for verdict in verdicts)
 
 
@@ -50,7 +55,14 @@ async def _run(arguments: argparse.Namespace, *, may_mount: bool) -> list[Verdic
         while (left := arguments.kills - sum(map(_kills, verdicts)) - sum(running.values())) > 0:
             seed = next(seeds)
             root = Path(tempfile.mkdtemp(prefix="gnosis-chaos-"))
-            stage = Round(root, seed=seed, may_mount=may_mount, struck=struck, quick=arguments.quick)
+            stage = Round(
+                root,
+                seed=seed,
+                struck=struck,
+                in_cloud=arguments.mode == "cloud",
+                may_mount=may_mount,
+                quick=arguments.quick,
+            )
             running[seed] = min(arguments.round, left)
             verdict = await stage.run(running[seed])
             verdicts.append(verdict)

@@ -37,21 +37,31 @@ _WORKER = (
     "answer:POST /process-ocr-batch",
 )
 
+# Cloud Tasks takes tasks from the worker itself.
+_LOCAL = ("answer:POST /internal/queues/*",)
+# Users of a bucket send it some of their files by themselves.
+_CLOUD = ("write:*/upload.json", "answer:POST /api/direct-uploads", "answer:POST */complete")
+
 # An upload that dies between its intake and its record is left alone for a minute, since it might still be going on.
 SLOW = ("write:after:*/intake.json", "write:before:*/processing.json")
 
 
-def places(program: str) -> list[str]:
+def places(program: str, *, in_cloud: bool = False) -> list[str]:
     """Where this program can be struck."""
     found = []
-    for place in _WEB if program == "web" else _WORKER:
+    known: tuple[str, ...] = _WEB if program == "web" else _WORKER
+    if in_cloud and program == "web":
+        known = (*(place for place in _WEB if place not in _LOCAL), *_CLOUD)
+    for place in known:
         call, _, pattern = place.partition(":")
         found += [f"{call}:before:{pattern}", f"{call}:after:{pattern}"]
     return found
 
 
-def choose(program: str, struck: Counter[str], rng: random.Random, count: int, *, quick: bool) -> list[str]:
+def choose(
+    program: str, struck: Counter[str], rng: random.Random, count: int, *, quick: bool, in_cloud: bool = False
+) -> list[str]:
     """Places that were struck seldom so far."""
-    known = [place for place in places(program) if not (quick and place in SLOW)]
+    known = [place for place in places(program, in_cloud=in_cloud) if not (quick and place in SLOW)]
     weights = [1 / (1 + struck[f"{program} {place}"]) ** 2 for place in known]
     return list(dict.fromkeys(rng.choices(known, weights, k=count)))

@@ -13,18 +13,16 @@ from pathlib import Path
 from tests.chaos import places
 from tests.chaos.folder import VARIABLE, Folder
 from tests.chaos.front import Front
+from tests.chaos.ground import Ground
 from tests.chaos.journal import Journal, What
 from tests.chaos.wiring import FAILPOINTS
 from tests.running import ROOT, free_port
 
 WEB, WORKERS = "web", ("worker1", "worker2")
-LEASE_SECONDS = 4.0
 # Longer than a process is ever stopped: else each stop would be taken for a hanging engine.
-PAGE_SECONDS = 10.0
+PAGE_LEASES = 2.5
 POLL_SECONDS = 0.02
 PLACES_ARMED = 3
-# Processor time, so that a busy machine makes no difference: a start, and as much again of work.
-START_SECONDS = {"web": 0.9, "worker": 0.5}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -36,9 +34,17 @@ class Programs:
     """
 
     def __init__(
-        self, folder: Folder, journal: Journal, rng: random.Random, struck: Counter[str], *, quick: bool
+        self,
+        folder: Folder,
+        ground: Ground,
+        journal: Journal,
+        rng: random.Random,
+        struck: Counter[str],
+        *,
+        quick: bool,
     ) -> None:
         self._folder = folder
+        self._ground = ground
         self._journal = journal
         self._rng = rng
         self._struck = struck
@@ -56,7 +62,6 @@ class Programs:
 
     def start(self) -> None:
         """Start all, and start again at once what ends."""
-        self._write_queue_file()
         self._keepers = [asyncio.create_task(self._keep(name)) for name in (WEB, *WORKERS)]
         self._keepers.append(asyncio.create_task(self._front.serve()))
 
@@ -77,7 +82,9 @@ class Programs:
     def victim(self) -> str | None:
         """One of those that have got to work, if there is any; now and then one that is just starting."""
         at_work = [
-            name for name, process in self._running.items() if _worked(process.pid) > START_SECONDS[_program(name)]
+            name
+            for name, process in self._running.items()
+            if _worked(process.pid) > self._ground.start_seconds[_program(name)]
         ]
         if self._rng.random() < 0.08:
             return self._rng.choice((WEB, *WORKERS))
@@ -105,7 +112,7 @@ class Programs:
                     goes_on_at = 0.0
                 elif not goes_on_at:
                     self._journal.note(What.STOPPED, pid=process.pid, name=name)
-                    goes_on_at = loop.time() + self._rng.uniform(1.2, 2.0) * LEASE_SECONDS
+                    goes_on_at = loop.time() + self._rng.uniform(1.2, 2.0) * self._ground.lease_seconds
                 elif loop.time() > goes_on_at:
                     process.send_signal(signal.SIGCONT)
             del self._running[name]
@@ -121,7 +128,14 @@ class Programs:
     def _start(self, name: str) -> "subprocess.Popen[bytes]":
         environ = self._environ(name)
         if self._rng.random() < self.armed:
-            chosen = places.choose(_program(name), self._struck, self._rng, PLACES_ARMED, quick=self._quick)
+            chosen = places.choose(
+                _program(name),
+                self._struck,
+                self._rng,
+                PLACES_ARMED,
+                quick=self._quick,
+                in_cloud=self._ground.in_cloud,
+            )
             environ[FAILPOINTS] = ",".join(f"{place}={self._act()}" for place in chosen)
         with (self._folder.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -148,8 +162,7 @@ class Programs:
             VARIABLE: str(self._folder.root),
             # A killed web leaves the copy of an upload behind that it was rendering from.
             "TMPDIR": str(self._folder.temporary),
-            "STORAGE_PATH": str(self._folder.storage),
-            "QUEUE_FILE": str(self._folder.queue_file),
+            **self._ground.environ(),
             "WEB_PORT": str(self._ports[WEB]),
             "WORKER_PORT": str(self._ports[name]),
             "WORKER_URL": f"http://127.0.0.1:{self._front_port}",
@@ -157,21 +170,13 @@ class Programs:
             "FALLBACK_ENGINE": "none",  # a real engine would read what only ours can write
             "OCR_BATCH_SIZE": "4",
             "JOB_PARALLELISM": "2",
-            "LEASE_SECONDS": f"{LEASE_SECONDS:g}",
-            "PAGE_SECONDS": f"{PAGE_SECONDS:g}",
+            "LEASE_SECONDS": f"{self._ground.lease_seconds:g}",
+            "PAGE_SECONDS": f"{PAGE_LEASES * self._ground.lease_seconds:g}",
             "BATCH_SECONDS": "3",
             "EXTRACT_SECONDS": "2",
-            "SWEEP_SECONDS": "1",
             # A killed web leaves uploads behind that count as active until the sweep gives them up, a day later.
             "ACTIVE_JOBS_PER_USER": "10000",
         }
-
-    def _write_queue_file(self) -> None:
-        """The shipped settings, but for how many tasks run at once."""
-        shipped = (ROOT / "deploy" / "queue.yaml").read_text("utf-8")
-        ours = shipped.replace("maxConcurrentDispatches: 1", "maxConcurrentDispatches: 4", 1)
-        assert ours != shipped
-        self._folder.queue_file.write_text(ours, "utf-8")
 
 
 def _program(name: str) -> str:

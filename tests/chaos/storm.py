@@ -12,26 +12,24 @@ import httpx
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from libs.jobstate import document as documents
-from libs.jobstate.document import TornDocument
-from libs.storage import layout
-from libs.storage.local import LocalStore
+from libs.storage.store import DirectStore
 from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
 from services.web.sweep import Sweeper
 from services.web.tus.completion import Completion
 from tests.chaos.around import AroundStore
-from tests.chaos.disk import FULL, READ_ONLY, Disk
+from tests.chaos.bucket import CloudGround
 from tests.chaos.folder import Folder
-from tests.chaos.history import RememberingStore, versions
+from tests.chaos.ground import Ground, LocalGround
 from tests.chaos.journal import Entry, Journal, What, now
-from tests.chaos.programs import LEASE_SECONDS, Programs
+from tests.chaos.programs import Programs
 from tests.chaos.replay import Replay
 from tests.chaos.users import User
 from tests.simulation.script import Document
 
-STUCK_SECONDS = LEASE_SECONDS + 60
+STUCK_SECONDS = 60.0  # and a lease
 STRIKE_SECONDS = 0.5  # between random kills, in the mean
+EMAILS = tuple(f"user{number}@example.org" for number in range(4))
 HANDS = 9  # documents that the users have in work at once
 
 
@@ -47,6 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     duplicated: int
     stuck: int
     idle_seconds: float
+    idle_allowed: float
     storm_seconds: float
     calm_seconds: float
     broken: list[str]
@@ -56,15 +55,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Round:
     """Lives in a folder of its own, which it leaves behind."""
 
-    def __init__(self, root: Path, *, seed: str, may_mount: bool, struck: Counter[str], quick: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, seed: str, struck: Counter[str], in_cloud: bool, may_mount: bool, quick: bool = False
+    ) -> None:
         self._folder = Folder(root=root)
         own = self._folder
         for folder in (own.locks, own.library, own.trials, own.logs, own.temporary):
             folder.mkdir()
         self._rng = random.Random(seed)
-        self._disk = Disk(self._folder, may_mount=may_mount)
+        self._ground: Ground = CloudGround(own) if in_cloud else LocalGround(own, may_mount=may_mount)
+        self._stuck_seconds = self._ground.lease_seconds + STUCK_SECONDS
         self._journal = Journal(self._folder.journal)
-        self._programs = Programs(self._folder, self._journal, self._rng, struck, quick=quick)
+        self._programs = Programs(self._folder, self._ground, self._journal, self._rng, struck, quick=quick)
         self._last_outage = 0.0
         self._idle = 0.0
 
@@ -72,6 +74,7 @@ class Round:
         """Go through it."""
         began_at, began = now(), time.monotonic()
         self._programs.armed = 0.7
+        await self._ground.prepare(self._programs.url, list(EMAILS))
         self._programs.start()
         try:
             async with httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)) as client:
@@ -86,12 +89,13 @@ class Round:
             return self._reckon(began_at, complaints, stuck, cleared - began, calm_seconds)
         finally:
             self._journal.close()
-            self._disk.close()
+            self._ground.close()
 
     async def _storm(self, kills: int, client: httpx.AsyncClient) -> list[tuple[str, str]]:
         users = [
             User(
-                f"user{number % 4}@example.org",
+                self._ground.proof(EMAILS[number % len(EMAILS)]),
+                direct=self._ground.in_cloud,
                 url=self._programs.url,
                 client=client,
                 rng=random.Random(self._rng.random()),
@@ -101,7 +105,7 @@ class Round:
             for number in range(HANDS)
         ]
         lives = [asyncio.create_task(user.live()) for user in users]
-        outages = asyncio.create_task(self._break_the_disk())
+        outages = asyncio.create_task(self._break_the_storage())
         while self._programs.kills < kills:
             await asyncio.sleep(self._rng.expovariate(1 / STRIKE_SECONDS))
             victim = self._programs.victim()
@@ -119,14 +123,14 @@ class Round:
         await asyncio.gather(*lives)
         return [complaint for user in users for complaint in user.complaints]
 
-    async def _break_the_disk(self) -> None:
-        kinds = [FULL, READ_ONLY]
+    async def _break_the_storage(self) -> None:
+        kinds = list(self._ground.outages)
         self._rng.shuffle(kinds)
         while True:
             await asyncio.sleep(self._rng.uniform(3, 25))
             kinds.reverse()
             self._journal.note(What.OUTAGE, name=kinds[0])
-            outage = asyncio.create_task(self._disk.outage(kinds[0], self._rng.uniform(0.5, 3)))
+            outage = asyncio.create_task(self._ground.outage(kinds[0], self._rng.uniform(0.5, 3)))
             try:
                 await asyncio.shield(outage)
             finally:
@@ -137,34 +141,39 @@ class Round:
     async def _calm(self) -> dict[str, float]:
         """Wait for every open job; those that do not get on, with the seconds they have waited."""
         self._programs.armed = 0.0
+        self._ground.clear_up()
         self._programs.go_on()
         loop = asyncio.get_running_loop()
         ahead = time.time() - loop.time()
         self._last_outage = max(self._last_outage, loop.time())
-        while open_jobs := _open_jobs(self._folder.storage):
+        while open_jobs := await self._ground.open_jobs():
             last_fault = ahead + max(self._last_outage, self._programs.last_death)
             idle = {session: time.time() - max(last_fault, at) for session, at in open_jobs.items()}
             self._idle = max(self._idle, *idle.values())
-            if stuck := {session: seconds for session, seconds in idle.items() if seconds > STUCK_SECONDS}:
+            if stuck := {session: seconds for session, seconds in idle.items() if seconds > self._stuck_seconds}:
                 return stuck
             await asyncio.sleep(0.3)
         return {}
 
     async def _sweep_later(self) -> None:
         """What the service's own sweep removes in time, as if a day had passed: nothing of it may stay."""
-        store = RememberingStore(
-            LocalStore(self._folder.storage),
-            root=self._folder.storage,
-            history=self._folder.history,
-            locks=self._folder.locks,
-        )
-        later, nowhere = _Tomorrow(store), _Nowhere()
-        metrics = WebMetrics(CollectorRegistry())
-        completion = Completion(store=later, queue=nowhere, metrics=metrics, lease_seconds=LEASE_SECONDS)
-        sweeper = Sweeper(
-            store=later, queue=nowhere, completion=completion, every_seconds=1, lease_seconds=LEASE_SECONDS
-        )
-        await sweeper.sweep()
+        async with self._ground.store() as store:
+            later, nowhere = _Tomorrow(store), _Nowhere()
+            completion = Completion(
+                store=later,
+                direct=store if isinstance(store, DirectStore) else None,
+                queue=nowhere,
+                metrics=WebMetrics(CollectorRegistry()),
+                lease_seconds=self._ground.lease_seconds,
+            )
+            sweeper = Sweeper(
+                store=later,
+                queue=nowhere,
+                completion=completion,
+                every_seconds=1,
+                lease_seconds=self._ground.lease_seconds,
+            )
+            await sweeper.sweep()
 
     def _reckon(
         self,
@@ -179,13 +188,13 @@ class Round:
         }
         entries = self._journal.entries()
         replay = Replay(library, began_at)
-        replay.run(entries, versions(self._folder.storage, self._folder.history))
+        replay.run(entries, self._ground.versions())
         for session, text in complaints:
             replay.checker.fail(text, session)
         for session, seconds in stuck.items():
             replay.checker.fail(f"stuck for {seconds:.0f} s", session)
         if replay.checker.broken:
-            self._disk.keep()
+            self._ground.keep()
         facts = replay.checker.sessions.values()
         return Verdict(
             entries=entries,
@@ -196,6 +205,7 @@ class Round:
             duplicated=len(replay.duplicated),
             stuck=len(stuck),
             idle_seconds=self._idle,
+            idle_allowed=self._stuck_seconds,
             storm_seconds=storm_seconds,
             calm_seconds=calm_seconds,
             broken=replay.checker.broken,
@@ -215,35 +225,3 @@ class _Nowhere:
 
     async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
         return None
-
-
-def _open_jobs(storage: Path) -> dict[str, float]:
-    """The jobs that have not ended, and when something of each was last written (seconds since 1970).
-
-    An upload that was cut off is no job.
-    """
-    found = {}
-    for index in (storage / layout.ACTIVE).glob("*/*"):
-        user_hash, session = index.parts[-2:]
-        folder = storage / layout.session_prefix(user_hash, session)
-        if (folder / layout.INTAKE).exists() and not (storage / layout.tombstone_path(user_hash, session)).exists():
-            found[session] = max((_written(file) for file in folder.rglob("*")), default=0.0)
-    for record in storage.glob(f"{layout.USERS}*/*/{layout.DOCUMENT}"):
-        session = record.parent.name
-        if session not in found and not _has_ended(record):
-            found[session] = _written(record)
-    return found
-
-
-def _written(file: Path) -> float:
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:  # deleted just now
-        return 0.0
-
-
-def _has_ended(record: Path) -> bool:
-    try:
-        return documents.decode(record.read_bytes()).ended
-    except (FileNotFoundError, TornDocument):
-        return False

@@ -9,9 +9,10 @@ from tests.running import ROOT
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="stopped and busy processes are known by /proc")
-def test_no_page_is_lost_or_read_again_when_the_services_are_killed_again_and_again() -> None:
+@pytest.mark.parametrize(("mode", "kills"), [("local", 15), ("cloud", 5)], ids=["local", "cloud"])
+def test_no_page_is_lost_or_read_again_when_the_services_are_killed_again_and_again(mode: str, kills: int) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "tests.chaos", "--kills", "15", "--abreast", "1", "--quick"],
+        [sys.executable, "-m", "tests.chaos", "--mode", mode, "--kills", f"{kills}", "--abreast", "1", "--quick"],
         cwd=ROOT,
         capture_output=True,
         text=True,

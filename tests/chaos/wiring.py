@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
+from libs.idtoken.token import GOOGLE
 from libs.storage.store import ObjectStore
 from services.layers import Layers
 from tests.chaos.disk import SwitchedStore
@@ -11,6 +14,7 @@ from tests.chaos.history import RememberingStore
 from tests.chaos.journal import Journal
 
 FAILPOINTS = "CHAOS_FAILPOINTS"
+KEYS = "EMULATED_KEYS_URL"  # of who signs tokens in Google's place: cloud mode
 
 
 def layers(environ: Mapping[str, str]) -> Layers:
@@ -20,6 +24,8 @@ def layers(environ: Mapping[str, str]) -> Layers:
     points = Failpoints(parse(environ.get(FAILPOINTS, "")), journal)
 
     def around(store: ObjectStore) -> ObjectStore:
+        if KEYS in environ:  # the bucket remembers, and fails, by itself
+            return FailingStore(store, points, journal)
         remembering = RememberingStore(store, root=folder.storage, history=folder.history, locks=folder.locks)
         return FailingStore(SwitchedStore(remembering, folder.outage), points, journal)
 
@@ -27,4 +33,5 @@ def layers(environ: Mapping[str, str]) -> Layers:
         store=around,
         queue=lambda queue: FailingQueue(queue, points),
         app=lambda app: FailingAnswers(app, points),
+        google=msgspec.structs.replace(GOOGLE, keys_url=environ[KEYS]) if KEYS in environ else GOOGLE,
     )

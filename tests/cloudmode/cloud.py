@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import yaml
+from google.api_core.exceptions import NotFound
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
@@ -62,7 +63,8 @@ class CloudTasks:
 class Scheduler:
     """Calls for a sweep again and again, signed in as the queue: what Cloud Scheduler does once a minute.
 
-    It does so by tasks of the emulator, which signs them.
+    It does so by tasks of the emulator, which signs them: on a queue of its own that delivers one at a time and tries
+    none again, so that sweeps neither pile up nor slow the services' queues.
     """
 
     def __init__(self, host: str, url: str, *, every_seconds: float) -> None:
@@ -88,12 +90,20 @@ class Scheduler:
         self._thread.join()
 
     def _call(self) -> None:
-        queue = f"projects/{PROJECT}/locations/{LOCATION}/queues/ocr-extraction"
+        place = f"projects/{PROJECT}/locations/{LOCATION}"
+        queue = tasks_v2.Queue(
+            name=f"{place}/queues/sweep",
+            rate_limits=tasks_v2.RateLimits(max_dispatches_per_second=10, max_concurrent_dispatches=1),
+            retry_config=tasks_v2.RetryConfig(max_attempts=1),
+        )
         with grpc.insecure_channel(self._host) as channel:
             client = tasks_v2.CloudTasksClient(transport=CloudTasksGrpcTransport(channel=channel))
             while not self._over.wait(self._every):
                 with contextlib.suppress(Exception):  # the emulator is down, or refuses on purpose: later then
-                    client.create_task(parent=queue, task=self._task, timeout=2.0)
+                    try:
+                        client.create_task(parent=queue.name, task=self._task, timeout=2.0)
+                    except NotFound:
+                        client.create_queue(parent=place, queue=queue, timeout=2.0)
 
 
 class Cloud(Running):

@@ -2,23 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google.api_core import exceptions as api
-from google.auth.crypt import RSASigner
 from google.cloud.storage import Client
-from google.oauth2.service_account import Credentials
 
 from tests.emulators.gcs.compare import CASES, Asked
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
 
-EMAIL = "web@project.iam.gserviceaccount.com"
 PAGE = "https://ocr.example"
 
 # What Cloud Storage's documentation says of each request of the comparison.
@@ -177,68 +171,3 @@ def test_only_the_page_that_a_session_was_opened_for_may_use_it(emulator: Emulat
         done = browser.put(address, content=b"pixels", headers={"Origin": PAGE})
         assert (done.status_code, done.headers["Access-Control-Allow-Origin"]) == (200, PAGE)
     assert bucket.blob("a").download_as_bytes() == b"pixels"
-
-
-class Signer:
-    """A service account with a key, which the emulator knows."""
-
-    def __init__(self, emulator: Emulator) -> None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        emulator.service.keys[EMAIL] = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        self._credentials = Credentials(RSASigner.from_string(pem), EMAIL, "https://oauth2.googleapis.com/token")
-        self._url = emulator.url
-
-    def address(self, blob: Any, method: str, seconds: int = 60, **given: Any) -> str:
-        address: str = blob.generate_signed_url(
-            version="v4",
-            expiration=timedelta(seconds=seconds),
-            method=method,
-            credentials=self._credentials,
-            api_access_endpoint=self._url,
-            **given,
-        )
-        return address
-
-
-def test_a_signed_address_works_for_what_was_signed_and_nothing_else(emulator: Emulator, bucket: Any) -> None:
-    signer, blob = Signer(emulator), bucket.blob("users/a b/page 1+ü.png")
-    blob.upload_from_string(b"pixels")
-    with httpx.Client(trust_env=False) as browser:
-        address = signer.address(blob, "GET")
-        assert browser.get(address).content == b"pixels"
-        assert browser.get(address, headers={"Range": "bytes=2-3"}).content == b"xe"
-        assert browser.delete(address).status_code == 403
-        assert browser.get(address.replace("page%201", "page%202")).status_code == 403
-        assert browser.get(address.replace("X-Goog-Expires=60", "X-Goog-Expires=600")).status_code == 403
-        assert browser.get(address.partition("?")[0]).status_code == 404
-        emulator.service.keys.clear()
-        assert browser.get(address).status_code == 403
-
-
-def test_a_signed_address_expires(emulator: Emulator, bucket: Any) -> None:
-    bucket.blob("a").upload_from_string(b"pixels")
-    address = Signer(emulator).address(bucket.blob("a"), "GET", seconds=60)
-    with httpx.Client(trust_env=False) as browser:
-        assert browser.get(address).status_code == 200
-        emulator.service.now = lambda: datetime.now(UTC) + timedelta(seconds=62)
-        answer = browser.get(address)
-    assert (answer.status_code, "ExpiredToken" in answer.text) == (400, True)
-
-
-def test_a_signed_address_begins_a_resumable_upload(emulator: Emulator, bucket: Any) -> None:
-    headers = {"x-goog-resumable": "start", "x-goog-if-generation-match": "0"}
-    address = Signer(emulator).address(bucket.blob("a"), "POST", headers=headers, content_type="image/png")
-    with httpx.Client(trust_env=False) as browser:
-        begun = browser.post(address, headers={**headers, "Content-Type": "image/png", "Origin": PAGE})
-        assert begun.status_code == 201
-        done = browser.put(begun.headers["Location"], content=b"pixels", headers={"Origin": PAGE})
-        assert done.status_code == 200
-        assert browser.post(address, headers={**headers, "Content-Type": "text/html"}).status_code == 403
-        again = browser.post(address, headers={**headers, "Content-Type": "image/png"})
-        assert again.status_code == 412
-    assert bucket.get_blob("a").content_type == "image/png"

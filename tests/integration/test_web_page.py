@@ -13,7 +13,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
 
 from libs.storage.layout import user_hash
+from tests.cloudmode.cloud import Cloud, cloud
 from tests.documents import pdf
+from tests.emulators.gcs.faults import Fault
+from tests.emulators.gcs.uploads import Session
 from tests.running import Running, running
 from tests.scripted import Script
 
@@ -36,8 +39,9 @@ expect.set_options(timeout=PATIENCE_MS)
 class Visit:
     """One user's browser window, and what it did behind the page."""
 
-    def __init__(self, context: BrowserContext, services: Running, user: str) -> None:
+    def __init__(self, context: BrowserContext, services: Running, user: str, bucket: str = "") -> None:
         self.services = services
+        self.ours = tuple(filter(None, (services.url, bucket)))
         self.user = user
         self.page = context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
@@ -81,7 +85,7 @@ class Visit:
             self.faults.append(message.text)
 
     def _answered(self, response: Response) -> None:
-        if not response.url.startswith(self.services.url):
+        if not response.url.startswith(self.ours):
             self.elsewhere.append(response.url)
         if response.url.endswith("/status"):
             self.statuses.append(response)
@@ -120,14 +124,20 @@ def anonymous(browser: Browser, services: Running) -> Iterator[Visit]:
     yield from visiting(browser, services, "")
 
 
-def visiting(browser: Browser, services: Running, user: str) -> Iterator[Visit]:
+def visiting(browser: Browser, services: Running, user: str, bucket: str = "") -> Iterator[Visit]:
     """A window of that user. When it closes: no script or policy failed, and nothing came from elsewhere."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 800},
         extra_http_headers={"X-User-Email": user} if user else {},
         permissions=["clipboard-read", "clipboard-write"],
     )
-    found = Visit(context, services, user)
+    if proof := services.client.headers.get("Authorization"):
+        # For the service alone: the bucket would have to allow the header.
+        context.route(
+            f"{services.url}/**",
+            lambda route: route.continue_(headers={**route.request.headers, "authorization": proof}),
+        )
+    found = Visit(context, services, user, bucket)
     yield found
     context.close()
     assert found.faults == []
@@ -510,3 +520,93 @@ def assert_arrived(visit: Visit, path: Path, job_id: str) -> None:
     visit.services.until(lambda: visit.services.status(job_id, user=visit.user)["status"] == "completed", "the job")
     (stored,) = visit.services.storage.glob(f"users/*/{job_id}/{path.name}")
     assert stored.read_bytes() == path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def in_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with cloud(tmp_path_factory.mktemp("cloud")) as found:
+        yield found
+
+
+@pytest.fixture
+def cloud_visit(browser: Browser, in_cloud: Cloud) -> Iterator[Visit]:
+    yield from visiting(browser, in_cloud, "", bucket=in_cloud.bucket.url)
+    in_cloud.bucket.service.shares = True
+    in_cloud.bucket.faults.forget()
+    in_cloud.bucket.service.calls.clear()
+
+
+def test_a_large_file_goes_to_the_bucket_itself_through_lost_connections(
+    cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
+) -> None:
+    path = large_pdf(tmp_path / "large.pdf")
+    cloud_visit.home()
+    for fault in (Fault.RESET, Fault.LOST):
+        in_cloud.bucket.faults.order(fault, method="PUT", text="upload_id")
+    cloud_visit.choose(path)
+    assert_in_bucket(in_cloud, path, cloud_visit.opened())
+    assert in_cloud.bucket.faults.waiting == 0
+    assert ways(cloud_visit) == ["/api/direct-uploads"]
+
+
+def test_a_large_file_goes_on_to_the_bucket_after_a_reload(cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path) -> None:
+    path = large_pdf(tmp_path / "large.pdf")
+    page = cloud_visit.home()
+    slow_down(cloud_visit)
+    cloud_visit.choose(path)
+    until_sent(page, in_cloud)
+    page.reload()
+    cloud_visit.choose(path)
+    assert_in_bucket(in_cloud, path, cloud_visit.opened())
+    assert ways(cloud_visit) == ["/api/direct-uploads"], "the upload began anew"
+
+
+def test_a_large_file_takes_the_other_way_when_the_bucket_refuses_the_page(
+    cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
+) -> None:
+    in_cloud.bucket.service.shares = False
+    path = large_pdf(tmp_path / "large.pdf")
+    cloud_visit.home()
+    cloud_visit.choose(path)
+    assert_in_bucket(in_cloud, path, cloud_visit.opened())
+    assert ways(cloud_visit) == ["/api/direct-uploads", "/api/uploads"]
+    assert open_sessions(in_cloud) == [], "what was begun first was not given up"
+    refusals = [fault for fault in cloud_visit.faults if "CORS policy" in fault]
+    assert refusals
+    cloud_visit.faults.clear()
+
+
+def test_a_large_file_on_its_way_to_the_bucket_can_be_stopped(
+    cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
+) -> None:
+    page = cloud_visit.home()
+    slow_down(cloud_visit)
+    cloud_visit.choose(large_pdf(tmp_path / "large.pdf"))
+    until_sent(page, in_cloud)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".upload")).to_have_count(0)
+    while open_sessions(in_cloud):
+        page.wait_for_timeout(50)
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def until_sent(page: Page, services: Cloud) -> None:
+    """Wait for a piece of the file, and let the browser's requests through meanwhile."""
+    while not any(session.content.size for session in open_sessions(services)):
+        page.wait_for_timeout(50)
+
+
+def ways(visit: Visit) -> list[str]:
+    """How uploads were begun."""
+    addresses = [url.removeprefix(visit.services.url) for url in visit.asked]
+    return [address for address in addresses if address in ("/upload", "/api/uploads", "/api/direct-uploads")]
+
+
+def open_sessions(services: Cloud) -> list[Session]:
+    """The uploads from browsers that the bucket still takes bytes for."""
+    return [s for s in list(services.bucket.service.sessions.values()) if s.is_open and s.length is not None]
+
+
+def assert_in_bucket(services: Cloud, path: Path, job_id: str) -> None:
+    address = f"/storage/{services.status(job_id)['user_hash']}/{job_id}/{path.name}"
+    assert services.get(address).content == path.read_bytes()

@@ -44,6 +44,7 @@ class Facts:
         self.cancelled = False
         self.buried = False
         self.torn = False
+        self.torn_cancelled = False
         self.job: Job | None = None
         self.leases: dict[str, Lease] = {}
         self.read_at: dict[int, tuple[int, datetime]] = {}
@@ -119,6 +120,7 @@ class Checker:
     def tore(self, facts: Facts) -> None:
         """A record was lost or torn: the job will be known again by its evidence."""
         self._story.tell("the record is torn", session=facts.session_id)
+        facts.torn_cancelled = facts.job is not None and facts.job.status is JobStatus.CANCELLED
         facts.job, facts.torn = None, True
         facts.excuses += 1
 
@@ -214,6 +216,8 @@ class Checker:
             # A record made anew beside a deletion is not seen to stay: `finish` looks for what is left.
             if facts.buried and not facts.torn:
                 self.fail("a deleted job came back", facts.session_id)
+            if facts.torn_cancelled and new.status is not JobStatus.CANCELLED and self._is_noted(facts):
+                self.fail("a cancelled job goes on", facts.session_id)
             return
         old = document.decode(before.data)
         if text := _step_back(old, new):
@@ -225,6 +229,10 @@ class Checker:
             same = found is not None and found.run >= page.run and found.status.value == page.status.value
             if not same and not facts.buried:
                 self.fail(f"the record says page {page_no} is {page.status}, its outcome does not", facts.session_id)
+
+    def _is_noted(self, facts: Facts) -> bool:
+        """Whether it still says beside the record that the job was cancelled; a retry takes that away."""
+        return self.bucket.peek(facts.prefix + layout.CANCELLED) is not None
 
     def _lease(self, facts: Facts, before: Stored | None, after: Stored | None) -> None:
         if after is None:

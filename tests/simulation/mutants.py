@@ -15,7 +15,7 @@ from unittest import mock
 
 import msgspec
 
-from libs.jobstate import evidence, lease
+from libs.jobstate import evidence, lease, rebuild
 from libs.jobstate.commit import load
 from libs.jobstate.lease import HeldLease, Lease, LeaseLost
 from libs.jobstate.outcome import PageOutcome
@@ -105,6 +105,10 @@ async def _announce_nothing(files: SessionFiles, run: int) -> None:
     return
 
 
+async def _never_cancelled(files: SessionFiles) -> int:
+    return 0
+
+
 def _beside(self: Quarantine) -> AbstractContextManager[Any]:
     return nullcontext()
 
@@ -129,6 +133,9 @@ MUTANTS: dict[str, Mutant] = {
     "a page that broke beside others is blamed": lambda: mock.patch.object(Visit, "was_alone", _guilty),
     "a page is given up without its fallback": lambda: mock.patch.object(BatchReader, "_fall_back", _give_up),
     "a lost record stays lost": lambda: mock.patch("services.web.sweep.load_or_rebuild", load),
+    "a rebuilt record forgets that its job was cancelled": lambda: mock.patch.object(
+        rebuild, "cancelled_run", _never_cancelled
+    ),
     "an upload announces nothing": lambda: mock.patch("services.web.uploads.announce", _announce_nothing),
 }
 

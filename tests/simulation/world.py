@@ -12,7 +12,9 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from libs.jobstate import active
+from libs.jobstate.cancellation import Cancellation
 from libs.jobstate.document import TornDocument
+from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
@@ -37,14 +39,14 @@ from services.worker.engines.shared import SharedEngine
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
-from tests.simulation.checker import Checker
+from tests.simulation.checker import Checker, Facts
 from tests.simulation.machines import Press, Reader, Spare, Trials
 from tests.simulation.process import Died, Process
 from tests.simulation.queue import Broker, Sender
 from tests.simulation.script import Document
 from tests.simulation.store import Bucket, Client
 from tests.simulation.story import Story
-from tests.simulation.users import User
+from tests.simulation.users import User, ask
 from tests.simulation.weather import Weather, forecast
 
 WEB, WORKER = "web", "worker"
@@ -315,7 +317,7 @@ class World:
                 self._keep(self._drain(process))
 
     async def _tear(self) -> None:
-        """Damage records of jobs at work."""
+        """Damage records of jobs at work, and of jobs that were cancelled."""
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / self._weather.tear_seconds))
             if self._loop.time() > self._weather.until:
@@ -323,12 +325,34 @@ class World:
             open_jobs = [
                 facts
                 for facts in self.checker.sessions.values()
-                if facts.accepted and not facts.buried and facts.job is not None and not facts.job.ended
+                if facts.accepted
+                and not facts.buried
+                and facts.job is not None
+                and (not facts.job.ended or self._is_noted_as_cancelled(facts))
             ]
             if open_jobs:
                 facts = self._rng.choice(open_jobs)
+                job = facts.job
+                assert job is not None
                 self._bucket.tear(facts.prefix + layout.DOCUMENT, whole=self._rng.random() < 0.5)
                 self.checker.tore(facts)
+                if job.ended:
+                    self._keep(self._miss(facts, job.user_email))
+
+    def _is_noted_as_cancelled(self, facts: Facts) -> bool:
+        stored = self._bucket.peek(facts.prefix + layout.CANCELLED)
+        if stored is None or facts.job is None or facts.job.status is not JobStatus.CANCELLED:
+            return False
+        return msgspec.json.decode(stored.data, type=Cancellation).run == facts.job.run
+
+    async def _miss(self, facts: Facts, email: str) -> None:
+        """Its owner asks for a job that has ended until there is a record again: nobody else would."""
+        while facts.job is None and not facts.buried:
+            if (web := self._some_web()) is not None:
+                process, app = web
+                asking = ask(app, "GET", f"/api/jobs/{facts.session_id}/status", email)
+                await asyncio.wait({process.start(asking, facts.session_id)})
+            await asyncio.sleep(5)
 
     async def _drain(self, process: Process) -> None:
         self.story.tell(f"stop {process.name}")

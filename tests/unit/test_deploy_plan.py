@@ -180,8 +180,8 @@ def test_the_models_ref_is_copied_last_and_a_commit_has_none(revision: str, part
 
 def test_the_model_is_built_into_the_image_only_where_it_is_asked_for() -> None:
     gpu = {"WORKER_DEVICE": "gpu", "TORCH_INDEX_URL": "https://wheels.example/cu126"}
-    web, plain = texts("images", **gpu)
-    baked = texts("images", **gpu, MODEL_SOURCE="image")[1]
+    _, web, plain = texts("images", **gpu)
+    baked = texts("images", **gpu, MODEL_SOURCE="image")[-1]
 
     assert ";_MODEL_NAME=;" in web
     assert ";_MODEL_NAME=;" in plain

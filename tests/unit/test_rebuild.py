@@ -2,6 +2,7 @@
 
 import pytest
 
+from libs.jobstate import cancellation
 from libs.jobstate import intake as intakes
 from libs.jobstate.commit import create, load
 from libs.jobstate.evidence import save_outcome
@@ -10,6 +11,7 @@ from libs.jobstate.job import Job
 from libs.jobstate.lease import take
 from libs.jobstate.page import PageStatus
 from libs.jobstate.rebuild import load_or_rebuild
+from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.memory import MemoryStore
@@ -76,3 +78,26 @@ async def test_deleted_job_is_not_made_anew(files: SessionFiles) -> None:
     await files.store.delete(files.path(layout.DOCUMENT))
     with pytest.raises(NotFound):
         await load_or_rebuild(files)
+
+
+async def test_a_job_that_was_cancelled_stays_so_when_its_record_is_made_anew(files: SessionFiles) -> None:
+    await take(files, "0001", run=1, holder="worker", seconds=60, pages=(1, 2))
+    await cancellation.note(files, 1)
+    await files.store.delete(files.path(layout.DOCUMENT))
+    job = await load_or_rebuild(files)
+    assert (job.status, job.run, job.rebuilt) == (JobStatus.CANCELLED, 2, True)
+    again = job.retry(None, NOW)
+    assert (again.status, again.run, again.rebuilt) == (JobStatus.QUEUED, 3, True), "its owner can go on with it"
+
+
+@pytest.mark.parametrize("torn", [True, False])
+async def test_a_run_after_the_cancelled_one_goes_on_when_its_record_is_made_anew(
+    files: SessionFiles, torn: bool
+) -> None:
+    await cancellation.note(files, 1)
+    if torn:
+        await files.store.write(files.path(layout.CANCELLED), b'{"ru')
+    else:
+        await take(files, "0001", run=2, holder="worker", seconds=60, pages=(1, 2))
+    await files.store.delete(files.path(layout.DOCUMENT))
+    assert (await load_or_rebuild(files)).status is JobStatus.QUEUED

@@ -1,5 +1,6 @@
-// Sending files: one after the other, each with its own line of progress; large ones in pieces.
+// Sending files: one after the other, each with its own line of progress; large ones in pieces, to the bucket if there is one.
 
+import { Unreached, isOffered, sendDirect } from "./direct.js";
 import { byId, el, setText, show } from "./element.js";
 import { size } from "./format.js";
 import { Problem, problemBox, problemFrom, unreachable } from "./http.js";
@@ -44,7 +45,7 @@ export class UploadForm {
     while (this.#queue.length) {
       const next = this.#queue.shift();
       try {
-        this.#accepted.push(await (next.file.size > LARGE ? sendResumable : send)(next));
+        this.#accepted.push(await (next.file.size > LARGE ? sendLarge : send)(next));
         next.row.remove();
       } catch (error) {
         if (error.name === "AbortError") {
@@ -107,6 +108,17 @@ function readOptions() {
     return null;
   }
   return { pages: pages.replace(/\s+/g, ""), dpi };
+}
+
+async function sendLarge(next) {
+  if (await isOffered()) {
+    try {
+      return await sendDirect(next);
+    } catch (error) {
+      if (!(error instanceof Unreached)) throw error;
+    }
+  }
+  return sendResumable(next);
 }
 
 // XMLHttpRequest, because fetch does not tell how much of a body has been sent.

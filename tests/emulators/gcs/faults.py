@@ -13,6 +13,7 @@ class Fault(StrEnum):
 
     UNAVAILABLE = "unavailable"  # 503, nothing done
     BUSY = "busy"  # 429, nothing done
+    FORBIDDEN = "forbidden"  # 403, nothing done: somebody took the rights away
     RESET = "reset"  # the connection breaks half-way through the request; nothing done
     LOST = "lost"  # done, and the connection breaks before the answer
     DENIED_DONE = "denied-done"  # done, but answered with 503

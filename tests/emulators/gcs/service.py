@@ -1,9 +1,8 @@
 """The service: which request is which, and the answer to it."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import msgspec
@@ -16,7 +15,6 @@ from tests.emulators.gcs.bucket import Bucket
 from tests.emulators.gcs.conditions import Conditions, conditions
 from tests.emulators.gcs.refusal import Refusal, no_bucket
 from tests.emulators.gcs.resource import bucket_resource
-from tests.emulators.gcs.signature import check_signature
 
 _SHORT = "short"
 
@@ -32,14 +30,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Service:
-    """Buckets, open uploads, the keys that may sign addresses, and the last requests. An ASGI application."""
+    """Buckets, open uploads, and the last requests. An ASGI application."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket] = {}
         self.sessions: dict[str, uploads.Session] = {}
-        self.keys: dict[str, bytes] = {}
         self.calls: deque[Call] = deque(maxlen=100_000)
-        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)  # judges signatures
+        self.shares = True  # with the page that a session is opened for, as a bucket does whose settings allow it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -102,8 +99,6 @@ class Service:
                 return objects.delete(request, self._bucket(bucket), name)
             case "PATCH" | "PUT", ["storage", "v1", "b", bucket, "o", name]:
                 return await objects.patch(request, self._bucket(bucket), name, base)
-            case _, [bucket, *rest] if rest and "X-Goog-Algorithm" in request.query_params:
-                return await self._signed(request, self._bucket(bucket), "/".join(rest), base)
         raise Refusal(404, "notFound", "Not Found")
 
     def _bucket(self, name: str) -> Bucket:
@@ -144,6 +139,8 @@ class Service:
     ) -> Response:
         bucket.check(description.name, rules)
         session = uploads.Session(bucket, description, rules, request)
+        if not self.shares:
+            session.origin = None
         self.sessions[session.id] = session
         address = f"{base}/upload/storage/v1/b/{bucket.name}/o?uploadType=resumable&upload_id={session.id}"
         return Response(headers={"Location": address, "X-GUploader-UploadID": session.id, **_shared(request, session)})
@@ -165,30 +162,6 @@ class Service:
             answer = uploads.resource_answer(session.bucket, made, base, request.query_params)
         answer.headers.update(_shared(request, session))
         return answer
-
-    async def _signed(self, request: Request, bucket: Bucket, name: str, base: str) -> Response:
-        """The few calls of the XML API that a signed address is for."""
-        check_signature(request, self.keys, self.now())
-        wanted = request.headers.get("X-Goog-If-Generation-Match")
-        rules = Conditions(generation_match=int(wanted) if wanted else None)
-        match request.method:
-            case "GET" | "HEAD":
-                generation = objects.generation_of(request.query_params)
-                return objects.content_answer(request, bucket.get(name, generation, rules))
-            case "DELETE":
-                bucket.delete(name, None, rules)
-                return Response(status_code=204)
-            case "PUT":
-                description = uploads.describe({}, {"name": name}, request.headers.get("Content-Type", ""))
-                content = await uploads.received(request.stream())
-                made = description.put(bucket, content, rules, request.headers.get("X-Goog-Hash", ""))
-                return Response(headers={"X-Goog-Generation": str(made.generation)})
-            case "POST" if request.headers.get("X-Goog-Resumable") == "start":
-                description = uploads.describe({}, {"name": name}, request.headers.get("Content-Type", ""))
-                answer = self._open(request, bucket, description, rules, base)
-                answer.status_code = 201
-                return answer
-        raise Refusal(405, "methodNotAllowed", "The specified method is not allowed against this resource.")
 
 
 def shorten(scope: Scope) -> None:

@@ -31,6 +31,8 @@ class Weather:
             case Fault.BUSY:
                 busy = Refusal(429, "rateLimitExceeded", "Please reduce your request rate.", domain="usageLimits")
                 await _refused(busy, scope, receive, send)
+            case Fault.FORBIDDEN:
+                await _refused(Refusal(403, "forbidden", "The caller has no access."), scope, receive, send)
             case Fault.RESET:
                 if size := _size(scope["headers"]):
                     with contextlib.suppress(_Broken):

@@ -1,0 +1,37 @@
+"""That a run was cancelled, told beside the record: one that is made anew would not know it."""
+
+from contextlib import suppress
+
+import msgspec
+
+from libs.storage import layout
+from libs.storage.errors import NotFound
+from libs.storage.pace import write_paced
+from libs.storage.session import SessionFiles
+
+
+class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
+    """`cancelled.json`: the last run that was cancelled. A later run is not."""
+
+    run: int
+
+
+_decoder = msgspec.json.Decoder(Cancellation)
+
+
+async def note(files: SessionFiles, run: int) -> None:
+    """The run was cancelled, and its record says so already."""
+    await write_paced(files.store, files.path(layout.CANCELLED), msgspec.json.encode(Cancellation(run=run)))
+
+
+async def forget(files: SessionFiles) -> None:
+    """A new run has begun."""
+    with suppress(NotFound):
+        await files.store.delete(files.path(layout.CANCELLED))
+
+
+async def cancelled_run(files: SessionFiles) -> int:
+    """The run that was cancelled, or 0. What is torn is as good as none: the job then goes on."""
+    with suppress(NotFound, ValueError, RecursionError):
+        return _decoder.decode((await files.store.read(files.path(layout.CANCELLED))).data).run
+    return 0
