@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from libs import textlayer
-from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
 
@@ -59,7 +59,7 @@ class ScriptedTranscriber:
         """As made."""
         return self._slots
 
-    async def transcribe(self, pixels: Pixels, sampling: Sampling) -> Transcript:
+    async def transcribe(self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Transcript:
         """As ordered."""
         assert self.loaded
         page = int(pixels[0, 0, 0])

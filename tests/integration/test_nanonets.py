@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -107,14 +108,25 @@ async def test_a_page_that_never_ends_is_no_text(tmp_path: Path) -> None:
     assert {attempt.temperature for attempt in tries} == {0.0, 0.2, 0.5}
 
 
-async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(folder: Path) -> None:
-    long = msgspec.structs.replace(SETTINGS, ocr_slots=1, model_max_tokens=3000)
-    endless = make_model(folder.parents[3] / "endless", stops=0)
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never ends a page."""
+    return make_model(tmp_path_factory.mktemp("hub"), stops=0)
+
+
+@pytest.mark.parametrize("decoder", ["fast", "reference"])
+async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(
+    endless: Path, decoder: Literal["fast", "reference"]
+) -> None:
+    tokens = 100_000
+    long = msgspec.structs.replace(SETTINGS, ocr_slots=1, ocr_decoder=decoder, model_max_tokens=tokens)
     transcriber = ModelTranscriber(parts(endless, long))
     await transcriber.load()
     pixels = decode(IMAGES[0].data)
-    left = asyncio.create_task(transcriber.transcribe(pixels, Sampling(max_tokens=3000)))
-    await asyncio.sleep(0.2)
+    begun = asyncio.Event()
+    left = asyncio.create_task(transcriber.transcribe(pixels, Sampling(max_tokens=tokens), begun.set))
+    # A sign of life: it is being written, and would be for minutes.
+    await begun.wait()
     left.cancel()
     transcript = await transcriber.transcribe(pixels, Sampling(max_tokens=5))
     assert (transcript.tokens, transcript.ending) == (5, Ending.LENGTH)

@@ -20,19 +20,19 @@ class Finish(StrEnum):
     BLANK = "blank"  # nothing is printed on the page
 
 
-def _unheard() -> None:
+def unheard() -> None:
     """Nobody waits for a sign of life."""
 
 
 class PageImage(msgspec.Struct, frozen=True, kw_only=True):
     """One page to read: its 1-based number in the document and the encoded image (PNG) as stored.
 
-    An engine that takes several steps for a page calls `alive` after each, so that it is not held to be hanging.
+    An engine calls `alive` when it has got on with the page, so that one that takes long is not held to be hanging.
     """
 
     page_no: int
     data: bytes
-    alive: Callable[[], None] = _unheard
+    alive: Callable[[], None] = unheard
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,12 @@
 """Nanonets-OCR-s, and any other fine-tune of Qwen2.5-VL that MODEL_NAME says: a transcriber on the GPU or the CPU."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 import torch
 
-from services.worker.engines.engine import EngineInfo, EngineUnavailable
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.parts import EngineParts, ModelFiles
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.assembly import Assembly, assemble
@@ -43,11 +44,11 @@ class ModelTranscriber:
         slots = self._assembly.decoder.slots if self._assembly else 1
         return slots + max(1, slots // 8)
 
-    async def transcribe(self, pixels: Pixels, sampling: Sampling) -> Transcript:
+    async def transcribe(self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Transcript:
         """The page as the model writes it. Raises `Untranscribable`."""
         assert self._assembly and self._thread, "load() comes first"
         page = await asyncio.to_thread(self._assembly.decoder.prepare, pixels, sampling)
-        writing = await self._thread.write(page, sampling)
+        writing = await self._thread.write(page, sampling, alive)
         text = self._assembly.checkpoint.text_of(writing.tokens)
         return Transcript(text=text, ending=writing.ending or Ending.LENGTH, tokens=len(writing.tokens))
 

@@ -7,7 +7,7 @@ server has begun on may be the page's doing, and is a `ServerFault` in the end.
 
 import asyncio
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,7 +19,7 @@ import structlog
 from PIL import Image
 
 from services.worker.engines.completion import Answer, BadAnswer, models, refused_field, request
-from services.worker.engines.engine import EngineInfo, EngineUnavailable
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.patience import Again, persist
 from services.worker.engines.picture import Pixels
 from services.worker.engines.prompt import PROMPT
@@ -84,10 +84,10 @@ class OpenAiTranscriber:
         if listed and self._model not in listed:
             log.warning("model_not_listed", model=self._model)  # it may go by a second name
 
-    async def transcribe(self, pixels: Pixels, sampling: Sampling) -> Transcript:
+    async def transcribe(self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Transcript:
         """The page as the server's model writes it. Raises `Untranscribable`, `ServerFault`, `EngineUnavailable`."""
         image = await asyncio.to_thread(_encoded, pixels, self._settings.openai_max_side, sampling.scale)
-        return await persist(lambda deadline: self._ask(image, sampling, deadline), seconds=self._seconds)
+        return await persist(lambda deadline: self._ask(image, sampling, alive, deadline), seconds=self._seconds)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -112,14 +112,14 @@ class OpenAiTranscriber:
             raise Again(f"is not up ({response.status_code})", away=True)
         raise self._refusal(response, said, 0)
 
-    async def _ask(self, image: bytes, sampling: Sampling, deadline: float) -> Transcript:
+    async def _ask(self, image: bytes, sampling: Sampling, alive: Callable[[], None], deadline: float) -> Transcript:
         """One request. Raises `Again`, `Untranscribable`, `EngineUnavailable`."""
         clock = asyncio.get_running_loop().time
         moment, began = 0, clock()
         try:
             async with asyncio.timeout_at(deadline), self._throttle as moment:
                 began = clock()
-                return await self._converse(image, sampling, moment)
+                return await self._converse(image, sampling, alive, moment)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise Again("cannot be reached", away=True) from error
         except TimeoutError as error:
@@ -131,7 +131,7 @@ class OpenAiTranscriber:
         except BadAnswer as error:
             raise Again(str(error), away=False) from error
 
-    async def _converse(self, image: bytes, sampling: Sampling, moment: int) -> Transcript:
+    async def _converse(self, image: bytes, sampling: Sampling, alive: Callable[[], None], moment: int) -> Transcript:
         assert self._client, "load() comes first"
         body = msgspec.json.encode(request(self._model, self._prompt, image, sampling, without=self._without))
         answer = Answer(sampling.max_tokens)
@@ -142,7 +142,7 @@ class OpenAiTranscriber:
             ):
                 if response.status_code != 200:
                     raise self._refusal(response, await _said(response), moment)
-                await self._listen(response, answer, limit)
+                await self._listen(response, answer, alive, limit)
         except TimeoutError:
             if not answer.complete:
                 raise
@@ -150,7 +150,9 @@ class OpenAiTranscriber:
         self._throttle.went_well()
         return Transcript(text=text, ending=ending, tokens=tokens)
 
-    async def _listen(self, response: httpx.Response, answer: Answer, limit: asyncio.Timeout) -> None:
+    async def _listen(
+        self, response: httpx.Response, answer: Answer, alive: Callable[[], None], limit: asyncio.Timeout
+    ) -> None:
         """Take in what comes until it is enough. Each piece of text, and nothing else, gives the next one time."""
         clock = asyncio.get_running_loop().time
         async with aclosing(_raw(response)) as pieces:
@@ -162,6 +164,7 @@ class OpenAiTranscriber:
                 if answer.complete:
                     limit.reschedule(clock() + COUNT_SECONDS)
                 elif answer.characters > known:
+                    alive()
                     limit.reschedule(clock() + self._seconds * BETWEEN)
         answer.close()
 

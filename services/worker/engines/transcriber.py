@@ -4,12 +4,13 @@ Such a model may invent, repeat itself or be cut off. So it is no `OcrEngine` by
 never passes such text on.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-from services.worker.engines.engine import EngineInfo
+from services.worker.engines.engine import EngineInfo, unheard
 from services.worker.engines.picture import Pixels
 
 
@@ -48,7 +49,7 @@ class Transcriber(Protocol):
     `load` is called once, before the rest, and raises `EngineUnavailable` with a remedy where the model cannot run
     here. `slots` is how many pages at once keep the model busy; further calls of `transcribe` wait. `transcribe` takes
     an upright RGB page (height, width, 3) and raises `Untranscribable` where this page never will be read; any other
-    exception is a fault of the model as a whole. Cancelled, it frees its slot.
+    exception is a fault of the model as a whole. It calls `alive` as it gets on. Cancelled, it frees its slot.
     """
 
     async def load(self) -> None: ...
@@ -58,7 +59,9 @@ class Transcriber(Protocol):
     @property
     def slots(self) -> int: ...
 
-    async def transcribe(self, pixels: Pixels, sampling: Sampling) -> Transcript: ...
+    async def transcribe(
+        self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard
+    ) -> Transcript: ...
 
 
 class Untranscribable(Exception):

@@ -94,7 +94,7 @@ class Trial:
             while (sampling := next_try(tried, max_tokens=self._max_tokens)) is not None:
                 began = time.monotonic()
                 try:
-                    transcript = await self._transcriber.transcribe(pixels, sampling)
+                    transcript = await self._transcriber.transcribe(pixels, sampling, page.alive)
                 except Untranscribable as refusal:
                     tries.append(self._noted(sampling, Verdict.REFUSED, 0, began))
                     return Reading(tries=tuple(tries), fault=str(refusal))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from services.worker.engines.engine import unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling
 
@@ -16,7 +17,8 @@ IsLoop = Callable[[list[int]], bool]
 class Writing:
     """A page being written. `tokens` are the answer's so far, without the one that ends it.
 
-    `ending` is None until it has ended. Whoever no longer wants it sets `given_up`, from any thread.
+    `ending` is None until it has ended. Whoever no longer wants it sets `given_up`, from any thread. The decoder calls
+    `beat` whenever some of it has been written.
     """
 
     def __init__(self, sampling: Sampling) -> None:
@@ -24,6 +26,7 @@ class Writing:
         self.tokens: list[int] = []
         self.ending: Ending | None = None
         self.given_up = False
+        self.beat: Callable[[], None] = unheard
 
 
 class Decoder(Protocol):

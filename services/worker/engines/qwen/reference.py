@@ -108,6 +108,7 @@ class _Watch(StoppingCriteria):
         self.looped = False
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        self._writing.beat()
         if (input_ids.shape[1] - self._prompt) % LOOP_EVERY == 0:
             self.looped = self._is_loop(input_ids[0, self._prompt :].tolist())
         over = self.looped or self._writing.given_up

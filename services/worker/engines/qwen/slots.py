@@ -130,6 +130,7 @@ class SlotDecoder:
         written = self._recent[:, :batch].cpu().numpy()
         for slot, row in self._busy.items():
             row.length += POLL
+            row.writing.beat()
             if row.writing.ending is None:
                 self._take(row, [int(token) for token in written[:, slot]])
 
