@@ -20,7 +20,7 @@ from transformers.utils import logging
 from bench.engine.shapes import Scale
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
-from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe
+from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe, spare_plans
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -35,6 +35,8 @@ class Bench:
     def __init__(self, shape: dict[str, Any], scale: Scale, slots: int) -> None:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
+        # The ordinary ways are spared them as well: their pages, too, are of several sizes.
+        spare_plans()
         self.scale = scale
         self.device = choose_device()
         self.dtype = choose_dtype(self.device)
