@@ -63,7 +63,8 @@ class VisionTower:
         self._mean = torch.tensor(mean, device=weight.device).view(-1, 1, 1)
         self._std = torch.tensor(std, device=weight.device).view(-1, 1, 1)
         self._mlps = [_Mlp(block.mlp) for block in visual.blocks]
-        self._arrange = lru_cache(maxsize=32)(self._arranged)
+        # Each takes megabytes of the GPU that no plan counts; a document has pages of a size or two.
+        self._arrange = lru_cache(maxsize=8)(self._arranged)
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
