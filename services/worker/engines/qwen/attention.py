@@ -4,6 +4,7 @@ The family has far fewer KV heads than query heads (2 and 16 in the 3B model). E
 a mask, multiplies the bytes read in the step that is bound by reading; neither way here expands anything.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -89,6 +90,8 @@ def choose(*, heads: int, shared: int, size: int, dtype: torch.dtype, device: to
     """The fastest way that gives right results here, found by trying it."""
     if device.type != "cuda":
         return folded
+    # It says at each of a thousand calls, while steps are captured, that it is used.
+    logging.getLogger(varlen.__name__).setLevel(logging.WARNING)
     difference = _difference(flash, heads=heads, shared=shared, size=size, dtype=dtype, device=device)
     log.info("attention_kernel_tried", kernel="flash", difference=difference)
     return flash if difference is not None and difference <= TOLERANCE else folded

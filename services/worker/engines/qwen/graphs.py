@@ -57,6 +57,7 @@ def _captured(step: Callable[[int], None], batch: int, pool: Any) -> torch.cuda.
             step(batch)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
+    # Other threads of the process may ask the driver for something meanwhile: that is no fault of the capture.
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
         step(batch)
     return graph
