@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from bench.engine.shapes import FULL
 from services.worker.engines.qwen import attention
 from services.worker.engines.qwen.attention import SlotAttention, flash, folded
 from services.worker.engines.qwen.graphs import Steps
+from services.worker.engines.qwen.memory import cost
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -28,17 +31,21 @@ PROMPT = Prompt(before=(1, 2, 3), after=(4, 5), picture=151655)
 LENGTH = HEIGHT * WIDTH // 784 + len(PROMPT)
 CAPACITY = LENGTH + 8200
 SLOTS = 64
-LAYERS = FULL["text_config"]["num_hidden_layers"]  # type: ignore[index]
+CONFIG: Any = Qwen2_5_VLConfig(**FULL)  # type: ignore[arg-type]
+LAYERS = CONFIG.text_config.num_hidden_layers
 
 
 class Work(TorchDispatchMode):
-    """Counts operations, the types of what they make, and the rows and strides of products."""
+    """Counts operations, the types of what they make, the rows and strides of products, and the most bytes of what they
+    made that lived at once."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: Counter[str] = Counter()
         self.types: set[torch.dtype] = set()
         self.products: list[tuple[int, ...]] = []
+        self.most_bytes = 0
+        self._made: dict[int, tuple[StorageWeakRef, int]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
@@ -48,14 +55,23 @@ class Work(TorchDispatchMode):
         if isinstance(made, torch.Tensor):
             assert made.device == DEVICE, func
             self.types.add(made.dtype)
+            # Views share a storage, which is theirs alone or a weight's.
+            if not any(made.untyped_storage()._cdata == old.untyped_storage()._cdata for old in _tensors(args)):
+                storage = made.untyped_storage()
+                self._made[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self._made = {key: (ref, size) for key, (ref, size) in self._made.items() if not ref.expired()}
+        self.most_bytes = max(self.most_bytes, sum(size for _, size in self._made.values()))
         return made
+
+
+def _tensors(args: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)]
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    config: Any = Qwen2_5_VLConfig(**FULL)  # type: ignore[arg-type]
     with DEVICE:
-        return Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16).eval()
+        return Qwen2_5_VLForConditionalGeneration._from_config(CONFIG, dtype=torch.bfloat16).eval()
 
 
 @pytest.fixture
@@ -100,6 +116,9 @@ def test_a_page_is_read_in_without_a_look_from_the_host(decoder: SlotDecoder) ->
     assert logits.dtype == torch.bfloat16
     # Thousands of windows, at most four calls a layer.
     assert work.names["scaled_dot_product_attention"] <= 4 * 32 + LAYERS
+    # With room to spare for what kernels take inside, and what an allocator cannot use.
+    planned = cost(CONFIG, weights=0, item=2, visual_tokens=picture.shape[0], prompt_tokens=len(PROMPT)).page
+    assert 1.5 * work.most_bytes < planned < 3 * work.most_bytes
 
 
 def test_products_of_the_vision_tower_have_rows_of_whole_words(model: Any) -> None:
