@@ -1,6 +1,7 @@
 """The runs: what the machine can do, what a step and a page take, whole pages by three ways."""
 
 import asyncio
+import gc
 import io
 import itertools
 import resource
@@ -20,7 +21,7 @@ from transformers.utils import logging
 from bench.engine.shapes import Scale
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
-from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe
+from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe, spare_plans
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -35,6 +36,8 @@ class Bench:
     def __init__(self, shape: dict[str, Any], scale: Scale, slots: int) -> None:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
+        # The ordinary ways are spared them as well: their pages, too, are of several sizes.
+        spare_plans()
         self.scale = scale
         self.device = choose_device()
         self.dtype = choose_dtype(self.device)
@@ -79,6 +82,8 @@ class Bench:
             visual_tokens=self.size.max_tokens,
             prompt_tokens=len(self.prompt),
         )
+        # What the other ways have left behind would cost slots.
+        self.clear()
         # The weights are there already.
         available = available_bytes(self.device) + (weights if self.device.type == "cuda" else 0)
         plan = memory.plan(
@@ -109,6 +114,12 @@ class Bench:
         """Until the device has done all it was told."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+    def clear(self) -> None:
+        """Give the device back what is held but not in use."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     # What the machine can do
 
@@ -258,13 +269,13 @@ class Bench:
             decoder.advance()
         decoder.advance()
         inputs = self._inputs([page])
-        prompt = inputs["input_ids"].shape[1]
         written = torch.tensor([writing.tokens], device=self.device)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], written], dim=1)
         inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(written)], dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         with torch.inference_mode():
-            logits = self.model(**inputs).logits[0, prompt - 1 : -1].float()
+            # Those of the whole prompt would take a gigabyte, which the slots may have left none of.
+            logits = self.model(**inputs, logits_to_keep=len(writing.tokens) + 1).logits[0, :-1].float()
         best, chosen = logits.max(-1).values, logits.gather(-1, written[0].unsqueeze(-1)).squeeze(-1)
         return {
             "share": float((logits.argmax(-1) == written[0]).float().mean()),
@@ -276,11 +287,14 @@ class Bench:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             self.model.save_pretrained(folder)
-            return self.seconds(
+            taken = self.seconds(
                 lambda: Qwen2_5_VLForConditionalGeneration.from_pretrained(
                     folder, dtype=self.dtype, device_map={"": self.device}, local_files_only=True
                 )
             )
+        # A second model in memory would leave the next runs too little on a small card.
+        self.clear()
+        return taken
 
     def peak_bytes(self) -> int:
         """The most memory that was taken at once: of the GPU, or of the process."""

@@ -76,7 +76,7 @@ def test_attention_over_slots_is_attention_over_what_each_slot_holds(heads: int,
     keys, values = torch.randn(5, 40, shared, 16), torch.randn(5, 40, shared, 16)
     query, lengths = torch.randn(4, heads, 16), torch.tensor([1, 40, 7, 23])
     keys[0, 1:] = 1e4  # what lies past a slot's length must not count
-    seen = folded(query, keys, values, lengths, 40)
+    seen = folded(lengths, keys.shape[1], 40)(query, keys, values)
     for row, length in enumerate(lengths.tolist()):
         alone = functional.scaled_dot_product_attention(
             query[row].unsqueeze(1),

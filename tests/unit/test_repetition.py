@@ -102,6 +102,18 @@ def test_empty_cells_and_dots_may_go_on_for_long(units: list[str]) -> None:
     assert ends_in_loop(long, joined)
 
 
+@pytest.mark.parametrize("period", [1, 2, 3])
+def test_rows_of_empty_cells_have_their_text_read_once_a_look(period: int) -> None:
+    asked: list[Sequence[str]] = []
+
+    def text_of(units: Sequence[str]) -> str:
+        asked.append(units)
+        return joined(units)
+
+    assert not ends_in_loop(["|", "  ", "."][:period] * 300, text_of)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("units", [["|", " 0", ".", "00", " "], ["<td>", "0", "</td>"]], ids=["pipes", "cells"])
 def test_columns_of_zeros_may_go_on_for_a_while(units: list[str]) -> None:
     long = (units * NUMBERS_UNITS)[:NUMBERS_UNITS]

@@ -30,12 +30,16 @@ def ends_in_loop(units: Sequence[T], text_of: Callable[[Sequence[T]], str]) -> b
     `text_of` gives the text of some units; it is asked only where the end repeats itself.
     """
     tail = list(units[-(EMPTY_UNITS + MAX_PERIOD) :])
-    last = tail[-1:]
+    last, honest = tail[-1:], list[int]()
     for period in range(1, min(MAX_PERIOD, len(tail) // TIMES) + 1):
-        if [tail[-1 - period]] != last or not _repeats(tail, period, WORDS_UNITS):
+        # What repeats every two units also does every four, with the same text and the same verdict.
+        if [tail[-1 - period]] != last or any(period % shorter == 0 for shorter in honest):
+            continue
+        if not _repeats(tail, period, WORDS_UNITS):
             continue
         if _repeats(tail, period, _patience(text_of(tail[-3 * period :]))):
             return True
+        honest.append(period)
     return False
 
 

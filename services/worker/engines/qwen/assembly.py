@@ -11,7 +11,7 @@ from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.checkpoint import Checkpoint
 from services.worker.engines.qwen.decoder import Decoder, IsLoop
-from services.worker.engines.qwen.device import available_bytes, choose_dtype, describe
+from services.worker.engines.qwen.device import available_bytes, choose_dtype, describe, spare_plans
 from services.worker.engines.qwen.page import PageSize, Prompt, make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
@@ -33,6 +33,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
 
 def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> Assembly:
     """Load the model in `folder` as `settings` say. Raises `EngineUnavailable`."""
+    spare_plans()
     dtype = choose_dtype(device)
     smallest = min(settings.model_min_pixels, settings.model_max_pixels)
     size = PageSize(min_pixels=smallest, max_pixels=settings.model_max_pixels)

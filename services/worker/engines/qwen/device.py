@@ -17,6 +17,14 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def spare_plans() -> None:
+    """Keep attention from cuDNN, which torch asks first on an H100 or B200.
+
+    It makes a plan for every new shape, in about half a second, and a page of a new size comes with six of them.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def choose_dtype(device: torch.device) -> torch.dtype:
     """What numbers are kept as: half the bytes where a GPU computes with them, exact ones on a CPU."""
     return torch.bfloat16 if device.type == "cuda" else torch.float32

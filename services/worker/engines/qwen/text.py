@@ -40,7 +40,7 @@ class TextTower:
         self._layers = [_layer(layer) for layer in tower.layers]
         # Of an answer's tokens all three positions are the same, so their rotations can be looked up.
         self._cos, self._sin = self._rotation(torch.arange(limit, device=self.device).expand(3, -1))
-        self._attend = attention.choose(
+        self._attention = attention.choose(
             heads=self.heads, shared=self.shared, size=self.size, dtype=self.dtype, device=self.device
         )
 
@@ -67,7 +67,7 @@ class TextTower:
     @property
     def kernel(self) -> str:
         """Which way of attention over slots was chosen."""
-        return "flash" if self._attend is attention.flash else "folded"
+        return "flash" if self._attention is attention.flash else "folded"
 
     def new_cache(self, slots: int, capacity: int) -> SlotCache:
         """An empty cache of this tower's shape."""
@@ -118,13 +118,13 @@ class TextTower:
         rows = torch.arange(batch, device=tokens.device)
         hidden = functional.embedding(tokens, self._embedding)
         cos, sin = self._cos[positions], self._sin[positions]
-        held = lengths + 1
+        attend = self._attention(lengths + 1, cache.capacity, context)
         for number, layer in enumerate(self._layers):
             query, key, value = self._projected(layer, hidden, cos, sin)
             keys, values = cache.keys[number], cache.values[number]
             keys.index_put_((rows, lengths), key)
             values.index_put_((rows, lengths), value)
-            seen = self._attend(query, keys, values, held, context)
+            seen = attend(query, keys, values)
             hidden = self._finished(layer, hidden, seen.reshape(batch, -1))
         return self._logits(hidden)
 
@@ -136,25 +136,29 @@ class TextTower:
         joint = functional.linear(normal, layer.qkv, layer.qkv_bias).view(hidden.shape[0], -1, self.size)
         turning, value = joint.split([self.heads + self.shared, self.shared], dim=1)
         first, second = turning.chunk(2, dim=-1)
-        turned = turning * cos + torch.cat((-second, first), dim=-1) * sin
+        turned = torch.addcmul(turning * cos, torch.cat((second, first), dim=-1), sin)
         query, key = turned.split([self.heads, self.shared], dim=1)
         return query, key, value
 
     def _finished(self, layer: Layer, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """What is left of a layer after its attention."""
-        hidden = torch.addmm(hidden, seen, layer.out.t())
+        """What is left of a layer after its attention. Writes over `hidden`: a sum elsewhere would copy it first."""
+        hidden.addmm_(seen, layer.out.t())
         normal = functional.rms_norm(hidden, layer.between.shape, layer.between, self._eps)
         gate, up = functional.linear(normal, layer.gate_up).chunk(2, dim=-1)
-        return torch.addmm(hidden, functional.silu(gate) * up, layer.down.t())
+        return hidden.addmm_(functional.silu(gate) * up, layer.down.t())
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         normal = functional.rms_norm(hidden, self._norm.shape, self._norm, self._eps)
         return functional.linear(normal, self._head)
 
     def _rotation(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine and sine (length, 1, size) of positions (3, length)."""
+        """Cosine and sine (length, 1, size) of positions (3, length), the first half of the sine negative.
+
+        The halves of a head, changed over, then need no sign of their own.
+        """
         cos, sin = self._rotary(self._embedding, positions.unsqueeze(1))
-        return cos[0].unsqueeze(1), sin[0].unsqueeze(1)
+        first, second = sin[0].chunk(2, dim=-1)
+        return cos[0].unsqueeze(1), torch.cat((-first, second), dim=-1).unsqueeze(1)
 
 
 def _layer(layer: Any) -> Layer:

@@ -16,6 +16,9 @@ from torch.nn import functional
 
 Integers = npt.NDArray[np.int64]
 
+# To a multiple of this many numbers, which is 128 bytes in half precision.
+_EVEN = 64
+
 
 class WindowOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Where a page's visual tokens stand while the tower works, so that windows of equal size follow each other.
@@ -43,7 +46,10 @@ def window_order(rows: int, columns: int, side: int) -> WindowOrder:
 
 
 class VisionTower:
-    """Turns a page's pixels into visual tokens, with the weights of a loaded model."""
+    """Turns a page's pixels into visual tokens, with the weights of a loaded model.
+
+    Some are rearranged in place: the model goes on to work, in no more memory.
+    """
 
     def __init__(self, visual: Any, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self._visual = visual
@@ -56,7 +62,9 @@ class VisionTower:
         self._embedding = weight.view(weight.shape[0], -1)
         self._mean = torch.tensor(mean, device=weight.device).view(-1, 1, 1)
         self._std = torch.tensor(std, device=weight.device).view(-1, 1, 1)
-        self._arrange = lru_cache(maxsize=32)(self._arranged)
+        self._mlps = [_Mlp(block.mlp) for block in visual.blocks]
+        # Each takes megabytes of the GPU that no plan counts; a document has pages of a size or two.
+        self._arrange = lru_cache(maxsize=8)(self._arranged)
 
     @torch.inference_mode()
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -69,8 +77,8 @@ class VisionTower:
         for number, block in enumerate(self._visual.blocks):
             whole = number in self._visual.fullatt_block_indexes
             groups = ((1, hidden.shape[0]),) if whole else place.groups
-            hidden = hidden + self._attend(block.attn, block.norm1(hidden), place, groups)
-            hidden = hidden + block.mlp(block.norm2(hidden))
+            hidden += self._attend(block.attn, _normal(block.norm1, hidden), place, groups)
+            hidden += self._mlps[number](_normal(block.norm2, hidden))
         merged: torch.Tensor = self._visual.merger(hidden)
         return merged[place.back]
 
@@ -85,8 +93,9 @@ class VisionTower:
 
     def _attend(self, attention: Any, hidden: torch.Tensor, place: "_Place", groups: Any) -> torch.Tensor:
         count, heads = hidden.shape[0], attention.num_heads
-        query, key, value = attention.qkv(hidden).view(count, 3, heads, -1).unbind(1)
-        query, key = _turned(query, place), _turned(key, place)
+        joint = attention.qkv(hidden).view(count, 3, heads, -1)
+        query, key = _turned(joint[:, :2], place).unbind(1)
+        value = joint[:, 2]
         parts, start = [], 0
         for windows, size in groups:
             end = start + windows * size
@@ -106,11 +115,14 @@ class VisionTower:
         row = (token_row.reshape(-1, 1) * self._merge + inner_row.reshape(1, -1)).reshape(-1)
         column = (token_column.reshape(-1, 1) * self._merge + inner_column.reshape(1, -1)).reshape(-1)
         cos, sin = self._visual.rotary_pos_emb(self._mean, torch.stack([row, column], dim=1).to(device))
+        # The halves of a head, changed over, then need no sign of their own.
+        first, second = sin.chunk(2, dim=-1)
+        sin = torch.cat((-first, second), dim=-1)
         return _Place(
             order=order,
             back=torch.argsort(order),
-            cos=_permuted(cos, order, area).unsqueeze(1),
-            sin=_permuted(sin, order, area).unsqueeze(1),
+            cos=_permuted(cos, order, area)[:, None, None],
+            sin=_permuted(sin, order, area)[:, None, None],
             groups=tuple((count, size * area) for count, size in windows.groups),
         )
 
@@ -136,7 +148,36 @@ def _permuted(patches: torch.Tensor, order: torch.Tensor, area: int) -> torch.Te
 
 
 def _turned(heads: torch.Tensor, place: _Place) -> torch.Tensor:
-    """Queries or keys (patches, heads, size) under rotary position embedding, computed in single precision."""
-    exact = heads.float()
-    first, second = exact.chunk(2, dim=-1)
-    return (exact * place.cos + torch.cat((-second, first), dim=-1) * place.sin).to(heads.dtype)
+    """Queries and keys (patches, both, heads, size) under rotary position embedding, computed in single precision."""
+    first, second = heads.chunk(2, dim=-1)
+    exact = heads * place.cos
+    return exact.addcmul_(torch.cat((second, first), dim=-1), place.sin).to(heads.dtype)
+
+
+def _normal(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
+    return functional.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+class _Mlp:
+    """A block's MLP: both of its ways in one product, its width (3,420 in the family) made even with zeros.
+
+    Rows that do not begin at whole words of memory keep a GPU from its full rate; zeros past the gate add nothing.
+    """
+
+    def __init__(self, mlp: Any) -> None:
+        self._activate = mlp.act_fn
+        self._down, self._down_bias = mlp.down_proj.weight.data, mlp.down_proj.bias
+        size, width = self._down.shape
+        even = -(-width // _EVEN) * _EVEN
+        self._ways = self._down.new_zeros(2 * even, size)
+        self._way_biases = self._down.new_zeros(2 * even)
+        for start, way in ((0, mlp.gate_proj), (even, mlp.up_proj)):
+            self._ways[start : start + width] = way.weight.data
+            self._way_biases[start : start + width] = way.bias.data
+            way.weight.data = self._ways[start : start + width]
+        self._down = functional.pad(self._down, (0, even - width))
+        mlp.down_proj.weight.data = self._down[:, :width]
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        gate, up = functional.linear(hidden, self._ways, self._way_biases).chunk(2, dim=-1)
+        return functional.linear(self._activate(gate) * up, self._down, self._down_bias)
