@@ -56,8 +56,6 @@ class CloudGround:
     in_cloud = True
 
     def __init__(self, folder: Folder) -> None:
-        # The scheduler speaks gRPC in this process, whose handlers would abort a child on its way to its program.
-        os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
         self._stack = ExitStack()
         self._told: list[tuple[int, str, Object | None]] = []
         self._ended: dict[str, int] = {}
