@@ -56,7 +56,7 @@ test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 
 .PHONY: test-cloud
 test-cloud: $(DEVELOPS)  ## run what concerns cloud mode: both backends, identities, the whole system on emulators
-	@$(BIN)/python -m pytest tests/contract tests/integration/test_cloud.py tests/integration/test_gcs*.py \
+	@TEST_CLOUD=1 $(BIN)/python -m pytest tests/contract tests/integration/test_cloud.py tests/integration/test_gcs*.py \
 		tests/integration/test_keyset.py tests/integration/test_forged_tokens.py tests/integration/test_access_matrix.py \
 		tests/integration/test_direct_uploads.py tests/chaos $(ARGS)
 

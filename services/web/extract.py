@@ -109,7 +109,11 @@ class Extractor:
         files = SessionFiles(store=self._store, user_hash=user_hash, session_id=task.session_id)
         try:
             job = await load(files)
-            if job.ended or job.extraction_complete or task.run < job.run:
+            if job.ended or task.run < job.run:
+                return False
+            if job.extraction_complete:
+                # Whoever said so may have died before it started them. Those that are there have the same names.
+                await self._start_chains(files, job, task.wake)
                 return False
             turn = Turn(files, await self._store.now(), task.due_at)
             lease = await take(

@@ -16,6 +16,7 @@ from tests.chaos.journal import What
 from tests.chaos.storm import Round, Verdict
 from tests.chaos.table import table
 
+FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 # Of a story that went wrong.
 LINES_BEFORE, LINES_AFTER = 120, 40
 
@@ -34,6 +35,11 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the folders of rounds that broke nothing, too")
     arguments = parser.parse_args()
     in_cloud = arguments.mode == "cloud"
+    if in_cloud and FORK_SUPPORT not in os.environ:
+        # The scheduler speaks gRPC in this process; its handlers, which are there from its import on, abort children on
+        # their way to their program.
+        os.environ[FORK_SUPPORT] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.chaos", *sys.argv[1:]])
     if not in_cloud and MAY_MOUNT not in os.environ and (prefix := mount_namespace()):
         os.environ[MAY_MOUNT] = "1"
         os.execvp(prefix[0], [*prefix, sys.executable, "-m", "tests.chaos", *sys.argv[1:]])

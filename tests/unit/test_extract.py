@@ -107,3 +107,12 @@ async def test_chains_bear_the_number_of_the_last_waking_or_they_would_end_after
     await files.store.write(layout.active_path(files.user_hash, files.session_id), encode(Active(wakes=1)))
     assert await extractor.process(task, "task")
     assert {(name, taken.wake) for name, taken in queue.taken} == {(OCR_QUEUE, 1)}
+
+
+async def test_a_second_delivery_starts_the_chains_that_the_first_one_died_before() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    assert await extractor.process(task, "task")
+    queue.taken.clear()
+    assert not await extractor.process(task, "task")
+    assert [name for name, _ in queue.taken] == [OCR_QUEUE]

@@ -113,8 +113,13 @@ class Emulator:
         await context.terminated.set()
         # Until nothing runs: a connection may just be on its way in, and an answer to a broken one on its way out.
         end = self._loop.time() + GRACE_SECONDS
-        while (others := asyncio.all_tasks() - {asyncio.current_task()}) and self._loop.time() < end:
+        while True:
             self._abort_all()
+            # First: a connection that was accepted in this very moment has no task yet.
+            await asyncio.sleep(0.01)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if not others or self._loop.time() > end:
+                break
             await asyncio.wait(others, timeout=0.05)
         self._abort_all()
         await asyncio.sleep(0.01)
