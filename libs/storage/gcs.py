@@ -51,9 +51,17 @@ class GcsStore:
         check_path(path)
         while True:
             # Both at once: the content comes with its generation, but only the other answer has its exact time.
-            found, (data, generation) = await asyncio.gather(
-                self._in_thread(self._bucket.stat, path), self._in_thread(self._bucket.read, path)
+            # To the end of both: one that is left alone would open a connection to a store that has been closed since.
+            found, content = await asyncio.gather(
+                self._in_thread(self._bucket.stat, path),
+                self._in_thread(self._bucket.read, path),
+                return_exceptions=True,
             )
+            if isinstance(found, BaseException):
+                raise found
+            if isinstance(content, BaseException):
+                raise content
+            data, generation = content
             if found.generation == generation:
                 return Stored(data=data, generation=generation, updated_at=found.updated_at)
 
