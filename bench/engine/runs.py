@@ -21,7 +21,7 @@ from transformers.utils import logging
 from bench.engine.shapes import Scale
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
-from services.worker.engines.qwen.device import available_bytes, choose_device, choose_dtype, describe, spare_plans
+from services.worker.engines.qwen.device import available_beside, choose_device, choose_dtype, describe, spare_plans
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -82,14 +82,13 @@ class Bench:
             visual_tokens=self.size.max_tokens,
             prompt_tokens=len(self.prompt),
         )
+        vision, text = self.towers()
         # What the other ways have left behind would cost slots.
         self.clear()
-        # The weights are there already.
-        available = available_bytes(self.device) + (weights if self.device.type == "cuda" else 0)
+        available = available_beside(weights, self.device)
         plan = memory.plan(
             cost, available=available, capacity=self.capacity, wanted=self.wanted, place=describe(self.device)
         )
-        vision, text = self.towers()
         return SlotDecoder(
             vision,
             text,
