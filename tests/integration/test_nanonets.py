@@ -26,6 +26,7 @@ from services.worker.engines.engine import (
 from services.worker.engines.nanonets import ModelTranscriber
 from services.worker.engines.parts import EngineParts, ModelFiles
 from services.worker.engines.picture import Pixels, decode
+from services.worker.engines.qwen import assembly
 from services.worker.engines.qwen.decoder import Writing
 from services.worker.engines.qwen.thread import DecoderThread
 from services.worker.engines.select import create_engine
@@ -192,6 +193,15 @@ async def test_more_slots_than_the_memory_holds_are_refused_before_anything_is_l
     greedy = msgspec.structs.replace(SETTINGS, ocr_slots=256, model_max_pixels=64_000_000, model_max_tokens=131072)
     with pytest.raises(EngineUnavailable, match="OCR_SLOTS"):
         await engine(folder, greedy)
+
+
+async def test_slots_are_counted_again_when_the_weights_are_in_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A GPU on which loading has left nothing whole.
+    monkeypatch.setattr(assembly, "available_beside", lambda weights, device: weights)
+    with pytest.raises(EngineUnavailable, match="3 pages at once need"):
+        await engine(folder)
 
 
 OFFLINE = """

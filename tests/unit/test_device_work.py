@@ -17,12 +17,14 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from bench.engine.shapes import FULL
 from services.worker.engines.qwen import attention
 from services.worker.engines.qwen.attention import SlotAttention, flash, folded
+from services.worker.engines.qwen.decoder import Writing
 from services.worker.engines.qwen.graphs import Steps
 from services.worker.engines.qwen.memory import cost
 from services.worker.engines.qwen.page import PageSize, Prompt
-from services.worker.engines.qwen.slots import SlotDecoder
+from services.worker.engines.qwen.slots import SlotDecoder, _Row
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
+from services.worker.engines.transcriber import Sampling
 
 DEVICE = torch.device("meta")
 HEIGHT, WIDTH = 1792, 1288
@@ -101,6 +103,17 @@ def test_a_step_asks_the_host_for_nothing_and_keeps_to_half_precision(decoder: S
     # What all layers share is made once.
     assert work.names["arange"] <= 2
     assert sum(work.names.values()) < 40 * LAYERS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_token_is_drawn_as_multinomial_draws_one(seed: int) -> None:
+    # Which asks the device for values on its way; that is seen on a GPU only.
+    logits = torch.linspace(0, 3, 100)
+    row = _Row(Writing(Sampling(max_tokens=8, temperature=0.5, seed=seed)), 1, logits.device)
+    theirs = torch.Generator().manual_seed(seed)
+    for _ in range(5):
+        drawn = torch.multinomial(torch.softmax(logits / 0.5, dim=-1), 1, generator=theirs)
+        assert int(row.choose(logits)) == int(drawn)
 
 
 @pytest.mark.parametrize("decoder", [flash], indirect=True, ids=["flash"])

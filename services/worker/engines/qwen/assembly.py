@@ -1,5 +1,6 @@
 """A loaded model and what writes with it, put together within the memory there is."""
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -10,9 +11,15 @@ from services.worker.engines.prompt import PROMPT
 from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.checkpoint import Checkpoint
-from services.worker.engines.qwen.decoder import Decoder, IsLoop
-from services.worker.engines.qwen.device import available_bytes, choose_dtype, describe, spare_plans
-from services.worker.engines.qwen.page import PageSize, Prompt, make_prompt
+from services.worker.engines.qwen.decoder import Decoder
+from services.worker.engines.qwen.device import (
+    available_beside,
+    available_bytes,
+    choose_dtype,
+    describe,
+    spare_plans,
+)
+from services.worker.engines.qwen.page import PageSize, make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -40,19 +47,22 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
     request = settings.ocr_prompt or PROMPT
     blueprint = checkpoints.read(folder)
     prompt = make_prompt(blueprint.processor, request)
-    plan = memory.plan(
-        memory.cost(
-            blueprint.config,
-            weights=blueprint.parameters * dtype.itemsize,
-            item=dtype.itemsize,
-            visual_tokens=size.max_tokens,
-            prompt_tokens=len(prompt),
-        ),
-        available=available_bytes(device),
+    cost = memory.cost(
+        blueprint.config,
+        weights=blueprint.parameters * dtype.itemsize,
+        item=dtype.itemsize,
+        visual_tokens=size.max_tokens,
+        prompt_tokens=len(prompt),
+    )
+    plan = partial(
+        memory.plan,
+        cost,
         capacity=size.max_tokens + len(prompt) + settings.model_max_tokens + memory.POLL,
         wanted=_wanted(settings, device),
         place=describe(device),
     )
+    # Before gigabytes are read, which is when a card too small is to be told.
+    capacity = plan(available=available_bytes(device)).capacity
     checkpoint = checkpoints.load(folder, blueprint, device, dtype)
 
     def is_loop(tokens: list[int]) -> bool:
@@ -61,27 +71,16 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
     if settings.ocr_decoder == "reference":
         reference = ReferenceDecoder(checkpoint, prompt=request, size=size, is_loop=is_loop)
         return Assembly(checkpoint=checkpoint, decoder=reference)
-    slots = _slots(checkpoint, plan, size=size, prompt=prompt, is_loop=is_loop)
-    return Assembly(checkpoint=checkpoint, decoder=slots)
-
-
-def _wanted(settings: EngineSettings, device: torch.device) -> int:
-    """How many pages at once the settings ask for; 0 for as many as fit."""
-    if settings.ocr_decoder == "reference":
-        return 1
-    return settings.ocr_slots or (_CPU_SLOTS if device.type == "cpu" else 0)
-
-
-def _slots(
-    checkpoint: Checkpoint, plan: memory.MemoryPlan, *, size: PageSize, prompt: Prompt, is_loop: IsLoop
-) -> SlotDecoder:
     pictures = checkpoint.processor.image_processor
+    vision = VisionTower(checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std)
+    text = TextTower(checkpoint.model, limit=capacity)
+    slots = plan(available=available_beside(cost.weights, device)).slots
     try:
-        return SlotDecoder(
-            VisionTower(checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std),
-            TextTower(checkpoint.model, limit=plan.capacity),
-            slots=plan.slots,
-            capacity=plan.capacity,
+        decoder = SlotDecoder(
+            vision,
+            text,
+            slots=slots,
+            capacity=capacity,
             size=size,
             prompt=prompt,
             stops=checkpoint.stops,
@@ -89,5 +88,13 @@ def _slots(
         )
     except torch.OutOfMemoryError as error:
         raise EngineUnavailable(
-            f"The GPU's memory does not hold {plan.slots} pages at once. Lower OCR_SLOTS, or stop what else uses it."
+            f"The GPU's memory does not hold {slots} pages at once. Lower OCR_SLOTS, or stop what else uses it."
         ) from error
+    return Assembly(checkpoint=checkpoint, decoder=decoder)
+
+
+def _wanted(settings: EngineSettings, device: torch.device) -> int:
+    """How many pages at once the settings ask for; 0 for as many as fit."""
+    if settings.ocr_decoder == "reference":
+        return 1
+    return settings.ocr_slots or (_CPU_SLOTS if device.type == "cpu" else 0)

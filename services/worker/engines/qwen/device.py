@@ -46,6 +46,17 @@ def available_bytes(device: torch.device) -> int:
     return min([installed, *filter(None, map(_limit, _LIMITS))])
 
 
+def available_beside(weights: int, device: torch.device) -> int:
+    """The same, where weights of so many bytes are on the device already.
+
+    What loading and rearranging them has broken into pieces too small for anything else is no longer counted.
+    """
+    if device.type != "cuda":
+        return available_bytes(device)
+    torch.cuda.empty_cache()
+    return available_bytes(device) + weights
+
+
 def _limit(file: Path) -> int | None:
     try:
         return int(file.read_text())

@@ -194,4 +194,6 @@ class _Row:
         if temperature == 0:
             return logits.argmax()
         chances = torch.softmax(logits.float() / temperature, dim=-1)
-        return torch.multinomial(chances, 1, generator=self._generator)[0]
+        # As `multinomial` draws one, without its questions to the device, for which the host would wait every step.
+        noise = torch.empty_like(chances).exponential_(generator=self._generator)
+        return (chances / noise).argmax()
