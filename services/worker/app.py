@@ -33,7 +33,7 @@ from services.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.engines.fallback import NONE, FallbackProcess
+from services.worker.engines.fallback.process import NONE, FallbackProcess
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.room import EngineRoom, EngineState
 from services.worker.metrics import WorkerMetrics

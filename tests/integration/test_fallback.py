@@ -18,10 +18,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from libs.jobstate.lease import Lease, LeaseState, encode
-from services.worker.engines import fallback, select
+from services.worker.engines import select
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
-from services.worker.engines.fallback import FallbackProcess, choose
-from services.worker.engines.fallback_wire import Answer, decode_answer, encode_answer
+from services.worker.engines.fallback import process as fallback
+from services.worker.engines.fallback.process import FallbackProcess, choose
+from services.worker.engines.fallback.wire import Answer, decode_answer, encode_answer
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
@@ -211,7 +212,7 @@ async def test_the_child_dies_with_the_worker() -> None:
     program = """
         import asyncio, sys
         from services.worker.engines.engine import PageImage
-        from services.worker.engines.fallback import FallbackProcess
+        from services.worker.engines.fallback.process import FallbackProcess
 
         spare = FallbackProcess("tests.scripted:spare_that_hangs", threads=1, languages="eng", seconds=600,
                                 memory_bytes=4 * 1024**3)

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import structlog
 
-from services.worker.engines import openai, patience
+from services.worker.engines import openai
+from services.worker.engines.chat import patience
+from services.worker.engines.chat.patience import ATTEMPTS, ServerFault
+from services.worker.engines.chat.throttle import Throttle
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.openai import OpenAiTranscriber
-from services.worker.engines.patience import ATTEMPTS, ServerFault
 from services.worker.engines.picture import Pixels
 from services.worker.engines.prompt import PROMPT
 from services.worker.engines.settings import EngineSettings, OpenAiSettings
-from services.worker.engines.throttle import Throttle
 from services.worker.engines.transcriber import Ending, Sampling, Transcript, Untranscribable
 from tests.documents import pdf
 from tests.emulators.openai import manners

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.engines.agreement import agreement, is_evidence
+from services.worker.engines.guard.agreement import agreement, is_evidence
 
 PAGE = """The company leases its headquarters under an agreement that expires in 2031. Payments under the lease rose by
 4.5 percent over the year, to 1,250,000 dollars, since the index of consumer prices on which they depend had risen too.

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.engines.answer import clean, judge
-from services.worker.engines.attempts import Verdict
+from services.worker.engines.guard.answer import clean, judge
+from services.worker.engines.guard.attempts import Verdict
 from services.worker.engines.transcriber import Ending, Transcript
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.engines.attempts import FIRST_TOKENS, Attempt, Verdict, next_try
+from services.worker.engines.guard.attempts import FIRST_TOKENS, Attempt, Verdict, next_try
 from services.worker.engines.transcriber import Sampling
 
 BAD = [Verdict.LENGTH, Verdict.LOOP, Verdict.EMPTY]

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from services.worker.engines import signs
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText
-from services.worker.engines.guard import GuardedEngine
+from services.worker.engines.guard import signs
+from services.worker.engines.guard.guarded import GuardedEngine
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.shared import slots_of
 from services.worker.engines.transcriber import Untranscribable

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from services.worker.engines import marks
-from services.worker.engines.detector import Quads
+from services.worker.engines.lines import marks
+from services.worker.engines.lines.detector import Quads
 from services.worker.engines.picture import Pixels
 
 COLUMNS = (100, 200, 300)

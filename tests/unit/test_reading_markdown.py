@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bench.accuracy import plain_text
-from services.worker.engines.block import Block, Kind, blocks
 from services.worker.engines.engine import Line
-from services.worker.engines.markdown import render
-from services.worker.engines.order import regions
+from services.worker.engines.lines.block import Block, Kind, blocks
+from services.worker.engines.lines.markdown import render
+from services.worker.engines.lines.order import regions
 
 
 def line(text: str, left: float, top: float, width: float, height: float = 20.0) -> Line:

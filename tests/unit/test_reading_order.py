@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.worker.engines.engine import Line
-from services.worker.engines.order import regions
+from services.worker.engines.lines.order import regions
 
 HEIGHT = 20.0
 

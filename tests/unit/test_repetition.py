@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.engines.repetition import (
+from services.worker.engines.guard.repetition import (
     EMPTY_UNITS,
     MAX_PERIOD,
     NUMBERS_UNITS,

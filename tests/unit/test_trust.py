@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.worker.engines.engine import PageFailure, PageImage, PageText
-from services.worker.engines.guard import GuardedEngine
+from services.worker.engines.guard.guarded import GuardedEngine
 from services.worker.engines.settings import EngineSettings
 from tests.transcripts import Order, ScriptedFallback, ScriptedTranscriber, Source, loop, page_image, stop
 from tests.unit.test_agreement import CHINESE, INVENTED, PAGE

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from services.worker.engines.block import blocks
 from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText
-from services.worker.engines.markdown import render
-from services.worker.engines.order import regions
+from services.worker.engines.lines.block import blocks
+from services.worker.engines.lines.markdown import render
+from services.worker.engines.lines.order import regions
+from services.worker.engines.lines.sheet import PageReader, Sheet
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
-from services.worker.engines.sheet import PageReader, Sheet
 
 T = TypeVar("T")
 

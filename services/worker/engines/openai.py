@@ -18,13 +18,13 @@ import msgspec
 import structlog
 from PIL import Image
 
-from services.worker.engines.completion import Answer, BadAnswer, models, refused_field, request
+from services.worker.engines.chat.completion import Answer, BadAnswer, models, refused_field, request
+from services.worker.engines.chat.patience import Again, persist
+from services.worker.engines.chat.throttle import Throttle
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
-from services.worker.engines.patience import Again, persist
 from services.worker.engines.picture import Pixels
 from services.worker.engines.prompt import PROMPT
 from services.worker.engines.settings import EngineSettings
-from services.worker.engines.throttle import Throttle
 from services.worker.engines.transcriber import Sampling, Transcript, Untranscribable
 
 log = structlog.get_logger()

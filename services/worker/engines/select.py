@@ -84,7 +84,7 @@ def _has_model_packages() -> bool:
 
 def _nanonets(parts: EngineParts) -> OcrEngine:
     try:
-        from services.worker.engines.guard import GuardedEngine
+        from services.worker.engines.guard.guarded import GuardedEngine
         from services.worker.engines.nanonets import ModelTranscriber
     except ModuleNotFoundError as error:
         raise EngineUnavailable(
@@ -98,7 +98,7 @@ def _rapidocr(threads: int) -> OcrEngine:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from services.worker.engines.cpu import CpuEngine
-        from services.worker.engines.rapid import RapidReader
+        from services.worker.engines.lines.rapid import RapidReader
     except ModuleNotFoundError as error:
         raise EngineUnavailable(
             f"The engine rapidocr needs the package {error.name}; install the extra: pip install 'gnosis-ocr[cpu]'."
@@ -109,7 +109,7 @@ def _rapidocr(threads: int) -> OcrEngine:
 def _tesseract(languages: str) -> OcrEngine:
     try:
         from services.worker.engines.cpu import CpuEngine
-        from services.worker.engines.tesseract import TesseractReader
+        from services.worker.engines.lines.tesseract import TesseractReader
     except ModuleNotFoundError as error:
         raise EngineUnavailable(
             f"The engine tesseract needs the package {error.name}; install the extra: pip install 'gnosis-ocr[worker]'."
@@ -118,7 +118,7 @@ def _tesseract(languages: str) -> OcrEngine:
 
 
 def _openai(parts: EngineParts) -> OcrEngine:
-    from services.worker.engines.guard import GuardedEngine
+    from services.worker.engines.guard.guarded import GuardedEngine
     from services.worker.engines.openai import OpenAiTranscriber
 
     return GuardedEngine(OpenAiTranscriber(parts.settings), parts.settings, parts.fallback)

@@ -7,6 +7,7 @@ import msgspec
 import torch
 
 from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.guard.repetition import ends_in_loop
 from services.worker.engines.prompt import PROMPT
 from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen import memory
@@ -24,7 +25,6 @@ from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
-from services.worker.engines.repetition import ends_in_loop
 from services.worker.engines.settings import EngineSettings
 
 # On a CPU more pages at once gain little, and each takes its memory.

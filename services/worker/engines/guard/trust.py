@@ -10,10 +10,10 @@ from enum import StrEnum
 
 from libs import textlayer
 from libs.jobstate.outcome import LOW_TRUST
-from services.worker.engines.agreement import LEAST_WORDS, agreement, is_evidence, share_a_script, words
 from services.worker.engines.engine import Fallback, PageFailure, PageImage, PageText
-from services.worker.engines.seats import Seat, Seats
-from services.worker.engines.signs import with_signs
+from services.worker.engines.guard.agreement import LEAST_WORDS, agreement, is_evidence, share_a_script, words
+from services.worker.engines.guard.seats import Seat, Seats
+from services.worker.engines.guard.signs import with_signs
 
 
 class TrustCheck(StrEnum):

@@ -13,8 +13,8 @@ from collections import defaultdict
 import numpy as np
 
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
+from services.worker.engines.lines.sheet import Sheet
 from services.worker.engines.picture import PictureError, Pixels, Pose, encode, skew_by_profile
-from services.worker.engines.sheet import Sheet
 
 _PROGRAM = "tesseract"
 _SURE = 0.75

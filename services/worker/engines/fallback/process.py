@@ -18,17 +18,17 @@ import structlog
 
 from services.worker.engines import select
 from services.worker.engines.engine import PageFailure, PageImage, PageText
-from services.worker.engines.fallback_wire import MAX_ANSWER_BYTES, BadAnswer, Request, decode_answer, encode_request
+from services.worker.engines.fallback.wire import MAX_ANSWER_BYTES, BadAnswer, Request, decode_answer, encode_request
 
 log = structlog.get_logger()
 
-PROGRAM = ("-m", "services.worker.engines.fallback_child")
+PROGRAM = ("-m", "services.worker.engines.fallback.child")
 """Arguments to Python; the fault tests put a lying child in its place."""
 
 NONE, AUTO = "none", "auto"
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
 
-_ROOT = Path(__file__).resolve().parents[3]
+_ROOT = Path(__file__).resolve().parents[4]
 _CHUNK = 1 << 18
 # What the engines, and the programs that they start, look for; no secret of the service is among it.
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX")

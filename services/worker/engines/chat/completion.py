@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from services.worker.engines.repetition import ends_in_loop
+from services.worker.engines.guard.repetition import ends_in_loop
 from services.worker.engines.transcriber import Ending, Sampling, Untranscribable
 
 MAX_LINE = 1 << 20

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from services.worker.engines.detector import Quads, height_of, width_of
+from services.worker.engines.lines.detector import Quads, height_of, width_of
 from services.worker.engines.picture import Pixels
 
 _HEIGHT = 48

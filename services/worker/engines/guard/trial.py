@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.worker.engines.answer import judge
-from services.worker.engines.attempts import Attempt, Verdict, next_try
 from services.worker.engines.engine import Fallback, Finish, PageFailure, PageImage, PageText, Try
+from services.worker.engines.guard.answer import judge
+from services.worker.engines.guard.attempts import Attempt, Verdict, next_try
+from services.worker.engines.guard.seats import Seat, Seats
+from services.worker.engines.guard.signs import with_signs
+from services.worker.engines.guard.trust import Witness
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
-from services.worker.engines.seats import Seat, Seats
-from services.worker.engines.signs import with_signs
 from services.worker.engines.transcriber import Sampling, Transcriber, Untranscribable
-from services.worker.engines.trust import Witness
 
 REMEDY = "Retry the page with another engine, or upload it at another resolution."
 _FAULTS = {

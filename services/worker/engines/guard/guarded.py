@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from services.worker.engines.engine import EngineInfo, Fallback, PageFailure, PageImage, PageText
-from services.worker.engines.seats import Seat, Seats
+from services.worker.engines.guard.seats import Seat, Seats
+from services.worker.engines.guard.trial import Trial
+from services.worker.engines.guard.trust import TrustCheck, Witness
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Transcriber
-from services.worker.engines.trial import Trial
-from services.worker.engines.trust import TrustCheck, Witness
 
 Results = asyncio.Queue[PageText | PageFailure | None]
 """Pages as they end; then None, once."""

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from services.worker.engines.detector import Quads, height_of
+from services.worker.engines.lines.detector import Quads, height_of
 from services.worker.engines.picture import Pixels
 
 Rectangles = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ from statistics import median
 
 import msgspec
 
-from services.worker.engines.order import Region, Row, Strip
+from services.worker.engines.lines.order import Region, Row, Strip
 
 _HEADING = 1.35
 _TITLE = 1.9

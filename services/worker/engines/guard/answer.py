@@ -2,8 +2,8 @@
 
 import re
 
-from services.worker.engines.attempts import Verdict
-from services.worker.engines.repetition import has_loop
+from services.worker.engines.guard.attempts import Verdict
+from services.worker.engines.guard.repetition import has_loop
 from services.worker.engines.transcriber import Ending, Transcript
 
 # As tokenizers spell them: <|im_end|>, <|endoftext|>, <|vision_start|>.

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from services.worker.engines import detector, marks
-from services.worker.engines.detector import Detector, Quads
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
-from services.worker.engines.marks import Marks
+from services.worker.engines.lines import detector, marks
+from services.worker.engines.lines.detector import Detector, Quads
+from services.worker.engines.lines.marks import Marks
+from services.worker.engines.lines.recogniser import Reading, Recogniser, mean_confidence
+from services.worker.engines.lines.sheet import Sheet
 from services.worker.engines.picture import Pixels, Pose
-from services.worker.engines.recogniser import Reading, Recogniser, mean_confidence
-from services.worker.engines.sheet import Sheet
 
 DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
 RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"

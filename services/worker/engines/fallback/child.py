@@ -1,6 +1,6 @@
-"""The process in which one page gets its last chance: `python -m services.worker.engines.fallback_child`.
+"""The process in which one page gets its last chance: `python -m services.worker.engines.fallback.child`.
 
-Standard input is a socket: the request comes in, the answer goes out (see `fallback_wire`). The process can be killed
+Standard input is a socket: the request comes in, the answer goes out (see `wire`). The process can be killed
 at any moment and leaves nothing behind: it writes no file, and it dies with its parent.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from services.confinement import confine, die_with, limit, silence
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, OcrEngine, PageFailure, PageImage
-from services.worker.engines.fallback_wire import Answer, Request, decode_request, encode_answer
+from services.worker.engines.fallback.wire import Answer, Request, decode_request, encode_answer
 from services.worker.engines.parts import EngineParts
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings

@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from services.worker.engines.block import Block, Cell, Kind
+from services.worker.engines.lines.block import Block, Cell, Kind
 
 # Each pattern matches only where Markdown would act on it, so that "R&D", "<5" and "snake_case" stay as they are.
 _BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)", re.MULTILINE)

@@ -1,0 +1,1 @@
+"""One page, read by another engine in a process that can be killed."""

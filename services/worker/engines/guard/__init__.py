@@ -1,0 +1,1 @@
+"""What stands between a generative model and the page's owner: tries, loops, the fallback, trust."""
