@@ -1,6 +1,6 @@
 """The promise, held against every write: it knows what went in, and believes nothing that the record says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -100,16 +100,16 @@ class Checker:
     def died(self, process: Process, holder: str) -> None:
         """A process died: its batches may be read again.
 
-        When no page of its own killed it, the pages that its leases name come under suspicion without a fault.
+        The pages that its leases name come under suspicion without a fault, but for the one that killed it: an outage
+        may have kept a lease from being given back, with the name of a page that was read no more.
         """
         for facts in self.sessions.values():
             for held in facts.leases.values():
                 if held.state is not LeaseState.HELD or held.holder != holder:
                     continue
                 facts.excuses += 1
-                if not process.killed_by_page and facts.document is not None:
-                    for page_no in held.in_hand:
-                        self._blame((facts.document.token, page_no))
+                if process.killed_by is None or _names_one(held):
+                    self._suspect(facts, held.in_hand, but=process.killed_by)
 
     def interrupted(self, holder: str) -> None:
         """A process was told to stop, or stands still, or its engine broke: it gives its batches back."""
@@ -123,6 +123,11 @@ class Checker:
         facts.torn_cancelled = facts.job is not None and facts.job.status is JobStatus.CANCELLED
         facts.job, facts.torn = None, True
         facts.excuses += 1
+
+    def _suspect(self, facts: Facts, pages: Iterable[int], but: Key | None = None) -> None:
+        for page_no in pages:
+            if facts.document is not None and (key := (facts.document.token, page_no)) != but:
+                self._blame(key)
 
     def _blame(self, key: Key) -> None:
         self._guilt[key] = self._guilt.get(key, 0) + 1
@@ -142,7 +147,7 @@ class Checker:
         """A page did its harm to an engine, and perhaps to the process."""
         self._story.tell(f"page {key[1]} {fate}", session=self.by_token[key[0]].session_id)
         self._blame(key)
-        process.killed_by_page = fate is not Fate.BREAKS
+        process.killed_by = None if fate is Fate.BREAKS else key
         process.hangs = fate is Fate.HANGS
         self.by_token[key[0]].excuses += 1
 
@@ -246,11 +251,9 @@ class Checker:
         if new.claim == old.claim:
             # Where a page hangs the process ends, and what is read beside it is given back.
             facts.excuses += new.state is LeaseState.RELEASED and holder is not None and holder.hangs
-            if holder is not None and holder.was_frozen and facts.document is not None:
+            if holder is not None and holder.was_frozen:
                 # A machine that stood still finds that its engine took too long.
-                for page_no, deaths in new.deaths.items():
-                    if deaths > old.deaths.get(page_no, 0):
-                        self._blame((facts.document.token, page_no))
+                self._suspect(facts, (n for n, deaths in new.deaths.items() if deaths > old.deaths.get(n, 0)))
             return
         if new.run < old.run:
             self.fail(f"lease {new.name} goes back to run {new.run}", facts.session_id)
@@ -264,10 +267,9 @@ class Checker:
             self.fail(f"lease {new.name} was finished and is claimed again", facts.session_id)
         if old.state is LeaseState.HELD:
             facts.excuses += 1
-            if holder is not None and holder.alive and facts.document is not None:
+            if holder is not None and holder.alive:
                 # Nobody can tell a holder that stands still from a dead one.
-                for page_no in old.in_hand:
-                    self._blame((facts.document.token, page_no))
+                self._suspect(facts, old.in_hand)
             untroubled = facts.troubled_at < self._clock() - 2 * age.total_seconds()
             if self._punctual and holder is not None and holder.alive and not holder.was_frozen and untroubled:
                 self.fail(f"{holder.name} let lease {new.name} expire, alive and untroubled", facts.session_id)
@@ -384,6 +386,11 @@ class Checker:
         for batch in batches(job):
             if not all(job.pages[n].ended for n in batch.pages):
                 self.fail(f"batch {batch.name} has not ended", facts.session_id)
+
+
+def _names_one(held: Lease) -> bool:
+    """Whether the lease names a page before it is read, and no other: the next holder holds its death against it."""
+    return held.suspicious and len(held.in_hand) == 1
 
 
 def _step_back(old: Job, new: Job) -> str:

@@ -5,6 +5,8 @@ import contextvars
 from collections.abc import Coroutine
 from typing import Any
 
+from tests.simulation.script import Key
+
 
 class Died(BaseException):
     """The process is dead: nothing that is left of it reaches the store or the queue any more."""
@@ -27,7 +29,7 @@ class Process:
         self.frozen_until = 0.0
         self.was_frozen = False
         self.loaded = False
-        self.killed_by_page = False
+        self.killed_by: Key | None = None  # a page of its own
         self.hangs = False  # a page of it does, which it will find out
         self.tasks: dict[asyncio.Task[Any], None] = {}
 
