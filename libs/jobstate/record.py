@@ -1,7 +1,6 @@
 """Group commits: the record follows the evidence, at a pace that one object can take."""
 
 import asyncio
-import contextlib
 import random
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -89,8 +88,14 @@ class Recorder:
         assert self._task is not None
         async with self._lock:  # lets a write in flight end
             self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await self._task
+        except asyncio.CancelledError:
+            pass
+        except Exception:
+            # What is already on its way says more: an engine that hangs has to end the process, whatever the record.
+            if error is None:
+                raise
 
     @property
     def stopped(self) -> bool:

@@ -233,6 +233,20 @@ def test_page_that_hangs_is_seen_while_others_go_on() -> None:
     assert in_virtual_time(0, live)
 
 
+def test_hang_ends_the_process_though_the_record_is_torn_meanwhile() -> None:
+    async def live() -> None:
+        place = Place()
+        files = await place.job("a", 2, batch_size=2)
+        call = place.call(files)
+        await asyncio.sleep(SETTLED)
+        await place.store.write(files.path(layout.DOCUMENT), b"torn")
+        place.engine.let_go()  # a page to record, which fails; the other one hangs
+        with pytest.raises(EngineHangs):
+            await call
+
+    in_virtual_time(0, live)
+
+
 def test_pages_that_wait_for_a_slot_do_not_hang() -> None:
     async def live() -> int:
         place = Place()
