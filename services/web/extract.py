@@ -5,9 +5,9 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -18,10 +18,8 @@ from libs.jobstate import batch as batches
 from libs.jobstate.active import ask, is_woken_since, newest_wake, retire
 from libs.jobstate.commit import Change, commit, load
 from libs.jobstate.ending import settle
-from libs.jobstate.evidence import derive_text, read_outcomes, read_standing, save_outcome
 from libs.jobstate.job import Job
-from libs.jobstate.lease import HeldLease, LeaseLost, take
-from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.lease import LeaseLost, take
 from libs.jobstate.record import Recorder
 from libs.jobstate.turn import Turn
 from libs.storage import layout
@@ -30,7 +28,9 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
 from libs.taskqueue.queue import EXTRACT_QUEUE, QueueUnavailable, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
+from services.web.meanwhile import renewed, said_if_long
 from services.web.metrics import WebMetrics
+from services.web.page_evidence import fail, known, missing
 from services.web.pages import ALL_PAGES, parse_pages
 from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.saves import Saves
@@ -43,8 +43,6 @@ log = structlog.get_logger()
 EXTRACT = "extract"
 # What a document gets rendered before it makes room for a newcomer, since each call fetches and opens it anew.
 LEAST_SECONDS = 2.0
-# What takes longer is shown as a step of its own.
-SAID_SECONDS = 1.0
 # When a call that finds another at work looks again.
 AGAIN_SECONDS = 5.0
 
@@ -124,7 +122,7 @@ class Extractor:
                 await self._go_on(files, task, name, delay_seconds=AGAIN_SECONDS)
                 return False
             try:
-                async with _renewed(lease):
+                async with renewed(lease):
                     finished = await self._extract(files, job, turn, task.wake)
             except (StorageError, QueueUnavailable):
                 # The queue delivers again in a moment, and our own lease must not be in its way: it would find
@@ -155,7 +153,7 @@ class Extractor:
         plan: Change | None = None
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with _said_while_it_lasts(lambda: self._say_loading(files)):
+                async with said_if_long(lambda: self._say_loading(files)):
                     raw = await stack.enter_async_context(self._local_copy(files, job))
                     document = await stack.enter_async_context(
                         self._open_document(
@@ -202,7 +200,7 @@ class Extractor:
         except ValueError as error:
             raise Unreadable(str(error)) from error
         size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
-        found = await _found(files, pages) if job.rebuilt else {}
+        found = await known(files, pages) if job.rebuilt else {}
         at = await self._store.now()
         return lambda job: job.plan(
             pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at, found=found
@@ -214,19 +212,19 @@ class Extractor:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
         async with Recorder(files, job, opening=plan) as recorder, Saves() as saves:
             job = recorder.job
-            missing = await _missing(files, job, recorder)
+            open_pages = await missing(files, job, recorder)
             started = job.run > 1
             first = next((batch.pages for batch in batches.batches(job)), ())
-            async for page in document.render(missing):
+            async for page in document.render(open_pages):
                 await saves.add(self._save(files, recorder, page))
                 if not started and page.page_no >= first[-1]:
                     await saves.done()
                     if page.page_no in first:  # else an earlier call has asked
                         await ask(files)
-                    if page.page_no != missing[-1]:  # else this is the end, which starts them
+                    if page.page_no != open_pages[-1]:  # else this is the end, which starts them
                         await self._start_chains(files, await recorder.flush(), wake)
                     started = True
-                if recorder.stopped or page.page_no == missing[-1]:
+                if recorder.stopped or page.page_no == open_pages[-1]:
                     break
                 if self._draining.is_set() or await self._is_over(turn):
                     await saves.done()
@@ -248,7 +246,7 @@ class Extractor:
             await files.save_page_image(page.page_no, page.png)
             recorder.note_image(page.page_no, at)
             return
-        await _fail(files, recorder, page.page_no, page.reason, at)
+        await fail(files, recorder, page.page_no, page.reason, at)
 
     async def _refuse(self, files: SessionFiles, job: Job, reason: str) -> None:
         """The document cannot be opened: the job ends, or the pages that an earlier slice left do."""
@@ -259,8 +257,8 @@ class Extractor:
             await retire(files, job)
             return
         async with Recorder(files, job) as recorder:
-            for page_no in await _missing(files, job, recorder):
-                await _fail(files, recorder, page_no, reason, at)
+            for page_no in await missing(files, job, recorder):
+                await fail(files, recorder, page_no, reason, at)
             await recorder.flush()
         job = await commit(files, lambda job: job.extracted(at))
         await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
@@ -278,96 +276,3 @@ class Extractor:
             except NotFound as error:
                 raise Unreadable("The uploaded file is missing from the storage. Upload it again.") from error
             yield raw
-
-
-async def _missing(files: SessionFiles, job: Job, recorder: Recorder) -> Sequence[int]:
-    """The pages with neither image nor outcome. What an earlier call left behind is noted on the way."""
-    open_pages = [n for n, page in job.pages.items() if page.image is None and not page.ended]
-    stored = {stat.path: stat async for stat in files.store.list(files.path("page_"))}
-    found: set[int] = set()
-    for page_no in open_pages:
-        if (stat := stored.get(files.path(layout.page_image_name(page_no)))) is not None:
-            recorder.note_image(page_no, stat.updated_at)
-            found.add(page_no)
-    read = [n for n in open_pages if n not in found and files.path(layout.page_outcome_name(n)) in stored]
-    for page_no, outcome in (await read_outcomes(files, read)).items():
-        if outcome.run >= job.pages[page_no].run:
-            recorder.note_outcome(page_no, outcome.brief())
-            found.add(page_no)
-    return [n for n in open_pages if n not in found]
-
-
-async def _found(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOutcome]:
-    """What a lost record knew: the outcomes. Their texts are written again, since nobody will look for them later."""
-    outcomes = await read_outcomes(files, pages)
-    for outcome in outcomes.values():
-        await derive_text(files, outcome)
-    return {page_no: outcome.brief() for page_no, outcome in outcomes.items()}
-
-
-async def _fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:
-    """Record that the page cannot be rendered, as its outcome."""
-    standing, generation = await read_standing(files, page_no)
-    page = recorder.job.pages.get(page_no)
-    if page is None or (standing is not None and standing.run > recorder.job.run):
-        return  # a retry began meanwhile, or the record was made anew: the page is the next run's
-    if standing is not None and standing.status is not OutcomeStatus.PENDING and standing.run >= page.run:
-        # This call was asleep while another had the lease.
-        recorder.note_outcome(page_no, standing.brief())
-        return
-    outcome = PageOutcome(
-        page_no=page_no,
-        run=recorder.job.run,
-        status=OutcomeStatus.FAILED,
-        error=reason,
-        completed_at=at,
-    )
-    outcome = await save_outcome(files, outcome, generation)
-    recorder.note_outcome(page_no, outcome.brief())
-
-
-@contextlib.asynccontextmanager
-async def _said_while_it_lasts(say: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Call `say` when the body takes long. What is over in a moment need not be said, and on a bucket it would cost a
-    second: the next write to the same object has to wait for it."""
-    over = asyncio.Event()
-
-    async def later() -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), SAID_SECONDS)
-        if not over.is_set():
-            await say()
-
-    task = asyncio.create_task(later())
-    try:
-        yield
-    finally:
-        over.set()
-        await task
-
-
-@contextlib.asynccontextmanager
-async def _renewed(lease: HeldLease) -> AsyncIterator[None]:
-    """Keep the lease while the body runs: the renderer's own time-outs see to it that it gets on."""
-
-    done = asyncio.Event()
-
-    async def renew() -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(done.wait(), lease.lease.seconds / 4)
-            if done.is_set():
-                return
-            try:
-                await lease.renew()
-            except LeaseLost:
-                return  # the next write of the holder will tell it
-            except StorageError as error:
-                log.warning("lease_renewal_failed", error=type(error).__name__)
-
-    task = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        done.set()
-        await task
