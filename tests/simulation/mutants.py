@@ -42,7 +42,9 @@ async def _unfenced(self: HeldLease, **changes: object) -> None:
     self.lease = fresh
 
 
-async def _not_create_only(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
+async def _not_create_only(
+    store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None, written_at: float | None = None
+) -> int:
     return await write_paced(store, path, data, if_generation=if_generation or None)
 
 
@@ -50,7 +52,9 @@ async def _regardless(store: ObjectStore, path: str, data: bytes, *, if_generati
     return await write_paced(store, path, data)
 
 
-async def _impatient(store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None) -> int:
+async def _impatient(
+    store: ObjectStore, path: str, data: bytes, *, if_generation: int | None = None, written_at: float | None = None
+) -> int:
     return await store.write(path, data, if_generation=if_generation)
 
 
