@@ -79,6 +79,7 @@ class Upload:
                     raise api.ServiceUnavailable("Nothing of the block was kept.")
             return None
         except Exception:
+            # Whatever broke in here, the bucket may have taken the block: the next try has to ask it first.
             self._unsure = True
             raise
 

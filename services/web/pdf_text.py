@@ -22,7 +22,7 @@ def visible_text(drawing: Any) -> str:
     """
     try:
         return _text(drawing)
-    except Exception:
+    except Exception:  # MuPDF raises a class of its own for each fault that a document can have
         return ""
 
 

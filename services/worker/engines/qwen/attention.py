@@ -121,6 +121,6 @@ def _difference(
     exact = folded(lengths, capacity, capacity)(query.float(), keys.float(), values.float())
     try:
         return float((kernel(lengths, capacity, capacity)(query, keys, values).float() - exact).abs().max())
-    except (RuntimeError, NotImplementedError, TypeError) as error:
+    except (RuntimeError, TypeError) as error:  # not for this GPU, type or size; or of another version of torch
         log.warning("attention_kernel_refused", kernel="flash", error=type(error).__name__)
         return None
