@@ -10,12 +10,13 @@ from starlette.responses import JSONResponse, Response
 from libs.jobstate.active import announce
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
-from libs.storage.errors import NotFound, StorageError
+from libs.storage.errors import StorageError
 from libs.storage.session import SessionFiles, create_session, exists
 from libs.storage.store import DirectStore
 from services.json_body import read_body
 from services.problem import Problem
 from services.web.auth import User, get_user_from_request
+from services.web.own_upload import own_upload, refuse_job
 from services.web.service import Web, web
 from services.web.tus import parts as uploads
 from services.web.tus.completion import raw_file
@@ -41,14 +42,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The options as a form names them."""
         named = {"pages": self.pages, "dpi": self.dpi, "engine": self.engine}
         return {name: str(value) for name, value in named.items() if value is not None}
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A direct upload of the asker's, and whether it has become a job."""
-
-    files: SessionFiles
-    upload: Upload
-    has_job: bool
 
 
 async def create(request: Request) -> Response:
@@ -81,7 +74,7 @@ async def create(request: Request) -> Response:
 async def complete(request: Request) -> Response:
     """`POST /api/direct-uploads/{upload_id}/complete`: the bytes are there; check them and make the job."""
     service = web(request)
-    found = await _find(request)
+    found = await own_upload(request, direct=True)
     if found.has_job:
         return accepted(await load_or_rebuild(found.files))
     if not await exists(service.store, found.files.path(raw_file(found.upload))):
@@ -102,14 +95,8 @@ async def complete(request: Request) -> Response:
 async def give_up(request: Request) -> Response:
     """`DELETE /api/direct-uploads/{upload_id}`: the bucket takes no more, and what it has goes."""
     service = web(request)
-    found = await _find(request)
-    if found.has_job:
-        raise Problem(
-            409,
-            "Upload complete",
-            "The upload has become a job.",
-            f"DELETE /api/jobs/{found.files.session_id} deletes the job and its files.",
-        )
+    found = await own_upload(request, direct=True)
+    refuse_job(found)
     await service.completion.close(found.files, found.upload)
     await service.sweeper.discard(found.files)
     return Response(status_code=204)
@@ -143,27 +130,6 @@ async def _begin(
     return files, upload
 
 
-async def _find(request: Request) -> Found:
-    """The asker's upload that the address names. Raises `Problem` 404, and 410 when its time is over."""
-    service = web(request)
-    user = await get_user_from_request(request)
-    upload_id = request.path_params["upload_id"]
-    if not layout.is_session_id(upload_id):
-        raise _unknown()
-    files = SessionFiles(store=service.store, user_hash=user.user_hash, session_id=upload_id)
-    try:
-        upload = uploads.decode((await service.store.read(files.path(layout.UPLOAD))).data)
-    except NotFound as error:
-        raise _unknown() from error
-    if upload.session is None or await exists(service.store, layout.tombstone_path(user.user_hash, upload_id)):
-        raise _unknown()
-    if await exists(service.store, files.path(layout.DOCUMENT)):
-        return Found(files=files, upload=upload, has_job=True)
-    if await service.store.now() > upload.expires_at:
-        raise Problem(410, "Upload expired", "The time for this upload is over.", "Begin a new upload of the file.")
-    return Found(files=files, upload=upload, has_job=False)
-
-
 async def _order(request: Request) -> Order:
     body = await read_body(request, hint="Describe the file; do not send it here.")
     try:
@@ -172,7 +138,3 @@ async def _order(request: Request) -> Order:
         raise Problem(
             422, "Bad body", str(error), 'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine if any.'
         ) from error
-
-
-def _unknown() -> Problem:
-    return Problem(404, "Upload not found", "No such upload.", "Begin a new upload: POST /api/direct-uploads.")

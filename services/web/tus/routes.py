@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from libs.jobstate.active import announce
 from libs.storage import layout
-from libs.storage.errors import NotFound, PreconditionFailed, StorageError
-from libs.storage.session import SessionFiles, create_session, exists
+from libs.storage.errors import PreconditionFailed, StorageError
+from libs.storage.session import create_session, exists
 from services.problem import Problem, handle
 from services.web.auth import get_user_from_request
 from services.web.multipart import drain
+from services.web.own_upload import OwnUpload, own_upload, refuse_job
 from services.web.service import Web, web
 from services.web.sniff import HEAD_BYTES, file_type
 from services.web.tus import parts as uploads
@@ -39,14 +40,11 @@ MAX_PARTS = 10_000
 """Every request lists the parts: many tiny ones would cost more than the bytes they carry."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload of the asker's: `offset` is what is stored of it, `has_job` whether it has become a job."""
+class Found(OwnUpload, frozen=True, kw_only=True):
+    """An upload of the asker's: `offset` is what is stored of it."""
 
-    files: SessionFiles
-    upload: Upload
     parts: Parts
     offset: int
-    has_job: bool
 
 
 async def collection(request: Request) -> Response:
@@ -164,13 +162,7 @@ async def _patch(request: Request) -> Response:
 
 async def _delete(request: Request) -> Response:
     found = await _find(request)
-    if found.has_job:
-        raise Problem(
-            409,
-            "Upload complete",
-            "The upload has become a job.",
-            f"DELETE /api/jobs/{found.files.session_id} deletes the job and its files.",
-        )
+    refuse_job(found)
     await web(request).sweeper.discard(found.files)
     return Response(status_code=204)
 
@@ -254,27 +246,15 @@ async def _with_length(request: Request, service: Web, found: Found) -> Found:
 
 
 async def _find(request: Request) -> Found:
-    """The asker's upload that the address names. Raises `Problem` 404, and 410 when its time is over."""
-    service = web(request)
-    user = await get_user_from_request(request)
-    upload_id = request.path_params["upload_id"]
-    if not layout.is_session_id(upload_id):
-        raise _unknown()
-    files = SessionFiles(store=service.store, user_hash=user.user_hash, session_id=upload_id)
-    try:
-        upload = uploads.decode((await service.store.read(files.path(layout.UPLOAD))).data)
-    except NotFound as error:
-        raise _unknown() from error
-    if upload.session is not None or await exists(service.store, layout.tombstone_path(user.user_hash, upload_id)):
-        raise _unknown()
-    if await exists(service.store, files.path(layout.DOCUMENT)):
+    """The asker's upload that the address names, and how far it is. Raises as `own_upload` does."""
+    own = await own_upload(request, direct=False)
+    files, upload = own.files, own.upload
+    if own.has_job:
         return Found(files=files, upload=upload, parts=Parts(), offset=upload.length or 0, has_job=True)
-    if await service.store.now() > upload.expires_at:
-        raise Problem(410, "Upload expired", "The time for this upload is over.", "Begin a new upload of the file.")
     parts = await uploads.list_parts(files)
     offset = parts.end
     # Without its first part the upload is new, or its parts have been put together already.
-    if not parts.starts and await exists(service.store, files.path(raw_file(upload))):
+    if not parts.starts and await exists(web(request).store, files.path(raw_file(upload))):
         offset = upload.length or 0
     return Found(files=files, upload=upload, parts=parts, offset=offset, has_job=False)
 
@@ -289,7 +269,3 @@ def _length(request: Request, most: int) -> int | None:
     if length > most:
         raise too_large(most)
     return length
-
-
-def _unknown() -> Problem:
-    return Problem(404, "Upload not found", "No such upload.", "Begin a new upload: POST /api/uploads.")
