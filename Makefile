@@ -48,7 +48,7 @@ model: $(MODELS)  ## bring the model into the cache ahead of the first start (MO
 
 .PHONY: key
 key: $(RUNS)  ## API keys: make key ARGS="create --email you@example.org [--scopes read] [--days 90]", "list", "revoke ID"
-	@exec $(BIN)/python -m services.web.keys $(or $(ARGS),--help)
+	@exec $(BIN)/python -m services.web.auth.cli $(or $(ARGS),--help)
 
 .PHONY: test
 test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
@@ -56,9 +56,9 @@ test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
 
 .PHONY: test-cloud
 test-cloud: $(DEVELOPS)  ## run what concerns cloud mode: both backends, identities, the whole system on emulators
-	@TEST_CLOUD=1 $(BIN)/python -m pytest tests/contract tests/integration/test_cloud.py tests/integration/test_gcs*.py \
-		tests/integration/test_keyset.py tests/integration/test_forged_tokens.py tests/integration/test_access_matrix.py \
-		tests/integration/test_direct_uploads.py tests/chaos $(ARGS)
+	@TEST_CLOUD=1 $(BIN)/python -m pytest tests/contract tests/integration/system/test_cloud.py tests/integration/libs/storage/test_gcs*.py \
+		tests/integration/libs/idtoken/test_keyset.py tests/integration/web/auth \
+		tests/integration/web/upload/test_direct.py tests/chaos $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASES=10000] [SEED=1]

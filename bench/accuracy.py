@@ -41,8 +41,8 @@ import pymupdf
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
+from services.worker.engines.context import EngineParts
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
-from services.worker.engines.parts import EngineParts
 from services.worker.engines.picture import decode
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings

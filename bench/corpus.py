@@ -44,7 +44,7 @@ HEALTH_SECONDS = 0.25
 KEPT_BYTES = 64 * 2**20
 SETTLE_SECONDS = 15.0
 SLOWEST = 10
-CHILDREN = ("services.web.render_child", "services.worker.engines.fallback.child")
+CHILDREN = ("services.web.render.child", "services.worker.engines.fallback.child")
 DEFAULTS = {"OCR_BATCH_SIZE": "10", "LEASE_SECONDS": "60", "SWEEP_SECONDS": "30", "LOG_LEVEL": "WARNING"}
 
 

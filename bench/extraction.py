@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pymupdf
 
-from services.web.png import encode_png
-from services.web.render import FailedPage, open_document
-from services.web.sniff import HEAD_BYTES, FileType, file_type
+from services.web.render.document import FailedPage, open_document
+from services.web.render.filetype import HEAD_BYTES, FileType, file_type
+from services.web.render.png import encode_png
 
 # Only a part of it is typed.
 mupdf: Any = pymupdf

@@ -10,8 +10,8 @@ from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import read_queue_settings
-from services.metrics import new_registry
-from services.queue_identity import QueueIdentity
+from services.serving.metrics import new_registry
+from services.serving.queue_identity import QueueIdentity
 from services.web.app import assemble, create_parts
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig

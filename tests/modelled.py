@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
+from services.worker.engines.context import EngineParts, ModelFiles
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, PageFailure, PageImage, PageText
-from services.worker.engines.parts import EngineParts, ModelFiles
 
 
 def create(*, threads: int, parts: EngineParts) -> "ModelledEngine":

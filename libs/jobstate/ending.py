@@ -8,13 +8,13 @@ from datetime import datetime
 from itertools import islice
 
 from libs.jobstate.active import retire
-from libs.jobstate.batch import open_batches
 from libs.jobstate.commit import Change, commit, load
 from libs.jobstate.evidence import Evidence, gather, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.leases import PARALLEL_READS, Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.plan import open_batches
 from libs.jobstate.record import due_at
 from libs.storage.session import SessionFiles
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from libs.jobstate import batch, outcome
+from libs.jobstate import outcome, plan
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
 from libs.jobstate.leases import PARALLEL_READS, Leases
@@ -32,7 +32,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 async def gather(leases: Leases, job: Job, standing: Mapping[str, Stat]) -> Evidence:
     """What the leases listed in `standing` say of each batch that the record does not yet show as ended."""
-    names = [b.name for b in batch.open_batches(job)]
+    names = [b.name for b in plan.open_batches(job)]
     started: dict[int, datetime] = {}
     outcomes: dict[int, BriefOutcome] = {}
     for held in (await leases.read({name: standing[name] for name in names if name in standing})).values():

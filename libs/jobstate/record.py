@@ -8,13 +8,13 @@ from typing import Self
 
 import structlog
 
-from libs.jobstate.batch import chains
 from libs.jobstate.commit import Change, commit_record, load_record
 from libs.jobstate.commit import Record as Stored
 from libs.jobstate.evidence import Evidence, gather
 from libs.jobstate.job import Job
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome
+from libs.jobstate.plan import chains
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles

@@ -18,8 +18,8 @@ from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpc
 from libs.config import ConfigError
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.cloudsettings import CloudTasksSettings, Target
-from libs.taskqueue.patience import persist
 from libs.taskqueue.queue import QueueCounts, QueueUnavailable
+from libs.taskqueue.retry import persist
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 

@@ -13,10 +13,10 @@ import msgspec
 import structlog
 
 from libs.taskqueue.backoff import backoff_seconds, is_exhausted
-from libs.taskqueue.bucket import full_bucket
 from libs.taskqueue.clock import Clock, SystemClock
-from libs.taskqueue.names import EndedNames
+from libs.taskqueue.dedup import EndedNames
 from libs.taskqueue.queue import QueueCounts, QueueUnavailable
+from libs.taskqueue.ratelimit import full_bucket
 from libs.taskqueue.retry_after import retry_after_seconds
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode

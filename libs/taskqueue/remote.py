@@ -7,8 +7,8 @@ import httpx
 
 from libs.taskqueue import enqueue as wire
 from libs.taskqueue.clock import Clock, SystemClock
-from libs.taskqueue.patience import persist
 from libs.taskqueue.queue import QueueUnavailable
+from libs.taskqueue.retry import persist
 from libs.taskqueue.task import OcrTask
 
 _REQUEST_SECONDS = 5.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.settings import BadQueueFile, read_queue_settings
-from services import server
-from services.layers import BARE, Layers
+from services.serving import server
+from services.serving.layers import BARE, Layers
 from services.web.app import create_app
 from services.web.auth.configured import check_identity_settings
 from services.web.config import WebConfig

@@ -18,31 +18,34 @@ from libs.storage.backend import open_store
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.settings import QueueSettings
-from services.layers import BARE, Layers
-from services.metrics import Requests, exposition, new_registry
-from services.problem import HANDLED, handle
-from services.queue_identity import QueueIdentity, queue_identity
-from services.traced import Traced
-from services.web import direct as direct_uploads
-from services.web import files, internal, jobs, retry, state, uploads
+from services.serving.layers import BARE, Layers
+from services.serving.metrics import Requests, exposition, new_registry
+from services.serving.problem import HANDLED, handle
+from services.serving.queue_identity import QueueIdentity, queue_identity
+from services.serving.traced import Traced
+from services.web import internal
 from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
 from services.web.auth.origin import OwnPages, parse_hosts
 from services.web.config import WebConfig
-from services.web.extract import Extractor
-from services.web.headers import SecurityHeaders
+from services.web.extract.extractor import Extractor
+from services.web.extract.scratch import clear_abandoned
+from services.web.jobs import files, retry
+from services.web.jobs import routes as jobs
 from services.web.metrics import Backlog, WebMetrics
 from services.web.queue import OpenQueue, local_queue
-from services.web.render import RenderLimits
-from services.web.scratch import clear_abandoned
+from services.web.render.document import RenderLimits
 from services.web.service import Web
-from services.web.sweep import Sweeper
-from services.web.tus import routes as tus
-from services.web.tus.completion import Completion
+from services.web.sweeper import Sweeper
+from services.web.system import probes
+from services.web.system.headers import SecurityHeaders
+from services.web.upload import direct as direct_uploads
+from services.web.upload import multipart_routes, tus
+from services.web.upload.completion import Completion
 
 ROUTES: list[Route | Mount] = [
-    Route("/", state.home),
-    Route("/upload", uploads.upload, methods=["POST"]),
+    Route("/", probes.home),
+    Route("/upload", multipart_routes.upload, methods=["POST"]),
     Route("/api/uploads", tus.collection, methods=["POST", "OPTIONS"]),
     Route("/api/uploads/{upload_id}", tus.single, methods=["HEAD", "PATCH", "DELETE", "POST", "OPTIONS"]),
     Route("/api/direct-uploads", direct_uploads.create, methods=["POST"]),
@@ -57,14 +60,14 @@ ROUTES: list[Route | Mount] = [
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", retry.retry, methods=["POST"]),
     Route("/storage/{user_hash}/{session_id}/{filename}", files.stored_file),
-    Route("/cache/info", state.cache_info),
-    Route("/health", state.health),
-    Route("/ready", state.ready),
-    Route("/version", state.version),
+    Route("/cache/info", probes.cache_info),
+    Route("/health", probes.health),
+    Route("/ready", probes.ready),
+    Route("/version", probes.version),
     Route("/metrics", exposition),
-    Route("/openapi.json", state.openapi),
-    Route("/docs", state.docs),
-    Mount("/static", StaticFiles(directory=state.STATIC)),
+    Route("/openapi.json", probes.openapi),
+    Route("/docs", probes.docs),
+    Mount("/static", StaticFiles(directory=probes.STATIC)),
     Route("/internal/extract", internal.extract, methods=["POST"]),
     Route("/internal/sweep", internal.sweep, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from services.settings import Positive, ServiceSettings
+from services.serving.settings import Positive, ServiceSettings
 
 Count = Annotated[int, Meta(ge=1)]
 

@@ -12,15 +12,15 @@ from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import WatchedQueue
-from services.problem import not_found
-from services.queue_identity import QueueIdentity
+from services.serving.problem import not_found
+from services.serving.queue_identity import QueueIdentity
 from services.web.auth import get_user_from_request
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
-from services.web.extract import Extractor
+from services.web.extract.extractor import Extractor
 from services.web.metrics import WebMetrics
-from services.web.sweep import Sweeper
-from services.web.tus.completion import Completion
+from services.web.sweeper import Sweeper
+from services.web.upload.completion import Completion
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True):

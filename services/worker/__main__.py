@@ -7,9 +7,9 @@ from collections.abc import Callable
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.settings import BadQueueFile
-from services import server
-from services.layers import BARE, Layers
-from services.queue_identity import check_queue_settings
+from services.serving import server
+from services.serving.layers import BARE, Layers
+from services.serving.queue_identity import check_queue_settings
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
 from services.worker.engines.select import MODEL_ENGINES

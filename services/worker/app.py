@@ -24,23 +24,23 @@ from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
-from services.json_body import read_body
-from services.layers import BARE, Layers
-from services.metrics import Requests, exposition, new_registry
-from services.problem import HANDLED, Problem, handle
-from services.queue_identity import QueueIdentity, queue_identity
-from services.traced import Traced
+from services.serving.json_body import read_body
+from services.serving.layers import BARE, Layers
+from services.serving.metrics import Requests, exposition, new_registry
+from services.serving.problem import HANDLED, Problem, handle
+from services.serving.queue_identity import QueueIdentity, queue_identity
+from services.serving.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
+from services.worker.engines.context import EngineParts
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.fallback.process import NONE, FallbackProcess
-from services.worker.engines.parts import EngineParts
-from services.worker.engines.room import EngineRoom, EngineState
+from services.worker.engines.registry import EngineRoom, EngineState
 from services.worker.metrics import WorkerMetrics
 from services.worker.modelcache.cache import ModelCache
 from services.worker.queue import OpenQueue, local_queue
 from services.worker.reader import EngineBroke, EngineHangs
-from services.worker.standing import Standing
+from services.worker.status import Standing
 
 log = structlog.get_logger()
 

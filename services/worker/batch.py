@@ -15,7 +15,7 @@ from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease
 from libs.jobstate.record import Recorder
-from libs.jobstate.turn import Turn
+from libs.jobstate.timeslice import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
@@ -24,12 +24,12 @@ from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, next_name
 from services.worker.claim import claim
 from services.worker.engines.engine import Fallback
-from services.worker.engines.room import EngineRoom
-from services.worker.engines.shared import SharedEngine
+from services.worker.engines.occupancy import SharedEngine
+from services.worker.engines.registry import EngineRoom
+from services.worker.inflight import Shift
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
-from services.worker.shift import Shift
 
 # The delay of a successor that found nothing to do doubles between these (seconds).
 IDLE_FROM, IDLE_TO = 2.0, 30.0

@@ -5,10 +5,10 @@ from itertools import takewhile
 
 import structlog
 
-from libs.jobstate import batch as batches
-from libs.jobstate.batch import Batch
+from libs.jobstate import plan as batches
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, Lease, is_free, take
+from libs.jobstate.plan import Batch
 from libs.jobstate.record import Recorder
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from services.settings import Positive, ServiceSettings
+from services.serving.settings import Positive, ServiceSettings
 from services.worker.engines.settings import EngineSettings
 from services.worker.modelcache.root import cache_root, home_folder
 from services.worker.modelcache.settings import ModelSettings

@@ -12,7 +12,7 @@ from libs.jobstate.evidence import derive_text, read_standings, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.record import Recorder
-from libs.jobstate.turn import Turn
+from libs.jobstate.timeslice import Turn
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
@@ -25,7 +25,7 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
-from services.worker.engines.shared import Visit
+from services.worker.engines.occupancy import Visit
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 

@@ -30,7 +30,7 @@ def test_a_key_opens_an_installation_until_it_is_revoked(tmp_path: Path) -> None
     document = pdf(tmp_path / "two.pdf", 2)
     with running(tmp_path, script=Script(), API_KEYS="true") as services:
         storage = {"STORAGE_PATH": str(services.storage)}
-        made = command("services.web.keys", "create", "--email", OWNER, "--days", "1", **storage)
+        made = command("services.web.auth.cli", "create", "--email", OWNER, "--days", "1", **storage)
         assert made.returncode == 0, made.stderr
         key = made.stdout.strip()
         ocr = {"GNOSIS_URL": services.url, **storage}
@@ -49,7 +49,7 @@ def test_a_key_opens_an_installation_until_it_is_revoked(tmp_path: Path) -> None
         assert services.get(address, **{"X-User-Email": OWNER}).status_code == 401
         assert services.get("/api/jobs").status_code == 401
 
-        revoked = command("services.web.keys", "revoke", key.split("_")[1], **storage)
+        revoked = command("services.web.auth.cli", "revoke", key.split("_")[1], **storage)
         assert revoked.returncode == 0, revoked.stderr
         # A new process remembers no keys.
         services.kill("web")

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from services.web.png import encode_png
+from services.web.render.png import encode_png
 from tests.bombs.bomb import LIMITED, Makers
 from tests.bombs.paper import deflated
 

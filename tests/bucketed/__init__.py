@@ -3,7 +3,7 @@
 import os
 
 from libs.storage.gcs import GcsStore
-from services.layers import Layers
+from services.serving.layers import Layers
 
 
 def layers() -> Layers:

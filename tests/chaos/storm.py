@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from libs.storage.store import DirectStore
 from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
-from services.web.sweep import Sweeper
-from services.web.tus.completion import Completion
+from services.web.sweeper import Sweeper
+from services.web.upload.completion import Completion
 from tests.chaos.around import AroundStore
 from tests.chaos.bucket import CloudGround
 from tests.chaos.folder import Folder

@@ -16,7 +16,7 @@ from tests.chaos.journal import Journal, What, now
 from tests.chaos.replay import Replay
 from tests.simulation import script
 from tests.simulation.script import Document, PageScript
-from tests.unit.test_job import extracted
+from tests.unit.libs.jobstate.test_job import extracted
 
 TOKEN, WORKER = "0a1b2c3d", 7
 

@@ -6,7 +6,7 @@ import msgspec
 
 from libs.idtoken.token import GOOGLE
 from libs.storage.store import ObjectStore
-from services.layers import Layers
+from services.serving.layers import Layers
 from tests.chaos.disk import SwitchedStore
 from tests.chaos.failpoints import FailingAnswers, FailingQueue, FailingStore, Failpoints, parse
 from tests.chaos.folder import Folder

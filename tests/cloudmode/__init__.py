@@ -5,7 +5,7 @@ import os
 import msgspec
 
 from libs.idtoken.token import GOOGLE
-from services.layers import Layers
+from services.serving.layers import Layers
 
 
 def layers() -> Layers:

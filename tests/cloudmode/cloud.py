@@ -135,7 +135,7 @@ class Cloud(Running):
     def sign_in(self) -> None:
         """Make a key as an operator does, and use it from now on."""
         made = subprocess.run(
-            [sys.executable, "-m", "services.web.keys", "create", "--email", USER],
+            [sys.executable, "-m", "services.web.auth.cli", "create", "--email", USER],
             cwd=ROOT,
             env=self.environ,
             capture_output=True,

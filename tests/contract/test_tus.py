@@ -28,15 +28,15 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import read_queue_settings
-from services.problem import HANDLED, handle
-from services.queue_identity import SharedSecret
+from services.serving.problem import HANDLED, handle
+from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES, create_parts
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
 from services.web.service import Web
-from services.web.tus import parts as uploads
-from services.web.tus.body import Body
+from services.web.upload import parts as uploads
+from services.web.upload.tus_body import Body
 from tests.emulators.gcs.server import Emulator
 from tests.running import ROOT
 
@@ -590,7 +590,7 @@ async def test_a_full_disk_at_the_end_is_told_and_the_bytes_stay() -> None:
 
 
 async def test_too_many_tiny_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.web.tus.routes.MAX_PARTS", 3)
+    monkeypatch.setattr("services.web.upload.tus.MAX_PARTS", 3)
     client = Client(MemoryStore())
     address = await client.create(len(PDF))
     statuses = [(await client.patch(address, at, PDF[at : at + 1])).status for at in range(4)]

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from libs.jobstate import document, lease, outcome
-from libs.jobstate.batch import batches
 from libs.jobstate.ending import section
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.page import PageStatus
+from libs.jobstate.plan import batches
 from libs.jobstate.status import ENDED, JobStatus
 from libs.storage import layout
 from libs.storage.store import Stat, Stored

@@ -19,22 +19,23 @@ from libs.storage.store import Stored
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask
-from services.problem import HANDLED, handle
-from services.queue_identity import SharedSecret
+from services.serving.problem import HANDLED, handle
+from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
-from services.web.extract import Extractor
+from services.web.extract.extractor import Extractor
 from services.web.metrics import WebMetrics
-from services.web.render import RenderLimits
+from services.web.render.document import RenderLimits
 from services.web.service import Web
-from services.web.sweep import Sweeper
-from services.web.tus.completion import Completion
+from services.web.sweeper import Sweeper
+from services.web.upload.completion import Completion
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineInfo, Finish, PageImage, PageText
 from services.worker.metrics import WorkerMetrics
 from tests.simulation import script
+from tests.simulation.fault_rates import Weather
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.machines import Press, Spare
 from tests.simulation.meter import MeteredStore, Tally
@@ -45,7 +46,6 @@ from tests.simulation.simulate import deterministic, end
 from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 from tests.simulation.users import ask, form
-from tests.simulation.weather import Weather
 from tests.simulation.world import Room
 
 T = TypeVar("T")

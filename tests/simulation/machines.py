@@ -6,8 +6,8 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from services.web.render import FailedPage, RenderedPage, RenderLimits, Unreadable
-from services.web.sniff import FileType
+from services.web.render.document import FailedPage, RenderedPage, RenderLimits, Unreadable
+from services.web.render.filetype import FileType
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
 from tests.batching import Batching
 from tests.simulation import script

@@ -24,9 +24,9 @@ from libs.storage import layout
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat, Stored
-from services.web.sweep import Sweeper
+from services.web.sweeper import Sweeper
 from services.worker.batch import BatchWorker
-from services.worker.engines.shared import Visit
+from services.worker.engines.occupancy import Visit
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation.process import current
@@ -136,11 +136,13 @@ MUTANTS: dict[str, Mutant] = {
     "a suspicious page is read beside others": lambda: mock.patch.object(Quarantine, "alone", _beside),
     "a page that broke beside others is blamed": lambda: mock.patch.object(Visit, "was_alone", _guilty),
     "a page is given up without its fallback": lambda: mock.patch.object(BatchReader, "_fall_back", _give_up),
-    "a lost record stays lost": lambda: mock.patch("services.web.sweep.load_or_rebuild", load),
+    "a lost record stays lost": lambda: mock.patch("services.web.sweeper.load_or_rebuild", load),
     "a rebuilt record forgets that its job was cancelled": lambda: mock.patch.object(
         rebuild, "cancelled_run", _never_cancelled
     ),
-    "an upload announces nothing": lambda: mock.patch("services.web.uploads.announce", _announce_nothing),
+    "an upload announces nothing": lambda: mock.patch(
+        "services.web.upload.multipart_routes.announce", _announce_nothing
+    ),
 }
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import msgspec
 
 from libs.taskqueue.backoff import backoff_seconds
-from libs.taskqueue.bucket import full_bucket
 from libs.taskqueue.queue import QueueUnavailable
+from libs.taskqueue.ratelimit import full_bucket
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask
+from tests.simulation.fault_rates import Weather
 from tests.simulation.process import Process
 from tests.simulation.story import Story
-from tests.simulation.weather import Weather
 
 # Starts the task in some process: what it runs in, or None when no process takes it.
 Push = Callable[[str, OcrTask, str], "asyncio.Task[bool] | None"]

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailable
 from libs.storage.memory import MemoryStore
 from libs.storage.store import OpenObject, Stat, Stored
+from tests.simulation.fault_rates import Weather
 from tests.simulation.process import Process
-from tests.simulation.weather import Weather
 
 T = TypeVar("T")
 

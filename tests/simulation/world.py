@@ -20,26 +20,27 @@ from libs.storage.errors import StorageError
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
-from services.problem import HANDLED, handle
-from services.queue_identity import SharedSecret
+from services.serving.problem import HANDLED, handle
+from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
-from services.web.extract import Extractor
+from services.web.extract.extractor import Extractor
 from services.web.metrics import WebMetrics
-from services.web.render import RenderLimits
+from services.web.render.document import RenderLimits
 from services.web.service import Web
-from services.web.sweep import Sweeper
-from services.web.tus.completion import Completion
+from services.web.sweeper import Sweeper
+from services.web.upload.completion import Completion
 from services.worker.batch import BatchWorker, Result
 from services.worker.engines.engine import OcrEngine
-from services.worker.engines.room import EngineRoom
+from services.worker.engines.occupancy import SharedEngine
+from services.worker.engines.registry import EngineRoom
 from services.worker.engines.select import BARE
-from services.worker.engines.shared import SharedEngine
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
 from tests.simulation.checker import Checker, Facts
+from tests.simulation.fault_rates import Weather, forecast
 from tests.simulation.machines import Press, Reader, Spare, Trials
 from tests.simulation.process import Died, Process
 from tests.simulation.queue import Broker, Sender
@@ -47,7 +48,6 @@ from tests.simulation.script import Document
 from tests.simulation.store import Bucket, Client
 from tests.simulation.story import Story
 from tests.simulation.users import User, ask
-from tests.simulation.weather import Weather, forecast
 
 WEB, WORKER = "web", "worker"
 DRAIN_SECONDS = 10.0

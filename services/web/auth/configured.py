@@ -6,7 +6,7 @@ from libs.config import ConfigError
 from libs.idtoken.keyset import KeySet
 from libs.idtoken.token import GOOGLE, IAP, Issuer, TokenVerifier
 from libs.storage.store import ObjectStore
-from services.queue_identity import check_queue_settings
+from services.serving.queue_identity import check_queue_settings
 from services.web.auth.identity import Credential, Identity
 from services.web.auth.keyring import Keyring
 from services.web.auth.token import GoogleToken, IapAssertion

@@ -9,8 +9,8 @@ from starlette.requests import Request
 
 from libs.idtoken.keyset import KeysUnavailable
 from libs.idtoken.token import BadToken
-from services.authorization import bearer, keys_unavailable, unauthorized
-from services.problem import Problem
+from services.serving.authorization import bearer, keys_unavailable, unauthorized
+from services.serving.problem import Problem
 from services.web.auth.local import HEADER, believed_user
 from services.web.auth.user import User
 

@@ -12,8 +12,8 @@ from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
-from services.authorization import bearer
-from services.problem import Problem
+from services.serving.authorization import bearer
+from services.serving.problem import Problem
 from services.web.auth import apikey
 from services.web.auth.apikey import ApiKey, TornKey
 from services.web.auth.user import User, user_of

@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 
 from libs.storage import layout
-from services.problem import Problem
+from services.serving.problem import Problem
 from services.web.auth.user import User, user_of
 
 HEADER = "X-User-Email"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 
 from libs.idtoken.token import BadToken, Claims, TokenVerifier
-from services.authorization import bearer
-from services.problem import Problem
+from services.serving.authorization import bearer
+from services.serving.problem import Problem
 from services.web.auth import apikey
 from services.web.auth.user import User, user_of
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import structlog
 import torch
 
+from services.worker.engines.context import EngineParts, ModelFiles
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
-from services.worker.engines.parts import EngineParts, ModelFiles
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.assembly import Assembly, assemble
 from services.worker.engines.qwen.device import choose_device, describe

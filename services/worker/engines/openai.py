@@ -19,7 +19,7 @@ import structlog
 from PIL import Image
 
 from services.worker.engines.chat.completion import Answer, BadAnswer, models, refused_field, request
-from services.worker.engines.chat.patience import Again, persist
+from services.worker.engines.chat.retry import Again, persist
 from services.worker.engines.chat.throttle import Throttle
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.picture import Pixels

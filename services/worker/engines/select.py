@@ -7,8 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from services.worker.engines.context import EngineParts
 from services.worker.engines.engine import EngineUnavailable, OcrEngine
-from services.worker.engines.parts import EngineParts
 from services.worker.engines.settings import EngineSettings
 
 ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract", "openai")

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import structlog
 
+from services.worker.engines.context import ModelFiles
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.engines.parts import ModelFiles
 from services.worker.modelcache import layout, leftovers, mount, refusal
 from services.worker.modelcache.bucket import copy
 from services.worker.modelcache.download import download

@@ -8,9 +8,9 @@ import msgspec
 from google.cloud import tasks_v2
 
 from libs.taskqueue.backoff import backoff_seconds, is_exhausted
-from libs.taskqueue.bucket import TokenBucket, full_bucket
 from libs.taskqueue.clock import Clock
-from libs.taskqueue.names import EndedNames
+from libs.taskqueue.dedup import EndedNames
+from libs.taskqueue.ratelimit import TokenBucket, full_bucket
 from libs.taskqueue.settings import QueueSettings
 from tests.emulators.cloudtasks.entry import Answer, Entry
 from tests.emulators.cloudtasks.faults import Faults

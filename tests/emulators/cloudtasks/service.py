@@ -9,7 +9,7 @@ from google.cloud import tasks_v2
 from google.protobuf import empty_pb2
 
 from libs.taskqueue.clock import Clock
-from libs.taskqueue.names import EndedNames
+from libs.taskqueue.dedup import EndedNames
 from libs.taskqueue.settings import QueueSettings
 from tests.emulators.cloudtasks import limits
 from tests.emulators.cloudtasks.faults import Faults

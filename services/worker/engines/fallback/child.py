@@ -10,10 +10,10 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 
-from services.confinement import confine, die_with, limit, silence
+from services.serving.confinement import confine, die_with, limit, silence
+from services.worker.engines.context import EngineParts
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, OcrEngine, PageFailure, PageImage
 from services.worker.engines.fallback.wire import Answer, Request, decode_request, encode_answer
-from services.worker.engines.parts import EngineParts
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from services.worker.engines.engine import EngineInfo, Fallback, PageFailure, PageImage, PageText
-from services.worker.engines.guard.seats import Seat, Seats
-from services.worker.engines.guard.trial import Trial
-from services.worker.engines.guard.trust import TrustCheck, Witness
+from services.worker.engines.guard.attempt_loop import Trial
+from services.worker.engines.guard.crosscheck import TrustCheck, Witness
+from services.worker.engines.guard.permits import Seat, Seats
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Transcriber
 

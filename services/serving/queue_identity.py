@@ -1,0 +1,126 @@
+"""Who may push tasks: the queue of this installation, and nobody else (design, section 7)."""
+
+from typing import Protocol
+
+import httpx
+import structlog
+from starlette.datastructures import Headers
+
+from libs.config import ConfigError
+from libs.idtoken.keyset import KeySet, KeysUnavailable
+from libs.idtoken.token import GOOGLE, STRIPPED, BadToken, Issuer, TokenVerifier
+from libs.internal_token import HEADER, matches
+from services.serving.authorization import bearer, keys_unavailable, unauthorized
+from services.serving.problem import Problem
+from services.serving.settings import ServiceSettings
+
+MIN_SECRET_CHARACTERS = 32
+
+log = structlog.get_logger()
+
+
+class QueueIdentity(Protocol):
+    """Tells the queue from everybody else."""
+
+    async def admit(self, headers: Headers) -> None:
+        """Return for a request of the queue. Raises `Problem` 401 for any other, 503 where it cannot be checked."""
+        ...
+
+
+class SharedSecret:
+    """Local mode: the services of one installation know one secret."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    async def admit(self, headers: Headers) -> None:
+        """See `QueueIdentity`."""
+        if not matches(headers.get(HEADER), self._secret):
+            raise _refused()
+
+
+class QueueAccount:
+    """Cloud mode: the queue signs in as its service account, by an OIDC token made for this service.
+
+    Behind its own check Cloud Run takes the token's signature away. What is left anybody could write, so
+    it counts only on Cloud Run, and only together with the shared secret.
+    """
+
+    def __init__(self, *, tokens: TokenVerifier, account: str, secret: str, on_cloud_run: bool) -> None:
+        self._tokens = tokens
+        self._account = account.strip().lower()
+        self._secret = secret
+        self._on_cloud_run = on_cloud_run
+
+    async def admit(self, headers: Headers) -> None:
+        """See `QueueIdentity`."""
+        token = bearer(headers)
+        if token is None:
+            raise _refused()
+        try:
+            if token.endswith(STRIPPED):
+                if not self._on_cloud_run or not matches(headers.get(HEADER), self._secret):
+                    raise BadToken("signature")
+                claims = self._tokens.claims_of_stripped(token)
+            else:
+                claims = await self._tokens.verify(token)
+            if claims.email.lower() != self._account:
+                raise BadToken("account")
+        except BadToken as error:
+            log.warning("queue_refused", reason=error.reason)
+            raise _refused() from error
+        except KeysUnavailable as error:
+            raise keys_unavailable() from error
+
+
+def queue_account(
+    *,
+    account: str,
+    audience: str,
+    secret: str,
+    on_cloud_run: bool,
+    client: httpx.AsyncClient,
+    google: Issuer = GOOGLE,
+) -> QueueAccount:
+    """The queue's service account `account`, whose tokens are made for `audience`: the address of this service."""
+    keys = KeySet(google.keys_url, google.algorithm, client)
+    tokens = TokenVerifier(google, audience, keys)
+    return QueueAccount(tokens=tokens, account=account, secret=secret, on_cloud_run=on_cloud_run)
+
+
+def queue_identity(
+    config: ServiceSettings, *, audience: str, token: str, client: httpx.AsyncClient, google: Issuer
+) -> QueueIdentity:
+    """Who the queue of this installation is: whoever knows `token`, or in the cloud its service account."""
+    if not config.running_in_cloud:
+        return SharedSecret(token)
+    return queue_account(
+        account=config.tasks_service_account,
+        audience=audience,
+        secret=token,
+        on_cloud_run=bool(config.k_service),
+        client=client,
+        google=google,
+    )
+
+
+def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) -> None:
+    """Raise `ConfigError` unless cloud mode can tell the queue from others. `url` is the setting `url_name`."""
+    if not account:
+        raise ConfigError(
+            "TASKS_SERVICE_ACCOUNT is not set, so the queue could not be told from anybody else. "
+            "Set it to the service account as which Cloud Tasks signs in."
+        )
+    if not url:
+        raise ConfigError(
+            f"{url_name} is not set. Set it to this service's own address: the queue's tokens are made for it."
+        )
+    if secret and len(secret) < MIN_SECRET_CHARACTERS:
+        raise ConfigError(
+            f"INTERNAL_TOKEN is shorter than {MIN_SECRET_CHARACTERS} characters. "
+            "Make one with `openssl rand -hex 32`, the same for web and worker."
+        )
+
+
+def _refused() -> Problem:
+    return unauthorized("Only the queue may call this.", "Upload through POST /upload of the web service instead.")

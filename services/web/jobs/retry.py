@@ -1,0 +1,98 @@
+"""`POST /api/jobs/{job_id}/retry`: read pages again, in a new run."""
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from libs.jobstate import cancellation
+from libs.jobstate import outcome as outcomes
+from libs.jobstate.active import announce
+from libs.jobstate.commit import commit
+from libs.jobstate.evidence import derive_text, read_outcomes, read_standing
+from libs.jobstate.job import Job, RetryRefused
+from libs.jobstate.leases import PARALLEL_READS
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.storage import layout
+from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.pace import write_paced
+from libs.storage.session import SessionFiles
+from libs.taskqueue.queue import QueueUnavailable
+from services.serving.json_body import read_body
+from services.serving.problem import Problem
+from services.web.service import own_job, web
+from services.web.tasks import start_chains, start_extraction
+
+
+class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `POST /api/jobs/{job_id}/retry` takes."""
+
+    pages: list[int] | None = None
+
+
+async def retry(request: Request) -> Response:
+    """`POST /api/jobs/{job_id}/retry`: read the failed pages, or those named, in a new run."""
+    service = web(request)
+    files, job = await own_job(request)
+    numbers = await _pages(request)
+    at = await files.store.now()
+    found = await _unrecorded(files, job) if job.ended else {}
+    try:
+        planned = job.retry(numbers, at, found=found)
+    except RetryRefused as error:
+        raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
+    await announce(files, planned.run)
+    read_before = {n for n, page in job.pages.items() if page.ended} | found.keys()
+    job = await commit(files, lambda now: now.retry(numbers, at, found=found) if now.run < planned.run else now)
+    await cancellation.forget(files)
+    # After the record: a web that dies here must not have taken away what the last run still shows.
+    again = [n for n, page in job.pages.items() if page.run == job.run and n in read_before]
+    gate = asyncio.Semaphore(PARALLEL_READS)
+    await asyncio.gather(*(_mark_pending(files, n, job.run, gate) for n in again))
+    with suppress(QueueUnavailable):  # the sweep starts it later
+        if job.extraction_complete:
+            await start_chains(service.queue, job, user_hash=files.user_hash)
+        else:
+            await start_extraction(service.queue, job, user_hash=files.user_hash)
+    return JSONResponse({"job_id": job.job_id, "status": job.status, "run": job.run}, status_code=202)
+
+
+async def _pages(request: Request) -> list[int] | None:
+    """The body of a retry: nothing, or `{"pages": [..]}`."""
+    body = await read_body(request, hint="Name fewer pages.")
+    if not body.strip():
+        return None
+    try:
+        return msgspec.json.decode(body, type=RetryBody).pages
+    except (ValueError, RecursionError) as error:
+        raise Problem(422, "Bad body", str(error), 'Send {"pages": [2, 5]}, or no body.') from error
+
+
+async def _unrecorded(files: SessionFiles, job: Job) -> dict[int, BriefOutcome]:
+    """Outcomes of pages that were read just before the job was cancelled, so that the record lacks them."""
+    found = await read_outcomes(files, (n for n, page in job.pages.items() if not page.ended))
+    for outcome in found.values():
+        await derive_text(files, outcome)
+    return {n: outcome.brief() for n, outcome in found.items()}
+
+
+async def _mark_pending(files: SessionFiles, page_no: int, run: int, gate: asyncio.Semaphore) -> None:
+    """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
+    async with gate:
+        text = files.path(layout.page_result_name(page_no))
+        try:
+            derived = (await files.store.stat(text)).generation
+        except NotFound:
+            derived = None
+        standing, generation = await read_standing(files, page_no)
+        if standing is not None and standing.run >= run:
+            return  # marked already, or even read: the sweep was faster
+        marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
+        path = files.path(layout.page_outcome_name(page_no))
+        with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
+            await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
+            if derived is not None:
+                # By generation: what lies there may be the new run's text by now.
+                await files.store.delete(text, if_generation=derived)

@@ -1,0 +1,202 @@
+"""Jobs: list, status, pages, result, cancel, delete."""
+
+import asyncio
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from libs.jobstate import cancellation, document
+from libs.jobstate import outcome as outcomes
+from libs.jobstate.active import retire
+from libs.jobstate.commit import commit, load
+from libs.jobstate.evidence import show_outcome
+from libs.jobstate.job import Job
+from libs.jobstate.outcome import OutcomeStatus
+from libs.jobstate.page import PageStatus
+from libs.jobstate.progress import current_page
+from libs.jobstate.status import JobStatus
+from libs.storage import layout
+from libs.storage.errors import NotFound
+from libs.storage.session import SessionFiles
+from services.serving.problem import Problem
+from services.web.auth import get_user_from_request
+from services.web.service import own_job, own_session, web
+from services.web.text import html, plain
+
+MAX_LISTED = 100
+
+
+async def listing(request: Request) -> Response:
+    """`GET /api/jobs`: the asker's jobs, newest first, a page at a time."""
+    service = web(request)
+    user = await get_user_from_request(request)
+    limit = _limit(request.query_params.get("limit", "20"))
+    cursor = request.query_params.get("cursor", "")
+    if cursor and not layout.is_session_id(cursor):
+        raise Problem(
+            422,
+            "Bad cursor",
+            "The cursor is not one of ours.",
+            "Use next_cursor of the page before, or none.",
+        )
+    ids = [name async for name in service.store.children(layout.user_prefix(user.user_hash))]
+    # An id begins with its time, so reverse order is newest first.
+    ids = sorted((i for i in ids if layout.is_session_id(i) and (not cursor or i < cursor)), reverse=True)
+    found = await asyncio.gather(*(_summary(request, user.user_hash, i) for i in ids[:limit]))
+    return JSONResponse(
+        {
+            "jobs": [summary for summary in found if summary is not None],
+            "next_cursor": ids[limit - 1] if len(ids) > limit else None,
+        }
+    )
+
+
+async def status(request: Request) -> Response:
+    """`GET /api/jobs/{job_id}/status`: the whole record (R42). 304 while it is the one the client has."""
+    files, job = await own_job(request)
+    await web(request).sweeper.nudge(files, job)
+    headers = {"ETag": f'"{job.revision}"'}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(document.encode(job), media_type="application/json", headers=headers)
+
+
+async def progress(request: Request) -> Response:
+    """`GET /api/v1/jobs/{job_id}/status`: the short form (R42)."""
+    _, job = await own_job(request)
+    return JSONResponse(
+        {
+            "job_id": job.job_id,
+            "status": job.status,
+            "progress": {
+                "percent": job.percent,
+                "current_page": current_page(job),
+                "total_pages": len(job.pages),
+                "message": job.message,
+            },
+            "pages_completed": job.count(PageStatus.COMPLETED),
+            "pages_failed": job.count(PageStatus.FAILED),
+            "error": job.error,
+        }
+    )
+
+
+async def page(request: Request) -> Response:
+    """`GET /api/jobs/{job_id}/pages/{n}`: a page's result the moment it exists; JSON or HTML by `Accept`."""
+    files, job = await own_job(request)
+    given = request.path_params["n"]
+    page_no = int(given) if given.isascii() and given.isdigit() and len(given) <= 9 else 0
+    if page_no not in job.pages:
+        if not job.planned and not job.ended:
+            raise _not_done(job, "The document has not been opened yet.")
+        raise Problem(
+            404,
+            "Page not found",
+            "This page is not among the job's pages.",
+            "GET the job's status for its pages.",
+        )
+    outcome = await show_outcome(files, page_no)
+    if outcome is None or outcome.run < job.pages[page_no].run:
+        raise _not_done(job, "This page has not been read yet.")
+    headers = {
+        "ETag": f'"{outcome.run}-{outcome.completed_at}"',
+        "Vary": "Accept",
+    }
+    accept = request.headers.get("Accept", "")
+    if "application/json" in accept:
+        return Response(outcomes.encode(outcome), media_type="application/json", headers=headers)
+    if outcome.status is OutcomeStatus.FAILED:
+        raise Problem(
+            409,
+            "Page failed",
+            outcome.error or "This page could not be read.",
+            f"POST /api/jobs/{job.job_id}/retry reads it again.",
+            page_status="failed",
+        )
+    if "text/html" in accept:
+        return HTMLResponse(await asyncio.to_thread(html.to_html, outcome.text), headers=headers)
+    return Response(outcome.text, media_type="text/markdown; charset=utf-8", headers=headers)
+
+
+async def result(request: Request) -> Response:
+    """`GET /api/jobs/{job_id}/result`: the combined result, as Markdown or as plain text."""
+    files, job = await own_job(request)
+    form = request.query_params.get("format", "md")
+    if form not in ("md", "txt"):
+        raise Problem(422, "Bad format", "format is md or txt.", "Leave it out for Markdown.")
+    if not job.ended:
+        raise _not_done(job, "The job is still running.")
+    try:
+        text = await files.read_text(layout.COMBINED)
+    except NotFound as error:
+        raise _not_done(job, job.error or "The job ended without a result.") from error
+    stem = job.file_info.raw_file.rsplit(".", 1)[0]
+    headers = {
+        "Content-Disposition": _attachment(f"{stem}.{form}"),
+        "X-Content-Type-Options": "nosniff",
+    }
+    if form == "txt":
+        text = await asyncio.to_thread(plain.to_text, text)
+        return Response(text, media_type="text/plain; charset=utf-8", headers=headers)
+    return Response(text, media_type="text/markdown; charset=utf-8", headers=headers)
+
+
+async def cancel(request: Request) -> Response:
+    """`POST /api/jobs/{job_id}/cancel`: stop the job; pages already read stay."""
+    files, _ = await own_job(request)
+    at = await files.store.now()
+    job = await commit(files, lambda job: job.cancel(at))
+    if job.status is JobStatus.CANCELLED:
+        await cancellation.note(files, job.run)
+    await retire(files, job)
+    return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
+    service = web(request)
+    files = await own_session(request)  # the record is not needed, so a torn one is no obstacle
+    await service.sweeper.discard(files)
+    return Response(status_code=204)
+
+
+async def _summary(request: Request, user_hash: str, session_id: str) -> dict[str, object] | None:
+    files = SessionFiles(store=web(request).store, user_hash=user_hash, session_id=session_id)
+    try:
+        job = await load(files)
+    except (NotFound, document.TornDocument):
+        return None  # still being uploaded, or just deleted
+    return {
+        "job_id": job.job_id,
+        "status": job.status,
+        "percent": job.percent,
+        "message": job.message,
+        "file_info": msgspec.to_builtins(job.file_info),
+        "created_at": msgspec.to_builtins(job.created_at),
+        "updated_at": msgspec.to_builtins(job.updated_at),
+        "pages_completed": job.count(PageStatus.COMPLETED),
+        "pages_failed": job.count(PageStatus.FAILED),
+    }
+
+
+def _not_done(job: Job, detail: str) -> Problem:
+    hint = "Ask again when the job's status says so."
+    if job.status is JobStatus.CANCELLED:
+        hint = f"The job was cancelled. POST /api/jobs/{job.job_id}/retry goes on with it."
+    elif job.status is JobStatus.FAILED:
+        hint = "The job failed; its status says why. Upload a corrected file."
+    return Problem(409, "Not done", detail, hint, job_status=job.status, percent=job.percent)
+
+
+def _limit(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_LISTED:
+        raise Problem(422, "Bad limit", f"limit is a whole number from 1 to {MAX_LISTED}.", "20 is the default.")
+    return int(text)
+
+
+def _attachment(name: str) -> str:
+    """A `Content-Disposition` that keeps any name (RFC 6266)."""
+    plain = "".join(c if (c.isascii() and c.isalnum()) or c in "._- " else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,271 @@
+"""`/api/uploads`: tus 1.0, uploads that go on after a lost connection or a restarted server (R44)."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from libs.jobstate.active import announce
+from libs.storage import layout
+from libs.storage.errors import PreconditionFailed, StorageError
+from libs.storage.session import create_session, exists
+from services.serving.problem import Problem, handle
+from services.web.auth import get_user_from_request
+from services.web.render.filetype import HEAD_BYTES, file_type
+from services.web.service import Web, web
+from services.web.upload import parts as uploads
+from services.web.upload.admission import check_room, empty, read_options, too_large, unsupported
+from services.web.upload.completion import raw_file
+from services.web.upload.lookup import OwnUpload, own_upload, refuse_job
+from services.web.upload.multipart import drain
+from services.web.upload.parts import Parts, Upload
+from services.web.upload.tus_body import Body, too_long
+from services.web.upload.tus_headers import (
+    ALGORITHMS,
+    BODY_TYPE,
+    EXTENSIONS,
+    VERSION,
+    bad_header,
+    http_date,
+    read_checksum,
+    read_metadata,
+    read_number,
+)
+
+MAX_PARTS = 10_000
+"""Every request lists the parts: many tiny ones would cost more than the bytes they carry."""
+
+
+class Found(OwnUpload, frozen=True, kw_only=True):
+    """An upload of the asker's: `offset` is what is stored of it."""
+
+    parts: Parts
+    offset: int
+
+
+async def collection(request: Request) -> Response:
+    """`/api/uploads`: POST creates an upload, OPTIONS tells what the server can do."""
+    return await _answer(request, {"POST": _create, "OPTIONS": _options})
+
+
+async def single(request: Request) -> Response:
+    """`/api/uploads/{upload_id}`: HEAD tells the offset, PATCH goes on from it, DELETE ends the upload."""
+    return await _answer(request, {"HEAD": _head, "PATCH": _patch, "DELETE": _delete, "OPTIONS": _options})
+
+
+async def _answer(request: Request, methods: dict[str, Callable[[Request], Awaitable[Response]]]) -> Response:
+    """The method's answer, or its problem, with the header that the protocol wants on both."""
+    # For clients behind something that lets only GET and POST through. Of POST alone: whether an API key may do this
+    # was judged by the request's own method, and one that may only read sends HEAD.
+    override = request.headers.get("X-HTTP-Method-Override") if request.method == "POST" else None
+    method = (override or request.method).upper()
+    try:
+        if method not in methods:
+            raise HTTPException(405, headers={"Allow": ", ".join(methods)})
+        if method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
+            raise Problem(
+                412,
+                "Protocol version",
+                f"This is tus {VERSION}, and the request does not say that it is.",
+                f"Send the header Tus-Resumable: {VERSION}.",
+                headers={"Tus-Version": VERSION},
+            )
+        answer = await methods[method](request)
+    except Exception as error:  # as the app's own handlers do; they would not know the header
+        if not (isinstance(error, ClientDisconnect) or (isinstance(error, Problem) and error.status == 408)):
+            config = web(request).config  # only where somebody still sends
+            await drain(request, config.upload_max_bytes, config.upload_stall_seconds)
+        answer = await handle(request, error)
+    answer.headers["Tus-Resumable"] = VERSION
+    answer.headers.setdefault("Cache-Control", "no-store")
+    return answer
+
+
+async def _options(request: Request) -> Response:
+    return Response(
+        status_code=204,
+        headers={
+            "Tus-Version": VERSION,
+            "Tus-Extension": EXTENSIONS,
+            "Tus-Max-Size": str(web(request).config.upload_max_bytes),
+            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        },
+    )
+
+
+async def _create(request: Request) -> Response:
+    service = web(request)
+    user = await get_user_from_request(request)
+    length = _length(request, service.config.upload_max_bytes)
+    if length is None and request.headers.get("Upload-Defer-Length") != "1":
+        raise bad_header("There is neither Upload-Length nor Upload-Defer-Length: 1.")
+    metadata = request.headers.get("Upload-Metadata", "")
+    fields = read_metadata(metadata)
+    options = await read_options(service.store, fields)
+    files = await create_session(service.store, user.email)
+    await announce(files, run=1)
+    try:
+        await check_room(files, service.config.active_jobs_per_user)
+        lifetime = timedelta(seconds=service.config.upload_expires_seconds)
+        upload = Upload(
+            user_email=user.email,
+            filename=fields.get("filename"),
+            length=length,
+            metadata=metadata,
+            options=options,
+            expires_at=await service.store.now() + lifetime,
+        )
+        await service.store.write(files.path(layout.UPLOAD), uploads.encode(upload))
+        headers = {"Location": f"/api/uploads/{files.session_id}", "Upload-Expires": http_date(upload.expires_at)}
+        if request.headers.get("Content-Type") == BODY_TYPE:
+            found = Found(files=files, upload=upload, parts=Parts(), offset=0, has_job=False)
+            headers = await _receive(request, service, found) | headers
+    except BaseException:  # the client does not know the address yet, so it cannot go on
+        with suppress(StorageError):
+            await service.sweeper.remove_files(files)
+        raise
+    await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
+    return Response(status_code=201, headers=headers)
+
+
+async def _head(request: Request) -> Response:
+    found = await _find(request)
+    upload = found.upload
+    headers = {"Upload-Offset": str(found.offset)}
+    headers |= {"Upload-Defer-Length": "1"} if upload.length is None else {"Upload-Length": str(upload.length)}
+    if upload.metadata:
+        headers["Upload-Metadata"] = upload.metadata
+    return Response(headers=headers | await _state(web(request), found))
+
+
+async def _patch(request: Request) -> Response:
+    service = web(request)
+    found = await _find(request)
+    if request.headers.get("Content-Type") != BODY_TYPE:
+        raise Problem(415, "Wrong body", f"The body of a PATCH is {BODY_TYPE}.", "Send that as Content-Type.")
+    offset = read_number("Upload-Offset", request.headers.get("Upload-Offset", ""))
+    if offset != found.offset:
+        raise Problem(
+            409,
+            "Offset conflict",
+            f"{found.offset} bytes are stored, and the request begins at {offset}.",
+            "Ask for the offset with HEAD, and go on from there.",
+            headers={"Upload-Offset": str(found.offset)},
+        )
+    found = await _with_length(request, service, found)
+    return Response(status_code=204, headers=await _receive(request, service, found))
+
+
+async def _delete(request: Request) -> Response:
+    found = await _find(request)
+    refuse_job(found)
+    await web(request).sweeper.discard(found.files)
+    return Response(status_code=204)
+
+
+async def _receive(request: Request, service: Web, found: Found) -> dict[str, str]:
+    """Store what the request brings, and when that was the last of it, make the job. The headers to answer with."""
+    config = service.config
+    most = (config.upload_max_bytes if found.upload.length is None else found.upload.length) - found.offset
+    announced = request.headers.get("Content-Length", "")
+    if announced.isascii() and announced.isdigit() and int(announced) > most:
+        raise too_long()
+    if len(found.parts.starts) >= MAX_PARTS:
+        raise Problem(
+            413,
+            "Too many parts",
+            f"The upload came in {MAX_PARTS:,} pieces and is not complete.",
+            "Upload the file anew in larger pieces: 8 MB suit most connections.",
+        )
+    checksum = request.headers.get("Upload-Checksum")
+    expected = read_checksum(checksum) if checksum is not None else None
+    body = Body(request, most=most, stall_seconds=config.upload_stall_seconds)
+    await _check_type(service, found, body)
+    try:
+        offset = await uploads.append(found.files, found.offset, body, expected)
+    except PreconditionFailed as error:
+        raise Problem(
+            409,
+            "Offset conflict",
+            "Another request has written to this upload.",
+            "Send one request at a time: ask for the offset with HEAD, and go on from there.",
+        ) from error
+    if body.fault is not None:
+        raise body.fault
+    return await _state(service, msgspec.structs.replace(found, offset=offset))
+
+
+async def _check_type(service: Web, found: Found, body: Body) -> None:
+    """Refuse a file that we cannot read as soon as its first bytes are there, and end its upload."""
+    if found.offset >= HEAD_BYTES:
+        return
+    known = await uploads.read_head(found.files, found.parts, HEAD_BYTES)
+    head = known + await body.head(HEAD_BYTES - len(known))
+    decided = len(head) == HEAD_BYTES or len(head) == found.upload.length
+    if decided and file_type(head) is None:
+        await service.sweeper.discard(found.files)
+        raise unsupported()
+
+
+async def _state(service: Web, found: Found) -> dict[str, str]:
+    """Where the upload stands: how far, until when, which job. Makes the job when only that is missing."""
+    headers = {"Upload-Offset": str(found.offset)}
+    if found.offset != found.upload.length:
+        return headers | {"Upload-Expires": http_date(found.upload.expires_at)}
+    if not found.has_job:
+        try:
+            await service.completion.finish(found.files, found.upload)
+        except Problem:  # a file that is nothing we read, which only the whole of it could tell
+            await service.sweeper.discard(found.files)
+            raise
+    job_id = found.files.session_id
+    return headers | {"Location": f"/api/jobs/{job_id}", "Gnosis-Job-Id": job_id}
+
+
+async def _with_length(request: Request, service: Web, found: Found) -> Found:
+    """The upload with the length that this request says, if it had none. Raises `Problem`."""
+    length = _length(request, service.config.upload_max_bytes)
+    if length is None or length == found.upload.length:
+        return found
+    if found.upload.length is not None or length < found.offset:
+        raise bad_header("Upload-Length contradicts what is known of the upload.")
+    path = found.files.path(layout.UPLOAD)
+    stored = await service.store.read(path)
+    upload = msgspec.structs.replace(uploads.decode(stored.data), length=length)
+    try:
+        await service.store.write(path, uploads.encode(upload), if_generation=stored.generation)
+    except PreconditionFailed as error:
+        raise Problem(
+            409, "Offset conflict", "Another request has written to this upload.", "Ask for the offset with HEAD."
+        ) from error
+    return msgspec.structs.replace(found, upload=upload)
+
+
+async def _find(request: Request) -> Found:
+    """The asker's upload that the address names, and how far it is. Raises as `own_upload` does."""
+    own = await own_upload(request, direct=False)
+    files, upload = own.files, own.upload
+    if own.has_job:
+        return Found(files=files, upload=upload, parts=Parts(), offset=upload.length or 0, has_job=True)
+    parts = await uploads.list_parts(files)
+    offset = parts.end
+    # Without its first part the upload is new, or its parts have been put together already.
+    if not parts.starts and await exists(web(request).store, files.path(raw_file(upload))):
+        offset = upload.length or 0
+    return Found(files=files, upload=upload, parts=parts, offset=offset, has_job=False)
+
+
+def _length(request: Request, most: int) -> int | None:
+    text = request.headers.get("Upload-Length")
+    if text is None:
+        return None
+    length = read_number("Upload-Length", text)
+    if length == 0:
+        raise empty()
+    if length > most:
+        raise too_large(most)
+    return length

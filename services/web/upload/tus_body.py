@@ -1,0 +1,95 @@
+"""The body of a request as a resumable upload takes it: whatever arrived before a break counts."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from starlette.requests import ClientDisconnect, Request
+
+from services.serving.problem import Problem
+from services.web.upload.tus_headers import Checksum
+
+
+class Body:
+    """Bytes as they arrive. A break of the connection ends them, and `fault` then says what it was."""
+
+    def __init__(self, request: Request, *, most: int, stall_seconds: float) -> None:
+        """Take at most `most` bytes, and wait `stall_seconds` for each next piece of them."""
+        self._stream = request.stream()
+        self._left = self._most = most
+        self._stall_seconds = stall_seconds
+        self._held: deque[bytes] = deque()
+        self.fault: Exception | None = None
+
+    async def head(self, size: int) -> bytes:
+        """The first `size` bytes, or fewer if no more come; `next` still yields them."""
+        while sum(map(len, self._held)) < size and (chunk := await self._arriving()) is not None:
+            self._held.append(chunk)
+        return b"".join(self._held)[:size]
+
+    async def next(self, most: int | None = None) -> bytes | None:
+        """More bytes, at most `most`, or `None` at the end. Raises `Problem` 413."""
+        chunk = self._held.popleft() if self._held else await self._arriving()
+        if chunk is not None and most is not None and len(chunk) > most:
+            self._held.appendleft(chunk[most:])
+            return chunk[:most]
+        return chunk
+
+    async def _arriving(self) -> bytes | None:
+        while self.fault is None:
+            try:
+                async with asyncio.timeout(self._stall_seconds):
+                    chunk = await anext(self._stream, None)
+            except TimeoutError:
+                self.fault = Problem(
+                    408,
+                    "Upload stalled",
+                    f"Nothing arrived for {self._stall_seconds:g} seconds; what came before is kept.",
+                    "Ask for the offset with HEAD, and go on from there.",
+                )
+                break
+            except ClientDisconnect as error:
+                self.fault = error
+                break
+            if chunk is None:
+                break
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise too_long()
+            if chunk:
+                return chunk
+        return None
+
+
+async def bounded(body: Body, most: int) -> AsyncIterator[bytes]:
+    """The next `most` bytes of the body, or what there is."""
+    while most > 0 and (chunk := await body.next(most)) is not None:
+        most -= len(chunk)
+        yield chunk
+
+
+async def verified(body: Body, checksum: Checksum) -> AsyncIterator[bytes]:
+    """All bytes of the body. Raises its fault, or `Problem` 460, at the end: nothing of it must then be kept."""
+    hasher = checksum.hasher()
+    while (chunk := await body.next()) is not None:
+        hasher.update(chunk)
+        yield chunk
+    if body.fault is not None:
+        raise body.fault
+    if hasher.digest() != checksum.digest:
+        raise Problem(
+            460,
+            "Checksum mismatch",
+            "The bytes that arrived do not have the checksum of Upload-Checksum; they were not kept.",
+            "Send them again.",
+        )
+
+
+def too_long() -> Problem:
+    """413 for a body that goes beyond the end of its upload."""
+    return Problem(
+        413,
+        "Body too large",
+        "The body goes beyond the upload's length, or beyond what an upload may have.",
+        "Ask for the offset with HEAD, and send what is missing after it.",
+    )

@@ -1,0 +1,97 @@
+"""The batches that one call reads side by side, so many that the engine is kept busy."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from libs.jobstate.lease import HeldLease, LeaseLost
+from services.worker.engines.occupancy import SharedEngine
+from services.worker.metrics import WorkerMetrics
+from services.worker.reader import BatchReader, EngineBroke, EngineHangs
+
+log = structlog.get_logger()
+
+
+class Shift:
+    """Left, it waits for its readers; then it raises the worst that befell one of them.
+
+    `claimed` counts the pages of its batches, `read` those that were given an outcome here; `over` says that no
+    further batch should be begun.
+    """
+
+    def __init__(self, engine: SharedEngine, metrics: WorkerMetrics) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._reading: dict[asyncio.Task[None], HeldLease] = {}
+        self._faults: list[BaseException] = []
+        self.claimed = 0
+        self.read = 0
+        self.over = False
+
+    def begin(self, lease: HeldLease, reader: BatchReader) -> None:
+        """Read a batch beside the others."""
+        self.claimed += len(lease.lease.pages)
+        task = asyncio.create_task(self._read(lease, reader))
+        self._reading[task] = lease
+        task.add_done_callback(self._reading.pop)
+        task.add_done_callback(lambda _: reader.leave())
+
+    async def room(self) -> None:
+        """Return when the engine has room for a further batch, or nothing is read any more.
+
+        A suspicious batch is read one page at a time with nothing beside it: what is claimed meanwhile would only
+        wait, and come under suspicion itself when the process dies.
+        """
+        while self._reading and (self._is_suspicious() or not self._engine.has_room):
+            await self._engine.stirred()
+
+    async def end_of_one(self, seconds: float) -> bool:
+        """Wait until a batch ends, but not for longer than so many seconds; False where none is being read."""
+        if not self._reading:
+            return False
+        await asyncio.wait(self._reading, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                raise error
+            while self._reading:
+                await asyncio.wait(self._reading)
+        except asyncio.CancelledError:
+            reading = list(self._reading)
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
+            raise
+        # A process whose engine hangs has to end, whatever else went wrong.
+        hangs = [fault for fault in self._faults if isinstance(fault, EngineHangs)]
+        for fault in hangs or (self._faults if error is None else ()):
+            raise fault from error
+
+    async def _read(self, lease: HeldLease, reader: BatchReader) -> None:
+        try:
+            pages = await reader.read()
+            self.read += pages  # only now: others have added theirs meanwhile
+            self._metrics.batch("done")
+        except asyncio.CancelledError:
+            raise
+        except LeaseLost:
+            self.over = True
+            self._metrics.batch("lost")
+            log.warning("lease_lost", job_id=reader.job_id, batch=lease.lease.name)
+        except BaseException as fault:
+            self.over = True
+            self._faults.append(fault)
+            if isinstance(fault, (EngineBroke, EngineHangs)):
+                self._metrics.batch("broken")
+
+    def _is_suspicious(self) -> bool:
+        return any(lease.lease.suspicious for lease in self._reading.values())

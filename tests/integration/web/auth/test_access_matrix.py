@@ -1,0 +1,301 @@
+"""Every route by every method for everybody: what each may do follows from `/openapi.json` and from who owns the job.
+
+A route that joins the document joins the matrix. What it needs beside its address is told in BODIES.
+"""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from libs.idtoken.token import GOOGLE, IAP
+from libs.jobstate import document as documents
+from libs.jobstate import intake as intakes
+from libs.jobstate import outcome as outcomes
+from libs.jobstate.intake import FileInfo, Intake, Options
+from libs.jobstate.job import Job
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.storage import layout
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles, create_session
+from services.serving.queue_identity import SharedSecret, queue_account
+from services.web.app import ROUTES
+from services.web.auth import apikey, keyring
+from services.web.auth.apikey import Scope
+from services.web.auth.configured import configured_identity
+from services.web.config import WebConfig
+from tests.inprocess import in_process, outward_client
+from tests.issuer import Publisher, publishing
+from tests.reachable import ReachableStore
+
+OWNER, OTHER, QUEUE = "owner@example.org", "other@example.org", "queue@project.iam.gserviceaccount.com"
+AUDIENCE, SERVICE, SECRET = "/projects/1/global/backendServices/2", "https://web.example.org", "s" * 40
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+ASKERS = ("nobody", "other", "owner", "queue")
+WAYS = ("local", "key", "google", "iap")
+TEXT = "Only its owner reads this."
+
+TASK = {"session_id": "0" * 32, "user_email": ""}
+TUS = {"Tus-Resumable": "1.0.0"}
+PIECE = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/api/uploads"): {"headers": {**TUS, "Upload-Length": "10"}},
+    ("HEAD", "/api/uploads/{upload_id}"): {"headers": TUS},
+    ("PATCH", "/api/uploads/{upload_id}"): {"headers": PIECE, "content": b"%PDF-1.7 a"},
+    ("DELETE", "/api/uploads/{upload_id}"): {"headers": TUS},
+    ("POST", "/api/uploads/{upload_id}"): {"headers": {**TUS, "X-HTTP-Method-Override": "DELETE"}},
+    ("POST", "/api/direct-uploads"): {"json": {"filename": "a.pdf", "size": 10}},
+    ("POST", "/upload"): {"files": {"file": ("a.pdf", b"%PDF-1.7 a")}},
+    ("POST", "/internal/extract"): {"json": TASK},
+    ("POST", "/internal/queues/{queue}/tasks"): {"json": {"name": "n", "task": TASK}},
+}
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """A service with one job and two begun uploads of the owner, and what each asker sends.
+
+    All bytes of the direct one are there.
+    """
+
+    client: httpx.AsyncClient
+    store: MemoryStore
+    files: SessionFiles
+    upload_id: str
+    direct_id: str
+    credentials: dict[str, dict[str, str]]
+    document: dict[str, Any]
+
+    def address(self, template: str) -> str:
+        return template.format(
+            job_id=self.files.session_id,
+            session_id=self.files.session_id,
+            upload_id=self.direct_id if "/direct-" in template else self.upload_id,
+            user_hash=self.files.user_hash,
+            n=1,
+            filename="page_001.png",
+            queue="ocr-processing",
+        )
+
+    async def owned(self) -> dict[str, int]:
+        """Everything of the owner, by generation."""
+        return {stat.path: stat.generation async for stat in self.store.list("") if self.files.user_hash in stat.path}
+
+
+@pytest.fixture(scope="module")
+def publishers() -> Iterator[tuple[Publisher, Publisher]]:
+    with publishing("ES256") as iap, publishing("RS256") as google:
+        yield iap, google
+
+
+@pytest.fixture(params=WAYS)
+async def installed(
+    request: pytest.FixtureRequest, publishers: tuple[Publisher, Publisher]
+) -> AsyncIterator[Callable[[], Any]]:
+    """Makes installations in which users prove themselves in one of the ways. They share the keys they fetched."""
+    way = request.param
+    iap, google = publishers
+    config = WebConfig(
+        running_in_cloud=way != "local",
+        api_keys=way == "key",
+        google_audience=AUDIENCE if way == "google" else "",
+        iap_audience=AUDIENCE if way == "iap" else "",
+    )
+    async with outward_client() as outward:
+        store = ReachableStore()
+        identity = configured_identity(
+            config, store=store, client=outward, iap=iap.issuer(IAP), google=google.issuer(GOOGLE)
+        )
+        account = queue_account(
+            account=QUEUE,
+            audience=SERVICE,
+            secret=SECRET,
+            on_cloud_run=False,
+            client=outward,
+            google=google.issuer(GOOGLE),
+        )
+        client = in_process(
+            config,
+            store=store,
+            direct=store,
+            identity=identity,
+            queue_identity=SharedSecret(SECRET) if way == "local" else account,
+            outward=outward,
+        )
+        credentials = {
+            "nobody": {},
+            "other": await credential(way, OTHER, store, publishers),
+            "owner": await credential(way, OWNER, store, publishers),
+            "queue": {"X-Internal-Token": SECRET}
+            if way == "local"
+            else {"Authorization": f"Bearer {google.sign(claims(GOOGLE.names[0], SERVICE, QUEUE))}"},
+        }
+        # As the installation itself shows it: without the ways that it does not take.
+        document = (await client.get("/openapi.json")).json()
+
+        async def install() -> Installation:
+            """The same service with a new job."""
+            for path in [stat.path async for stat in store.list("") if not stat.path.startswith("system/")]:
+                await store.delete(path)
+            files = await ended_job(store)
+            begun = await client.post("/api/uploads", headers={**credentials["owner"], **TUS, "Upload-Length": "10"})
+            order = {"filename": "a.pdf", "size": 10}
+            direct = await client.post("/api/direct-uploads", headers=credentials["owner"], json=order)
+            await store.arrive(direct.json()["upload_url"], b"%PDF-1.7 a")
+            return Installation(
+                client=client,
+                store=store,
+                files=files,
+                upload_id=begun.headers["Location"].rsplit("/", 1)[-1],
+                direct_id=direct.json()["upload_id"],
+                credentials=credentials,
+                document=document,
+            )
+
+        yield install
+
+
+async def credential(
+    way: str, email: str, store: MemoryStore, publishers: tuple[Publisher, Publisher]
+) -> dict[str, str]:
+    iap, google = publishers
+    match way:
+        case "local":
+            return {"X-User-Email": email}
+        case "key":
+            key, text = apikey.issue(email=email, scopes=(Scope.WRITE,), at=await store.now(), days=1)
+            await keyring.save_new(store, key)
+            return {"X-Api-Key": text}
+        case "google":
+            return {"Authorization": f"Bearer {google.sign(claims(GOOGLE.names[0], AUDIENCE, email))}"}
+    return {"X-Goog-IAP-JWT-Assertion": iap.sign(claims(IAP.names[0], AUDIENCE, email))}
+
+
+def claims(issuer: str, audience: str, email: str) -> dict[str, Any]:
+    now = int(time.time())
+    return {"iss": issuer, "aud": audience, "email": email, "email_verified": True, "iat": now, "exp": now + 900}
+
+
+async def ended_job(store: MemoryStore) -> SessionFiles:
+    """A job of the owner with page 1 read and page 2 failed, as the services leave it."""
+    files = await create_session(store, OWNER)
+    at = await store.now()
+    asked = Intake(
+        session_id=files.session_id,
+        user_email=OWNER,
+        file_info=FileInfo(filename="a.pdf", file_type="pdf", raw_file="a.pdf", file_size=9),
+        options=Options(),
+        created_at=at,
+    )
+    read = [
+        PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, text=TEXT, completed_at=at),
+        PageOutcome(page_no=2, run=1, status=OutcomeStatus.FAILED, error="It is torn.", completed_at=at),
+    ]
+    job = Job.opened(asked).load(at).plan((1, 2), total_pages=2, batch_size=2, parallelism=1, at=at)
+    job = job.rendered(dict.fromkeys((1, 2), at), at).extracted(at)
+    job = job.settled({outcome.page_no: outcome.brief() for outcome in read}, at).combining(at).end(at)
+    await store.write(files.path("a.pdf"), b"%PDF-1.7 " + TEXT.encode())
+    await store.write(files.path(layout.INTAKE), intakes.encode(asked))
+    await store.write(files.path(layout.DOCUMENT), documents.encode(job))
+    for outcome in read:
+        await files.save_page_image(outcome.page_no, b"\x89PNG " + TEXT.encode())
+        await store.write(files.path(layout.page_outcome_name(outcome.page_no)), outcomes.encode(outcome))
+    await files.save_combined(TEXT)
+    return files
+
+
+def described(document: dict[str, Any], template: str, method: str) -> dict[str, Any] | None:
+    """The operation; HEAD is answered wherever GET is."""
+    item = document["paths"].get(template, {})
+    found: dict[str, Any] | None = item.get(method.lower(), item.get("get") if method == "HEAD" else None)
+    return found
+
+
+def expected(document: dict[str, Any], template: str, method: str, asker: str) -> set[int]:
+    """The statuses that the cell may have."""
+    operation = described(document, template, method)
+    if operation is None:
+        return {405}
+    answers = {int(status) for status in operation["responses"]}
+    security = operation.get("security", document["security"])
+    if not security:
+        # A probe tells the truth also where that is 503; here there is no worker.
+        return answers - {401, 403}
+    if {} not in security and asker in ("nobody", "queue"):
+        return {401}
+    if asker != "owner":
+        if "{job_id}" in template or "{upload_id}" in template:
+            return {404}
+        if "{user_hash}" in template:
+            return {403}
+    return {status for status in answers if status < 300}
+
+
+def secrets(installation: Installation) -> tuple[str, ...]:
+    return (TEXT, installation.files.session_id, installation.upload_id, installation.direct_id)
+
+
+async def cell(installation: Installation, template: str, method: str, asker: str) -> httpx.Response:
+    body = dict(BODIES.get((method, template), {}))
+    headers = {**body.pop("headers", {}), **installation.credentials[asker]}
+    return await installation.client.request(method, installation.address(template), headers=headers, **body)
+
+
+async def test_everybody_may_do_exactly_what_the_document_says(
+    installed: Callable[[], Any], record_property: Callable[[str, object], None]
+) -> None:
+    installation = await installed()
+    templates = list(installation.document["paths"])
+    wrong, cells = [], Counter[str]()
+    for template in templates:
+        for method in METHODS:
+            for asker in ASKERS:
+                before = await installation.owned()
+                answer = await cell(installation, template, method, asker)
+                cells[asker] += 1
+                if answer.status_code not in (wanted := expected(installation.document, template, method, asker)):
+                    wrong.append(f"{asker}: {method} {template} gave {answer.status_code}, not {sorted(wanted)}")
+                if asker == "owner":
+                    installation = await installed()
+                    continue
+                shown = f"{answer.text} {answer.headers}"
+                if any(text in shown for text in secrets(installation)):
+                    wrong.append(f"{asker}: {method} {template} showed what is the owner's")
+                if await installation.owned() != before:
+                    wrong.append(f"{asker}: {method} {template} changed what is the owner's")
+                    installation = await installed()
+    assert wrong == []
+    assert cells == dict.fromkeys(ASKERS, len(templates) * len(METHODS))
+    record_property("cells", cells.total())
+    print(f"{cells.total()} cells: {len(templates)} routes x {len(METHODS)} methods x {len(ASKERS)} askers")
+
+
+async def test_internal_routes_take_the_queue_alone(installed: Callable[[], Any]) -> None:
+    installation = await installed()
+    routes = [route for route in ROUTES if route.path.startswith("/internal/")]
+    assert "/internal/extract" in [route.path for route in routes]
+    wrong = []
+    for route in routes:
+        for method in METHODS:
+            for asker in ASKERS:
+                answer = await cell(installation, route.path, method, asker)
+                wanted = {401} if asker != "queue" else {200, 201}
+                if method != "POST":
+                    wanted = {405}
+                if answer.status_code not in wanted:
+                    wrong.append(f"{asker}: {method} {route.path} gave {answer.status_code}, not {sorted(wanted)}")
+    assert wrong == []
+
+
+async def test_the_owner_of_the_matrix_really_has_something_to_lose(installed: Callable[[], Any]) -> None:
+    installation = await installed()
+    assert TEXT in (await cell(installation, "/api/jobs/{job_id}/pages/{n}", "GET", "owner")).text
+    assert TEXT in (await cell(installation, "/api/jobs/{job_id}/result", "GET", "owner")).text
+    assert TEXT in (await cell(installation, "/storage/{user_hash}/{session_id}/{filename}", "GET", "owner")).text
+    before = await installation.owned()
+    assert len(before) >= 8
+    assert (await cell(installation, "/api/jobs/{job_id}", "DELETE", "owner")).status_code == 204
+    assert await installation.owned() != before

@@ -1,0 +1,271 @@
+"""The real CPU engines on pages drawn by code."""
+
+import io
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from bench.accuracy import plain_text
+from services.worker.engines.context import EngineParts
+from services.worker.engines.engine import (
+    EngineUnavailable,
+    Finish,
+    OcrEngine,
+    PageFailure,
+    PageImage,
+    PageText,
+)
+from services.worker.engines.select import ENGINE_NAMES, create_engine
+from services.worker.engines.settings import EngineSettings
+
+SENTENCES = [
+    "The harbour lay quiet under the morning fog,",
+    "and nobody on the long wooden pier noticed",
+    "the small boat with the green sail coming in.",
+    "Its only passenger carried a leather suitcase,",
+    "two letters and a map of the northern islands.",
+    "She asked for the keeper of the lighthouse,",
+    "who had been expecting her since the winter.",
+    "They talked until the lamps had to be lit.",
+]
+SECOND = [
+    "Meanwhile the baker opened his narrow shop",
+    "and counted the coins of the previous day.",
+    "Nothing was missing except a silver button",
+    "that he had kept for luck since childhood.",
+    "He searched the shelves and the flour bins,",
+    "looked behind the oven and under the table,",
+    "then gave up and began to knead the dough.",
+    "The button was lying quietly in his pocket.",
+]
+
+
+def parts(*, threads: int = 0, languages: str = "eng") -> EngineParts:
+    return EngineParts(settings=EngineSettings(ocr_threads=threads, ocr_languages=languages))
+
+
+@pytest.fixture(scope="module", params=["rapidocr", "tesseract"])
+def name(request: pytest.FixtureRequest) -> str:
+    if request.param == "tesseract" and shutil.which("tesseract") is None:
+        pytest.skip("the program tesseract is not on this machine")
+    return str(request.param)
+
+
+@pytest.fixture
+async def engine(name: str) -> OcrEngine:
+    made = create_engine(name, parts(threads=2))
+    await made.load()
+    return made
+
+
+def sheet(width: int = 900, height: int = 560) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("RGB", (width, height), "white")
+    return image, ImageDraw.Draw(image)
+
+
+def write(draw: ImageDraw.ImageDraw, lines: list[str], left: int, top: int, size: int = 26) -> None:
+    for i, text in enumerate(lines):
+        draw.text((left, top + i * round(1.6 * size)), text, "black", ImageFont.load_default(size))
+
+
+def letter() -> Image.Image:
+    image, draw = sheet()
+    write(draw, SENTENCES, 80, 70)
+    return image
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+async def read(engine: OcrEngine, *images: bytes) -> list[PageText | PageFailure]:
+    async def pages() -> AsyncIterator[PageImage]:
+        for number, data in enumerate(images, 1):
+            yield PageImage(page_no=number, data=data)
+
+    return [result async for result in engine.recognise(pages())]
+
+
+async def read_text(engine: OcrEngine, image: Image.Image) -> PageText:
+    (result,) = await read(engine, png(image))
+    assert isinstance(result, PageText)
+    return result
+
+
+def recall(truth: list[str], result: PageText) -> float:
+    true, found = Counter(" ".join(truth).split()), Counter(plain_text(result.markdown).split())
+    return (true & found).total() / true.total()
+
+
+def assert_boxes_hold_the_ink(image: Image.Image, result: PageText) -> None:
+    """Nearly all ink of the stored page lies inside the boxes, and the boxes are not the whole page."""
+    mask = Image.new("1", image.size)
+    draw = ImageDraw.Draw(mask)
+    for line in result.lines:
+        draw.polygon(line.box, fill=1)
+        assert 0 < line.confidence <= 1
+    inside, ink = np.asarray(mask), np.asarray(image.convert("L")) < 128
+    assert (inside & ink).sum() > 0.97 * ink.sum()
+    assert inside.mean() < 0.75
+
+
+async def test_upright_page_is_read_word_for_word_with_its_boxes(engine: OcrEngine) -> None:
+    image = letter()
+    result = await read_text(engine, image)
+    assert recall(SENTENCES, result) == 1.0
+    assert (result.finish, result.rotation) == (Finish.STOP, 0)
+    assert [line.text for line in result.lines] == SENTENCES
+    assert result.markdown == "\n".join(SENTENCES)
+    assert_boxes_hold_the_ink(image, result)
+    # Clockwise from the start of the text.
+    (ax, ay), (bx, by), (cx, cy), _ = result.lines[0].box
+    assert bx > ax + 300
+    assert abs(by - ay) < 10
+    assert cy > by + 10
+    assert abs(cx - bx) < 10
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+async def test_turned_page_is_read_as_the_upright_one(engine: OcrEngine, turn: int) -> None:
+    image = letter().rotate(-turn, expand=True)
+    result = await read_text(engine, image)
+    assert recall(SENTENCES, result) == 1.0
+    assert result.rotation == 360 - turn
+    assert_boxes_hold_the_ink(image, result)
+
+
+@pytest.mark.parametrize("tilt", [3, -8])
+async def test_tilted_page_is_straightened(engine: OcrEngine, tilt: int) -> None:
+    image = letter().rotate(-tilt, expand=True, fillcolor="white", resample=Image.Resampling.BICUBIC)
+    result = await read_text(engine, image)
+    assert recall(SENTENCES, result) >= 0.97
+    assert result.skew == pytest.approx(-tilt, abs=0.5)
+    assert_boxes_hold_the_ink(image, result)
+
+
+async def test_columns_are_read_one_after_the_other(engine: OcrEngine) -> None:
+    image, draw = sheet(1300, 560)
+    write(draw, SENTENCES, 60, 70)
+    write(draw, SECOND, 690, 70)
+    result = await read_text(engine, image)
+    assert [line.text for line in result.lines] == SENTENCES + SECOND
+
+
+async def test_table_becomes_html_rows(engine: OcrEngine) -> None:
+    image, draw = sheet(900, 420)
+    rows = [
+        ("Article", "Pieces", "Price"),
+        ("Apples", "12", "3.60"),
+        ("Bread", "20", "44.00"),
+        ("Cheese", "15", "99.90"),
+    ]
+    for i, row in enumerate(rows):
+        for j, cell in enumerate(row):
+            write(draw, [cell], 80 + 280 * j, 60 + 80 * i, 30)
+    result = await read_text(engine, image)
+    html = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    if engine.info().name == "rapidocr":
+        assert result.markdown == f"<table>\n{html}\n</table>"
+    # Tesseract may join the cells of a row to one line; its words are in rows even so.
+    assert plain_text(result.markdown).split() == [cell for row in rows for cell in row]
+
+
+async def test_bad_pages_fail_alone_and_blank_ones_are_called_blank(engine: OcrEngine) -> None:
+    blank = png(Image.new("RGB", (900, 560), "white"))
+    results = await read(engine, b"broken", png(letter()), blank, png(letter())[:500], png(letter()))
+    kinds = {result.page_no: result for result in results}
+    assert sorted(kinds) == [1, 2, 3, 4, 5]
+    for number in (1, 4):
+        failure = kinds[number]
+        assert isinstance(failure, PageFailure)
+        assert "damaged" in failure.reason
+    page = kinds[3]
+    assert isinstance(page, PageText)
+    assert (page.finish, page.markdown, page.lines) == (Finish.BLANK, "", ())
+    for number in (2, 5):
+        read_page = kinds[number]
+        assert isinstance(read_page, PageText)
+        assert read_page.markdown == "\n".join(SENTENCES)
+
+
+async def test_label_that_runs_up_an_upright_page_is_read_too() -> None:
+    engine = create_engine("rapidocr", parts(threads=2))
+    await engine.load()
+    image = letter()
+    label = Image.new("RGB", (260, 40), "white")
+    write(ImageDraw.Draw(label), ["Figure number"], 10, 2)
+    image.paste(label.rotate(90, expand=True), (20, 150))
+    result = await read_text(engine, image)
+    assert result.rotation == 0
+    assert "Figure number" in result.markdown
+    assert recall(SENTENCES, result) == 1.0
+
+
+async def test_small_print_on_a_large_page_is_read() -> None:
+    engine = create_engine("rapidocr", parts(threads=2))
+    await engine.load()
+    image, draw = sheet(5600, 560)
+    for i in range(8):
+        write(draw, SENTENCES, 60 + 680 * i, 60, 17)
+    result = await read_text(engine, image)
+    assert recall(SENTENCES * 8, result) >= 0.98
+
+
+async def test_reading_stops_when_the_caller_goes_and_the_engine_reads_on_for_the_next(engine: OcrEngine) -> None:
+    pulled = 0
+
+    async def pages() -> AsyncIterator[PageImage]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield PageImage(page_no=pulled, data=png(letter()))
+
+    stream = engine.recognise(pages())
+    first = await anext(stream)
+    assert isinstance(first, PageText)
+    await stream.aclose()  # type: ignore[attr-defined]  # every async generator has it
+    assert pulled <= 3
+    assert (await read_text(engine, letter())).markdown == "\n".join(SENTENCES)
+
+
+async def test_reading_leaves_the_output_of_the_process_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    engine = create_engine("auto", parts(threads=1))
+    await engine.load()
+    await read(engine, png(letter()))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_unknown_engine_is_refused_with_the_names_that_exist() -> None:
+    with pytest.raises(EngineUnavailable, match=", ".join(ENGINE_NAMES)):
+        create_engine("abbyy")
+
+
+async def test_missing_program_is_unavailable_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(EngineUnavailable, match="apt-get install tesseract-ocr"):
+        await create_engine("tesseract").load()
+
+
+async def test_missing_language_is_unavailable_with_a_remedy() -> None:
+    if shutil.which("tesseract") is None:
+        pytest.skip("the program tesseract is not on this machine")
+    with pytest.raises(EngineUnavailable, match="tesseract-ocr-tlh"):
+        await create_engine("tesseract", parts(languages="eng+tlh")).load()
+
+
+def test_choosing_an_engine_imports_only_that_engine() -> None:
+    code = (
+        "import sys; import services.worker.engines.select as s; "
+        "heavy = {'cv2', 'onnxruntime', 'rapidocr', 'numpy'}; assert not heavy & set(sys.modules); "
+        "s.create_engine('tesseract'); "
+        "assert not {'cv2', 'onnxruntime', 'rapidocr'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,227 @@
+"""The model as an engine: pages in, Markdown out, with small models of the family's real classes."""
+
+import asyncio
+import io
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from services.worker.engines.context import EngineParts, ModelFiles
+from services.worker.engines.engine import (
+    EngineLost,
+    EngineUnavailable,
+    Finish,
+    OcrEngine,
+    PageFailure,
+    PageImage,
+    PageText,
+)
+from services.worker.engines.nanonets import ModelTranscriber
+from services.worker.engines.picture import Pixels, decode
+from services.worker.engines.qwen import assembly
+from services.worker.engines.qwen.decoder import Writing
+from services.worker.engines.qwen.thread import DecoderThread
+from services.worker.engines.select import create_engine
+from services.worker.engines.settings import EngineSettings
+from services.worker.engines.transcriber import Ending, Sampling, Untranscribable
+from tests.running import ROOT
+from tests.tinymodel import REPOSITORY, make_model
+
+SETTINGS = EngineSettings(
+    ocr_threads=1, ocr_slots=3, model_min_pixels=784, model_max_pixels=40 * 784, model_max_tokens=48
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("hub"), stops=12)
+
+
+def parts(folder: Path, settings: EngineSettings = SETTINGS) -> EngineParts:
+    async def model() -> ModelFiles:
+        return ModelFiles(folder=folder, name=REPOSITORY, revision=folder.name)
+
+    return EngineParts(settings=settings, model=model)
+
+
+async def engine(folder: Path, settings: EngineSettings = SETTINGS) -> OcrEngine:
+    made = create_engine("nanonets", parts(folder, settings))
+    await made.load()
+    return made
+
+
+async def read(engine: OcrEngine, images: Sequence[PageImage]) -> dict[int, PageText | PageFailure]:
+    async def pages() -> AsyncIterator[PageImage]:
+        for image in images:
+            yield image
+
+    return {reading.page_no: reading async for reading in engine.recognise(pages())}
+
+
+def page_image(page_no: int) -> PageImage:
+    # Blocks of colour: what a letter looks like is lost on a model of random weights.
+    blocks = np.random.default_rng(page_no).integers(0, 256, (9 + page_no, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(blocks).resize((280, 360 + 20 * page_no), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return PageImage(page_no=page_no, data=buffer.getvalue())
+
+
+IMAGES = [page_image(number) for number in range(1, 8)]
+
+
+async def test_both_decoders_give_every_page_the_same_text(folder: Path) -> None:
+    fast = await read(await engine(folder), IMAGES)
+    plain = await read(await engine(folder, msgspec.structs.replace(SETTINGS, ocr_decoder="reference")), IMAGES)
+    assert fast.keys() == plain.keys() == {image.page_no for image in IMAGES}
+    texts = {number: reading.markdown for number, reading in fast.items() if isinstance(reading, PageText)}
+    assert len(set(texts.values())) > len(IMAGES) / 2
+    assert texts == {number: reading.markdown for number, reading in plain.items() if isinstance(reading, PageText)}
+
+
+async def test_a_page_says_which_model_and_revision_read_it_on_what(folder: Path) -> None:
+    info = (await engine(folder)).info()
+    assert (info.name, info.revision, info.device) == ("nanonets", f"{REPOSITORY}@{folder.name}", "cpu")
+
+
+async def test_a_blank_page_is_not_shown_to_the_model(folder: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (400, 500), "white").save(buffer, format="PNG")
+    found = await read(await engine(folder), [PageImage(page_no=1, data=buffer.getvalue())])
+    reading = found[1]
+    assert isinstance(reading, PageText)
+    assert (reading.finish, reading.markdown, reading.tries) == (Finish.BLANK, "", ())
+
+
+async def test_a_page_that_never_ends_is_no_text(tmp_path: Path) -> None:
+    found = await read(await engine(make_model(tmp_path, stops=0)), IMAGES[:2])
+    assert all(isinstance(reading, PageFailure) for reading in found.values())
+    tries = [attempt for reading in found.values() for attempt in reading.tries]
+    assert {attempt.tokens for attempt in tries} == {SETTINGS.model_max_tokens}
+    assert {attempt.temperature for attempt in tries} == {0.0, 0.2, 0.5}
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never ends a page."""
+    return make_model(tmp_path_factory.mktemp("hub"), stops=0)
+
+
+@pytest.mark.parametrize("decoder", ["fast", "reference"])
+async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(
+    endless: Path, decoder: Literal["fast", "reference"]
+) -> None:
+    tokens = 100_000
+    long = msgspec.structs.replace(SETTINGS, ocr_slots=1, ocr_decoder=decoder, model_max_tokens=tokens)
+    transcriber = ModelTranscriber(parts(endless, long))
+    await transcriber.load()
+    pixels = decode(IMAGES[0].data)
+    begun = asyncio.Event()
+    left = asyncio.create_task(transcriber.transcribe(pixels, Sampling(max_tokens=tokens), begun.set))
+    # A sign of life: it is being written, and would be for minutes.
+    await begun.wait()
+    left.cancel()
+    transcript = await transcriber.transcribe(pixels, Sampling(max_tokens=5))
+    assert (transcript.tokens, transcript.ending) == (5, Ending.LENGTH)
+    assert left.cancelled()
+
+
+class Faulty:
+    """A decoder that breaks down where it is told to."""
+
+    slots = 2
+
+    def __init__(self, *, admitting: Exception | None = None, advancing: Exception | None = None) -> None:
+        self._admitting = admitting
+        self._advancing = advancing
+        self._writings: list[Writing] = []
+
+    @property
+    def free(self) -> int:
+        return self.slots - len(self._writings)
+
+    def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
+        return pixels
+
+    def admit(self, page: Pixels, sampling: Sampling) -> Writing:
+        fault, self._admitting = self._admitting, None
+        if fault is not None:
+            raise fault
+        self._writings.append(Writing(sampling))
+        return self._writings[-1]
+
+    def advance(self) -> list[Writing]:
+        if self._advancing is not None:
+            raise self._advancing
+        ended, self._writings = self._writings, []
+        for writing in ended:
+            writing.ending = Ending.STOP
+        return ended
+
+
+PAGE = np.zeros((28, 28, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("where", ["admitting", "advancing"])
+async def test_a_model_that_broke_down_loses_the_process_and_hangs_no_page(where: str) -> None:
+    fault = RuntimeError("an illegal memory access was encountered")
+    thread = DecoderThread(Faulty(**{where: fault}))
+    pages = [asyncio.create_task(thread.write(PAGE, Sampling(max_tokens=9))) for _ in range(5)]
+    for outcome in await asyncio.gather(*pages, return_exceptions=True):
+        assert isinstance(outcome, EngineLost)
+        assert outcome.__cause__ is fault
+    with pytest.raises(EngineLost):
+        await thread.write(PAGE, Sampling(max_tokens=9))
+
+
+async def test_a_page_too_large_for_the_memory_is_refused_alone() -> None:
+    thread = DecoderThread(Faulty(admitting=torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(Untranscribable, match="MODEL_MAX_PIXELS"):
+        await thread.write(PAGE, Sampling(max_tokens=9))
+    assert (await thread.write(PAGE, Sampling(max_tokens=9))).ending is Ending.STOP
+
+
+async def test_more_slots_than_the_memory_holds_are_refused_before_anything_is_loaded(folder: Path) -> None:
+    greedy = msgspec.structs.replace(SETTINGS, ocr_slots=256, model_max_pixels=64_000_000, model_max_tokens=131072)
+    with pytest.raises(EngineUnavailable, match="OCR_SLOTS"):
+        await engine(folder, greedy)
+
+
+async def test_slots_are_counted_again_when_the_weights_are_in_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A GPU on which loading has left nothing whole.
+    monkeypatch.setattr(assembly, "available_beside", lambda weights, device: weights)
+    with pytest.raises(EngineUnavailable, match="3 pages at once need"):
+        await engine(folder)
+
+
+OFFLINE = """
+import asyncio, sys
+def deny(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        print(event, arguments, file=sys.stderr)
+        raise OSError("no network here")
+sys.addaudithook(deny)
+from pathlib import Path
+from tests.integration.worker.engines.test_nanonets import IMAGES, engine, read
+async def main():
+    found = await read(await engine(Path(sys.argv[1])), IMAGES)
+    print({type(reading).__name__ for reading in found.values() if reading.tokens})
+asyncio.run(main())
+"""
+
+
+def test_loading_and_reading_ask_nothing_of_a_network(folder: Path) -> None:
+    command = [sys.executable, "-c", OFFLINE, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=120)
+    assert "PageText" in done.stdout.splitlines()[-1]
+    assert done.stderr == ""

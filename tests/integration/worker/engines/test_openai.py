@@ -1,0 +1,417 @@
+"""The engine that asks a server: what it sends, what it believes, and what it does when the server is of no use."""
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+
+from services.worker.engines import openai
+from services.worker.engines.chat import retry
+from services.worker.engines.chat.retry import ATTEMPTS, ServerFault
+from services.worker.engines.chat.throttle import Throttle
+from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.openai import OpenAiTranscriber
+from services.worker.engines.picture import Pixels
+from services.worker.engines.prompt import PROMPT
+from services.worker.engines.settings import EngineSettings, OpenAiSettings
+from services.worker.engines.transcriber import Ending, Sampling, Transcript, Untranscribable
+from tests.documents import pdf
+from tests.emulators.openai import manners
+from tests.emulators.openai.manners import Asked, Manner, Wire, refusing
+from tests.emulators.openai.server import MODEL, Emulator
+from tests.running import free_port, running
+
+KEY = "sk-emulated-0123456789"
+PAGE: Pixels = np.full((60, 40, 3), 255, np.uint8)
+TEXT = "# A page\n\nThe picture is 40 pixels wide and 60 high. ☑ Größe 😀\n"
+SAMPLING = Sampling(max_tokens=400)
+
+
+@pytest.fixture
+def server() -> Iterator[Emulator]:
+    with Emulator(key=KEY) as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def no_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BACKOFF_FROM", 0.001)
+    monkeypatch.setattr(retry, "BACKOFF_TO", 0.01)
+    monkeypatch.setattr(openai, "COUNT_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[list[OpenAiTranscriber]]:
+    transcribers: list[OpenAiTranscriber] = []
+    yield transcribers
+    for transcriber in transcribers:
+        await transcriber.close()
+
+
+async def loaded(
+    made: list[OpenAiTranscriber],
+    url: str,
+    *,
+    key: str = KEY,
+    model: str = "",
+    concurrency: int = 8,
+    seconds: float = 20.0,
+    max_side: int = 2048,
+) -> OpenAiTranscriber:
+    settings = OpenAiSettings(
+        openai_base_url=url,
+        openai_api_key=key,
+        openai_model=model,
+        openai_concurrency=concurrency,
+        openai_timeout_seconds=seconds,
+        openai_max_side=max_side,
+    )
+    made.append(OpenAiTranscriber(EngineSettings(openai=settings)))
+    await made[-1].load()
+    return made[-1]
+
+
+GOOD = [manners.stream, manners.undone, manners.whole, manners.nameless, manners.lingering]
+
+
+@pytest.mark.parametrize("manner", GOOD, ids=lambda manner: manner.__name__)
+async def test_page_is_read_however_the_answer_comes(
+    server: Emulator, made: list[OpenAiTranscriber], manner: Manner
+) -> None:
+    server.manner = manner
+    transcript = await (await loaded(made, server.url)).transcribe(PAGE, SAMPLING)
+    assert (transcript.text, transcript.ending) == (TEXT, Ending.STOP)
+    assert transcript.tokens > 0
+
+
+async def test_server_is_asked_as_its_documents_say(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    transcriber = await loaded(made, server.url)
+    transcript = await transcriber.transcribe(PAGE, Sampling(max_tokens=77, temperature=0.5, seed=3))
+    (asked,) = server.asked
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert asked.format == "PNG"
+    assert PROMPT in str(asked.fields.pop("messages"))
+    assert asked.fields == {
+        "model": MODEL,
+        "max_tokens": 77,
+        "temperature": 0.5,
+        "seed": 3,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert transcript.tokens == 17, "as the server counted them"
+    assert (transcriber.info().name, transcriber.info().revision) == ("openai", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("sides", "scale", "seen"),
+    [
+        ((60, 40), 1.0, (60, 40)),
+        ((900, 600), 1.0, (300, 200)),
+        ((900, 600), 0.9, (270, 180)),
+        ((60, 40), 0.9, (54, 36)),
+    ],
+    ids=["small", "large", "scaled", "both"],
+)
+async def test_page_is_sent_no_larger_than_the_limit(
+    server: Emulator, made: list[OpenAiTranscriber], sides: tuple[int, int], scale: float, seen: tuple[int, int]
+) -> None:
+    transcriber = await loaded(made, server.url, max_side=300)
+    page = np.full((*sides, 3), 255, np.uint8)
+    await transcriber.transcribe(page, Sampling(max_tokens=400, scale=scale))
+    assert (server.asked[0].height, server.asked[0].width) == seen
+
+
+async def test_photograph_is_sent_as_a_jpeg(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (1400, 1400, 3), np.uint8)
+    await (await loaded(made, server.url)).transcribe(noise, SAMPLING)
+    assert (server.asked[0].format, server.asked[0].width) == ("JPEG", 1400)
+
+
+async def test_halves_of_characters_become_whole_or_are_marked(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    server.manner = manners.halves
+    transcript = await (await loaded(made, server.url)).transcribe(PAGE, SAMPLING)
+    assert transcript.text == f"{TEXT}😀�"
+
+
+@pytest.mark.parametrize(
+    ("manner", "ending"),
+    [(manners.cut_off, Ending.LENGTH), (manners.looping, Ending.LOOP), (manners.endless, Ending.LENGTH)],
+    ids=["cut off", "looping", "endless"],
+)
+async def test_text_without_an_end_is_marked_as_such(
+    server: Emulator, made: list[OpenAiTranscriber], manner: Manner, ending: Ending
+) -> None:
+    server.manner = manner
+    transcript = await (await loaded(made, server.url)).transcribe(PAGE, Sampling(max_tokens=3000))
+    assert transcript.ending is ending
+    if ending is Ending.LOOP:
+        assert transcript.tokens < 1000, "it was stopped early"
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "manner", [refusing(400), refusing(413), refusing(422), manners.filtered], ids=["400", "413", "422", "filter"]
+)
+async def test_page_that_is_refused_is_asked_for_once(
+    server: Emulator, made: list[OpenAiTranscriber], manner: Manner
+) -> None:
+    server.manner = manner
+    transcriber = await loaded(made, server.url)
+    with pytest.raises(Untranscribable) as refused:
+        await transcriber.transcribe(PAGE, SAMPLING)
+    assert len(server.asked) == 1
+    assert KEY not in "".join(traceback.format_exception(refused.value))
+
+
+WRONG = [
+    manners.unfinished,
+    manners.cut,
+    manners.closed,
+    manners.mistaken,
+    manners.long_line,
+    manners.flood,
+    manners.nonsense,
+    manners.deep,
+    manners.other_types,
+    manners.page_of_html,
+    manners.packed,
+    refusing(500, "said"),
+    refusing(408),
+]
+
+
+@pytest.mark.parametrize("manner", WRONG, ids=lambda manner: manner.__name__)
+async def test_server_that_answers_wrongly_is_asked_so_often_and_no_more(
+    server: Emulator, made: list[OpenAiTranscriber], manner: Manner
+) -> None:
+    server.manner = manner
+    transcriber = await loaded(made, server.url)
+    with structlog.testing.capture_logs() as logs, pytest.raises(ServerFault) as fault:
+        await transcriber.transcribe(PAGE, SAMPLING)
+    assert len(server.asked) == ATTEMPTS
+    assert KEY not in "".join(traceback.format_exception(fault.value)) + str(logs)
+    server.manner = manners.stream
+    assert (await transcriber.transcribe(PAGE, SAMPLING)).text == TEXT, "and it is of use again afterwards"
+
+
+@pytest.mark.parametrize(
+    "manner", [manners.silent, manners.dripping, manners.slow, manners.stalled], ids=lambda manner: manner.__name__
+)
+async def test_server_that_takes_for_ever_is_left(
+    server: Emulator, made: list[OpenAiTranscriber], manner: Manner
+) -> None:
+    transcriber = await loaded(made, server.url, seconds=0.5)
+    server.manner = manner
+    with pytest.raises(ServerFault, match="in time"):
+        await transcriber.transcribe(PAGE, SAMPLING)
+
+
+async def test_faults_that_pass_are_not_noticed(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    server.manners = [manners.cut, refusing(429, retry_after="0"), refusing(502), refusing(503), manners.nonsense]
+    transcript = await (await loaded(made, server.url)).transcribe(PAGE, SAMPLING)
+    assert transcript.text == TEXT
+    assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("manner", "advice"),
+    [
+        (refusing(429, "slow down"), "OPENAI_CONCURRENCY"),
+        (refusing(429, retry_after="3600"), "OPENAI_CONCURRENCY"),
+        (refusing(429, retry_after="Fri, 31 Dec 2199 23:59:59 GMT"), "OPENAI_CONCURRENCY"),
+        (refusing(401), "OPENAI_API_KEY"),
+        (refusing(403), "OPENAI_API_KEY"),
+        (refusing(404), "OPENAI_MODEL"),
+        (refusing(307), "OPENAI_BASE_URL"),
+        (refusing(402), "log"),
+    ],
+    ids=["busy", "seconds", "date", "401", "403", "404", "307", "402"],
+)
+async def test_server_that_refuses_everybody_is_no_fault_of_the_page(
+    server: Emulator, made: list[OpenAiTranscriber], manner: Manner, advice: str
+) -> None:
+    transcriber = await loaded(made, server.url, seconds=0.5)
+    server.manner = manner
+    with pytest.raises(EngineUnavailable, match=advice) as refusal:
+        await transcriber.transcribe(PAGE, SAMPLING)
+    assert KEY not in "".join(traceback.format_exception(refusal.value))
+
+
+async def test_server_that_has_gone_is_no_fault_of_the_page(made: list[OpenAiTranscriber]) -> None:
+    with Emulator(key=KEY) as server:
+        transcriber = await loaded(made, server.url, seconds=0.5)
+    with pytest.raises(EngineUnavailable, match=r"cannot be reached|no answer in time"):
+        await transcriber.transcribe(PAGE, SAMPLING)
+
+
+@pytest.mark.parametrize("field", ["stream_options", "seed", "temperature", "max_tokens"])
+async def test_field_that_the_server_does_not_know_is_left_out_from_then_on(
+    server: Emulator, made: list[OpenAiTranscriber], field: str
+) -> None:
+    said = "Use max_completion_tokens instead." if field == "max_tokens" else f"Unknown field {field}."
+    server.manners = [refusing(400, said)]
+    transcriber = await loaded(made, server.url)
+    for _ in range(2):
+        assert (await transcriber.transcribe(PAGE, SAMPLING)).text == TEXT
+    assert [field in asked.fields for asked in server.asked] == [True, False, False]
+    assert ("max_completion_tokens" in server.asked[-1].fields) is (field == "max_tokens")
+
+
+async def test_no_more_pages_are_asked_for_at_once_than_allowed(
+    server: Emulator, made: list[OpenAiTranscriber]
+) -> None:
+    transcriber = await loaded(made, server.url, concurrency=3)
+    await asyncio.gather(*(transcriber.transcribe(PAGE, SAMPLING) for _ in range(12)))
+    assert server.most_at_once <= 3
+    assert len(server.asked) == 12
+
+
+async def test_busy_server_gets_fewer_pages_at_once_and_all_of_them_are_read(
+    server: Emulator, made: list[OpenAiTranscriber]
+) -> None:
+    server.limit, server.refusal = 2, refusing(429, retry_after="0")
+    transcriber = await loaded(made, server.url, concurrency=16)
+    transcripts = await asyncio.gather(*(transcriber.transcribe(PAGE, SAMPLING) for _ in range(40)))
+    assert [transcript.text for transcript in transcripts] == [TEXT] * 40
+    assert len(server.asked) < 2 * 40, "most requests are not in vain"
+
+
+async def test_cancelled_page_leaves_its_place(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    transcriber = await loaded(made, server.url, concurrency=1)
+    server.manners = [manners.silent]
+    reading = asyncio.create_task(transcriber.transcribe(PAGE, SAMPLING))
+    while not server.asked:  # noqa: ASYNC110 - it is another thread's
+        await asyncio.sleep(0.01)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert isinstance(await transcriber.transcribe(PAGE, SAMPLING), Transcript)
+
+
+async def test_wrong_key_is_told_at_the_start(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    wrong = KEY + "9876"
+    with pytest.raises(EngineUnavailable, match="OPENAI_API_KEY") as refusal:
+        await loaded(made, server.url, key=wrong)
+    assert KEY not in "".join(traceback.format_exception(refusal.value))
+
+
+@pytest.mark.parametrize("key", ["sk-9876\nX: y", "sk-9876 ", "sk-9876ü"], ids=["line", "space", "letter"])
+async def test_key_that_can_be_none_is_not_sent(server: Emulator, made: list[OpenAiTranscriber], key: str) -> None:
+    with pytest.raises(EngineUnavailable, match="OPENAI_API_KEY") as refusal:
+        await loaded(made, server.url, key=key)
+    assert "9876" not in "".join(traceback.format_exception(refusal.value))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8000", "ftp://x/v1", "http://u:sk-9876@x/v1", "http://x/v1?key=sk-9876", "http:///v1"]
+)
+async def test_address_that_can_be_none_is_told_at_the_start(made: list[OpenAiTranscriber], url: str) -> None:
+    with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL") as refusal:
+        await loaded(made, url)
+    assert "9876" not in "".join(traceback.format_exception(refusal.value))
+
+
+@pytest.mark.parametrize("status", [404, 405, 500])
+async def test_server_that_does_not_list_its_models_is_asked_for_the_one_that_was_set(
+    server: Emulator, made: list[OpenAiTranscriber], status: int
+) -> None:
+    server.models = status
+    with pytest.raises(EngineUnavailable, match="OPENAI_MODEL"):
+        await loaded(made, server.url)
+    transcriber = await loaded(made, server.url, model="a model")
+    await transcriber.transcribe(PAGE, SAMPLING)
+    assert server.asked[0].fields["model"] == "a model"
+
+
+@pytest.mark.parametrize("status", [400, 408, 502, 503])
+async def test_server_that_is_not_up_is_told_at_the_start(
+    server: Emulator, made: list[OpenAiTranscriber], status: int
+) -> None:
+    server.models = status
+    with pytest.raises(EngineUnavailable, match="The server "):
+        await loaded(made, server.url, seconds=0.1)
+
+
+async def test_one_of_several_models_has_to_be_named(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+    server.models = ["one", "another"]
+    with pytest.raises(EngineUnavailable, match="2 models"):
+        await loaded(made, server.url)
+    assert (await loaded(made, server.url, model="another")).info().revision == "another"
+
+
+async def test_server_that_is_still_starting_is_waited_for(made: list[OpenAiTranscriber]) -> None:
+    port = free_port()
+    waiting = asyncio.create_task(loaded(made, f"http://127.0.0.1:{port}/v1"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    with Emulator(key=KEY, port=port) as server:
+        transcriber = await waiting
+        await transcriber.transcribe(PAGE, SAMPLING)
+        assert len(server.asked) == 1
+
+
+async def test_server_that_never_starts_is_told() -> None:
+    transcriber = OpenAiTranscriber(
+        EngineSettings(
+            openai=OpenAiSettings(
+                openai_base_url=f"http://127.0.0.1:{free_port()}/v1", openai_timeout_seconds=0.1, openai_model="x"
+            )
+        )
+    )
+    with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL"):
+        await transcriber.load()
+
+
+async def test_throttle_halves_once_for_all_that_were_refused_together_and_grows_by_one() -> None:
+    throttle = Throttle(8)
+    moments = []
+    for _ in range(8):
+        async with throttle as moment:
+            moments.append(moment)
+    for moment in moments:
+        throttle.too_many(moment)
+    assert throttle.limit == 4
+    for _ in range(5):
+        throttle.went_well()
+    assert throttle.limit == 5
+    for _ in range(100):
+        async with throttle as moment:
+            throttle.too_many(moment)
+    assert throttle.limit == 1
+
+
+def test_job_is_read_by_the_server_with_pages_of_several_batches_at_once(server: Emulator, tmp_path: Path) -> None:
+    pages = 10
+
+    async def together(asked: Asked, wire: Wire) -> None:
+        while server.at_once < 5 and len(server.asked) < pages:  # noqa: ASYNC110 - both are counted elsewhere
+            await asyncio.sleep(0.01)
+        await manners.stream(asked, wire)
+
+    server.manner = together
+    document = pdf(tmp_path / "letter.pdf", pages)
+    with running(
+        tmp_path,
+        OCR_ENGINE="openai",
+        OPENAI_BASE_URL=server.url,
+        OPENAI_API_KEY=KEY,
+        OPENAI_CONCURRENCY="5",
+        OCR_BATCH_SIZE="2",
+    ) as services:
+        job_id = services.upload(document)
+        job = services.ended(job_id)
+        assert job["status"] == "completed"
+        combined = services.get(f"/api/jobs/{job_id}/result").text
+        outcome = services.get(f"/api/jobs/{job_id}/pages/1", accept="application/json")
+    assert combined.count("The picture is ") == pages
+    assert combined.count("☑ Größe 😀") == pages
+    assert len(server.asked) == pages
+    assert server.most_at_once == 5
+    assert outcome.status_code == 200, outcome.text
+    logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    assert "engine_ready" in logs
+    assert KEY not in logs

@@ -1,0 +1,77 @@
+"""The images and how compose runs them, as far as their text tells."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from libs.config import variables
+from services.web.config import WebConfig
+from services.worker.config import WorkerConfig
+
+ROOT = Path(__file__).parents[3]
+CONFIGS: dict[str, type[WebConfig | WorkerConfig]] = {"web": WebConfig, "worker": WorkerConfig}
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def dockerfile(name: str) -> str:
+    return (ROOT / "services" / name / "Dockerfile").read_text()
+
+
+def known(name: str) -> set[str]:
+    return set(variables(CONFIGS[name]))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_image_is_pinned_and_does_not_run_as_root(name: str) -> None:
+    text = dockerfile(name)
+
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", text, re.MULTILINE))
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"python:${PYTHON_TAG}"}
+    assert re.search(r"^ARG PYTHON_TAG=3\.\d+-slim-\w+$", text, re.MULTILINE)
+    assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] == "1000:1000"
+    assert "--constraint constraints.txt" in text
+
+
+def test_the_image_of_web_installs_no_engine_and_holds_no_worker() -> None:
+    text = dockerfile("web")
+
+    assert re.findall(r"\.\[([^]]+)\]", text) == ["web,gcp"]
+    assert not re.search(r"^COPY .*(services/worker|services services|\. \.)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_folder_and_module_that_an_image_copies_is_there_and_so_is_the_queue_file(name: str) -> None:
+    sources = [
+        word
+        for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(name), re.MULTILINE)
+        for word in line.split()
+    ]
+
+    assert all(list(ROOT.glob(source)) for source in sources)
+    assert CONFIGS[name]().queue_file in sources
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_compose_gives_each_service_variables_that_it_reads_and_no_rights_beyond_its_own(name: str) -> None:
+    service = COMPOSE["services"][name]
+
+    assert set(service["environment"]) <= known(name)
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["user"] == "${GNOSIS_UID:-1000}:${GNOSIS_GID:-1000}"
+    assert "./storage:/storage" in service["volumes"]
+
+
+def test_compose_publishes_on_this_machine_alone() -> None:
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert ports == ["127.0.0.1:${WEB_PORT:-7799}:7799"]
+
+
+def test_in_compose_the_worker_reaches_web_under_a_name_that_web_answers_to() -> None:
+    web, worker = (COMPOSE["services"][name]["environment"] for name in CONFIGS)
+
+    assert worker["QUEUE_URL"] == f"http://{web['ALLOWED_HOSTS']}:7799"
+    assert web["ALLOWED_HOSTS"] in COMPOSE["services"]
+    assert web["WORKER_URL"] == "http://worker:7800"

@@ -1,0 +1,82 @@
+"""Turns: who makes room for whom."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from libs.jobstate import active
+from libs.jobstate.active import Active, ask, is_woken_since
+from libs.jobstate.timeslice import Turn
+from libs.storage import layout
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    """The storage's clock, as the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+async def job(store: MemoryStore, digit: str, state: Active | None = None) -> SessionFiles:
+    """An active job."""
+    files = SessionFiles(store=store, user_hash=digit * 12, session_id=digit * 32)
+    await store.write(layout.active_path(files.user_hash, files.session_id), active.encode(state or Active()))
+    return files
+
+
+async def test_nobody_makes_room_for_himself() -> None:
+    own = await job(MemoryStore(Clock()), "a")
+    turn = Turn(own, NOON, NOON)
+    assert not await turn.is_shared()
+    assert not await turn.has_newcomer()
+
+
+@pytest.mark.parametrize(("seconds", "newcomer"), [(-60, False), (-2, True), (60, True)])
+async def test_room_is_made_for_who_asked_after_the_task_was_due(seconds: float, newcomer: bool) -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    own = await job(store, "a")
+    clock.now = NOON + timedelta(seconds=seconds)
+    await job(store, "b")
+    turn = Turn(own, NOON + timedelta(seconds=90), NOON)
+    assert await turn.is_shared()
+    assert await turn.has_newcomer() is newcomer
+
+
+@pytest.mark.parametrize(("waited", "crowded"), [(0, False), (5, False), (6, True)])
+async def test_queue_is_crowded_where_tasks_have_to_wait(waited: float, crowded: bool) -> None:
+    own = await job(MemoryStore(Clock()), "a")
+    turn = Turn(own, NOON + timedelta(seconds=waited), NOON)
+    assert (turn.waited, turn.crowded) == (waited, crowded)
+
+
+async def test_asking_for_a_turn_renews_the_time_and_nothing_else() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    state = Active(run=3, wakes=2)
+    own = await job(store, "a", state)
+    path = layout.active_path(own.user_hash, own.session_id)
+    before = await store.stat(path)
+    clock.now = NOON + timedelta(seconds=1)
+    await ask(own)
+    assert await store.stat(path) == before, "it has just been written: one write a second"
+    clock.now = NOON + timedelta(seconds=30)
+    await ask(own)
+    after = await store.read(path)
+    assert after.updated_at == clock.now
+    assert active.decode(after.data) == state
+
+
+async def test_tasks_from_before_the_last_waking_end() -> None:
+    own = await job(MemoryStore(Clock()), "a", Active(wakes=2))
+    assert await is_woken_since(own, 1)
+    assert not await is_woken_since(own, 2)
+    await own.store.delete(layout.active_path(own.user_hash, own.session_id))
+    assert not await is_woken_since(own, 0)

@@ -1,0 +1,196 @@
+"""Objects that were damaged from outside: each costs what it said, and never blocks its job."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from libs.jobstate import active, document, intake
+from libs.jobstate.commit import create, load
+from libs.jobstate.evidence import gather, read_outcome, read_standing, save_outcome, show_outcome
+from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.leases import Leases
+from libs.jobstate.outcome import BadOutcome
+from libs.jobstate.rebuild import load_or_rebuild
+from libs.storage import layout
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles
+from libs.taskqueue.task import OcrTask
+from services.web.metrics import WebMetrics
+from services.web.sweeper import Sweeper
+from services.web.upload.completion import Completion
+from services.worker.batch import Answer, BatchWorker
+from services.worker.engines.registry import EngineRoom
+from services.worker.engines.select import BARE
+from services.worker.metrics import WorkerMetrics
+from tests.unit.libs.jobstate.test_commit import outcome
+from tests.unit.libs.jobstate.test_job import extracted
+from tests.unit.libs.jobstate.test_rebuild import ASKED
+
+# msgspec recurses into what it skips, so the last one is another error than the others.
+TORN = [b"", b"{", b"\xff", b"[]", b'{"a":' + b"[" * 100_000 + b"}"]
+torn_anyhow = pytest.mark.parametrize("torn", TORN, ids=["empty", "cut off", "no text", "no object", "nested"])
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Kept:
+    """A `TaskQueue` that keeps what it is given, and drops names that it knows."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, OcrTask] = {}
+
+    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
+        self.tasks.setdefault(name, task)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def files(clock: Clock) -> SessionFiles:
+    return SessionFiles(store=MemoryStore(clock), user_hash="a" * 12, session_id="0" * 32)
+
+
+async def claim(files: SessionFiles, holder: str) -> HeldLease | None:
+    return await take(files, "0001", run=1, holder=holder, seconds=60, pages=(1, 2))
+
+
+async def tear(files: SessionFiles, name: str, torn: bytes) -> None:
+    await files.store.write(files.path(name), torn)
+
+
+async def worked_on(files: SessionFiles) -> Answer:
+    """What a worker with a scripted engine comes to."""
+    worker = BatchWorker(
+        store=files.store,
+        queue=Kept(),
+        engines=EngineRoom("tests.scripted:create", BARE),
+        fallback=None,
+        metrics=WorkerMetrics(CollectorRegistry()),
+        lease_seconds=60,
+        page_seconds=60,
+        batch_seconds=60,
+    )
+    task = OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash)
+    return (await worker.process(task, "a task")).status
+
+
+@torn_anyhow
+async def test_torn_lease_may_be_held_and_is_free_once_it_would_have_expired(
+    files: SessionFiles, clock: Clock, torn: bytes
+) -> None:
+    await tear(files, layout.lease_name("0001"), torn)
+    assert await claim(files, "second") is None
+    clock.wait(61)
+    assert await claim(files, "second") is not None
+
+
+async def test_holder_whose_lease_was_torn_stops_at_its_next_write(files: SessionFiles) -> None:
+    lease = await claim(files, "first")
+    assert lease is not None
+    await tear(files, layout.lease_name("0001"), b"{")
+    with pytest.raises(LeaseLost):
+        await lease.renew()
+
+
+@torn_anyhow
+async def test_torn_outcome_is_none_to_a_worker_and_an_error_to_who_wants_to_see_it(
+    files: SessionFiles, torn: bytes
+) -> None:
+    await tear(files, layout.page_outcome_name(1), torn)
+    assert await read_outcome(files, 1) is None
+    with pytest.raises(BadOutcome):
+        await show_outcome(files, 1)
+    _, generation = await read_standing(files, 1)
+    await save_outcome(files, outcome(1, "again"), generation)
+    found = await show_outcome(files, 1)
+    assert found is not None
+    assert found.text == "again"
+
+
+async def test_outcome_torn_while_its_page_was_read_is_written_over(files: SessionFiles) -> None:
+    await tear(files, layout.page_outcome_name(1), b"{")
+    assert (await save_outcome(files, outcome(1, "read"), 0)).text == "read"
+    assert await read_outcome(files, 1) == outcome(1, "read")
+
+
+@torn_anyhow
+async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
+    files: SessionFiles, clock: Clock, torn: bytes
+) -> None:
+    await create(files, extracted(2))
+    for page_no in (1, 2):
+        await files.save_page_image(page_no, b"image %d" % page_no)
+    for name in (layout.lease_name("0001"), layout.lease_name("combine"), layout.page_outcome_name(2)):
+        await tear(files, name, torn)
+    leases = Leases(files)
+    assert (await gather(leases, await load(files), await leases.listed())).outcomes == {}
+    clock.wait(61)
+    assert await worked_on(files) is Answer.BATCH_PROCESSED
+    assert (await load(files)).status == "completed"
+    assert "failed" not in await files.read_text(layout.COMBINED)
+
+
+@torn_anyhow
+async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clock: Clock, torn: bytes) -> None:
+    await files.store.write(files.path(layout.INTAKE), intake.encode(ASKED))
+    await take(files, "0002", run=3, holder="worker", seconds=60)
+    for name in (layout.DOCUMENT, layout.lease_name("0001"), layout.page_outcome_name(1)):
+        await tear(files, name, torn)
+    clock.wait(3600)
+    assert (await load_or_rebuild(files)).run == 4
+
+
+@torn_anyhow
+async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_others(
+    files: SessionFiles, clock: Clock, torn: bytes
+) -> None:
+    await files.store.write(files.path(layout.DOCUMENT), document.encode(extracted(1)))
+    other = SessionFiles(store=files.store, user_hash="b" * 12, session_id="1" * 32)
+    others = msgspec.structs.replace(extracted(1), job_id=other.session_id, session_id=other.session_id)
+    await other.store.write(other.path(layout.DOCUMENT), document.encode(others))
+    await active.announce(other, 1)
+    entry = layout.active_path(files.user_hash, files.session_id)
+    await files.store.write(entry, torn)
+    await files.store.write(f"{layout.TOMBSTONES}no/such/name", torn)
+    clock.wait(3600)
+    await tear(files, layout.lease_name("0001"), torn)  # it may be held: whoever is woken will find out
+    queue = Kept()
+    sweeper = _sweeper(files, queue)
+    assert await sweeper.sweep() == 2
+    assert {task.user_hash for task in queue.tasks.values()} == {files.user_hash, other.user_hash}
+    # It has been made whole, and the next waking is a task of its own.
+    clock.wait(3600)
+    await sweeper.sweep()
+    assert len([task for task in queue.tasks.values() if task.user_hash == files.user_hash]) == 2
+
+
+async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: SessionFiles, clock: Clock) -> None:
+    await files.store.write(files.path(layout.DOCUMENT), document.encode(extracted(1)))
+    await active.announce(files, 1)
+    queue = Kept()
+    sweeper = _sweeper(files, queue)
+    await sweeper.sweep()
+    await files.store.write(layout.active_path(files.user_hash, files.session_id), b"{")
+    await sweeper.sweep()
+    assert len(queue.tasks) == 2
+
+
+def _sweeper(files: SessionFiles, queue: Kept) -> Sweeper:
+    completion = Completion(store=files.store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60)
+    return Sweeper(store=files.store, queue=queue, completion=completion, every_seconds=30, lease_seconds=60)

@@ -1,0 +1,118 @@
+"""The extraction task, over a renderer that draws at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from libs.jobstate.active import Active, announce, encode
+from libs.jobstate.commit import create, load
+from libs.jobstate.lease import take
+from libs.storage import layout
+from libs.storage.errors import Unavailable
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.task import OcrTask
+from services.web.extract.extractor import EXTRACT, Extractor
+from services.web.metrics import WebMetrics
+from services.web.render.document import RenderedPage, RenderLimits
+from services.web.render.filetype import FileType
+from tests.unit.libs.jobstate.test_job import opened
+
+
+class Hiccup(MemoryStore):
+    """A store that is away for one moment: when the second page is saved."""
+
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
+        if path.endswith(layout.page_image_name(2)) and not self.over:
+            self.over = True
+            raise Unavailable(path)
+        return await super().write(path, data, if_generation=if_generation)
+
+    over = False
+
+
+class Sheets:
+    total_pages = 3
+
+    async def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage]:
+        for page_no in pages:
+            yield RenderedPage(page_no=page_no, png=b"png", width=1, height=1)
+
+
+@asynccontextmanager
+async def sheets(
+    path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+) -> AsyncIterator[Sheets]:
+    yield Sheets()
+
+
+class Taken:
+    """A `TaskQueue` that keeps which task was put on which queue."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, OcrTask]] = []
+
+    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
+        self.taken.append((queue, task))
+
+
+async def prepared(store: MemoryStore) -> tuple[SessionFiles, Extractor, Taken]:
+    """A job that was just uploaded, and what extracts it."""
+    job = opened()
+    files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
+    await store.write(files.path(job.file_info.raw_file), b"%PDF-1.7")
+    await announce(files, run=1)
+    await create(files, job)
+    queue = Taken()
+    extractor = Extractor(
+        store=store,
+        queue=queue,
+        limits=RenderLimits(),
+        children=1,
+        batch_size=10,
+        parallelism=1,
+        slice_seconds=300,
+        lease_seconds=60,
+        metrics=WebMetrics(CollectorRegistry()),
+        opener=sheets,
+    )
+    return files, extractor, queue
+
+
+async def test_extraction_goes_on_at_its_next_delivery_when_the_storage_was_away_for_a_moment() -> None:
+    files, extractor, _ = await prepared(Hiccup())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    with pytest.raises(Unavailable):
+        await extractor.process(task, "task")
+    assert await extractor.process(task, "task"), "its own lease must not be in its way"
+    assert (await load(files)).extraction_complete
+
+
+async def test_a_call_that_finds_another_at_work_looks_again_since_that_one_may_be_the_last_of_its_waking() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email, wake=1)
+    assert await take(files, EXTRACT, run=1, holder="another", seconds=60)
+    assert not await extractor.process(task, "task")
+    assert [(name, taken.wake) for name, taken in queue.taken] == [(EXTRACT_QUEUE, 1)]
+
+
+async def test_chains_bear_the_number_of_the_last_waking_or_they_would_end_after_a_call() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    await files.store.write(layout.active_path(files.user_hash, files.session_id), encode(Active(wakes=1)))
+    assert await extractor.process(task, "task")
+    assert {(name, taken.wake) for name, taken in queue.taken} == {(OCR_QUEUE, 1)}
+
+
+async def test_a_second_delivery_starts_the_chains_that_the_first_one_died_before() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    assert await extractor.process(task, "task")
+    queue.taken.clear()
+    assert not await extractor.process(task, "task")
+    assert [name for name, _ in queue.taken] == [OCR_QUEUE]

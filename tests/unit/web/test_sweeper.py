@@ -1,0 +1,87 @@
+"""The sweep wakes what nobody works on."""
+
+import asyncio
+import contextlib
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from libs.jobstate.active import announce
+from libs.jobstate.commit import create
+from libs.jobstate.lease import take
+from libs.storage import layout
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles
+from libs.taskqueue.task import OcrTask
+from services.web.metrics import WebMetrics
+from services.web.sweeper import Sweeper
+from services.web.upload.completion import Completion
+from tests.unit.libs.jobstate.test_job import extracted, opened
+
+
+class Taken:
+    """A `TaskQueue` that only keeps the tasks' names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
+        self.names.append(name)
+
+
+async def waiting_job(store: MemoryStore) -> None:
+    job = opened()
+    files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
+    await announce(files, run=1)
+    await create(files, job)
+
+
+async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
+    """The tasks that a web enqueues in its first moments."""
+    queue = Taken()
+    sweeper = Sweeper(
+        store=store,
+        queue=queue,
+        completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        every_seconds=0.01,
+        lease_seconds=60,
+        queue_forgets=queue_forgets,
+    )
+    running = asyncio.create_task(sweeper.run())
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    return queue.names
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+async def test_web_wakes_again_what_an_earlier_web_woke_into_a_queue_that_died_with_it(store: MemoryStore) -> None:
+    await waiting_job(store)
+    names = [await started(store, queue_forgets=True) for _ in range(4)]
+    assert [len(found) for found in names] == [1, 1, 1, 1], "each web wakes it once, however often that was in vain"
+    assert len({name for found in names for name in found}) == 4, "the queue would drop a name that it knows"
+
+
+async def test_web_leaves_alone_what_another_one_woke_into_a_queue_that_lasts(store: MemoryStore) -> None:
+    await waiting_job(store)
+    assert len(await started(store, queue_forgets=False)) == 1
+    assert await started(store, queue_forgets=False) == []
+
+
+async def test_web_waits_for_tasks_that_are_only_late_but_not_for_those_that_died_with_an_earlier_web(
+    store: MemoryStore,
+) -> None:
+    job = extracted(2)
+    files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
+    await announce(files, run=1)
+    await create(files, job)
+    lease = await take(files, "0001", run=1, holder="w", seconds=60, pages=(1, 2), waited=500.0)
+    assert lease is not None
+    await lease.release()
+    assert await started(store, queue_forgets=False) == [], "the next task may wait as long as the last one did"
+    assert len(await started(store, queue_forgets=True)) == 1

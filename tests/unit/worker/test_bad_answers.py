@@ -1,0 +1,144 @@
+"""Engines may answer anything: an answer that makes no sense fails its page, and nothing torn is ever written."""
+
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from libs.jobstate import outcome
+from libs.jobstate.commit import create, load
+from libs.jobstate.evidence import show_outcome
+from libs.jobstate.outcome import BadOutcome, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.page import Page
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles
+from libs.taskqueue.task import OcrTask
+from services.worker.batch import BatchWorker
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, Line, PageFailure, PageImage, PageText
+from services.worker.engines.registry import EngineRoom
+from services.worker.engines.select import BARE
+from services.worker.metrics import WorkerMetrics
+from tests.unit.libs.jobstate.test_job import extracted
+from tests.unit.libs.jobstate.test_torn_evidence import Kept
+
+LINE = Line(text="x", box=((0, 0), (1, 0), (1, 1), (0, 1)), confidence=1.0)
+CHANGES: dict[str, dict[str, Any]] = {
+    "no confidence": {"lines": (msgspec.structs.replace(LINE, confidence=math.nan),)},
+    "endless box": {"lines": (msgspec.structs.replace(LINE, box=((0, 0), (1, 0), (1, math.inf), (0, 1))),)},
+    "box of three": {"lines": (msgspec.structs.replace(LINE, box=((0, 0), (1, 0), (1, 1))),)},
+    "no line": {"lines": ("a line",)},
+    "no lines": {"lines": None},
+    "no text": {"markdown": None},
+    "bytes": {"markdown": b"text"},
+    "half a character": {"markdown": "\ud800"},
+    "too long": {"markdown": "x" * (outcome.MAX_BYTES + 1)},
+    "no seconds": {"seconds": None},
+    "endless": {"seconds": math.inf},
+    "skew": {"skew": math.nan},
+    "rotation": {"rotation": 1.5},
+    "tries": {"tries": ("a try",)},
+    "tokens": {"tokens": None},
+    "trust": {"trust": "high"},
+}
+GOOD = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0, lines=(LINE,))
+answers: list[PageText | PageFailure] = []
+
+
+class Engine:
+    """Says what the test has laid down for each page."""
+
+    def __init__(self, info: EngineInfo) -> None:
+        self._info = info
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """The answers, one a page."""
+        async for page in pages:
+            yield answers[page.page_no - 1]
+
+    def info(self) -> EngineInfo:
+        """As made."""
+        return self._info
+
+
+def create_engine(*, threads: int) -> Engine:
+    """For `EngineRoom`."""
+    return Engine(EngineInfo(name="made up", revision="1", device="none"))
+
+
+def nameless(*, threads: int) -> Engine:
+    """For `EngineRoom`."""
+    return Engine(EngineInfo(name=None, revision="1", device="none"))  # type: ignore[arg-type]
+
+
+async def read(said: PageText | PageFailure) -> list[PageOutcome]:
+    """The outcomes of a job of two pages: on the first the engine says `said`."""
+    answers[:] = [said, msgspec.structs.replace(GOOD, page_no=2)]
+    files = SessionFiles(store=MemoryStore(), user_hash="a" * 12, session_id="0" * 32)
+    await create(files, extracted(2))
+    for page_no in (1, 2):
+        await files.save_page_image(page_no, b"image")
+    worker = BatchWorker(
+        store=files.store,
+        queue=Kept(),
+        engines=EngineRoom("tests.unit.worker.test_bad_answers:create_engine", BARE),
+        fallback=None,
+        metrics=WorkerMetrics(CollectorRegistry()),
+        lease_seconds=60,
+        page_seconds=60,
+        batch_seconds=60,
+    )
+    await worker.process(OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash), "a task")
+    assert (await load(files)).ended
+    found = [await show_outcome(files, page_no) for page_no in (1, 2)]
+    assert found[0] is not None
+    assert found[1] is not None
+    return [found[0], found[1]]
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+async def test_answer_that_makes_no_sense_fails_its_page_alone(change: dict[str, Any]) -> None:
+    first, second = await read(msgspec.structs.replace(GOOD, **change))
+    assert first.status is OutcomeStatus.FAILED
+    assert first.error is not None
+    assert "makes no sense" in first.error
+    assert first.engine == "made up"
+    assert (second.status, second.text) == (OutcomeStatus.COMPLETED, "x")
+
+
+async def test_what_an_engine_says_of_its_tries_is_recorded() -> None:
+    tries = (Try(engine="made up", ending="loop", temperature=0.2, scale=0.9, tokens=300, seconds=1.5),)
+    first, second = await read(msgspec.structs.replace(GOOD, tries=tries, tokens=300, trust=0.62))
+    assert (first.tries, first.tokens, first.trust) == (tries, 300, 0.62)
+    assert (second.tries, second.tokens, second.trust) == ((), 0, None)
+    page = Page().settled(first.brief(), "text")
+    assert (page.trust, page.engine) == (0.62, "made up")
+    failed, _ = await read(PageFailure(page_no=1, reason="Told to fail.", seconds=1.0, tries=tries, tokens=300))
+    assert (failed.status, failed.tries, failed.tokens) == (OutcomeStatus.FAILED, tries, 300)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason"), [(math.nan, "Told to fail."), (None, "Told to fail."), (1.0, None), (1.0, "\ud800")]
+)
+async def test_failure_that_makes_no_sense_is_a_failure_with_a_reason(seconds: Any, reason: Any) -> None:
+    first, second = await read(PageFailure(page_no=1, reason=reason, seconds=seconds))
+    assert first.status is OutcomeStatus.FAILED
+    assert first.error
+    assert second.status is OutcomeStatus.COMPLETED
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_could_not_be_read_again_is_not_encoded(value: float) -> None:
+    with pytest.raises(BadOutcome):
+        outcome.encode(PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, seconds=value))
+
+
+async def test_engine_that_does_not_say_who_it_is_cannot_be_used() -> None:
+    room = EngineRoom("tests.unit.worker.test_bad_answers:nameless", BARE)
+    with pytest.raises(EngineUnavailable, match="does not say who it is"):
+        await room.engine(None)
