@@ -66,7 +66,7 @@ async def announce(files: SessionFiles, run: int) -> None:
     await write_paced(files.store, _path(files), encode(Active(run=run)))
 
 
-async def ask(files: SessionFiles) -> None:
+async def request_slice(files: SessionFiles) -> None:
     """Say by the object's time that the job asks for its turn now; whoever is at work sees it and makes room."""
     with suppress(StorageError):  # it would only wait a little longer
         stored = await files.store.read(_path(files))
@@ -90,7 +90,7 @@ async def newest_wake(files: SessionFiles, wake: int) -> int:
         return wake
 
 
-async def retire(files: SessionFiles, job: Job) -> None:
+async def remove(files: SessionFiles, job: Job) -> None:
     """Take an ended job off the index, unless its next run is announced."""
     with suppress(NotFound, PreconditionFailed):
         stored = await files.store.read(_path(files))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from libs.jobstate import document
+from libs.jobstate import record
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.errors import PreconditionFailed, TooFast
@@ -17,7 +17,7 @@ from libs.storage.session import SessionFiles
 Change = Callable[[Job], Job]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
     """The record as it stands at a generation of its object."""
 
     job: Job
@@ -25,56 +25,55 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load(files: SessionFiles) -> Job:
-    """The record as it stands. Raises `NotFound`, `TornDocument`."""
-    return (await load_record(files)).job
+    """The record as it stands. Raises `NotFound`, `TornRecord`."""
+    return (await load_stored(files)).job
 
 
-async def load_record(files: SessionFiles) -> Record:
+async def load_stored(files: SessionFiles) -> StoredJob:
     """The same, with its generation."""
-    stored = await files.store.read(files.path(layout.DOCUMENT))
-    return Record(job=document.decode(stored.data), generation=stored.generation)
+    stored = await files.store.read(files.path(layout.RECORD))
+    return StoredJob(job=record.decode(stored.data), generation=stored.generation)
 
 
 async def create(files: SessionFiles, job: Job) -> Job:
     """Write the first record. A record that stands already is kept and returned."""
     try:
-        await files.store.write(files.path(layout.DOCUMENT), document.encode(job), if_generation=0)
+        await files.store.write(files.path(layout.RECORD), record.encode(job), if_generation=0)
     except PreconditionFailed:
         return await load(files)
     return job
 
 
 async def commit(files: SessionFiles, change: Change) -> Job:
-    """The record after `change`: see `commit_record`."""
-    return (await commit_record(files, change)).job
+    """The record after `change`: see `commit_stored`."""
+    return (await commit_stored(files, change)).job
 
 
-async def commit_record(files: SessionFiles, change: Change) -> Record:
+async def commit_stored(files: SessionFiles, change: Change) -> StoredJob:
     """Apply `change` to the record and write it; after a conflict, read it again and re-apply.
 
     `change` must be monotonic: applied to a newer record it may find nothing to do, and then nothing is written.
-    Returns the record as it stands afterwards. Raises `NotFound` when the job was deleted, `TornDocument`, and what
+    Returns the record as it stands afterwards. Raises `NotFound` when the job was deleted, `TornRecord`, and what
     `change` raises.
     """
-    path = files.path(layout.DOCUMENT)
+    path = files.path(layout.RECORD)
     while True:
         stored = await files.store.read(path)
-        record = Record(job=document.decode(stored.data), generation=stored.generation)
-        before = record.job
+        before = record.decode(stored.data)
         after = change(before)
         if after == before:
-            return record
+            return StoredJob(job=before, generation=stored.generation)
         writer = secrets.token_hex(8)
         after = msgspec.structs.replace(after, revision=before.revision + 1, writer=writer)
         try:
-            generation = await files.store.write(path, document.encode(after), if_generation=record.generation)
+            generation = await files.store.write(path, record.encode(after), if_generation=stored.generation)
         except PreconditionFailed:
             # The answer to our own write may have been lost and the client have tried again: look for our mark.
-            if (current := await load_record(files)).job.writer == writer:
+            if (current := await load_stored(files)).job.writer == writer:
                 return current
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - spreads rivals, guards nothing
         except TooFast:
             since = (await files.store.now() - stored.updated_at).total_seconds()
             await asyncio.sleep(pause(since))
         else:
-            return Record(job=after, generation=generation)
+            return StoredJob(job=after, generation=generation)

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from datetime import datetime
 from itertools import islice
 
-from libs.jobstate.active import retire
+from libs.jobstate import active
 from libs.jobstate.commit import Change, commit, load
 from libs.jobstate.evidence import Evidence, gather, read_outcome
 from libs.jobstate.job import Job
@@ -15,7 +15,7 @@ from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.leases import PARALLEL_READS, Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.plan import open_batches
-from libs.jobstate.record import due_at
+from libs.jobstate.recorder import due_at
 from libs.storage.session import SessionFiles
 
 COMBINE = "combine"
@@ -38,7 +38,7 @@ async def settle(
     """
     job, concluded = await _concluded(files, leases or Leases(files), hurried=hurried)
     if job.ended:
-        await retire(files, job)
+        await active.remove(files, job)
         return job
     if not job.fulfilled:
         return job
@@ -61,7 +61,7 @@ async def settle(
         await lease.finish({})
     except (LeaseLost, RunChanged):
         return await commit(files, lambda job: job)
-    await retire(files, job)
+    await active.remove(files, job)
     return job
 
 

@@ -11,7 +11,7 @@ from libs.jobstate import outcome, plan
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
 from libs.jobstate.leases import PARALLEL_READS, Leases
-from libs.jobstate.outcome import BadOutcome, BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, TornOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
@@ -44,7 +44,7 @@ async def gather(leases: Leases, job: Job, standing: Mapping[str, Stat]) -> Evid
     return Evidence(started=started, outcomes=outcomes)
 
 
-async def read_standing(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
+async def read_versioned(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
     """What stands for a page, an outcome or a retry's marker, and the generation over which to write a new one.
 
     Where it is torn, nothing stands there: the page is read again.
@@ -58,12 +58,12 @@ async def read_standing(files: SessionFiles, page_no: int) -> tuple[PageOutcome 
 
 async def read_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
     """The outcome of a page, if it has one."""
-    found, _ = await read_standing(files, page_no)
+    found, _ = await read_versioned(files, page_no)
     return None if found is None or found.status is OutcomeStatus.PENDING else found
 
 
-async def show_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
-    """The outcome for whoever asks to see it. Raises `BadOutcome`: a damaged result is not one still to come."""
+async def require_readable_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
+    """The outcome for whoever asks to see it. Raises `TornOutcome`: a damaged result is not one still to come."""
     try:
         stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
     except NotFound:
@@ -74,17 +74,17 @@ async def show_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
 
 async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
     """The outcomes that exist among these pages."""
-    standing = (found for found, _ in (await read_standings(files, pages)).values())
+    standing = (found for found, _ in (await read_all_versioned(files, pages)).values())
     return {found.page_no: found for found in standing if found and found.status is not OutcomeStatus.PENDING}
 
 
-async def read_standings(files: SessionFiles, pages: Iterable[int]) -> dict[int, tuple[PageOutcome | None, int]]:
-    """`read_standing` of each page, several at a time."""
+async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[int, tuple[PageOutcome | None, int]]:
+    """`read_versioned` of each page, several at a time."""
     gate = asyncio.Semaphore(PARALLEL_READS)
 
     async def read(page_no: int) -> tuple[int, tuple[PageOutcome | None, int]]:
         async with gate:
-            return page_no, await read_standing(files, page_no)
+            return page_no, await read_versioned(files, page_no)
 
     return dict(await asyncio.gather(*(read(n) for n in pages)))
 
@@ -136,5 +136,5 @@ async def derive_text(files: SessionFiles, result: PageOutcome) -> None:
 def _whole(data: bytes) -> PageOutcome | None:
     try:
         return outcome.decode(data)
-    except BadOutcome:
+    except TornOutcome:
         return None

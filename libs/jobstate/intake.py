@@ -36,7 +36,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class BadIntake(ValueError):
+class TornIntake(ValueError):
     """The stored intake cannot be decoded."""
 
 
@@ -49,8 +49,8 @@ def encode(intake: Intake) -> bytes:
 
 
 def decode(data: bytes) -> Intake:
-    """Read a stored intake. Raises `BadIntake`."""
+    """Read a stored intake. Raises `TornIntake`."""
     try:
         return _decoder.decode(data)
     except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise BadIntake(str(error)) from error
+        raise TornIntake(str(error)) from error

@@ -109,7 +109,7 @@ class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trust: float | None = None
 
 
-class BadOutcome(ValueError):
+class TornOutcome(ValueError):
     """The stored outcome cannot be decoded."""
 
 
@@ -120,7 +120,7 @@ _decoder = msgspec.json.Decoder(PageOutcome)
 
 
 def encode(outcome: PageOutcome) -> bytes:
-    """The outcome as stored. Raises `BadOutcome` for one that could not be read again.
+    """The outcome as stored. Raises `TornOutcome` for one that could not be read again.
 
     Types promise little here: a number that is none (NaN), half a character or no text at all come from engines, and
     what they leave in the storage would be a torn object.
@@ -128,18 +128,18 @@ def encode(outcome: PageOutcome) -> bytes:
     try:
         data = msgspec.json.encode(outcome)
     except (ValueError, TypeError, RecursionError) as error:
-        raise BadOutcome(str(error)) from error
+        raise TornOutcome(str(error)) from error
     if not isinstance(outcome.text, str):  # bytes would pass, as base64
-        raise BadOutcome("the text is none")
+        raise TornOutcome("the text is none")
     if len(data) > MAX_BYTES:
-        raise BadOutcome(f"{len(data)} bytes are more than a page can have")
+        raise TornOutcome(f"{len(data)} bytes are more than a page can have")
     decode(data)
     return data
 
 
 def decode(data: bytes) -> PageOutcome:
-    """Read a stored outcome. Raises `BadOutcome`."""
+    """Read a stored outcome. Raises `TornOutcome`."""
     try:
         return _decoder.decode(data)
     except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise BadOutcome(str(error)) from error
+        raise TornOutcome(str(error)) from error

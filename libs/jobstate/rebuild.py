@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
-from libs.jobstate import document, intake, lease, outcome
+from libs.jobstate import intake, lease, outcome, record
 from libs.jobstate.active import announce
 from libs.jobstate.cancellation import cancelled_run
 from libs.jobstate.commit import load
-from libs.jobstate.document import TornDocument
 from libs.jobstate.job import Job
 from libs.jobstate.lease import TornLease
 from libs.jobstate.leases import PARALLEL_READS
-from libs.jobstate.outcome import BadOutcome
+from libs.jobstate.outcome import TornOutcome
+from libs.jobstate.record import TornRecord
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
@@ -38,12 +38,12 @@ def rebuilt(asked: intake.Intake, last_run: int, at: datetime) -> Job:
 
 async def load_or_rebuild(files: SessionFiles) -> Job:
     """The record; one that is lost or torn is made anew. Raises `NotFound` without an intake, or once deleted."""
-    path = files.path(layout.DOCUMENT)
+    path = files.path(layout.RECORD)
     generation = 0
-    with suppress(NotFound, TornDocument):
+    with suppress(NotFound, TornRecord):
         stored = await files.store.read(path)
         generation = stored.generation
-        return document.decode(stored.data)
+        return record.decode(stored.data)
     await _refuse_deleted(files)
     stored = await files.store.read(files.path(layout.INTAKE))
     at = await files.store.now()
@@ -55,7 +55,7 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
         job = job.cancel(at)
     await announce(files, job.run)
     try:
-        await write_paced(files.store, path, document.encode(job), if_generation=generation)
+        await write_paced(files.store, path, record.encode(job), if_generation=generation)
     except PreconditionFailed:
         return await load(files)
     log.warning("record_rebuilt", job_id=files.session_id, run=job.run)
@@ -81,7 +81,7 @@ async def _last_run(files: SessionFiles) -> int:
             try:
                 data = (await files.store.read(path)).data
                 return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
-            except (NotFound, TornLease, BadOutcome):
+            except (NotFound, TornLease, TornOutcome):
                 return 0
 
     leases = files.path(layout.BATCHES)

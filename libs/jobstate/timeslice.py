@@ -18,7 +18,7 @@ LATE = timedelta(seconds=3)
 CROWDED_SECONDS = 5.0
 
 
-class Turn:
+class TimeSlice:
     """One call's turn, from `began` on (by the storage's clock); `due_at` is when its task was due in the queue.
 
     `pages` counts those that were begun in it, for whoever wants to know.

@@ -11,7 +11,7 @@ from libs.storage.errors import Forbidden
 ANONYMOUS = "anonymous@gnosis-ocr.local"
 
 INTAKE = "intake.json"
-DOCUMENT = "processing.json"
+RECORD = "processing.json"
 COMBINED = "combined_output.md"
 UPLOAD = "upload.json"
 CANCELLED = "cancelled.json"

@@ -76,7 +76,7 @@ async def validate_session(
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
     files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
     # Without its record it is still a session while its intake stands: the record can be made anew.
-    if not (await exists(store, files.path(layout.DOCUMENT)) or await exists(store, files.path(layout.INTAKE))):
+    if not (await exists(store, files.path(layout.RECORD)) or await exists(store, files.path(layout.INTAKE))):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files
 

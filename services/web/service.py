@@ -54,7 +54,7 @@ async def own_session(request: Request) -> SessionFiles:
 
 
 async def own_job(request: Request) -> tuple[SessionFiles, Job]:
-    """The same, and the job's record. Raises `Problem` 404, `TornDocument`."""
+    """The same, and the job's record. Raises `Problem` 404, `TornRecord`."""
     files = await own_session(request)
     try:
         return files, await load_or_rebuild(files)

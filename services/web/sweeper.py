@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import structlog
 
 from libs.jobstate import active
-from libs.jobstate.active import retire
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
 from libs.jobstate.leases import Leases
@@ -103,7 +102,7 @@ class Sweeper:
         """Delete every object of the session, by listing: a write cancelled in its last moment leaves its file too."""
         paths = [stat.path async for stat in self._store.list(files.path(""))]
         # The record first, since everybody at work looks at it; the index last, since it leads the sweep here.
-        paths.sort(key=lambda path: not path.endswith(layout.DOCUMENT))
+        paths.sort(key=lambda path: not path.endswith(layout.RECORD))
         for path in [*paths, layout.active_path(files.user_hash, files.session_id)]:
             with suppress(NotFound):
                 await self._store.delete(path)
@@ -121,7 +120,7 @@ class Sweeper:
                 await self.discard(files)
             return False
         if job.ended:
-            await retire(files, job)
+            await active.remove(files, job)
             return False
         seen.append(job)
         stored = await self._store.read(stat.path)

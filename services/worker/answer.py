@@ -7,7 +7,7 @@ import structlog
 
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.lease import Lease
-from libs.jobstate.outcome import BadOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome, TornOutcome
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageText
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ def outcome_of(
     try:
         outcome = _described(common, reading)
         outcomes.encode(outcome)
-    except (TypeError, BadOutcome) as error:
+    except (TypeError, TornOutcome) as error:
         log.error("answer_refused", job_id=job_id, page_no=reading.page_no, kind=type(error).__name__)
         return msgspec.structs.replace(common, error=f"{NO_SENSE} {REMEDY}")
     return outcome

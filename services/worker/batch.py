@@ -14,8 +14,8 @@ from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease
-from libs.jobstate.record import Recorder
-from libs.jobstate.timeslice import Turn
+from libs.jobstate.recorder import Recorder
+from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
@@ -112,7 +112,7 @@ class BatchWorker:
 
     async def _work(self, files: SessionFiles, recorder: Recorder, task: OcrTask) -> tuple[bool, int]:
         """Read free batches, as many at once as the engine has room for: whether there was any; pages read."""
-        turn = Turn(files, await self._store.now(), task.due_at)
+        turn = TimeSlice(files, await self._store.now(), task.due_at)
         engine = await self._engines.engine(recorder.job.options.engine)
         async with recorder, Shift(engine, self._metrics) as shift:
             while await self._goes_on(shift, recorder, engine, turn):
@@ -123,7 +123,7 @@ class BatchWorker:
                     break
         return shift.claimed > 0, shift.read
 
-    async def _goes_on(self, shift: Shift, recorder: Recorder, engine: SharedEngine, turn: Turn) -> bool:
+    async def _goes_on(self, shift: Shift, recorder: Recorder, engine: SharedEngine, turn: TimeSlice) -> bool:
         """Whether to claim a further batch, once there is room for it."""
         await shift.room()
         if not shift.claimed:
@@ -138,7 +138,13 @@ class BatchWorker:
         return True
 
     def _reader(
-        self, files: SessionFiles, recorder: Recorder, engine: SharedEngine, turn: Turn, task: OcrTask, lease: HeldLease
+        self,
+        files: SessionFiles,
+        recorder: Recorder,
+        engine: SharedEngine,
+        turn: TimeSlice,
+        task: OcrTask,
+        lease: HeldLease,
     ) -> BatchReader:
         return BatchReader(
             files,

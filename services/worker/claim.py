@@ -9,7 +9,7 @@ from libs.jobstate import plan as batches
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, Lease, is_free, take
 from libs.jobstate.plan import Batch
-from libs.jobstate.record import Recorder
+from libs.jobstate.recorder import Recorder
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
 

@@ -8,11 +8,11 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from libs.jobstate.evidence import derive_text, read_standings, save_outcome
+from libs.jobstate.evidence import derive_text, read_all_versioned, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
-from libs.jobstate.record import Recorder
-from libs.jobstate.timeslice import Turn
+from libs.jobstate.recorder import Recorder
+from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles
@@ -62,7 +62,7 @@ class BatchReader:
         draining: asyncio.Event,
         quarantine: Quarantine,
         metrics: WorkerMetrics,
-        turn: Turn,
+        turn: TimeSlice,
         yields: bool,
     ) -> None:
         self._files = files
@@ -155,7 +155,7 @@ class BatchReader:
     async def _waiting(self) -> dict[int, int]:
         """The pages to read, with the generation that each outcome has to be written over."""
         waiting: dict[int, int] = {}
-        standings = await read_standings(self._files, self._lease.lease.pages)
+        standings = await read_all_versioned(self._files, self._lease.lease.pages)
         for page_no, (outcome, generation) in standings.items():
             job, run = self._recorder.job, self._lease.lease.run
             if job.run > run or (outcome is not None and outcome.run > run):

@@ -5,8 +5,8 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 
-from libs.jobstate import document as documents
-from libs.jobstate.document import TornDocument
+from libs.jobstate import record
+from libs.jobstate.record import TornRecord
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.gcs import GcsStore
@@ -120,8 +120,8 @@ class CloudGround:
             for session, stats in names.items():
                 # One that has ended may stay in the index for a quarter of an hour: a retry was announced, and web was
                 # killed before the record said so.
-                if layout.DOCUMENT in stats:
-                    is_open = not await self._has_ended(store, stats[layout.DOCUMENT])
+                if layout.RECORD in stats:
+                    is_open = not await self._has_ended(store, stats[layout.RECORD])
                 else:
                     is_open = session in active and layout.INTAKE in stats and session not in buried
                 if is_open:
@@ -131,9 +131,9 @@ class CloudGround:
     async def _has_ended(self, store: ObjectStore, stat: Stat) -> bool:
         if self._ended.get(stat.path) != stat.generation:
             try:
-                if not documents.decode((await store.read(stat.path)).data).ended:
+                if not record.decode((await store.read(stat.path)).data).ended:
                     return False
-            except (NotFound, TornDocument):
+            except (NotFound, TornRecord):
                 return False
             self._ended[stat.path] = stat.generation
         return True

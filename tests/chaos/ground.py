@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from libs.jobstate import document as documents
-from libs.jobstate.document import TornDocument
+from libs.jobstate import record
+from libs.jobstate.record import TornRecord
 from libs.storage import layout
 from libs.storage.local import LocalStore
 from libs.storage.store import ObjectStore
@@ -111,7 +111,7 @@ class LocalGround:
             folder = storage / layout.session_prefix(user_hash, session)
             if (folder / layout.INTAKE).exists() and not (storage / layout.tombstone_path(user_hash, session)).exists():
                 found[session] = max((_written(file) for file in folder.rglob("*")), default=0.0)
-        for record in storage.glob(f"{layout.USERS}*/*/{layout.DOCUMENT}"):
+        for record in storage.glob(f"{layout.USERS}*/*/{layout.RECORD}"):
             session = record.parent.name
             if session not in found and not _has_ended(record):
                 found[session] = _written(record)
@@ -139,8 +139,8 @@ def _written(file: Path) -> float:
         return 0.0
 
 
-def _has_ended(record: Path) -> bool:
+def _has_ended(path: Path) -> bool:
     try:
-        return documents.decode(record.read_bytes()).ended
-    except (FileNotFoundError, TornDocument):
+        return record.decode(path.read_bytes()).ended
+    except (FileNotFoundError, TornRecord):
         return False

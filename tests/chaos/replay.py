@@ -1,6 +1,6 @@
 """A round told to the simulation's checker, write by write, as if it had been there."""
 
-from libs.jobstate import document, lease, outcome
+from libs.jobstate import lease, outcome, record
 from libs.jobstate.outcome import OutcomeStatus
 from libs.jobstate.status import ENDED, JobStatus
 from libs.storage import layout
@@ -168,8 +168,8 @@ class Replay:
         text = "deleted"
         if stored is not None:
             text = "written"
-            if name == layout.DOCUMENT:
-                job = document.decode(stored.data)
+            if name == layout.RECORD:
+                job = record.decode(stored.data)
                 text = f"run {job.run} revision {job.revision} {job.status} {job.current_step} {job.percent}%"
             elif f"/{layout.BATCHES}" in path:
                 held = lease.decode(stored.data)

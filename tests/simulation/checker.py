@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from libs.jobstate import document, lease, outcome
+from libs.jobstate import lease, outcome, record
 from libs.jobstate.ending import section
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
@@ -193,7 +193,7 @@ class Checker:
         if kind != "users":
             return
         name = path.removeprefix(facts.prefix)
-        if name == layout.DOCUMENT:
+        if name == layout.RECORD:
             self._record(facts, before, after)
         elif name.startswith(layout.BATCHES):
             self._lease(facts, before, after)
@@ -215,7 +215,7 @@ class Checker:
                 self.fail("the record was deleted", facts.session_id)
             facts.job = None
             return
-        new = document.decode(after.data)
+        new = record.decode(after.data)
         known, facts.job = facts.job, new
         if before is None or (facts.torn and known is None):
             # A record made anew beside a deletion is not seen to stay: `finish` looks for what is left.
@@ -224,7 +224,7 @@ class Checker:
             if facts.torn_cancelled and new.status is not JobStatus.CANCELLED and self._is_noted(facts):
                 self.fail("a cancelled job goes on", facts.session_id)
             return
-        old = document.decode(before.data)
+        old = record.decode(before.data)
         if text := _step_back(old, new):
             self.fail(text, facts.session_id)
         for page_no, page in new.pages.items():

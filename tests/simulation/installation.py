@@ -202,7 +202,7 @@ class Installation:
 
     def _record(self, session: str) -> bytes:
         user_hash = self._active(session).split("/")[1]
-        stored = self._bucket.peek(layout.session_prefix(user_hash, session) + layout.DOCUMENT)
+        stored = self._bucket.peek(layout.session_prefix(user_hash, session) + layout.RECORD)
         assert stored is not None
         return stored.data
 

@@ -23,7 +23,7 @@ LISTED = 1000  # objects in one answer to a listing
 LATENCY = (0.03, 0.06)  # seconds a call, there and back
 BYTES_A_SECOND = 100e6
 _KINDS = {
-    layout.DOCUMENT: "record",
+    layout.RECORD: "record",
     layout.BATCHES: "leases",
     ".png": "images",
     "_result.json": "outcomes",
@@ -76,7 +76,7 @@ class MeteredStore:
         generation = await self._ask(
             "write", path, lambda: self._bucket.write(self._process, path, content, if_generation)
         )
-        if path.endswith(layout.DOCUMENT):
+        if path.endswith(layout.RECORD):
             self._tally.record_writes += 1
             self._tally.record_bytes += len(content)
         return generation

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from libs.jobstate import active
 from libs.jobstate.cancellation import Cancellation
-from libs.jobstate.document import TornDocument
+from libs.jobstate.record import TornRecord
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import StorageError
@@ -334,7 +334,7 @@ class World:
                 facts = self._rng.choice(open_jobs)
                 job = facts.job
                 assert job is not None
-                self._bucket.tear(facts.prefix + layout.DOCUMENT, whole=self._rng.random() < 0.5)
+                self._bucket.tear(facts.prefix + layout.RECORD, whole=self._rng.random() < 0.5)
                 self.checker.tore(facts)
                 if job.ended:
                     self._keep(self._miss(facts, job.user_email))
@@ -387,7 +387,7 @@ class World:
         """Whether the call was answered with a success; the services' own mapping of errors to answers."""
         try:
             answer = await work
-        except (StorageError, QueueUnavailable, EngineBroke, TornDocument) as error:
+        except (StorageError, QueueUnavailable, EngineBroke, TornRecord) as error:
             self.story.tell(f"answers 503 {type(error).__name__}")
             return False
         except EngineHangs:

@@ -14,15 +14,16 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from libs.jobstate import active
 from libs.jobstate import plan as batches
-from libs.jobstate.active import ask, is_woken_since, newest_wake, retire
+from libs.jobstate.active import is_woken_since, newest_wake
 from libs.jobstate.commit import Change, commit, load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseLost, take
-from libs.jobstate.record import Recorder
+from libs.jobstate.recorder import Recorder
 from libs.jobstate.selection import ALL_PAGES, parse_pages
-from libs.jobstate.timeslice import Turn
+from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
@@ -113,7 +114,7 @@ class Extractor:
                 # Whoever said so may have died before it started them. Those that are there have the same names.
                 await self._start_chains(files, job, task.wake)
                 return False
-            turn = Turn(files, await self._store.now(), task.due_at)
+            turn = TimeSlice(files, await self._store.now(), task.due_at)
             lease = await take(
                 files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds, waited=turn.waited
             )
@@ -148,7 +149,7 @@ class Extractor:
         task = msgspec.structs.replace(task, due_at=due_at)
         await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name), delay_seconds=delay_seconds)
 
-    async def _extract(self, files: SessionFiles, job: Job, turn: Turn, wake: int) -> bool:
+    async def _extract(self, files: SessionFiles, job: Job, turn: TimeSlice, wake: int) -> bool:
         """Render what is missing; whether extraction is over."""
         plan: Change | None = None
         try:
@@ -207,7 +208,7 @@ class Extractor:
         )
 
     async def _render(
-        self, files: SessionFiles, job: Job, plan: Change | None, document: Pages, turn: Turn, wake: int
+        self, files: SessionFiles, job: Job, plan: Change | None, document: Pages, turn: TimeSlice, wake: int
     ) -> bool:
         """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
         async with Recorder(files, job, opening=plan) as recorder, Saves() as saves:
@@ -220,7 +221,7 @@ class Extractor:
                 if not started and page.page_no >= first[-1]:
                     await saves.done()
                     if page.page_no in first:  # else an earlier call has asked
-                        await ask(files)
+                        await active.request_slice(files)
                     if page.page_no != open_pages[-1]:  # else this is the end, which starts them
                         await self._start_chains(files, await recorder.flush(), wake)
                     started = True
@@ -235,7 +236,7 @@ class Extractor:
             await recorder.flush(lambda job: job.extracted(at))
         return True
 
-    async def _is_over(self, turn: Turn) -> bool:
+    async def _is_over(self, turn: TimeSlice) -> bool:
         """Whether the rest is left to a later call."""
         return turn.seconds > self._slice_seconds or (turn.seconds > LEAST_SECONDS and await turn.has_newcomer())
 
@@ -254,7 +255,7 @@ class Extractor:
         log.info("document_refused", job_id=files.session_id)
         if not job.planned:
             job = await commit(files, lambda job: job.extraction_failed(reason, at))
-            await retire(files, job)
+            await active.remove(files, job)
             return
         async with Recorder(files, job) as recorder:
             for page_no in await missing(files, job, recorder):

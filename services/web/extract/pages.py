@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from libs.jobstate.evidence import derive_text, read_outcomes, read_standing, save_outcome
+from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned, save_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
-from libs.jobstate.record import Recorder
+from libs.jobstate.recorder import Recorder
 from libs.storage import layout
 from libs.storage.session import SessionFiles
 
@@ -38,7 +38,7 @@ async def known(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOut
 
 async def fail(files: SessionFiles, recorder: Recorder, page_no: int, reason: str, at: datetime) -> None:
     """Record that the page cannot be rendered, as its outcome."""
-    standing, generation = await read_standing(files, page_no)
+    standing, generation = await read_versioned(files, page_no)
     page = recorder.job.pages.get(page_no)
     if page is None or (standing is not None and standing.run > recorder.job.run):
         return  # a retry began meanwhile, or the record was made anew: the page is the next run's

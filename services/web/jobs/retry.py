@@ -11,7 +11,7 @@ from libs.jobstate import cancellation
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import commit
-from libs.jobstate.evidence import derive_text, read_outcomes, read_standing
+from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned
 from libs.jobstate.job import Job, RetryRefused
 from libs.jobstate.leases import PARALLEL_READS
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
@@ -86,7 +86,7 @@ async def _mark_pending(files: SessionFiles, page_no: int, run: int, gate: async
             derived = (await files.store.stat(text)).generation
         except NotFound:
             derived = None
-        standing, generation = await read_standing(files, page_no)
+        standing, generation = await read_versioned(files, page_no)
         if standing is not None and standing.run >= run:
             return  # marked already, or even read: the sweep was faster
         marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)

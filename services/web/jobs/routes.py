@@ -7,11 +7,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from libs.jobstate import cancellation, document
+from libs.jobstate import active, cancellation, record
 from libs.jobstate import outcome as outcomes
-from libs.jobstate.active import retire
 from libs.jobstate.commit import commit, load
-from libs.jobstate.evidence import show_outcome
+from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus
 from libs.jobstate.page import PageStatus
@@ -60,7 +59,7 @@ async def status(request: Request) -> Response:
     headers = {"ETag": f'"{job.revision}"'}
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return Response(document.encode(job), media_type="application/json", headers=headers)
+    return Response(record.encode(job), media_type="application/json", headers=headers)
 
 
 async def progress(request: Request) -> Response:
@@ -97,7 +96,7 @@ async def page(request: Request) -> Response:
             "This page is not among the job's pages.",
             "GET the job's status for its pages.",
         )
-    outcome = await show_outcome(files, page_no)
+    outcome = await require_readable_outcome(files, page_no)
     if outcome is None or outcome.run < job.pages[page_no].run:
         raise _not_done(job, "This page has not been read yet.")
     headers = {
@@ -150,7 +149,7 @@ async def cancel(request: Request) -> Response:
     job = await commit(files, lambda job: job.cancel(at))
     if job.status is JobStatus.CANCELLED:
         await cancellation.note(files, job.run)
-    await retire(files, job)
+    await active.remove(files, job)
     return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
 
 
@@ -166,7 +165,7 @@ async def _summary(request: Request, user_hash: str, session_id: str) -> dict[st
     files = SessionFiles(store=web(request).store, user_hash=user_hash, session_id=session_id)
     try:
         job = await load(files)
-    except (NotFound, document.TornDocument):
+    except (NotFound, record.TornRecord):
         return None  # still being uploaded, or just deleted
     return {
         "job_id": job.job_id,

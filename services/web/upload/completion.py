@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
+from libs.jobstate import active
 from libs.jobstate import intake as intakes
-from libs.jobstate.active import ask
 from libs.jobstate.commit import create
 from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
@@ -103,7 +103,7 @@ class Completion:
         await self._store_raw(files, upload)
         await uploads.delete_parts(files)
         job = await self._open(files, upload)
-        await ask(files)
+        await active.request_slice(files)
         with suppress(QueueUnavailable):  # the sweep starts the job later
             await start_extraction(self._queue, job, user_hash=files.user_hash)
         if upload.session:

@@ -42,7 +42,7 @@ async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
     came_direct = upload.session is not None
     if came_direct != direct or await exists(service.store, layout.tombstone_path(user.user_hash, upload_id)):
         raise unknown
-    has_job = await exists(service.store, files.path(layout.DOCUMENT))
+    has_job = await exists(service.store, files.path(layout.RECORD))
     if not has_job and await service.store.now() > upload.expires_at:
         raise Problem(410, "Upload expired", "The time for this upload is over.", "Begin a new upload of the file.")
     return OwnUpload(files=files, upload=upload, has_job=has_job)

@@ -8,8 +8,9 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.jobstate import active
 from libs.jobstate import intake as intakes
-from libs.jobstate.active import announce, ask
+from libs.jobstate.active import announce
 from libs.jobstate.commit import create
 from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
@@ -50,7 +51,7 @@ async def upload(request: Request) -> Response:
         if problem.status != 408:  # nobody sends, so there is nothing to wait for
             await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
         raise
-    await ask(SessionFiles(store=service.store, user_hash=user.user_hash, session_id=job.session_id))
+    await active.request_slice(SessionFiles(store=service.store, user_hash=user.user_hash, session_id=job.session_id))
     with suppress(QueueUnavailable):  # the sweep starts the job later
         await start_extraction(service.queue, job, user_hash=user.user_hash)
     service.metrics.upload(job.file_info.file_type, job.file_info.file_size)

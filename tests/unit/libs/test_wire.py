@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.jobstate import document, intake, lease, outcome
+from libs.jobstate import intake, lease, outcome, record
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
@@ -170,9 +170,9 @@ FORMATS = [
     pytest.param(task.encode, task.decode, task.BadTask, tasks, id="task"),
     pytest.param(enqueue.encode, enqueue.decode, task.BadTask, requests, id="enqueue"),
     pytest.param(lease.encode, lease.decode, lease.TornLease, leases, id="lease"),
-    pytest.param(outcome.encode, outcome.decode, outcome.BadOutcome, outcomes, id="outcome"),
-    pytest.param(intake.encode, intake.decode, intake.BadIntake, intakes, id="intake"),
-    pytest.param(document.encode, document.decode, document.TornDocument, jobs, id="document"),
+    pytest.param(outcome.encode, outcome.decode, outcome.TornOutcome, outcomes, id="outcome"),
+    pytest.param(intake.encode, intake.decode, intake.TornIntake, intakes, id="intake"),
+    pytest.param(record.encode, record.decode, record.TornRecord, jobs, id="document"),
 ]
 every_format = pytest.mark.parametrize(("encode", "decode", "error", "anything"), FORMATS)
 

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from libs.jobstate import outcome
 from libs.jobstate.commit import create, load
-from libs.jobstate.evidence import show_outcome
-from libs.jobstate.outcome import BadOutcome, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.evidence import require_readable_outcome
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome, TornOutcome, Try
 from libs.jobstate.page import Page
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
@@ -95,7 +95,7 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
     )
     await worker.process(OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash), "a task")
     assert (await load(files)).ended
-    found = [await show_outcome(files, page_no) for page_no in (1, 2)]
+    found = [await require_readable_outcome(files, page_no) for page_no in (1, 2)]
     assert found[0] is not None
     assert found[1] is not None
     return [found[0], found[1]]
@@ -134,7 +134,7 @@ async def test_failure_that_makes_no_sense_is_a_failure_with_a_reason(seconds: A
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_could_not_be_read_again_is_not_encoded(value: float) -> None:
-    with pytest.raises(BadOutcome):
+    with pytest.raises(TornOutcome):
         outcome.encode(PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, seconds=value))
 
 

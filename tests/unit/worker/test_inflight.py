@@ -239,7 +239,7 @@ def test_hang_ends_the_process_though_the_record_is_torn_meanwhile() -> None:
         files = await place.job("a", 2, batch_size=2)
         call = place.call(files)
         await asyncio.sleep(SETTLED)
-        await place.store.write(files.path(layout.DOCUMENT), b"torn")
+        await place.store.write(files.path(layout.RECORD), b"torn")
         place.engine.let_go()  # a page to record, which fails; the other one hangs
         with pytest.raises(EngineHangs):
             await call

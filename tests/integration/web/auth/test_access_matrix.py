@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from libs.idtoken.token import GOOGLE, IAP
-from libs.jobstate import document as documents
 from libs.jobstate import intake as intakes
 from libs.jobstate import outcome as outcomes
+from libs.jobstate import record
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
@@ -199,7 +199,7 @@ async def ended_job(store: MemoryStore) -> SessionFiles:
     job = job.settled({outcome.page_no: outcome.brief() for outcome in read}, at).combining(at).end(at)
     await store.write(files.path("a.pdf"), b"%PDF-1.7 " + TEXT.encode())
     await store.write(files.path(layout.INTAKE), intakes.encode(asked))
-    await store.write(files.path(layout.DOCUMENT), documents.encode(job))
+    await store.write(files.path(layout.RECORD), record.encode(job))
     for outcome in read:
         await files.save_page_image(outcome.page_no, b"\x89PNG " + TEXT.encode())
         await store.write(files.path(layout.page_outcome_name(outcome.page_no)), outcomes.encode(outcome))

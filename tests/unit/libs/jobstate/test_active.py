@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from libs.jobstate.active import announce, retire
+from libs.jobstate import active
+from libs.jobstate.active import announce
 from libs.jobstate.evidence import read_outcome, save_outcome
 from libs.storage import layout
 from libs.storage.errors import NotFound
@@ -28,15 +29,15 @@ async def is_active(files: SessionFiles) -> bool:
 
 async def test_ended_job_leaves_the_index(files: SessionFiles) -> None:
     await announce(files, run=1)
-    await retire(files, extracted(1))
+    await active.remove(files, extracted(1))
     assert not await is_active(files)
 
 
 async def test_end_of_one_run_does_not_take_away_the_next_which_is_announced(files: SessionFiles) -> None:
     await announce(files, run=2)
-    await retire(files, extracted(1))
+    await active.remove(files, extracted(1))
     assert await is_active(files)
-    await retire(files, msgspec.structs.replace(extracted(1), run=2))
+    await active.remove(files, msgspec.structs.replace(extracted(1), run=2))
     assert not await is_active(files)
 
 

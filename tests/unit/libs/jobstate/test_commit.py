@@ -12,7 +12,7 @@ from libs.jobstate.evidence import derive_text, gather, read_outcome, save_outco
 from libs.jobstate.lease import take
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
-from libs.jobstate.record import Recorder, interval
+from libs.jobstate.recorder import Recorder, interval
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, TooFast
 from libs.storage.memory import MemoryStore
@@ -46,9 +46,9 @@ async def test_commits_of_many_writers_lose_nothing(files: SessionFiles) -> None
 
 async def test_commit_that_changes_nothing_writes_nothing(files: SessionFiles) -> None:
     await create(files, extracted(1))
-    before = await files.store.stat(files.path(layout.DOCUMENT))
+    before = await files.store.stat(files.path(layout.RECORD))
     await commit(files, lambda job: job.extracted(NOW))
-    assert await files.store.stat(files.path(layout.DOCUMENT)) == before
+    assert await files.store.stat(files.path(layout.RECORD)) == before
 
 
 async def test_commit_whose_answer_was_lost_is_not_applied_twice() -> None:
@@ -57,7 +57,7 @@ async def test_commit_whose_answer_was_lost_is_not_applied_twice() -> None:
 
         async def write(self, path, data, *, if_generation=None):  # type: ignore[no-untyped-def]
             generation = await super().write(path, data, if_generation=if_generation)
-            if path.endswith(layout.DOCUMENT) and if_generation:
+            if path.endswith(layout.RECORD) and if_generation:
                 raise PreconditionFailed(path)
             return generation
 
@@ -74,7 +74,7 @@ async def test_commit_waits_when_the_store_says_too_fast(monkeypatch: pytest.Mon
         refused = 0
 
         async def write(self, path, data, *, if_generation=None):  # type: ignore[no-untyped-def]
-            if path.endswith(layout.DOCUMENT) and if_generation and not self.refused:
+            if path.endswith(layout.RECORD) and if_generation and not self.refused:
                 self.refused += 1
                 raise TooFast(path)
             return await super().write(path, data, if_generation=if_generation)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from libs.jobstate import document, plan
+from libs.jobstate import plan, record
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job, RetryRefused
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus
@@ -128,7 +128,7 @@ class JobLife(RuleBasedStateMachine):
 
     @rule()
     def store(self) -> None:
-        assert document.decode(document.encode(self.job)) == self.job
+        assert record.decode(record.encode(self.job)) == self.job
 
     @invariant()
     def nothing_goes_back_within_a_run(self) -> None:
@@ -306,7 +306,7 @@ def test_batch_waits_until_its_last_page_is_rendered() -> None:
 
 
 def test_record_keeps_the_names_of_the_contract() -> None:
-    stored = msgspec.json.decode(document.encode(extracted(1)))
+    stored = msgspec.json.decode(record.encode(extracted(1)))
     assert set(stored) >= {
         "job_id", "session_id", "status", "error", "current_step", "message", "percent", "file_info", "user_email",
         "created_at", "updated_at", "batch_size", "pages",
@@ -321,5 +321,5 @@ def test_record_keeps_the_names_of_the_contract() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"job_id": 1}', b"\xff\xfe"])
 def test_torn_record_has_one_error(data: bytes) -> None:
-    with pytest.raises(document.TornDocument):
-        document.decode(data)
+    with pytest.raises(record.TornRecord):
+        record.decode(data)

@@ -56,7 +56,7 @@ async def test_lost_or_torn_record_is_made_anew_in_a_run_after_all_that_left_evi
 ) -> None:
     await take(files, "0001", run=2, holder="worker", seconds=60, pages=(1, 2))
     await save_outcome(files, outcome(1, "read", run=1), 0)
-    path = files.path(layout.DOCUMENT)
+    path = files.path(layout.RECORD)
     await (files.store.delete(path) if lost else files.store.write(path, b'{"job_id": "00'))
     job = await load_or_rebuild(files)
     assert (job.run, job.rebuilt, job.file_info.filename) == (3, True, "a.pdf")
@@ -66,7 +66,7 @@ async def test_lost_or_torn_record_is_made_anew_in_a_run_after_all_that_left_evi
 
 async def test_plan_of_a_rebuilt_record_takes_over_the_outcomes_it_finds(files: SessionFiles) -> None:
     await save_outcome(files, outcome(1, "read", run=1), 0)
-    await files.store.delete(files.path(layout.DOCUMENT))
+    await files.store.delete(files.path(layout.RECORD))
     found = {1: outcome(1, "read", run=1).brief()}
     job = (await load_or_rebuild(files)).plan([1, 2], total_pages=2, batch_size=2, parallelism=1, at=NOW, found=found)
     assert [page.status for page in job.pages.values()] == [PageStatus.COMPLETED, PageStatus.PENDING]
@@ -75,7 +75,7 @@ async def test_plan_of_a_rebuilt_record_takes_over_the_outcomes_it_finds(files: 
 
 async def test_deleted_job_is_not_made_anew(files: SessionFiles) -> None:
     await files.store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
-    await files.store.delete(files.path(layout.DOCUMENT))
+    await files.store.delete(files.path(layout.RECORD))
     with pytest.raises(NotFound):
         await load_or_rebuild(files)
 
@@ -83,7 +83,7 @@ async def test_deleted_job_is_not_made_anew(files: SessionFiles) -> None:
 async def test_a_job_that_was_cancelled_stays_so_when_its_record_is_made_anew(files: SessionFiles) -> None:
     await take(files, "0001", run=1, holder="worker", seconds=60, pages=(1, 2))
     await cancellation.note(files, 1)
-    await files.store.delete(files.path(layout.DOCUMENT))
+    await files.store.delete(files.path(layout.RECORD))
     job = await load_or_rebuild(files)
     assert (job.status, job.run, job.rebuilt) == (JobStatus.CANCELLED, 2, True)
     again = job.retry(None, NOW)
@@ -99,5 +99,5 @@ async def test_a_run_after_the_cancelled_one_goes_on_when_its_record_is_made_ane
         await files.store.write(files.path(layout.CANCELLED), b'{"ru')
     else:
         await take(files, "0001", run=2, holder="worker", seconds=60, pages=(1, 2))
-    await files.store.delete(files.path(layout.DOCUMENT))
+    await files.store.delete(files.path(layout.RECORD))
     assert (await load_or_rebuild(files)).status is JobStatus.QUEUED

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.jobstate import active
-from libs.jobstate.active import Active, ask, is_woken_since
-from libs.jobstate.timeslice import Turn
+from libs.jobstate.active import Active, is_woken_since
+from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
@@ -33,7 +33,7 @@ async def job(store: MemoryStore, digit: str, state: Active | None = None) -> Se
 
 async def test_nobody_makes_room_for_himself() -> None:
     own = await job(MemoryStore(Clock()), "a")
-    turn = Turn(own, NOON, NOON)
+    turn = TimeSlice(own, NOON, NOON)
     assert not await turn.is_shared()
     assert not await turn.has_newcomer()
 
@@ -45,7 +45,7 @@ async def test_room_is_made_for_who_asked_after_the_task_was_due(seconds: float,
     own = await job(store, "a")
     clock.now = NOON + timedelta(seconds=seconds)
     await job(store, "b")
-    turn = Turn(own, NOON + timedelta(seconds=90), NOON)
+    turn = TimeSlice(own, NOON + timedelta(seconds=90), NOON)
     assert await turn.is_shared()
     assert await turn.has_newcomer() is newcomer
 
@@ -53,7 +53,7 @@ async def test_room_is_made_for_who_asked_after_the_task_was_due(seconds: float,
 @pytest.mark.parametrize(("waited", "crowded"), [(0, False), (5, False), (6, True)])
 async def test_queue_is_crowded_where_tasks_have_to_wait(waited: float, crowded: bool) -> None:
     own = await job(MemoryStore(Clock()), "a")
-    turn = Turn(own, NOON + timedelta(seconds=waited), NOON)
+    turn = TimeSlice(own, NOON + timedelta(seconds=waited), NOON)
     assert (turn.waited, turn.crowded) == (waited, crowded)
 
 
@@ -65,10 +65,10 @@ async def test_asking_for_a_turn_renews_the_time_and_nothing_else() -> None:
     path = layout.active_path(own.user_hash, own.session_id)
     before = await store.stat(path)
     clock.now = NOON + timedelta(seconds=1)
-    await ask(own)
+    await active.request_slice(own)
     assert await store.stat(path) == before, "it has just been written: one write a second"
     clock.now = NOON + timedelta(seconds=30)
-    await ask(own)
+    await active.request_slice(own)
     after = await store.read(path)
     assert after.updated_at == clock.now
     assert active.decode(after.data) == state

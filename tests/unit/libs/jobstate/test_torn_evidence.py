@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from libs.jobstate import active, document, intake
+from libs.jobstate import active, intake, record
 from libs.jobstate.commit import create, load
-from libs.jobstate.evidence import gather, read_outcome, read_standing, save_outcome, show_outcome
+from libs.jobstate.evidence import gather, read_outcome, read_versioned, require_readable_outcome, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.leases import Leases
-from libs.jobstate.outcome import BadOutcome
+from libs.jobstate.outcome import TornOutcome
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
@@ -114,11 +114,11 @@ async def test_torn_outcome_is_none_to_a_worker_and_an_error_to_who_wants_to_see
 ) -> None:
     await tear(files, layout.page_outcome_name(1), torn)
     assert await read_outcome(files, 1) is None
-    with pytest.raises(BadOutcome):
-        await show_outcome(files, 1)
-    _, generation = await read_standing(files, 1)
+    with pytest.raises(TornOutcome):
+        await require_readable_outcome(files, 1)
+    _, generation = await read_versioned(files, 1)
     await save_outcome(files, outcome(1, "again"), generation)
-    found = await show_outcome(files, 1)
+    found = await require_readable_outcome(files, 1)
     assert found is not None
     assert found.text == "again"
 
@@ -150,7 +150,7 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
 async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clock: Clock, torn: bytes) -> None:
     await files.store.write(files.path(layout.INTAKE), intake.encode(ASKED))
     await take(files, "0002", run=3, holder="worker", seconds=60)
-    for name in (layout.DOCUMENT, layout.lease_name("0001"), layout.page_outcome_name(1)):
+    for name in (layout.RECORD, layout.lease_name("0001"), layout.page_outcome_name(1)):
         await tear(files, name, torn)
     clock.wait(3600)
     assert (await load_or_rebuild(files)).run == 4
@@ -160,10 +160,10 @@ async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clo
 async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_others(
     files: SessionFiles, clock: Clock, torn: bytes
 ) -> None:
-    await files.store.write(files.path(layout.DOCUMENT), document.encode(extracted(1)))
+    await files.store.write(files.path(layout.RECORD), record.encode(extracted(1)))
     other = SessionFiles(store=files.store, user_hash="b" * 12, session_id="1" * 32)
     others = msgspec.structs.replace(extracted(1), job_id=other.session_id, session_id=other.session_id)
-    await other.store.write(other.path(layout.DOCUMENT), document.encode(others))
+    await other.store.write(other.path(layout.RECORD), record.encode(others))
     await active.announce(other, 1)
     entry = layout.active_path(files.user_hash, files.session_id)
     await files.store.write(entry, torn)
@@ -181,7 +181,7 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
 
 
 async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: SessionFiles, clock: Clock) -> None:
-    await files.store.write(files.path(layout.DOCUMENT), document.encode(extracted(1)))
+    await files.store.write(files.path(layout.RECORD), record.encode(extracted(1)))
     await active.announce(files, 1)
     queue = Kept()
     sweeper = _sweeper(files, queue)

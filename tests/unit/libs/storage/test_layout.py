@@ -100,7 +100,7 @@ def test_paths_and_names_are_those_of_the_contract() -> None:
     assert layout.active_path("h", "s") == "active/h/s"
     assert layout.tombstone_path("h", "s") == "tombstones/h/s"
     assert layout.system_path("worker.json") == layout.WORKER_STATE == "system/worker.json"
-    assert (layout.INTAKE, layout.DOCUMENT, layout.COMBINED) == (
+    assert (layout.INTAKE, layout.RECORD, layout.COMBINED) == (
         "intake.json",
         "processing.json",
         "combined_output.md",

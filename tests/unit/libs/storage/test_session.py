@@ -74,7 +74,7 @@ async def test_a_name_cannot_lead_out_of_the_session(session: SessionFiles) -> N
 
 
 async def test_a_session_with_a_record_is_valid_for_its_user(store: MemoryStore, session: SessionFiles) -> None:
-    await store.write(session.path(layout.DOCUMENT), b"{}")
+    await store.write(session.path(layout.RECORD), b"{}")
     assert await validate_session(store, session.user_hash, session.session_id) == session
     asker = layout.user_hash(OWNER)
     assert await validate_session(store, session.user_hash, session.session_id, asker=asker) == session
@@ -83,7 +83,7 @@ async def test_a_session_with_a_record_is_valid_for_its_user(store: MemoryStore,
 async def test_a_session_of_another_user_is_forbidden_whether_or_not_it_exists(
     store: MemoryStore, session: SessionFiles
 ) -> None:
-    await store.write(session.path(layout.DOCUMENT), b"{}")
+    await store.write(session.path(layout.RECORD), b"{}")
     stranger = layout.user_hash("eve@example.org")
     for session_id in (session.session_id, layout.new_session_id(), ".."):
         with pytest.raises(Forbidden):
@@ -91,13 +91,13 @@ async def test_a_session_of_another_user_is_forbidden_whether_or_not_it_exists(
 
 
 async def test_a_session_is_not_found_below_another_user(store: MemoryStore, session: SessionFiles) -> None:
-    await store.write(session.path(layout.DOCUMENT), b"{}")
+    await store.write(session.path(layout.RECORD), b"{}")
     with pytest.raises(NotFound):
         await validate_session(store, layout.user_hash("eve@example.org"), session.session_id)
 
 
 async def test_an_unknown_malformed_or_deleted_session_is_not_found(store: MemoryStore, session: SessionFiles) -> None:
-    await store.write(session.path(layout.DOCUMENT), b"{}")
+    await store.write(session.path(layout.RECORD), b"{}")
     for session_id in (
         layout.new_session_id(),
         session.session_id[:-1],
