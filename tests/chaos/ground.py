@@ -111,10 +111,10 @@ class LocalGround:
             folder = storage / layout.session_prefix(user_hash, session)
             if (folder / layout.INTAKE).exists() and not (storage / layout.tombstone_path(user_hash, session)).exists():
                 found[session] = max((_written(file) for file in folder.rglob("*")), default=0.0)
-        for record in storage.glob(f"{layout.USERS}*/*/{layout.RECORD}"):
-            session = record.parent.name
-            if session not in found and not _has_ended(record):
-                found[session] = _written(record)
+        for stored in storage.glob(f"{layout.USERS}*/*/{layout.RECORD}"):
+            session = stored.parent.name
+            if session not in found and not _has_ended(stored):
+                found[session] = _written(stored)
         return found
 
     @asynccontextmanager
