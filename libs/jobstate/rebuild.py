@@ -44,7 +44,9 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
         stored = await files.store.read(path)
         generation = stored.generation
         return record.decode(stored.data)
-    await _refuse_deleted(files)
+    # Only now: a deletion writes its tombstone before it removes the record.
+    if await files.is_deleted():
+        raise NotFound(path, "deleted")
     stored = await files.store.read(files.path(layout.INTAKE))
     at = await files.store.now()
     if not generation and stored.updated_at + UPLOADING > at:
@@ -60,16 +62,6 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
         return await load(files)
     log.warning("record_rebuilt", job_id=files.session_id, run=job.run)
     return job
-
-
-async def _refuse_deleted(files: SessionFiles) -> None:
-    """After the record was found missing: a deletion writes its tombstone before it takes the record."""
-    path = layout.tombstone_path(files.user_hash, files.session_id)
-    try:
-        await files.store.stat(path)
-    except NotFound:
-        return
-    raise NotFound(path, "deleted")
 
 
 async def _last_run(files: SessionFiles) -> int:

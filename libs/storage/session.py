@@ -22,6 +22,20 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
         """The path of the file `name` in the store."""
         return layout.session_prefix(self.user_hash, self.session_id) + name
 
+    @property
+    def active_path(self) -> str:
+        """The path of the session's object in the index of active jobs."""
+        return layout.active_path(self.user_hash, self.session_id)
+
+    @property
+    def tombstone_path(self) -> str:
+        """The path of the tombstone, which exists once the session was deleted."""
+        return layout.tombstone_path(self.user_hash, self.session_id)
+
+    async def is_deleted(self) -> bool:
+        """Whether the session was deleted, by its tombstone: files may still be there, or be written late."""
+        return await exists(self.store, self.tombstone_path)
+
     def url(self, name: str) -> str:
         """The address of the file `name`: relative, so that it holds behind any host and proxy."""
         return f"/storage/{self.user_hash}/{self.session_id}/{quote(name)}"
@@ -72,13 +86,22 @@ async def validate_session(
         raise Forbidden(f"{user_hash}/{session_id}", "belongs to another user")
     if not (layout.is_user_hash(user_hash) and layout.is_session_id(session_id)):
         raise NotFound(f"{user_hash}/{session_id}", "not a session")
-    if await exists(store, layout.tombstone_path(user_hash, session_id)):
-        raise NotFound(f"{user_hash}/{session_id}", "deleted")
     files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
+    if await files.is_deleted():
+        raise NotFound(f"{user_hash}/{session_id}", "deleted")
     # Without its record it is still a session while its intake stands: the record can be made anew.
     if not (await exists(store, files.path(layout.RECORD)) or await exists(store, files.path(layout.INTAKE))):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files
+
+
+def indexed_session(store: ObjectStore, path: str) -> SessionFiles:
+    """The session to which the object at `path` below `active/` or `tombstones/` belongs.
+
+    Raises `ValueError` for a path that `layout.active_path` and `layout.tombstone_path` do not make.
+    """
+    _, user_hash, session_id = path.split("/")
+    return SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
 
 
 async def exists(store: ObjectStore, path: str) -> bool:

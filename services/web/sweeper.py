@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from libs.jobstate import active
+from libs.jobstate import active, deletion
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
 from libs.jobstate.leases import Leases
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
-from libs.storage.session import SessionFiles
+from libs.storage.session import SessionFiles, indexed_session
 from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.web.survey import Survey, survey
@@ -24,8 +24,6 @@ log = structlog.get_logger()
 
 # A job whose record has not moved for this long may have lost its tasks.
 STILL = timedelta(minutes=1)
-# Longer than any call that began before the deletion can last: dispatch deadline and a lease.
-LATE_WRITES = timedelta(minutes=15)
 
 
 class Sweeper:
@@ -79,7 +77,7 @@ class Sweeper:
                 log.error("job_unreadable", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
             try:
-                await self._bury(stat)
+                await deletion.bury(self._store, stat)
             except ValueError:  # no tombstone of ours has such a name
                 log.error("tombstone_unreadable", path=stat.path)
         self.survey = survey(seen, await self._store.now())
@@ -91,33 +89,19 @@ class Sweeper:
             return
         # Whoever asks gets the record anyway.
         with suppress(StorageError, QueueUnavailable, ValueError):
-            await self._look(await self._store.stat(layout.active_path(files.user_hash, files.session_id)), [])
-
-    async def discard(self, files: SessionFiles) -> None:
-        """Delete the session for good: its tombstone first, so that a sweep finishes what breaks off here."""
-        await self._store.write(layout.tombstone_path(files.user_hash, files.session_id), b"{}")
-        await self.remove_files(files)
-
-    async def remove_files(self, files: SessionFiles) -> None:
-        """Delete every object of the session, by listing: a write cancelled in its last moment leaves its file too."""
-        paths = [stat.path async for stat in self._store.list(files.path(""))]
-        # The record first, since everybody at work looks at it; the index last, since it leads the sweep here.
-        paths.sort(key=lambda path: not path.endswith(layout.RECORD))
-        for path in [*paths, layout.active_path(files.user_hash, files.session_id)]:
-            with suppress(NotFound):
-                await self._store.delete(path)
+            await self._look(await self._store.stat(files.active_path), [])
 
     async def _look(self, stat: Stat, seen: list[Job]) -> bool:
-        files = _session(self._store, layout.ACTIVE, stat.path)
+        files = indexed_session(self._store, stat.path)
         now = await self._store.now()
-        if await self._is_deleted(files):
-            await self.remove_files(files)
+        if await files.is_deleted():
+            await deletion.remove_files(files)
             return False
         try:
             job = await load_or_rebuild(files)
         except NotFound:
             if await self._completion.is_abandoned(files, stat.updated_at, now):
-                await self.discard(files)
+                await deletion.delete(files)
             return False
         if job.ended:
             await active.remove(files, job)
@@ -135,13 +119,6 @@ class Sweeper:
         # Afterwards: it ends the tasks of earlier wakings. The names are the same for whoever wakes it a second time.
         await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         log.info("job_woken", job_id=job.job_id, times=waking.times)
-        return True
-
-    async def _is_deleted(self, files: SessionFiles) -> bool:
-        try:
-            await self._store.stat(layout.tombstone_path(files.user_hash, files.session_id))
-        except NotFound:
-            return False
         return True
 
     async def _is_worked_on(self, files: SessionFiles, job: Job, now: datetime) -> bool:
@@ -168,16 +145,3 @@ class Sweeper:
             lease.state is LeaseState.HELD and standing[name].updated_at + self._lease > now
             for name, lease in found.items()
         )
-
-    async def _bury(self, stat: Stat) -> None:
-        """Remove what came late for a deleted job; once nothing more can come, its tombstone too."""
-        await self.remove_files(_session(self._store, layout.TOMBSTONES, stat.path))
-        if stat.updated_at + LATE_WRITES > await self._store.now():
-            return
-        with suppress(NotFound, PreconditionFailed):
-            await self._store.delete(stat.path, if_generation=stat.generation)
-
-
-def _session(store: ObjectStore, index: str, path: str) -> SessionFiles:
-    user_hash, session_id = path.removeprefix(index).split("/")
-    return SessionFiles(store=store, user_hash=user_hash, session_id=session_id)

@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from libs.jobstate import active, cancellation, record
+from libs.jobstate import active, cancellation, deletion, record
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.commit import commit, load
 from libs.jobstate.evidence import require_readable_outcome
@@ -155,9 +155,8 @@ async def cancel(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
-    service = web(request)
     files = await own_session(request)  # the record is not needed, so a torn one is no obstacle
-    await service.sweeper.discard(files)
+    await deletion.delete(files)
     return Response(status_code=204)
 
 

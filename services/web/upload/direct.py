@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.jobstate import deletion
 from libs.jobstate.active import announce
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
@@ -87,18 +88,17 @@ async def complete(request: Request) -> Response:
     try:
         job = await service.completion.finish(found.files, found.upload)
     except Problem:  # it is nothing we read
-        await service.sweeper.discard(found.files)
+        await deletion.delete(found.files)
         raise
     return accepted(job)
 
 
 async def give_up(request: Request) -> Response:
     """`DELETE /api/direct-uploads/{upload_id}`: the bucket takes no more, and what it has goes."""
-    service = web(request)
     found = await own_upload(request, direct=True)
     refuse_job(found)
-    await service.completion.close(found.files, found.upload)
-    await service.sweeper.discard(found.files)
+    await web(request).completion.close(found.files, found.upload)
+    await deletion.delete(found.files)
     return Response(status_code=204)
 
 
@@ -125,7 +125,7 @@ async def _begin(
         await service.store.write(files.path(layout.UPLOAD), uploads.encode(upload))
     except BaseException:  # the client does not know the address yet, so it cannot go on
         with suppress(StorageError):
-            await service.sweeper.remove_files(files)
+            await deletion.remove_files(files)
         raise
     return files, upload
 

@@ -40,7 +40,7 @@ async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
     except NotFound as error:
         raise unknown from error
     came_direct = upload.session is not None
-    if came_direct != direct or await exists(service.store, layout.tombstone_path(user.user_hash, upload_id)):
+    if came_direct != direct or await files.is_deleted():
         raise unknown
     has_job = await exists(service.store, files.path(layout.RECORD))
     if not has_job and await service.store.now() > upload.expires_at:

@@ -8,7 +8,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from libs.jobstate import active
+from libs.jobstate import active, deletion
 from libs.jobstate import intake as intakes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import create
@@ -84,7 +84,7 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
         intake = await _read(service, files, user, form)
     except BaseException:  # a client that hangs up cancels
         with suppress(StorageError):  # then the sweep finds it by `active/`
-            await service.sweeper.remove_files(files)
+            await deletion.remove_files(files)
         raise
     try:
         await write_paced(service.store, files.path(layout.INTAKE), intakes.encode(intake))
@@ -92,7 +92,7 @@ async def _receive(service: Web, user: User, form: Form) -> Job:
     except BaseException:
         # What was reported as failed may have been written, and may be at work already: only a tombstone ends that.
         with suppress(StorageError):
-            await service.sweeper.discard(files)
+            await deletion.delete(files)
         raise
 
 

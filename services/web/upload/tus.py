@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from libs.jobstate import deletion
 from libs.jobstate.active import announce
 from libs.storage import layout
 from libs.storage.errors import PreconditionFailed, StorageError
@@ -126,7 +127,7 @@ async def _create(request: Request) -> Response:
             headers = await _receive(request, service, found) | headers
     except BaseException:  # the client does not know the address yet, so it cannot go on
         with suppress(StorageError):
-            await service.sweeper.remove_files(files)
+            await deletion.remove_files(files)
         raise
     await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
     return Response(status_code=201, headers=headers)
@@ -163,7 +164,7 @@ async def _patch(request: Request) -> Response:
 async def _delete(request: Request) -> Response:
     found = await _find(request)
     refuse_job(found)
-    await web(request).sweeper.discard(found.files)
+    await deletion.delete(found.files)
     return Response(status_code=204)
 
 
@@ -207,7 +208,7 @@ async def _check_type(service: Web, found: Found, body: Body) -> None:
     head = known + await body.head(HEAD_BYTES - len(known))
     decided = len(head) == HEAD_BYTES or len(head) == found.upload.length
     if decided and file_type(head) is None:
-        await service.sweeper.discard(found.files)
+        await deletion.delete(found.files)
         raise unsupported()
 
 
@@ -220,7 +221,7 @@ async def _state(service: Web, found: Found) -> dict[str, str]:
         try:
             await service.completion.finish(found.files, found.upload)
         except Problem:  # a file that is nothing we read, which only the whole of it could tell
-            await service.sweeper.discard(found.files)
+            await deletion.delete(found.files)
             raise
     job_id = found.files.session_id
     return headers | {"Location": f"/api/jobs/{job_id}", "Gnosis-Job-Id": job_id}
