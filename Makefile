@@ -90,7 +90,7 @@ format: $(DEVELOPS)  ## put the code into its format
 
 .PHONY: bench
 bench: $(DEVELOPS)  ## measure; one table a question (with GNOSIS_CORPUS also accuracy and the whole corpus)
-	@set -e; for question in extraction pipeline overhead upload state; do $(BIN)/python -m bench.$$question; echo; done
+	@set -e; for question in extraction pipeline overhead upload state hops; do $(BIN)/python -m bench.$$question; echo; done
 ifdef GNOSIS_CORPUS
 	@$(BIN)/python -m bench.accuracy
 	@$(BIN)/python -m bench.corpus "$$GNOSIS_CORPUS/normal"
