@@ -41,7 +41,7 @@ import pymupdf
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from services.worker.engines.context import EngineParts
+from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
 from services.worker.engines.picture import decode
 from services.worker.engines.select import create_engine
@@ -278,9 +278,9 @@ def main() -> int:
         parser.error("name the corpus with --corpus or in GNOSIS_CORPUS")
     corpus = options.corpus / "groundtruth" if (options.corpus / "groundtruth").is_dir() else options.corpus
     chosen = pages(corpus, options.folders, options.limit)
-    parts = EngineParts(settings=EngineSettings(ocr_threads=options.threads))
+    context = EngineContext(settings=EngineSettings(ocr_threads=options.threads))
     with asyncio.Runner() as runner:
-        readers = {f"ours: {name}": ours(create_engine(name, parts), runner) for name in options.engines}
+        readers = {f"ours: {name}": ours(create_engine(name, context), runner) for name in options.engines}
         if options.orientations:
             print(orientations(_upright(chosen), next(iter(readers.values()))))
             return 0

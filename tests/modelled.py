@@ -4,26 +4,26 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
-from services.worker.engines.context import EngineParts, ModelFiles
+from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, PageFailure, PageImage, PageText
 
 
-def create(*, threads: int, parts: EngineParts) -> "ModelledEngine":
+def create(*, threads: int, context: EngineContext) -> "ModelledEngine":
     """The engine with what it is lent."""
-    return ModelledEngine(parts)
+    return ModelledEngine(context)
 
 
 class ModelledEngine:
     """Loads when the model is there."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
         self._files: ModelFiles | None = None
 
     async def load(self) -> None:
         """Wait for the model; refuse where the hub's library could go online in this process."""
-        assert self._parts.model is not None
-        self._files = await self._parts.model()
+        assert self._context.model is not None
+        self._files = await self._context.model()
         if "huggingface_hub" in sys.modules or os.environ.get("HF_HUB_OFFLINE") != "1":
             raise EngineUnavailable("The worker itself could go online.")
 

@@ -32,15 +32,15 @@ from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.config import WorkerConfig
-from services.worker.engines.context import EngineParts
+from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.fallback.process import NONE, FallbackProcess
-from services.worker.engines.registry import EngineRoom, EngineState
+from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.metrics import WorkerMetrics
 from services.worker.modelcache.cache import ModelCache
 from services.worker.queue import OpenQueue, local_queue
 from services.worker.reader import EngineBroke, EngineHangs
-from services.worker.status import Standing
+from services.worker.status import WorkerStatus
 
 log = structlog.get_logger()
 
@@ -50,9 +50,9 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
     store: ObjectStore
     queue_identity: QueueIdentity
-    engines: EngineRoom
+    engines: EngineRegistry
     batches: BatchWorker
-    standing: Standing
+    status: WorkerStatus
 
 
 def create_app(
@@ -94,12 +94,12 @@ def create_app(
             )
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
-            opening = asyncio.create_task(worker.standing.open())
+            opening = asyncio.create_task(worker.status.open())
             yield
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
             await worker.engines.close()
-            await worker.standing.close()
+            await worker.status.close()
 
     return assemble(registry=registry, lifespan=lifespan)
 
@@ -125,8 +125,8 @@ def create_worker(
     """The worker over the parts given."""
     fallback = _fallback(config)
     cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=metrics)
-    parts = EngineParts(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback)
-    engines = EngineRoom(config.ocr_engine, parts)
+    context = EngineContext(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback)
+    engines = EngineRegistry(config.ocr_engine, context)
     batches = BatchWorker(
         store=store,
         queue=queue,
@@ -137,14 +137,14 @@ def create_worker(
         batch_seconds=config.batch_seconds,
         metrics=metrics,
     )
-    standing = Standing(store=store, holder=batches.holder, engines=engines, cache=cache)
+    status = WorkerStatus(store=store, holder=batches.holder, engines=engines, cache=cache)
 
     def loaded(engine: str, seconds: float) -> None:
         metrics.loaded(engine, seconds)
-        standing.changed()
+        status.changed()
 
     engines.on_loaded = loaded
-    return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches, standing=standing)
+    return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches, status=status)
 
 
 def _fallback(config: WorkerConfig) -> FallbackProcess | None:
@@ -186,19 +186,19 @@ async def process_batch(request: Request) -> Response:
 
 async def health(request: Request) -> Response:
     """`GET /health`: the process lives; which engine, in which state; the model's cache, where the engine needs it."""
-    told = await _worker(request).standing.health()
-    return JSONResponse(told, status_code=503 if told["status"] == "failed" else 200)
+    report = await _worker(request).status.health()
+    return JSONResponse(report, status_code=503 if report["status"] == "failed" else 200)
 
 
 async def ready(request: Request) -> Response:
     """`GET /ready`: 503 until pages can be read."""
-    told = await _worker(request).standing.ready()
-    return JSONResponse(told, status_code=200 if told["ready"] else 503)
+    report = await _worker(request).status.ready()
+    return JSONResponse(report, status_code=200 if report["ready"] else 503)
 
 
 async def cache_info(request: Request) -> Response:
     """`GET /cache/info` (R57)."""
-    return JSONResponse(await _worker(request).standing.cache())
+    return JSONResponse(await _worker(request).status.cache())
 
 
 async def cache_warm(request: Request) -> Response:
@@ -213,7 +213,7 @@ async def cache_warm(request: Request) -> Response:
             worker.engines.reason or "The engine cannot be loaded.",
             "Do what it says, then ask again; docs/model-cache.md has more.",
         )
-    return JSONResponse(await worker.standing.cache())
+    return JSONResponse(await worker.status.cache())
 
 
 def _task(body: bytes) -> tasks.OcrTask:

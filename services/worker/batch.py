@@ -25,8 +25,8 @@ from libs.taskqueue.task import OcrTask, next_name
 from services.worker.claim import claim
 from services.worker.engines.engine import Fallback
 from services.worker.engines.occupancy import SharedEngine
-from services.worker.engines.registry import EngineRoom
-from services.worker.inflight import Shift
+from services.worker.engines.registry import EngineRegistry
+from services.worker.inflight import InFlight
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
@@ -35,7 +35,7 @@ from services.worker.reader import BatchReader
 IDLE_FROM, IDLE_TO = 2.0, 30.0
 
 
-class Answer(StrEnum):
+class CallStatus(StrEnum):
     """What a call came to (R33). All are final: the queue does not deliver the task again."""
 
     BATCH_PROCESSED = "batch_processed"
@@ -43,10 +43,10 @@ class Answer(StrEnum):
     UNKNOWN_SESSION = "unknown_session"
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class CallResult(msgspec.Struct, frozen=True, kw_only=True):
     """The answer and how many pages this call gave an outcome."""
 
-    status: Answer
+    status: CallStatus
     pages_processed: int = 0
 
 
@@ -58,7 +58,7 @@ class BatchWorker:
         *,
         store: ObjectStore,
         queue: TaskQueue,
-        engines: EngineRoom,
+        engines: EngineRegistry,
         fallback: Fallback | None,
         lease_seconds: float,
         page_seconds: float,
@@ -81,7 +81,7 @@ class BatchWorker:
         """The process is about to end: take no more pages, give leases back, enqueue successors."""
         self._draining.set()
 
-    async def process(self, task: OcrTask, name: str) -> Result:
+    async def process(self, task: OcrTask, name: str) -> CallResult:
         """Read what is free of the task's job, and see that the job goes on.
 
         `name` is the task's own name, from which its successor's follows. Raises `StorageError`, `QueueUnavailable`,
@@ -96,41 +96,43 @@ class BatchWorker:
         try:
             job = await load(files)
             if job.ended or task.run < job.run:
-                return Result(status=Answer.NO_PENDING_PAGES)
+                return CallResult(status=CallStatus.NO_PENDING_PAGES)
             recorder = Recorder(files, job)
             worked, pages = await self._work(files, recorder, task)
             job = await settle(
                 files, holder=self.holder, lease_seconds=self._lease_seconds, leases=recorder.leases, hurried=worked
             )
         except NotFound:
-            return Result(status=Answer.UNKNOWN_SESSION)
+            return CallResult(status=CallStatus.UNKNOWN_SESSION)
         if not job.ended and not await is_woken_since(files, task.wake):
             await self._continue(task, job, name, worked=worked)
         if not worked:
-            return Result(status=Answer.NO_PENDING_PAGES)
-        return Result(status=Answer.BATCH_PROCESSED, pages_processed=pages)
+            return CallResult(status=CallStatus.NO_PENDING_PAGES)
+        return CallResult(status=CallStatus.BATCH_PROCESSED, pages_processed=pages)
 
     async def _work(self, files: SessionFiles, recorder: Recorder, task: OcrTask) -> tuple[bool, int]:
         """Read free batches, as many at once as the engine has room for: whether there was any; pages read."""
-        turn = TimeSlice(files, await self._store.now(), task.due_at)
+        time_slice = TimeSlice(files, await self._store.now(), task.due_at)
         engine = await self._engines.engine(recorder.job.options.engine)
-        async with recorder, Shift(engine, self._metrics) as shift:
-            while await self._goes_on(shift, recorder, engine, turn):
-                if lease := await self._claim(files, recorder, task.chain, turn.waited):
+        async with recorder, InFlight(engine, self._metrics) as in_flight:
+            while await self._goes_on(in_flight, recorder, engine, time_slice):
+                if lease := await self._claim(files, recorder, task.chain, time_slice.waited):
                     recorder.note_claim()
-                    shift.begin(lease, self._reader(files, recorder, engine, turn, task, lease))
-                elif not await shift.end_of_one(IDLE_FROM):
+                    in_flight.start(lease, self._reader(files, recorder, engine, time_slice, task, lease))
+                elif not await in_flight.wait_for_one(IDLE_FROM):
                     break
-        return shift.claimed > 0, shift.read
+        return in_flight.claimed > 0, in_flight.read
 
-    async def _goes_on(self, shift: Shift, recorder: Recorder, engine: SharedEngine, turn: TimeSlice) -> bool:
+    async def _goes_on(
+        self, in_flight: InFlight, recorder: Recorder, engine: SharedEngine, time_slice: TimeSlice
+    ) -> bool:
         """Whether to claim a further batch, once there is room for it."""
-        await shift.room()
-        if not shift.claimed:
+        await in_flight.capacity()
+        if not in_flight.claimed:
             return True
-        if shift.over or recorder.stopped or turn.seconds > self._batch_seconds:
+        if in_flight.over or recorder.stopped or time_slice.seconds > self._batch_seconds:
             return False
-        if shift.claimed >= engine.slots and await turn.is_shared():
+        if in_flight.claimed >= engine.slots and await time_slice.is_shared():
             return (
                 False  # the engine was filled once, and another job is active: this one goes to the back of the queue
             )
@@ -142,7 +144,7 @@ class BatchWorker:
         files: SessionFiles,
         recorder: Recorder,
         engine: SharedEngine,
-        turn: TimeSlice,
+        time_slice: TimeSlice,
         task: OcrTask,
         lease: HeldLease,
     ) -> BatchReader:
@@ -150,15 +152,15 @@ class BatchWorker:
             files,
             lease,
             recorder,
-            engine.visit(len(lease.lease.pages)),
+            engine.reserve(len(lease.lease.pages)),
             self._fallback,
             page_seconds=self._page_seconds,
             draining=self._draining,
             quarantine=self._quarantine,
             metrics=self._metrics,
-            turn=turn,
+            time_slice=time_slice,
             # One chain makes room for a newcomer at once: where no task has to wait, that is enough.
-            yields=task.chain == 0 or turn.crowded,
+            yields=task.chain == 0 or time_slice.crowded,
         )
 
     async def _claim(self, files: SessionFiles, recorder: Recorder, chain: int, waited: float) -> HeldLease | None:

@@ -1,4 +1,4 @@
-"""The batches that one call reads side by side, so many that the engine is kept busy."""
+"""The batches that one call reads side by side, as many as keep the engine busy."""
 
 import asyncio
 from types import TracebackType
@@ -14,41 +14,40 @@ from services.worker.reader import BatchReader, EngineBroke, EngineHangs
 log = structlog.get_logger()
 
 
-class Shift:
-    """Left, it waits for its readers; then it raises the worst that befell one of them.
-
-    `claimed` counts the pages of its batches, `read` those that were given an outcome here; `over` says that no
-    further batch should be begun.
-    """
+class InFlight:
+    """A group of readers. Its context ends when all of them have ended; then it raises the gravest of their faults."""
 
     def __init__(self, engine: SharedEngine, metrics: WorkerMetrics) -> None:
         self._engine = engine
         self._metrics = metrics
         self._reading: dict[asyncio.Task[None], HeldLease] = {}
         self._faults: list[BaseException] = []
+        #: Pages of all batches that were begun.
         self.claimed = 0
+        #: Pages that were given an outcome here.
         self.read = 0
+        #: Whether a batch failed or its lease was lost: no further one is to be begun.
         self.over = False
 
-    def begin(self, lease: HeldLease, reader: BatchReader) -> None:
+    def start(self, lease: HeldLease, reader: BatchReader) -> None:
         """Read a batch beside the others."""
         self.claimed += len(lease.lease.pages)
         task = asyncio.create_task(self._read(lease, reader))
         self._reading[task] = lease
         task.add_done_callback(self._reading.pop)
-        task.add_done_callback(lambda _: reader.leave())
+        task.add_done_callback(lambda _: reader.close())
 
-    async def room(self) -> None:
-        """Return when the engine has room for a further batch, or nothing is read any more.
+    async def capacity(self) -> None:
+        """Return when the engine has room for a further batch, or no batch is being read any more.
 
         A suspicious batch is read one page at a time with nothing beside it: what is claimed meanwhile would only
         wait, and come under suspicion itself when the process dies.
         """
         while self._reading and (self._is_suspicious() or not self._engine.has_room):
-            await self._engine.stirred()
+            await self._engine.changed()
 
-    async def end_of_one(self, seconds: float) -> bool:
-        """Wait until a batch ends, but not for longer than so many seconds; False where none is being read."""
+    async def wait_for_one(self, seconds: float) -> bool:
+        """Wait until a batch ends, but no longer than `seconds`; False where none is being read."""
         if not self._reading:
             return False
         await asyncio.wait(self._reading, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -79,7 +78,7 @@ class Shift:
     async def _read(self, lease: HeldLease, reader: BatchReader) -> None:
         try:
             pages = await reader.read()
-            self.read += pages  # only now: others have added theirs meanwhile
+            self.read += pages  # after the await: `+=` across it would lose what other readers have added
             self._metrics.batch("done")
         except asyncio.CancelledError:
             raise

@@ -25,7 +25,7 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
-from services.worker.engines.occupancy import Visit
+from services.worker.engines.occupancy import Reservation
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
 
@@ -55,14 +55,14 @@ class BatchReader:
         files: SessionFiles,
         lease: HeldLease,
         recorder: Recorder,
-        engine: Visit,
+        engine: Reservation,
         fallback: Fallback | None,
         *,
         page_seconds: float,
         draining: asyncio.Event,
         quarantine: Quarantine,
         metrics: WorkerMetrics,
-        turn: TimeSlice,
+        time_slice: TimeSlice,
         yields: bool,
     ) -> None:
         self._files = files
@@ -74,7 +74,7 @@ class BatchReader:
         self._draining = draining
         self._quarantine = quarantine
         self._metrics = metrics
-        self._turn = turn
+        self._time_slice = time_slice
         self._yields = yields
         self._outcomes: dict[int, BriefOutcome] = {}
         self._in_hand: dict[int, datetime] = {}
@@ -89,7 +89,7 @@ class BatchReader:
         Raises `LeaseLost`, `EngineBroke`, `EngineHangs`, `EngineUnavailable`, `StorageError`.
         """
         waiting = await self._waiting()
-        self._engine.coming = len(waiting)
+        self._engine.pending = len(waiting)
         inherited = len(self._outcomes)
         reading = asyncio.create_task(self._read_pages(waiting))
         try:
@@ -120,9 +120,9 @@ class BatchReader:
         """Whose pages these are."""
         return self._files.session_id
 
-    def leave(self) -> None:
-        """The engine need not wait for pages of this batch any more, however its reading ended."""
-        self._engine.end()
+    def close(self) -> None:
+        """End the batch's reservation in the engine, however its reading ended."""
+        self._engine.close()
 
     def _guilty(self) -> int | None:
         """The page on which the engine broke down, where no other can have been the reason."""
@@ -143,7 +143,7 @@ class BatchReader:
             if self._falling_back and self._unwanted():
                 return
             # A page that waits for others to leave the engine is not late.
-            if min(self._engine.longest, now - self._last_end) > self._page_seconds:
+            if min(self._engine.longest_seconds, now - self._last_end) > self._page_seconds:
                 raise EngineHangs
             if now - renewed > self._lease.lease.seconds / 4:
                 await self._lease.renew(self._in_hand)
@@ -239,7 +239,7 @@ class BatchReader:
         for page_no, generation in waiting.items():
             if await self._is_over():
                 return
-            self._turn.pages += 1
+            self._time_slice.pages += 1
             try:
                 stored = await self._files.store.read(self._files.path(layout.page_image_name(page_no)))
             except NotFound:
@@ -259,8 +259,8 @@ class BatchReader:
     async def _is_over(self) -> bool:
         """Whether the rest of the batch is not wanted, or left to a later call so that others have their turn."""
         # A turn gets as much done as the engine can at once, and that is at least one page.
-        filled = self._turn.pages >= self._engine.slots
-        return self._unwanted() or (self._yields and filled and await self._turn.has_newcomer())
+        filled = self._time_slice.pages >= self._engine.slots
+        return self._unwanted() or (self._yields and filled and await self._time_slice.has_newcomer())
 
     def _unwanted(self) -> bool:
         return self._recorder.stopped or self._draining.is_set()

@@ -1,4 +1,4 @@
-"""How a worker stands: what its probes, the cache's page and web are told of it."""
+"""The worker's status: for its probes, for `/cache/info`, and for web, which reads it from storage."""
 
 import asyncio
 import contextlib
@@ -10,68 +10,69 @@ from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
-from services.worker.engines.registry import EngineRoom, EngineState
+from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.modelcache.cache import ModelCache
 
 log = structlog.get_logger()
 
-# While the engine loads, what web reads is brought up to date: soon, then now and then.
-FIRST_WORD_SECONDS = 2.0
-NEXT_WORD_SECONDS = 20.0
+# Seconds until a loading engine's status is written for the first time, so that an engine that loads quickly costs one
+# write; then seconds between writes, so that web shows the progress of a download. Both chosen.
+FIRST_WRITE_SECONDS = 2.0
+NEXT_WRITE_SECONDS = 20.0
 
 
-class Standing:
-    """One worker's engine and its model."""
+class WorkerStatus:
+    """The status of one worker's default engine and its model."""
 
-    def __init__(self, *, store: ObjectStore, holder: str, engines: EngineRoom, cache: ModelCache) -> None:
+    def __init__(self, *, store: ObjectStore, holder: str, engines: EngineRegistry, cache: ModelCache) -> None:
         self._store = store
         self._holder = holder
         self._engines = engines
         self._cache = cache
         self._opened = False
-        self._writing = asyncio.Lock()
-        self._words: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Load the default engine, and leave word of how it goes."""
-        pause = FIRST_WORD_SECONDS
+        """Load the default engine, and write the status while it loads and once it has."""
+        pause = FIRST_WRITE_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._engines.open()
                     break
-            await self._leave_word()
-            pause = NEXT_WORD_SECONDS
+            await self._write()
+            pause = NEXT_WRITE_SECONDS
         self._opened = True
-        await self._leave_word()
+        await self._write()
 
     def changed(self) -> None:
-        """An engine was loaded; at the start that is told anyway."""
+        """Write the status again, after an engine was loaded; `open` does so itself for the first one."""
         if not self._opened:
             return
-        word = asyncio.create_task(self._leave_word())
-        self._words.add(word)
-        word.add_done_callback(self._words.discard)
+        write = asyncio.create_task(self._write())
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
 
     async def close(self) -> None:
-        """Stop leaving word."""
-        words = list(self._words)
-        for word in words:
-            word.cancel()
-        await asyncio.gather(*words, return_exceptions=True)
+        """Cancel the writes under way."""
+        writes = list(self._writes)
+        for write in writes:
+            write.cancel()
+        await asyncio.gather(*writes, return_exceptions=True)
 
     async def health(self) -> dict[str, object]:
-        """The engine, in which state; and of the model's cache what an operator has to know."""
-        told = self._engine()
-        return {"status": "failed" if self._engines.state is EngineState.FAILED else "ok"} | told | await self._model()
+        """The body of `GET /health`: the engine and its state, and the model's cache where the engine needs it."""
+        status = "failed" if self._engines.state is EngineState.FAILED else "ok"
+        return {"status": status} | self._engine() | await self._model()
 
     async def ready(self) -> dict[str, object]:
-        """Whether pages can be read."""
+        """The body of `GET /ready`: whether pages can be read."""
         state = self._engines.state
         return {"ready": state is EngineState.READY, "engine_state": state} | await self._model()
 
     async def cache(self) -> dict[str, object]:
-        """The cache (R57), and which engine is there beside it."""
+        """The body of `GET /cache/info` (R57): the cache, and the engine that uses it or does not."""
         report = await self._cache.describe()
         info = self._engines.info()
         detail = report.detail
@@ -95,19 +96,19 @@ class Standing:
         }
 
     async def _model(self) -> dict[str, object]:
-        """Only once an engine has asked: the others' probes need not look at a disk."""
+        """The cache in short; empty before an engine has asked for it, so that other engines' probes read no disk."""
         if not self._cache.needed:
             return {}
         report = msgspec.to_builtins(await self._cache.describe())
         return {"model_cache": {name: report[name] for name in ("complete", "missing", "progress")}}
 
-    async def _leave_word(self) -> None:
-        # Web must not call a worker that it would wake, so it reads this instead.
-        async with self._writing:
-            told = self._engine()
-            state = {"holder": self._holder, "state": told.pop("engine_state")} | told
+    async def _write(self) -> None:
+        # Web reads this object instead of asking the worker, which a request would wake.
+        async with self._lock:
+            engine = self._engine()
+            state = {"holder": self._holder, "state": engine.pop("engine_state")} | engine
             state |= {"engines": await asyncio.to_thread(self._engines.available), "cache": await self.cache()}
             try:
                 await write_paced(self._store, layout.WORKER_STATE, msgspec.json.encode(state))
             except StorageError as error:
-                log.warning("worker_state_not_left", fault=type(error).__name__)
+                log.warning("worker_status_not_written", fault=type(error).__name__)

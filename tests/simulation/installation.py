@@ -46,7 +46,7 @@ from tests.simulation.simulate import deterministic, end
 from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 from tests.simulation.users import ask, form
-from tests.simulation.world import Room
+from tests.simulation.world import OneEngine
 
 T = TypeVar("T")
 
@@ -215,7 +215,7 @@ class Installation:
         worker = BatchWorker(
             store=self._store(process),
             queue=self,
-            engines=Room(Engine(self._library)),
+            engines=OneEngine(Engine(self._library)),
             fallback=Spare(self._library, process, lambda *_: None),
             lease_seconds=config.lease_seconds,
             page_seconds=config.page_seconds,

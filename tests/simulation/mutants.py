@@ -26,7 +26,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweeper import Sweeper
 from services.worker.batch import BatchWorker
-from services.worker.engines.occupancy import Visit
+from services.worker.engines.occupancy import Reservation
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation.process import current
@@ -117,7 +117,7 @@ def _beside(self: Quarantine) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _guilty(self: Visit, page_no: int) -> bool:
+def _guilty(self: Reservation, page_no: int) -> bool:
     return True
 
 
@@ -134,7 +134,7 @@ MUTANTS: dict[str, Mutant] = {
     "expiry is judged by the worker's own clock": lambda: mock.patch.object(lease, "is_free", _by_own_clock),
     "429 on a lease is not waited for": lambda: mock.patch.object(lease, "write_paced", _impatient),
     "a suspicious page is read beside others": lambda: mock.patch.object(Quarantine, "alone", _beside),
-    "a page that broke beside others is blamed": lambda: mock.patch.object(Visit, "was_alone", _guilty),
+    "a page that broke beside others is blamed": lambda: mock.patch.object(Reservation, "was_alone", _guilty),
     "a page is given up without its fallback": lambda: mock.patch.object(BatchReader, "_fall_back", _give_up),
     "a lost record stays lost": lambda: mock.patch("services.web.sweeper.load_or_rebuild", load),
     "a rebuilt record forgets that its job was cancelled": lambda: mock.patch.object(

@@ -31,10 +31,10 @@ from services.web.render.document import RenderLimits
 from services.web.service import Web
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
-from services.worker.batch import BatchWorker, Result
+from services.worker.batch import BatchWorker, CallResult
 from services.worker.engines.engine import OcrEngine
 from services.worker.engines.occupancy import SharedEngine
-from services.worker.engines.registry import EngineRoom
+from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
@@ -93,7 +93,7 @@ def design(rng: random.Random) -> Plant:
     )
 
 
-class Room(EngineRoom):
+class OneEngine(EngineRegistry):
     """The engines of a simulated worker: one, whatever its name."""
 
     def __init__(self, reader: OcrEngine) -> None:
@@ -226,7 +226,7 @@ class World:
         worker = BatchWorker(
             store=self._client(process),
             queue=self._sender(process),
-            engines=Room(reader),
+            engines=OneEngine(reader),
             fallback=Spare(self._library, process, self.checker.fell_back),
             lease_seconds=self._plant.lease_seconds,
             page_seconds=self._plant.page_seconds,
@@ -399,7 +399,7 @@ class World:
             self.checker.fail(f"{process.name} raised {error!r} at {where.name}:{where.lineno}", task.session_id)
             return False
         self.story.tell(f"answers {getattr(answer, 'status', answer)}")
-        if isinstance(answer, Result):
+        if isinstance(answer, CallResult):
             self._check_successor(task, name)
         return True
 

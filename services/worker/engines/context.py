@@ -1,4 +1,4 @@
-"""What an engine is made from."""
+"""What an engine is created with."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,22 +10,23 @@ from services.worker.engines.settings import EngineSettings
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole model on this machine: its folder, its name and the revision that the files are of."""
+    """A complete model on this machine."""
 
+    #: Holds the configuration, the tokenizer and the weights.
     folder: Path
+    #: As on the hub: `owner/name`.
     name: str
+    #: The commit of the files.
     revision: str
 
 
-class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings, and what the process around an engine lends it.
-
-    `model` brings the model's files to this machine, which may take minutes; it raises `EngineUnavailable`. `has_model`
-    tells whether they are here, at once.
-    `fallback` reads pages that the engine gives up.
-    """
+class EngineContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings, and what the worker provides to its engines."""
 
     settings: EngineSettings
+    #: Brings the model's files to this machine, which may take minutes. Raises `EngineUnavailable`. `None`: no model.
     model: Callable[[], Awaitable[ModelFiles]] | None = None
+    #: Whether the model's files are on this machine, by a look at the disk.
     has_model: Callable[[], bool] = lambda: False
+    #: Reads the pages that the engine gives up.
     fallback: Fallback | None = None

@@ -1,6 +1,6 @@
 """The engine protocol: page images in, page texts out, as they end.
 
-Everything model-aware lives beside this module; nothing above it knows which engine runs.
+All code that knows a model is in this package; nothing above it depends on which engine runs.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -16,68 +16,76 @@ from libs.jobstate.outcome import Try as Try
 class Finish(StrEnum):
     """How the reading of a page ended."""
 
-    STOP = "stop"  # the engine read the page to its end
-    BLANK = "blank"  # nothing is printed on the page
+    #: The engine read the page to its end.
+    STOP = "stop"
+    #: Nothing is printed on the page.
+    BLANK = "blank"
 
 
 def unheard() -> None:
-    """Nobody waits for a sign of life."""
+    """The default of `alive`: no caller watches the page."""
 
 
 class PageImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page to read: its 1-based number in the document and the encoded image (PNG) as stored.
+    """One page to read."""
 
-    An engine calls `alive` when it has got on with the page, so that one that takes long is not held to be hanging.
-    """
-
+    #: In the document, from 1.
     page_no: int
+    #: The encoded image (PNG) as stored.
     data: bytes
+    #: An engine calls it whenever it has made progress with the page, so that a slow page is not taken for a hang.
     alive: Callable[[], None] = unheard
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Which engine reads: recorded on every page it reads."""
+    """Which engine reads: recorded on every page that it reads."""
 
     name: str
+    #: Of the model or the program; "none" where there is none.
     revision: str
+    #: "cpu", the GPU's name, "remote" for a server, or "none".
     device: str
 
 
 class PageText(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine read on one page: Markdown in natural reading order, and its evidence.
-
-    `rotation` is the clockwise turn in degrees (0, 90, 180, 270) and `skew` the further small angle in degrees
-    that the engine applied to set the page upright; `seconds` is the time spent on this page. Where another engine
-    than the one asked read the page, `engine` is that one and `fallback` says in one sentence why. Of engines that
-    write: `tries` are all of them, in order, `tokens` is what they took together, and `trust` is how far the text
-    agrees with what else is known of the page, from 0 to 1; None where nothing is.
-    """
+    """What an engine read on one page, and its evidence."""
 
     page_no: int
+    #: In natural reading order.
     markdown: str
     finish: Finish
+    #: Spent on this page, from decoding its image on.
     seconds: float
+    #: What was recognised line by line; empty where the engine does not work by lines.
     lines: tuple[Line, ...] = ()
+    #: The clockwise turn in degrees (0, 90, 180, 270) by which the engine set the page upright.
     rotation: int = 0
+    #: The further small angle in degrees by which it did.
     skew: float = 0.0
+    #: The engine that read the page, where it is not the one that the job asked for.
     engine: EngineInfo | None = None
+    #: One sentence: why another engine read the page.
     fallback: str | None = None
+    #: All tries of an engine that generates text, in order.
     tries: tuple[Try, ...] = ()
+    #: Generated in all tries together.
     tokens: int = 0
+    #: How far generated text agrees with the page's other evidence, from 0 to 1; `None` where there is no evidence.
     trust: float | None = None
 
 
 class PageFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine could not read this page and never will; `reason` is one sentence for its owner.
-
-    `fallback` says why another engine was tried too, where one was; `tries` and `tokens` are as of a `PageText`.
-    """
+    """The engine cannot read this page, now or later."""
 
     page_no: int
+    #: One sentence for the page's owner.
     reason: str
     seconds: float
+    #: One sentence: why another engine was tried too.
     fallback: str | None = None
+    #: As of a `PageText`.
     tries: tuple[Try, ...] = ()
+    #: As of a `PageText`.
     tokens: int = 0
 
 
@@ -86,12 +94,12 @@ class OcrEngine(Protocol):
 
     `load` prepares the model and may take minutes; it is called once, before `recognise`, and raises
     `EngineUnavailable` with a remedy when the engine cannot run here. `recognise` yields exactly one `PageText` or
-    `PageFailure` per image, in any order, each as soon as it exists; it pulls images only as it has room for them.
-    An exception out of `recognise` is a fault of the engine as a whole, not of a page; `EngineUnavailable` says that no
-    page had to do with it, `EngineLost` that the process has to end. Calls of `recognise` may run side by side.
+    `PageFailure` per image, in any order, each as soon as it exists; it takes images only as it has room for them.
+    An exception from `recognise` is a fault of the engine as a whole, not of a page. `EngineUnavailable` means that no
+    page caused it, `EngineLost` that the process has to end. Calls of `recognise` may run side by side.
 
-    An engine that reads several pages at once has an attribute `slots`: how many of them, of all calls together, keep
-    it busy. Without it, that is one.
+    An engine that reads several pages at once has an attribute `slots`: how many pages, of all calls together, keep
+    it busy. Without that attribute it is 1.
     """
 
     async def load(self) -> None: ...
@@ -102,17 +110,17 @@ class OcrEngine(Protocol):
 
 
 class Fallback(Protocol):
-    """Reads one page that the engine `instead_of` could not.
+    """Reads one page that the engine named `instead_of` could not read.
 
-    `recognise` always ends: with the text and who read it, or with a failure whose reason names the fallback.
-    Cancelled, it stops at once and leaves nothing running.
+    `recognise` always ends: with the text and the engine that read it, or with a failure whose reason names the
+    fallback. Cancelled, it stops at once and leaves no process or thread running.
     """
 
     async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure: ...
 
 
 class EngineLost(Exception):
-    """The engine cannot read in this process any more, whatever page comes; in a new process it may."""
+    """The engine cannot read any page in this process any more; in a new process it may."""
 
 
 class EngineUnavailable(Exception):

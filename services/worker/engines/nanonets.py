@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 import torch
 
-from services.worker.engines.context import EngineParts, ModelFiles
+from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.assembly import Assembly, assemble
@@ -22,17 +22,17 @@ NAME = "nanonets"
 class ModelTranscriber:
     """A `Transcriber` that runs the model in this process."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
         self._info = EngineInfo(name=NAME, revision="none", device="none")
         self._assembly: Assembly | None = None
         self._thread: DecoderThread | None = None
 
     async def load(self) -> None:
         """Fetch the model where it is not here, and load it. Raises `EngineUnavailable`."""
-        if self._parts.model is None:
+        if self._context.model is None:
             raise EngineUnavailable("The engine nanonets needs a model, and this process has no way to one.")
-        await asyncio.to_thread(self._load, await self._parts.model())
+        await asyncio.to_thread(self._load, await self._context.model())
 
     def info(self) -> EngineInfo:
         """The model, the revision of its files, the device."""
@@ -54,9 +54,9 @@ class ModelTranscriber:
 
     def _load(self, files: ModelFiles) -> None:
         device = choose_device()
-        if device.type == "cpu" and self._parts.settings.ocr_threads:
-            torch.set_num_threads(self._parts.settings.ocr_threads)
-        self._assembly = assemble(files.folder, self._parts.settings, device)
+        if device.type == "cpu" and self._context.settings.ocr_threads:
+            torch.set_num_threads(self._context.settings.ocr_threads)
+        self._assembly = assemble(files.folder, self._context.settings, device)
         self._thread = DecoderThread(self._assembly.decoder)
         self._info = EngineInfo(name=NAME, revision=f"{files.name}@{files.revision}", device=describe(device))
         log.info("model_loaded", model=files.name, device=self._info.device, slots=self._assembly.decoder.slots)

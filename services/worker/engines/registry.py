@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from services.worker.engines import select
-from services.worker.engines.context import EngineParts
+from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import (
     EngineInfo,
     EngineUnavailable,
@@ -23,58 +23,70 @@ from services.worker.engines.occupancy import SharedEngine, slots_of
 
 log = structlog.get_logger()
 
+# A load that failed is not tried again by ordinary calls for this long: the queue delivers a failed task at once, and
+# each try may ask the network. Chosen.
 RETRY_SECONDS = 5.0
 
-Loaded = Callable[[str, float], None]
+# Is called with the name of an engine that was loaded, and how many seconds that took.
+OnLoaded = Callable[[str, float], None]
 
 
 class EngineState(StrEnum):
-    """Where the default engine stands."""
+    """The state of the default engine."""
 
-    LOADING = "loading"  # jobs wait
-    READY = "ready"  # pages can be read
-    FAILED = "failed"  # it cannot run here; the reason says what to do
+    #: It is being loaded; jobs wait.
+    LOADING = "loading"
+    #: It can read pages.
+    READY = "ready"
+    #: It cannot run here; the registry's `reason` says what to do.
+    FAILED = "failed"
 
 
-def _unheard(name: str, seconds: float) -> None:
-    """Told to nobody."""
+def _ignore(name: str, seconds: float) -> None:
+    """The default of `on_loaded`."""
 
 
-class EngineRoom:
-    """Loads each engine once and hands it out; calls that come while an engine loads wait for it (R54).
+class EngineRegistry:
+    """Loads each engine once and returns it; calls that need an engine while it loads wait for it (R54).
 
-    A load belongs to no call: one that is given up goes on for the others. One that failed is tried again when the
-    engine is next asked for, but by ordinary calls not before `RETRY_SECONDS` have passed.
+    A load outlives the call that began it: if that call is cancelled, the others still get the engine. A load that
+    failed is tried again when the engine is next needed, but by ordinary calls not before `RETRY_SECONDS` have passed.
     """
 
-    def __init__(self, default: str, parts: EngineParts) -> None:
-        """`on_loaded`, which may be set, is told the name of each engine that can read now, and its seconds."""
+    def __init__(self, default: str, context: EngineContext) -> None:
         self._default = default
-        self._parts = parts
-        self.on_loaded: Loaded = _unheard
+        self._context = context
+        #: Called after each load; the caller may set it.
+        self.on_loaded: OnLoaded = _ignore
         self._loads: dict[str, asyncio.Task[SharedEngine]] = {}
         self._engines: dict[str, SharedEngine] = {}
         self._failed_at = -RETRY_SECONDS
+        #: Of the default engine.
         self.state = EngineState.LOADING
+        #: Why the default engine cannot run, and what to do; `None` unless it failed.
         self.reason: str | None = None
 
     async def open(self) -> None:
-        """Load the default engine, now. A failure is kept as state, so that health checks can tell it."""
+        """Load the default engine now. A failure is kept in `state` and `reason`, which the probes report."""
         with contextlib.suppress(EngineUnavailable):
             await self._load(self._default)
 
     async def close(self) -> None:
-        """Give up loads that are under way."""
+        """Cancel the loads under way."""
         loads = list(self._loads.values())
         for load in loads:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
 
     async def engine(self, name: str | None) -> SharedEngine:
-        """The engine a job asked for (`None`: the default). Another that cannot run here fails its pages."""
+        """The engine that a job names (`None`: the default).
+
+        Raises `EngineUnavailable` for a default engine that cannot run. Another one that cannot is replaced by a
+        `Refusal`, which fails each page with the reason: to deliver the task again would not help.
+        """
         try:
             if name in (None, self._default) and self._default not in self._engines:
-                self._refuse_haste()
+                self._refuse_retry()
             return await self._load(name or self._default)
         except EngineUnavailable as error:
             if name is None or name == self._default:
@@ -87,10 +99,10 @@ class EngineRoom:
         return engine.info() if engine else None
 
     def available(self) -> tuple[str, ...]:
-        """The names that a job may choose here, just now."""
-        return select.available(self._parts)
+        """The names that a job may choose here at present."""
+        return select.available(self._context)
 
-    def _refuse_haste(self) -> None:
+    def _refuse_retry(self) -> None:
         if self.state is EngineState.FAILED and time.monotonic() - self._failed_at < RETRY_SECONDS:
             raise EngineUnavailable(self.reason or "The engine failed a moment ago.")
 
@@ -108,7 +120,7 @@ class EngineRoom:
             self.state, self.reason = EngineState.LOADING, None
         began = time.monotonic()
         try:
-            engine = select.create_engine(name, self._parts)
+            engine = select.create_engine(name, self._context)
             try:
                 await engine.load()
             except EngineUnavailable:
@@ -135,11 +147,11 @@ class EngineRoom:
     def _forget(self, name: str, ended: asyncio.Task[SharedEngine]) -> None:
         del self._loads[name]
         if not ended.cancelled():
-            ended.exception()  # nobody may be left who waits for it
+            ended.exception()  # retrieved: without a caller left, asyncio would log it as never retrieved
 
 
 def _check(name: str, engine: OcrEngine) -> None:
-    """Who reads is recorded on every page, so it has to be something that can be; and what has no slot never reads."""
+    """Refuse an engine whose `info()` could not be recorded on a page, or that has no slot and would never read."""
     try:
         msgspec.convert(msgspec.to_builtins(engine.info()), EngineInfo)
     except (TypeError, ValueError) as error:
@@ -150,7 +162,7 @@ def _check(name: str, engine: OcrEngine) -> None:
 
 
 class Refusal:
-    """An engine that is not there: every page ends with the reason, so that the job ends and says why."""
+    """Replaces an engine that cannot run: fails every page with the reason, so that the job ends and shows it."""
 
     def __init__(self, name: str, reason: str) -> None:
         self._name = name

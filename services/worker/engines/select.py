@@ -1,4 +1,4 @@
-"""Which engine a name stands for. Engines are imported only when they are chosen: each has packages of its own."""
+"""Creates an engine by its name. An engine is imported only when it is chosen: each needs packages of its own."""
 
 import importlib
 import importlib.util
@@ -7,71 +7,71 @@ import os
 import shutil
 from pathlib import Path
 
-from services.worker.engines.context import EngineParts
+from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineUnavailable, OcrEngine
 from services.worker.engines.settings import EngineSettings
 
 ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract", "openai")
+#: Engines that need the model of the cache.
 MODEL_ENGINES = ("nanonets",)
-"""Those that cannot be without the model of the cache."""
-# What a driver leaves where there is a GPU: to look costs nothing, to import torch costs seconds.
+# Files of GPU drivers (NVIDIA's, WSL 2): a look at them costs nothing, to import torch costs seconds.
 _DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
-BARE = EngineParts(settings=EngineSettings())
-"""Default settings, and nothing lent."""
+#: Default settings, no model, no fallback.
+BARE = EngineContext(settings=EngineSettings())
 
 
-def create_engine(name: str, parts: EngineParts = BARE) -> OcrEngine:
+def create_engine(name: str, context: EngineContext = BARE) -> OcrEngine:
     """The engine called `name`, not yet loaded.
 
     Raises `EngineUnavailable` for an unknown name or where the engine's packages are missing.
     """
-    cores = parts.settings.ocr_threads or _cores()
+    cores = context.settings.ocr_threads or _cores()
     match name:
         case "auto":
-            return _nanonets(parts) if _suits_model(parts) else _rapidocr(cores)
+            return _nanonets(context) if _suits_model(context) else _rapidocr(cores)
         case "nanonets":
-            return _nanonets(parts)
+            return _nanonets(context)
         case "rapidocr":
             return _rapidocr(cores)
         case "tesseract":
-            return _tesseract(parts.settings.ocr_languages)
+            return _tesseract(context.settings.ocr_languages)
         case "openai":
-            return _openai(parts)
+            return _openai(context)
     if ":" in name:
-        return _plugged(name, cores, parts)
+        return _plugged(name, cores, context)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
 
 
-def _plugged(name: str, threads: int, parts: EngineParts) -> OcrEngine:
-    """An engine of the operator's own: `module:factory`, called with `threads`, and with `parts` if it takes them."""
+def _plugged(name: str, threads: int, context: EngineContext) -> OcrEngine:
+    """An engine of the operator's own: `module:factory`, called with `threads`, and with `context` if it takes that."""
     module, _, attribute = name.partition(":")
     try:
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise EngineUnavailable(f"OCR_ENGINE={name!r} cannot be imported: {error}.") from error
-    lent = {"parts": parts} if "parts" in inspect.signature(factory).parameters else {}
-    engine: OcrEngine = factory(threads=threads, **lent)
+    optional = {"context": context} if "context" in inspect.signature(factory).parameters else {}
+    engine: OcrEngine = factory(threads=threads, **optional)
     return engine
 
 
-def available(parts: EngineParts = BARE) -> tuple[str, ...]:
-    """The names that can be chosen here: packages and programs are installed, what is needed is set or on the machine.
+def available(context: EngineContext = BARE) -> tuple[str, ...]:
+    """The names that can be chosen here: packages and programs are installed, and what they need is set or stored here.
 
-    That a job may name an engine must not make anybody's words fetch gigabytes.
+    An engine whose model is not on this machine is left out: a job that names it would start a download of gigabytes.
     """
     found = {
-        "nanonets": parts.has_model() and _has_model_packages(),
+        "nanonets": context.has_model() and _has_model_packages(),
         "rapidocr": importlib.util.find_spec("rapidocr") is not None,
         "tesseract": shutil.which("tesseract") is not None,
-        "openai": bool(parts.settings.openai.openai_base_url),
+        "openai": bool(context.settings.openai.openai_base_url),
     }
     return ("auto", *(name for name, here in found.items() if here))
 
 
-def _suits_model(parts: EngineParts) -> bool:
-    """Whether the model is the best engine here: on a GPU, when it is on this machine already."""
-    if not (any(driver.exists() for driver in _DRIVERS) and _has_model_packages() and parts.has_model()):
+def _suits_model(context: EngineContext) -> bool:
+    """Whether the model is the best engine here: on a GPU, when its files are on this machine already."""
+    if not (any(driver.exists() for driver in _DRIVERS) and _has_model_packages() and context.has_model()):
         return False
     import torch
 
@@ -82,7 +82,7 @@ def _has_model_packages() -> bool:
     return all(importlib.util.find_spec(package) is not None for package in ("torch", "transformers", "accelerate"))
 
 
-def _nanonets(parts: EngineParts) -> OcrEngine:
+def _nanonets(context: EngineContext) -> OcrEngine:
     try:
         from services.worker.engines.guard.guarded import GuardedEngine
         from services.worker.engines.nanonets import ModelTranscriber
@@ -90,11 +90,11 @@ def _nanonets(parts: EngineParts) -> OcrEngine:
         raise EngineUnavailable(
             f"The engine nanonets needs the package {error.name}; install the extra: pip install 'gnosis-ocr[gpu]'."
         ) from error
-    return GuardedEngine(ModelTranscriber(parts), parts.settings, parts.fallback)
+    return GuardedEngine(ModelTranscriber(context), context.settings, context.fallback)
 
 
 def _rapidocr(threads: int) -> OcrEngine:
-    # ONNX Runtime's wheel reports to its maker from its import on, unless told not to before it.
+    # The wheel of ONNX Runtime sends telemetry from its import on, unless this is set before.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from services.worker.engines.cpu import CpuEngine
@@ -117,13 +117,13 @@ def _tesseract(languages: str) -> OcrEngine:
     return CpuEngine(TesseractReader(languages))
 
 
-def _openai(parts: EngineParts) -> OcrEngine:
+def _openai(context: EngineContext) -> OcrEngine:
     from services.worker.engines.guard.guarded import GuardedEngine
     from services.worker.engines.openai import OpenAiTranscriber
 
-    return GuardedEngine(OpenAiTranscriber(parts.settings), parts.settings, parts.fallback)
+    return GuardedEngine(OpenAiTranscriber(context.settings), context.settings, context.fallback)
 
 
 def _cores() -> int:
-    """Cores that this process may run on; a container's limit counts, the host's size does not."""
+    """Cores that this process may run on: those of its CPU affinity, not all of the host."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

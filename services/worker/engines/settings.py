@@ -1,4 +1,4 @@
-"""What the engines may be told (R61); each uses its own part."""
+"""The engines' settings (R61); each engine uses its own part."""
 
 from typing import Annotated, Literal
 
@@ -6,13 +6,14 @@ from msgspec import Meta
 
 from libs.config import Settings
 
+# The upper limit refuses typing errors. Chosen.
 Tokens = Annotated[int, Meta(ge=1, le=131072)]
-# Of page images as the model sees them: one of its visual tokens is a square of 28 pixels a side.
+# Of the image that the model sees. A visual token of Qwen2.5-VL is a square of 28 x 28 pixels (2 x 2 patches of 14).
 ModelPixels = Annotated[int, Meta(ge=28 * 28, le=64_000_000)]
 
 
 class OpenAiSettings(Settings, frozen=True, kw_only=True):
-    """Of a server that speaks OpenAI's protocol."""
+    """Of a server with OpenAI's protocol."""
 
     openai_base_url: str = ""
     openai_api_key: str = ""

@@ -1,7 +1,7 @@
-"""What generative engines have in common: a model that writes the Markdown of a page, token by token.
+"""The protocol of generative models, which write the Markdown of a page token by token.
 
-Such a model may invent, repeat itself or be cut off. So it is no `OcrEngine` by itself: `guard` makes one of it, which
-never passes such text on.
+Such a model may invent text, repeat itself or be cut off. So it is no `OcrEngine` by itself: `guard` wraps it in one
+that does not pass such text on.
 """
 
 from collections.abc import Callable
@@ -15,41 +15,46 @@ from services.worker.engines.picture import Pixels
 
 
 class Ending(StrEnum):
-    """Why the model wrote no further."""
+    """Why the model stopped writing."""
 
-    STOP = "stop"  # it ended by itself
-    LENGTH = "length"  # it was cut off at the most tokens it may write
-    LOOP = "loop"  # it was stopped, since it repeated itself
+    #: It wrote its end marker.
+    STOP = "stop"
+    #: It was cut off at `Sampling.max_tokens`.
+    LENGTH = "length"
+    #: It was stopped because it repeated itself.
+    LOOP = "loop"
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How a page is to be read this time.
-
-    `temperature` 0 is greedy; `scale` multiplies the sides that the model would usually see the page at; `seed` makes
-    a reading at a temperature above 0 one that can be repeated.
-    """
+    """How one try reads a page."""
 
     max_tokens: int
+    #: 0 is greedy decoding.
     temperature: float = 0.0
+    #: Multiplies both sides, in pixels, of the image that the model would usually see.
     scale: float = 1.0
+    #: Makes a try at a temperature above 0 repeatable.
     seed: int = 0
 
 
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model wrote, without its end marker, and how many tokens it was."""
+    """What the model wrote."""
 
+    #: Without the end marker.
     text: str
     ending: Ending
+    #: How many tokens the model generated.
     tokens: int
 
 
 class Transcriber(Protocol):
-    """Writes down pages, several at a time.
+    """Transcribes pages, several at a time.
 
     `load` is called once, before the rest, and raises `EngineUnavailable` with a remedy where the model cannot run
     here. `slots` is how many pages at once keep the model busy; further calls of `transcribe` wait. `transcribe` takes
-    an upright RGB page (height, width, 3) and raises `Untranscribable` where this page never will be read; any other
-    exception is a fault of the model as a whole. It calls `alive` as it gets on. Cancelled, it frees its slot.
+    an upright RGB page (height, width, 3) and raises `Untranscribable` where the model can never read this page; any
+    other exception is a fault of the model as a whole. It calls `alive` as it makes progress. Cancelled, it frees its
+    slot.
     """
 
     async def load(self) -> None: ...
@@ -65,4 +70,4 @@ class Transcriber(Protocol):
 
 
 class Untranscribable(Exception):
-    """The model refuses this page for good; the message is one sentence for the page's owner."""
+    """The model cannot read this page, now or later; the message is one sentence for the page's owner."""

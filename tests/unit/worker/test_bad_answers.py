@@ -18,7 +18,7 @@ from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
 from services.worker.batch import BatchWorker
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, Line, PageFailure, PageImage, PageText
-from services.worker.engines.registry import EngineRoom
+from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.unit.libs.jobstate.test_job import extracted
@@ -67,12 +67,12 @@ class Engine:
 
 
 def create_engine(*, threads: int) -> Engine:
-    """For `EngineRoom`."""
+    """For `EngineRegistry`."""
     return Engine(EngineInfo(name="made up", revision="1", device="none"))
 
 
 def nameless(*, threads: int) -> Engine:
-    """For `EngineRoom`."""
+    """For `EngineRegistry`."""
     return Engine(EngineInfo(name=None, revision="1", device="none"))  # type: ignore[arg-type]
 
 
@@ -86,7 +86,7 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
     worker = BatchWorker(
         store=files.store,
         queue=Kept(),
-        engines=EngineRoom("tests.unit.worker.test_bad_answers:create_engine", BARE),
+        engines=EngineRegistry("tests.unit.worker.test_bad_answers:create_engine", BARE),
         fallback=None,
         metrics=WorkerMetrics(CollectorRegistry()),
         lease_seconds=60,
@@ -139,6 +139,6 @@ def test_what_could_not_be_read_again_is_not_encoded(value: float) -> None:
 
 
 async def test_engine_that_does_not_say_who_it_is_cannot_be_used() -> None:
-    room = EngineRoom("tests.unit.worker.test_bad_answers:nameless", BARE)
+    registry = EngineRegistry("tests.unit.worker.test_bad_answers:nameless", BARE)
     with pytest.raises(EngineUnavailable, match="does not say who it is"):
-        await room.engine(None)
+        await registry.engine(None)

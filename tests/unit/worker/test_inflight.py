@@ -15,7 +15,7 @@ from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
-from services.worker.batch import BatchWorker, Result
+from services.worker.batch import BatchWorker, CallResult
 from services.worker.engines.engine import (
     EngineInfo,
     EngineLost,
@@ -27,7 +27,7 @@ from services.worker.engines.engine import (
     PageText,
 )
 from services.worker.engines.occupancy import SharedEngine
-from services.worker.engines.registry import EngineRoom
+from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
@@ -74,7 +74,7 @@ class Engine(Batching):
         return PageText(page_no=page.page_no, markdown="x", finish=Finish.STOP, seconds=1.0)
 
 
-class Room(EngineRoom):
+class OneEngine(EngineRegistry):
     """Has the one engine."""
 
     def __init__(self, engine: OcrEngine) -> None:
@@ -96,7 +96,7 @@ class Place:
         self.worker = BatchWorker(
             store=self.store,
             queue=self.queue,
-            engines=Room(self.engine),
+            engines=OneEngine(self.engine),
             fallback=None,
             metrics=WorkerMetrics(CollectorRegistry()),
             lease_seconds=60,
@@ -114,12 +114,12 @@ class Place:
             await self.store.write(layout.active_path(files.user_hash, files.session_id), b"{}")
         return files
 
-    def call(self, files: SessionFiles, *, due_at: datetime | None = None) -> "asyncio.Task[Result]":
+    def call(self, files: SessionFiles, *, due_at: datetime | None = None) -> "asyncio.Task[CallResult]":
         """What the queue does."""
         task = OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash, due_at=due_at)
         return asyncio.create_task(self.worker.process(task, "a task"))
 
-    async def read_to_the_end(self, *calls: "asyncio.Task[Result]") -> list[Counter[bytes]]:
+    async def read_to_the_end(self, *calls: "asyncio.Task[CallResult]") -> list[Counter[bytes]]:
         """Whose pages were inside, each time before one was let go."""
         seen = []
         while not all(call.done() for call in calls):

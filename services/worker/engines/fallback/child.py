@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from services.serving.confinement import confine, die_with, limit, silence
-from services.worker.engines.context import EngineParts
+from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, OcrEngine, PageFailure, PageImage
 from services.worker.engines.fallback.wire import Answer, Request, decode_request, encode_answer
 from services.worker.engines.select import create_engine
@@ -38,7 +38,7 @@ async def _answer(request: Request, image: bytes) -> Answer:
     unknown = EngineInfo(name=request.engine, revision="none", device="none")
     try:
         settings = EngineSettings(ocr_threads=request.threads, ocr_languages=request.languages)
-        engine = create_engine(request.engine, EngineParts(settings=settings))
+        engine = create_engine(request.engine, EngineContext(settings=settings))
         await engine.load()
     except EngineUnavailable as error:
         return Answer(engine=unknown, refused=str(error))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.accuracy import plain_text
-from services.worker.engines.context import EngineParts
+from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import (
     EngineUnavailable,
     Finish,
@@ -46,8 +46,8 @@ SECOND = [
 ]
 
 
-def parts(*, threads: int = 0, languages: str = "eng") -> EngineParts:
-    return EngineParts(settings=EngineSettings(ocr_threads=threads, ocr_languages=languages))
+def context(*, threads: int = 0, languages: str = "eng") -> EngineContext:
+    return EngineContext(settings=EngineSettings(ocr_threads=threads, ocr_languages=languages))
 
 
 @pytest.fixture(scope="module", params=["rapidocr", "tesseract"])
@@ -59,7 +59,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def engine(name: str) -> OcrEngine:
-    made = create_engine(name, parts(threads=2))
+    made = create_engine(name, context(threads=2))
     await made.load()
     return made
 
@@ -197,7 +197,7 @@ async def test_bad_pages_fail_alone_and_blank_ones_are_called_blank(engine: OcrE
 
 
 async def test_label_that_runs_up_an_upright_page_is_read_too() -> None:
-    engine = create_engine("rapidocr", parts(threads=2))
+    engine = create_engine("rapidocr", context(threads=2))
     await engine.load()
     image = letter()
     label = Image.new("RGB", (260, 40), "white")
@@ -210,7 +210,7 @@ async def test_label_that_runs_up_an_upright_page_is_read_too() -> None:
 
 
 async def test_small_print_on_a_large_page_is_read() -> None:
-    engine = create_engine("rapidocr", parts(threads=2))
+    engine = create_engine("rapidocr", context(threads=2))
     await engine.load()
     image, draw = sheet(5600, 560)
     for i in range(8):
@@ -237,7 +237,7 @@ async def test_reading_stops_when_the_caller_goes_and_the_engine_reads_on_for_th
 
 
 async def test_reading_leaves_the_output_of_the_process_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    engine = create_engine("auto", parts(threads=1))
+    engine = create_engine("auto", context(threads=1))
     await engine.load()
     await read(engine, png(letter()))
     assert capfd.readouterr() == ("", "")
@@ -258,7 +258,7 @@ async def test_missing_language_is_unavailable_with_a_remedy() -> None:
     if shutil.which("tesseract") is None:
         pytest.skip("the program tesseract is not on this machine")
     with pytest.raises(EngineUnavailable, match="tesseract-ocr-tlh"):
-        await create_engine("tesseract", parts(languages="eng+tlh")).load()
+        await create_engine("tesseract", context(languages="eng+tlh")).load()
 
 
 def test_choosing_an_engine_imports_only_that_engine() -> None:

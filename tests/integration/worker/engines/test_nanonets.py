@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from services.worker.engines.context import EngineParts, ModelFiles
+from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import (
     EngineLost,
     EngineUnavailable,
@@ -45,15 +45,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("hub"), stops=12)
 
 
-def parts(folder: Path, settings: EngineSettings = SETTINGS) -> EngineParts:
+def context(folder: Path, settings: EngineSettings = SETTINGS) -> EngineContext:
     async def model() -> ModelFiles:
         return ModelFiles(folder=folder, name=REPOSITORY, revision=folder.name)
 
-    return EngineParts(settings=settings, model=model)
+    return EngineContext(settings=settings, model=model)
 
 
 async def engine(folder: Path, settings: EngineSettings = SETTINGS) -> OcrEngine:
-    made = create_engine("nanonets", parts(folder, settings))
+    made = create_engine("nanonets", context(folder, settings))
     await made.load()
     return made
 
@@ -121,7 +121,7 @@ async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(
 ) -> None:
     tokens = 100_000
     long = msgspec.structs.replace(SETTINGS, ocr_slots=1, ocr_decoder=decoder, model_max_tokens=tokens)
-    transcriber = ModelTranscriber(parts(endless, long))
+    transcriber = ModelTranscriber(context(endless, long))
     await transcriber.load()
     pixels = decode(IMAGES[0].data)
     begun = asyncio.Event()

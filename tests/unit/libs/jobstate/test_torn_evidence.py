@@ -20,8 +20,8 @@ from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
-from services.worker.batch import Answer, BatchWorker
-from services.worker.engines.registry import EngineRoom
+from services.worker.batch import BatchWorker, CallStatus
+from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.unit.libs.jobstate.test_commit import outcome
@@ -74,12 +74,12 @@ async def tear(files: SessionFiles, name: str, torn: bytes) -> None:
     await files.store.write(files.path(name), torn)
 
 
-async def worked_on(files: SessionFiles) -> Answer:
+async def worked_on(files: SessionFiles) -> CallStatus:
     """What a worker with a scripted engine comes to."""
     worker = BatchWorker(
         store=files.store,
         queue=Kept(),
-        engines=EngineRoom("tests.scripted:create", BARE),
+        engines=EngineRegistry("tests.scripted:create", BARE),
         fallback=None,
         metrics=WorkerMetrics(CollectorRegistry()),
         lease_seconds=60,
@@ -141,7 +141,7 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
     leases = Leases(files)
     assert (await gather(leases, await load(files), await leases.listed())).outcomes == {}
     clock.wait(61)
-    assert await worked_on(files) is Answer.BATCH_PROCESSED
+    assert await worked_on(files) is CallStatus.BATCH_PROCESSED
     assert (await load(files)).status == "completed"
     assert "failed" not in await files.read_text(layout.COMBINED)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.engines import registry as room_module
-from services.worker.engines.context import EngineParts, ModelFiles
+from services.worker.engines import registry as registry_module
+from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, PageFailure, PageImage, PageText
-from services.worker.engines.registry import EngineRoom, EngineState
+from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.engines.settings import EngineSettings
 
 NAME = "tests.unit.worker.engines.test_registry:create"
@@ -26,7 +26,7 @@ class Model:
         self.fault: Exception | None = None
 
     async def __call__(self) -> ModelFiles:
-        """Of `EngineParts.model`."""
+        """Of `EngineContext.model`."""
         self.asked += 1
         await self.let.wait()
         if self.fault:
@@ -37,13 +37,13 @@ class Model:
 class Engine:
     """Needs the model."""
 
-    def __init__(self, parts: EngineParts) -> None:
-        self._parts = parts
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
 
     async def load(self) -> None:
         """Wait for it."""
-        assert self._parts.model is not None
-        await self._parts.model()
+        assert self._context.model is not None
+        await self._context.model()
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         """No page comes here."""
@@ -55,9 +55,9 @@ class Engine:
         return EngineInfo(name="made up", revision="1", device="none")
 
 
-def create(*, threads: int, parts: EngineParts) -> Engine:
-    """For `EngineRoom`."""
-    return Engine(parts)
+def create(*, threads: int, context: EngineContext) -> Engine:
+    """For `EngineRegistry`."""
+    return Engine(context)
 
 
 class Slotless(Engine):
@@ -66,9 +66,9 @@ class Slotless(Engine):
     slots = 0
 
 
-def slotless(*, threads: int, parts: EngineParts) -> Slotless:
-    """For `EngineRoom`."""
-    return Slotless(parts)
+def slotless(*, threads: int, context: EngineContext) -> Slotless:
+    """For `EngineRegistry`."""
+    return Slotless(context)
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def model() -> Model:
 
 
 @pytest.fixture
-def room(model: Model) -> EngineRoom:
-    return EngineRoom(NAME, EngineParts(settings=EngineSettings(), model=model))
+def registry(model: Model) -> EngineRegistry:
+    return EngineRegistry(NAME, EngineContext(settings=EngineSettings(), model=model))
 
 
 async def settled() -> None:
@@ -86,13 +86,15 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_calls_that_come_while_an_engine_loads_wait_for_the_one_load(model: Model, room: EngineRoom) -> None:
+async def test_calls_that_come_while_an_engine_loads_wait_for_the_one_load(
+    model: Model, registry: EngineRegistry
+) -> None:
     told: list[str] = []
-    room.on_loaded = lambda name, seconds: told.append(name)
-    opening = asyncio.create_task(room.open())
-    calls = [asyncio.create_task(room.engine(name)) for name in (None, None, NAME)]
+    registry.on_loaded = lambda name, seconds: told.append(name)
+    opening = asyncio.create_task(registry.open())
+    calls = [asyncio.create_task(registry.engine(name)) for name in (None, None, NAME)]
     await settled()
-    assert room.state is EngineState.LOADING
+    assert registry.state is EngineState.LOADING
     assert not any(call.done() for call in calls)
 
     model.let.set()
@@ -100,11 +102,11 @@ async def test_calls_that_come_while_an_engine_loads_wait_for_the_one_load(model
     await opening
 
     assert len({id(engine) for engine in engines}) == 1
-    assert (model.asked, room.state, told) == (1, EngineState.READY, ["made up"])
+    assert (model.asked, registry.state, told) == (1, EngineState.READY, ["made up"])
 
 
-async def test_caller_that_goes_away_takes_the_load_from_nobody(model: Model, room: EngineRoom) -> None:
-    first, second = (asyncio.create_task(room.engine(None)) for _ in range(2))
+async def test_caller_that_goes_away_takes_the_load_from_nobody(model: Model, registry: EngineRegistry) -> None:
+    first, second = (asyncio.create_task(registry.engine(None)) for _ in range(2))
     await settled()
     first.cancel()
     await settled()
@@ -115,64 +117,66 @@ async def test_caller_that_goes_away_takes_the_load_from_nobody(model: Model, ro
     assert (first.cancelled(), model.asked) == (True, 1)
 
 
-async def test_load_whose_callers_all_went_away_still_ends_well(model: Model, room: EngineRoom) -> None:
-    call = asyncio.create_task(room.engine(None))
+async def test_load_whose_callers_all_went_away_still_ends_well(model: Model, registry: EngineRegistry) -> None:
+    call = asyncio.create_task(registry.engine(None))
     await settled()
     call.cancel()
     model.let.set()
     await settled()
 
-    assert room.state is EngineState.READY
+    assert registry.state is EngineState.READY
 
 
 async def test_failed_load_is_tried_again_at_once_when_asked_to_and_by_calls_after_a_while(
-    model: Model, room: EngineRoom, monkeypatch: pytest.MonkeyPatch
+    model: Model, registry: EngineRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model.fault = EngineUnavailable("No way to the hub.")
     model.let.set()
-    await room.open()
-    assert (room.state, room.reason) == (EngineState.FAILED, "No way to the hub.")
+    await registry.open()
+    assert (registry.state, registry.reason) == (EngineState.FAILED, "No way to the hub.")
 
     with pytest.raises(EngineUnavailable, match="No way"):
-        await room.engine(None)
+        await registry.engine(None)
     assert model.asked == 1, "a queue that delivers again at once does not ask the hub each time"
-    await room.open()
+    await registry.open()
     assert model.asked == 2
-    monkeypatch.setattr(room_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(registry_module, "RETRY_SECONDS", 0.0)
     model.fault = None
-    await room.engine(None)
+    await registry.engine(None)
 
-    assert (model.asked, room.state, room.reason) == (3, EngineState.READY, None)
+    assert (model.asked, registry.state, registry.reason) == (3, EngineState.READY, None)
 
 
-async def test_load_that_breaks_is_a_failure_with_a_reason_and_no_silence(model: Model, room: EngineRoom) -> None:
+async def test_load_that_breaks_is_a_failure_with_a_reason_and_no_silence(
+    model: Model, registry: EngineRegistry
+) -> None:
     model.fault = RuntimeError("out of memory")
     model.let.set()
 
-    await room.open()
+    await registry.open()
 
-    assert room.state is EngineState.FAILED
-    assert room.reason is not None
-    assert "RuntimeError" in room.reason
+    assert registry.state is EngineState.FAILED
+    assert registry.reason is not None
+    assert "RuntimeError" in registry.reason
 
 
-async def test_another_engine_does_not_wait_for_one_that_loads(room: EngineRoom) -> None:
-    opening = asyncio.create_task(room.open())
+async def test_another_engine_does_not_wait_for_one_that_loads(registry: EngineRegistry) -> None:
+    opening = asyncio.create_task(registry.open())
     await settled()
 
-    engine = await asyncio.wait_for(room.engine(OTHER), 5)
+    engine = await asyncio.wait_for(registry.engine(OTHER), 5)
 
     assert engine.info().name == "scripted"
-    assert room.state is EngineState.LOADING
-    await room.close()
+    assert registry.state is EngineState.LOADING
+    await registry.close()
     await asyncio.gather(opening, return_exceptions=True)
     assert opening.cancelled()
 
 
 async def test_engine_without_a_slot_cannot_be_used(model: Model) -> None:
     model.let.set()
-    room = EngineRoom(
-        "tests.unit.worker.engines.test_registry:slotless", EngineParts(settings=EngineSettings(), model=model)
+    registry = EngineRegistry(
+        "tests.unit.worker.engines.test_registry:slotless", EngineContext(settings=EngineSettings(), model=model)
     )
     with pytest.raises(EngineUnavailable, match="0 slots"):
-        await room.engine(None)
+        await registry.engine(None)
