@@ -1,1 +1,1 @@
-"""What stands between a generative model and the page's owner: tries, loops, the fallback, trust."""
+"""The guard between a generative model and the reader: attempts, loops, the fallback, trust."""

@@ -1,4 +1,4 @@
-"""How far two readings of one page agree, by their words, whatever order they stand in."""
+"""How far two texts of one page agree by their words, in whatever order."""
 
 import html
 import re
@@ -7,32 +7,49 @@ from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
 
-# What a model adds of its own: descriptions of pictures.
+# Descriptions of pictures: a model adds them, no text layer has them.
 _PICTURES = re.compile(r"<img\b[^<>]*>.*?</img>|!\[[^\]]*\]\([^)]*\)", re.DOTALL | re.IGNORECASE)
-# Marks between words, and within a word.
+# Markup between words (replaced by a space) and within a word (removed).
 _MARKUP = re.compile(r"<!--.*?-->|\\[a-zA-Z]+|\}\s*\{", re.DOTALL)
 _INLINE = re.compile(r"</?(?:sub|sup|b|i|u|em|strong|span|a)\b[^<>]*>|[*`{}$^_\u00ad]", re.IGNORECASE)
 _TAGS = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _HYPHEN = re.compile(r"(?<=\w)[-\u2010\u2011]\s*(?=\w)")
-# Scripts that put no space between words: Thai to Burmese, Khmer, kana, Chinese.
+# Scripts without spaces between words: Thai and Lao, Burmese, Khmer, kana, Chinese characters.
 _DENSE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_DENSE}]+|[^\W{_DENSE}]+")
 _IS_DENSE = re.compile(rf"[{_DENSE}]")
 
-# Below it a few stray words would decide.
-LEAST_WORDS = 8
-_LONG = 8
-_PAIR = 32  # a number, or two characters of a dense script: half of a long word
-_BROKEN_SHARE, _LETTERS_SHARE, _VOWELS_SHARE = 0.02, 0.5, 0.25
-_LATIN = 40
-_SCRIPT_SHARE, _SAMPLE = 0.7, 4000
+# All values below are chosen, not fitted: `test_agreement` holds the examples that they have to tell apart.
+
+#: Words. In a text of fewer, a few stray words decide the agreement, so it is no evidence.
+MIN_WORDS = 8
+
+# A word of letters weighs its length squared, in characters, up to this length: common short words are on every page.
+_MAX_WEIGHED_LENGTH = 8
+# Weight of a number, and of a pair of characters in a script without spaces: half of a long word's (8 squared).
+_PAIR_WEIGHT = 32
+
+# Shares of a layer's characters, spaces apart. More characters than this that stand for none (control, private use,
+# unassigned, U+FFFD), or fewer letters and digits than this, mean a broken encoding.
+_MAX_BROKEN_SHARE = 0.02
+_MIN_ALPHANUMERIC_SHARE = 0.5
+# Vowels among the Latin letters; English has 40 %. Fewer than this mean letters that stand for other letters.
+_MIN_VOWEL_SHARE = 0.25
 _VOWELS = frozenset("aeiouy")
+# Latin letters. Fewer are too few to judge their vowels.
+_MIN_LATIN_LETTERS = 40
+
+# Share of the letters that two texts must have in the same scripts, to be called alike in script. Below 1, since a page
+# in one script may quote another.
+_MIN_SCRIPT_SHARE = 0.7
+# Characters at the start of a text that are looked at for their script; it bounds the work.
+_SCRIPT_SAMPLE = 4000
 
 
 def words(text: str) -> Counter[str]:
-    """The words of a page, without marks of Markdown, HTML and LaTeX and without descriptions of pictures.
+    """The words of a page and their counts, without Markdown, HTML and LaTeX markup and descriptions of pictures.
 
-    Where a script has no spaces, pairs of characters stand for words.
+    In scripts without spaces, pairs of adjacent characters count as words.
     """
     text = _INLINE.sub("", _MARKUP.sub(" ", _PICTURES.sub(" ", text)))
     text = html.unescape(_TAGS.sub(" ", text))
@@ -45,9 +62,9 @@ def words(text: str) -> Counter[str]:
 
 
 def agreement(text: str, other: str) -> float:
-    """1 where both have the same words, near 0 where one was made up, in between where one lacks a part.
+    """From 0 to 1: 1 for the same words, near 0 where one text is invented, in between where one lacks a part.
 
-    The harmonic mean of recall and precision over words, counted as often as they occur. Long words weigh more, since
+    The F1 score (harmonic mean of precision and recall) over all occurrences of words. Long words weigh more, since
     "the" is on every page.
     """
     ours, theirs = words(text), words(other)
@@ -56,41 +73,41 @@ def agreement(text: str, other: str) -> float:
 
 
 def is_evidence(text: str) -> bool:
-    """Whether a text layer can be compared with at all: enough words, and no sign of a broken encoding."""
+    """Whether a text layer is fit for comparison: it has enough words and no sign of a broken encoding."""
     solid = "".join(text.split())
-    if sum(words(text).values()) < LEAST_WORDS:
+    if sum(words(text).values()) < MIN_WORDS:
         return False
     broken = sum(unicodedata.category(c) in ("Cc", "Co", "Cn", "Cs") or c == "\ufffd" for c in solid)
-    plain = sum(c.isalnum() or unicodedata.category(c)[0] == "M" for c in solid)
-    if broken > _BROKEN_SHARE * len(solid) or plain < _LETTERS_SHARE * len(solid):
+    alphanumeric = sum(c.isalnum() or unicodedata.category(c)[0] == "M" for c in solid)
+    if broken > _MAX_BROKEN_SHARE * len(solid) or alphanumeric < _MIN_ALPHANUMERIC_SHARE * len(solid):
         return False
     latin = [c for c in unicodedata.normalize("NFKD", solid).lower() if "a" <= c <= "z"]
-    # Letters that stand for others: the common ones are no vowels any more. In English two of five are.
-    return len(latin) < _LATIN or sum(c in _VOWELS for c in latin) >= _VOWELS_SHARE * len(latin)
+    # A font whose codes are shifted maps "e" to "h": few vowels are left.
+    return len(latin) < _MIN_LATIN_LETTERS or sum(c in _VOWELS for c in latin) >= _MIN_VOWEL_SHARE * len(latin)
 
 
 def share_a_script(text: str, other: str) -> bool:
-    """Whether both are mostly written in the same scripts. An engine that knows only one reads noise in another."""
+    """Whether both are mostly in the same scripts. An engine returns noise for a script that it does not know."""
     ours, theirs = _scripts(text), _scripts(other)
     common = sum(min(ours[script] * theirs.total(), theirs[script] * ours.total()) for script in ours)
-    return common >= _SCRIPT_SHARE * ours.total() * theirs.total()
+    return common >= _MIN_SCRIPT_SHARE * ours.total() * theirs.total()
 
 
 def _scripts(text: str) -> Counter[str]:
-    return Counter(_script(c) for c in text[:_SAMPLE] if c.isalpha())
+    return Counter(_script(c) for c in text[:_SCRIPT_SAMPLE] if c.isalpha())
 
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    # "LATIN SMALL LETTER A": the first word is the script.
+    # The first word of a character's name is its script: "LATIN SMALL LETTER A".
     return unicodedata.name(character, "").split(" ")[0]
 
 
-def _weight(of: Counter[str]) -> int:
-    return sum(count * _worth(word) for word, count in of.items())
+def _weight(counts: Counter[str]) -> int:
+    return sum(count * _word_weight(word) for word, count in counts.items())
 
 
-def _worth(word: str) -> int:
+def _word_weight(word: str) -> int:
     if word.isalpha() and not _IS_DENSE.match(word):
-        return min(len(word), _LONG) ** 2
-    return _PAIR if len(word) > 1 else 1
+        return min(len(word), _MAX_WEIGHED_LENGTH) ** 2
+    return _PAIR_WEIGHT if len(word) > 1 else 1

@@ -1,4 +1,4 @@
-"""What a model wrote, made ready to be judged: wrappings off, and nothing else changed."""
+"""A model's answer: its wrapping removed, and the verdict on it."""
 
 import re
 
@@ -6,16 +6,16 @@ from services.worker.engines.guard.attempts import Verdict
 from services.worker.engines.guard.repetition import has_loop
 from services.worker.engines.transcriber import Ending, Transcript
 
-# As tokenizers spell them: <|im_end|>, <|endoftext|>, <|vision_start|>.
+# Special tokens as tokenizers spell them: <|im_end|>, <|endoftext|>, <|vision_start|>.
 _SPECIAL = re.compile(r"<\|[a-z0-9_]{1,40}\|>")
-# Surrogates cannot be stored; the other stands where a token held part of a character only.
-_HALF = re.compile("[\ud800-\udfff\ufffd]")
+# Surrogates cannot be stored as UTF-8; U+FFFD replaces the bytes of a character that a token split.
+_BROKEN = re.compile("[\ud800-\udfff\ufffd]")
 _OPENING = re.compile(r"```(?:markdown|md)[ \t]*(?:\n|\Z)", re.IGNORECASE)
 _FENCE = "```"
 
 
 def judge(transcript: Transcript) -> tuple[str, Verdict]:
-    """The text in it, and what it is worth. The ending alone does not tell: some models stop after a loop."""
+    """The clean text and the verdict. Every text is searched for loops: some models stop by themselves after one."""
     text = clean(transcript.text)
     if transcript.ending is Ending.LOOP or has_loop(text):
         return text, Verdict.LOOP
@@ -25,20 +25,20 @@ def judge(transcript: Transcript) -> tuple[str, Verdict]:
 
 
 def clean(text: str) -> str:
-    """Without special tokens, halves of characters, space around it, and a fence that calls it all Markdown."""
-    text = _HALF.sub("", _SPECIAL.sub("", text)).strip()
+    """The text without special tokens, broken characters, outer space, and a fence that marks all of it as Markdown."""
+    text = _BROKEN.sub("", _SPECIAL.sub("", text)).strip()
     opening = _OPENING.match(text)
     if opening is None:
         return text
     lines = text[opening.end() :].split("\n")
     closed = _closes_at(lines)
-    if closed is None:  # left open: without it the page would be one block of code
+    if closed is None:  # never closed: kept, it would make the whole page a code block
         return "\n".join(lines).strip()
     return "\n".join(lines[:closed]).strip() if closed == len(lines) - 1 else text
 
 
 def _closes_at(lines: list[str]) -> int | None:
-    """The line that ends a fence opened just before these, past the fences of code within."""
+    """Index of the line that closes a fence opened just before `lines`, past the code fences inside it."""
     inside = False
     for number, line in enumerate(lines):
         if not line.startswith(_FENCE):

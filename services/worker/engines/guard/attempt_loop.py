@@ -1,4 +1,4 @@
-"""One page before a model that may go wrong: tried until its text can be believed, or given up."""
+"""One page and a model that may go wrong on it: attempts until a text is sound, then the fallback or a failure."""
 
 import asyncio
 import time
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.worker.engines.engine import Fallback, Finish, PageFailure, PageImage, PageText, Try
+from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.guard.answer import judge
 from services.worker.engines.guard.attempts import Attempt, Verdict, next_try
-from services.worker.engines.guard.crosscheck import Witness
-from services.worker.engines.guard.heartbeat import with_signs
-from services.worker.engines.guard.permits import Seat, Seats
+from services.worker.engines.guard.crosscheck import CrossCheck
+from services.worker.engines.guard.fallback_queue import FallbackQueue
+from services.worker.engines.guard.permits import Permit, Permits
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
 from services.worker.engines.transcriber import Sampling, Transcriber, Untranscribable
 
@@ -24,8 +24,8 @@ _FAULTS = {
 }
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What the tries at a page came to: `text`, or `fault`, a sentence on why there is none."""
+class AttemptsResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What all attempts at a page led to: a sound `text`, or a `fault`, the sentence that says why there is none."""
 
     tries: tuple[Try, ...]
     text: str | None = None
@@ -33,112 +33,106 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tokens(self) -> int:
-        """Of all tries."""
+        """Tokens that the model wrote in all attempts."""
         return sum(attempt.tokens for attempt in self.tries)
 
 
-class Trial:
-    """Reads pages with one transcriber; `slots` are its own, and `spare` is where pages wait for the fallback."""
+class AttemptLoop:
+    """Reads pages with one transcriber; `model_permits` is how many pages the model has at a time."""
 
     def __init__(
         self,
         transcriber: Transcriber,
-        fallback: Fallback | None,
-        witness: Witness,
+        fallback: FallbackQueue | None,
+        crosscheck: CrossCheck,
         *,
         max_tokens: int,
-        slots: Seats,
-        spare: Seats,
+        model_permits: Permits,
     ) -> None:
         self._transcriber = transcriber
         self._fallback = fallback
-        self._witness = witness
+        self._crosscheck = crosscheck
         self._max_tokens = max_tokens
-        self._slots = slots
-        self._spare = spare
+        self._model_permits = model_permits
 
-    async def read(self, page: PageImage, seat: Seat) -> PageText | PageFailure:
-        """The page's text or why it has none. Its `seat` is left when only the fallback still works on it."""
+    async def read(self, page: PageImage, permit: Permit) -> PageText | PageFailure:
+        """The page's text, or why it has none. Releases the page's `permit` when only the fallback has work left."""
         began = time.monotonic()
         try:
-            pixels, blank = await asyncio.to_thread(_look, page.data)
+            pixels, blank = await asyncio.to_thread(_decode, page.data)
         except PictureError as error:
             return PageFailure(page_no=page.page_no, reason=str(error), seconds=_since(began))
-        looking = _since(began)
+        decoding = _since(began)
         if blank:
-            return PageText(page_no=page.page_no, markdown="", finish=Finish.BLANK, seconds=looking)
-        reading = await self._try(page, pixels)
-        del pixels  # a page may wait long for the fallback
-        # Waiting for the model is no time spent on the page.
-        seconds = round(looking + sum(attempt.seconds for attempt in reading.tries), 3)
-        if reading.text is None:
-            return await self._fall_back(page, seat, reading, seconds)
-        engine, troubled = self._transcriber.info().name, len(reading.tries) > 1
-        trust = await self._witness.trust(page, seat, reading.text, engine=engine, troubled=troubled)
+            return PageText(page_no=page.page_no, markdown="", finish=Finish.BLANK, seconds=decoding)
+        result = await self._attempt(page, pixels)
+        del pixels  # frees some 10 MB: the page may wait minutes for the fallback
+        # The wait for the model is not part of the page's seconds.
+        seconds = round(decoding + sum(attempt.seconds for attempt in result.tries), 3)
+        if result.text is None:
+            return await self._fall_back(page, permit, result, seconds)
+        engine, troubled = self._transcriber.info().name, len(result.tries) > 1
+        trust = await self._crosscheck.trust(page, permit, result.text, engine=engine, troubled=troubled)
         return PageText(
             page_no=page.page_no,
-            markdown=reading.text,
+            markdown=result.text,
             finish=Finish.STOP,
             seconds=seconds,
-            tries=reading.tries,
-            tokens=reading.tokens,
+            tries=result.tries,
+            tokens=result.tokens,
             trust=trust,
         )
 
-    async def _try(self, page: PageImage, pixels: Pixels) -> Reading:
-        """Ask the model until an answer is sound or it is not to be asked again."""
+    async def _attempt(self, page: PageImage, pixels: Pixels) -> AttemptsResult:
+        """Ask the model until an answer is sound or the policy allows no further attempt."""
         tried: list[Attempt] = []
         tries: list[Try] = []
-        slot = await self._slots.take()
+        permit = await self._model_permits.acquire()
         try:
             while (sampling := next_try(tried, max_tokens=self._max_tokens)) is not None:
                 began = time.monotonic()
                 try:
                     transcript = await self._transcriber.transcribe(pixels, sampling, page.alive)
                 except Untranscribable as refusal:
-                    tries.append(self._noted(sampling, Verdict.REFUSED, 0, began))
-                    return Reading(tries=tuple(tries), fault=str(refusal))
+                    tries.append(self._record(sampling, Verdict.REFUSED, 0, began))
+                    return AttemptsResult(tries=tuple(tries), fault=str(refusal))
                 page.alive()
                 text, verdict = await asyncio.to_thread(judge, transcript)
-                tries.append(self._noted(sampling, verdict, transcript.tokens, began))
+                tries.append(self._record(sampling, verdict, transcript.tokens, began))
                 if verdict is Verdict.STOP:
-                    return Reading(tries=tuple(tries), text=text)
+                    return AttemptsResult(tries=tuple(tries), text=text)
                 tried.append(Attempt(sampling=sampling, verdict=verdict))
         finally:
-            slot.leave()
-        return Reading(tries=tuple(tries), fault=self._gave_up([attempt.verdict for attempt in tried]))
+            permit.release()
+        return AttemptsResult(tries=tuple(tries), fault=self._fault([attempt.verdict for attempt in tried]))
 
-    async def _fall_back(self, page: PageImage, seat: Seat, reading: Reading, seconds: float) -> PageText | PageFailure:
-        failure = PageFailure(
-            page_no=page.page_no,
-            reason=f"{reading.fault} {REMEDY}",
-            seconds=seconds,
-            tries=reading.tries,
-            tokens=reading.tokens,
-        )
+    async def _fall_back(
+        self, page: PageImage, permit: Permit, result: AttemptsResult, seconds: float
+    ) -> PageText | PageFailure:
         if self._fallback is None:
-            return failure
-        spare = await self._spare.take()
-        seat.leave()
-        try:
-            answer = await with_signs(page, self._fallback, self._transcriber.info().name)
-        finally:
-            spare.leave()
-        read = isinstance(answer, PageText)
-        name = answer.engine.name if isinstance(answer, PageText) and answer.engine else "fallback"
-        last = Try(engine=name, ending=Verdict.STOP if read else Verdict.REFUSED, seconds=answer.seconds)
-        answer = msgspec.structs.replace(
-            answer,
-            seconds=round(seconds + answer.seconds, 3),
-            fallback=reading.fault,
-            tries=(*reading.tries, last),
-            tokens=reading.tokens,
+            return PageFailure(
+                page_no=page.page_no,
+                reason=f"{result.fault} {REMEDY}",
+                seconds=seconds,
+                tries=result.tries,
+                tokens=result.tokens,
+            )
+        other = await self._fallback.recognise(page, permit, self._transcriber.info().name)
+        read = isinstance(other, PageText)
+        name = other.engine.name if isinstance(other, PageText) and other.engine else "fallback"
+        last = Try(engine=name, ending=Verdict.STOP if read else Verdict.REFUSED, seconds=other.seconds)
+        other = msgspec.structs.replace(
+            other,
+            seconds=round(seconds + other.seconds, 3),
+            fallback=result.fault,
+            tries=(*result.tries, last),
+            tokens=result.tokens,
         )
-        if isinstance(answer, PageFailure):
-            return msgspec.structs.replace(answer, reason=f"{reading.fault} {answer.reason} {REMEDY}")
-        return answer
+        if isinstance(other, PageFailure):
+            return msgspec.structs.replace(other, reason=f"{result.fault} {other.reason} {REMEDY}")
+        return other
 
-    def _noted(self, sampling: Sampling, verdict: Verdict, tokens: int, began: float) -> Try:
+    def _record(self, sampling: Sampling, verdict: Verdict, tokens: int, began: float) -> Try:
         return Try(
             engine=self._transcriber.info().name,
             ending=verdict,
@@ -148,14 +142,14 @@ class Trial:
             seconds=_since(began),
         )
 
-    def _gave_up(self, verdicts: Sequence[Verdict]) -> str:
+    def _fault(self, verdicts: Sequence[Verdict]) -> str:
         faults = ", ".join(
             f"{_FAULTS[verdict]} ({count} time{'s' * (count > 1)})" for verdict, count in Counter(verdicts).items()
         )
         return f"The engine {self._transcriber.info().name} could not read the page: it {faults}."
 
 
-def _look(data: bytes) -> tuple[Pixels, bool]:
+def _decode(data: bytes) -> tuple[Pixels, bool]:
     """The page's pixels, and whether it is blank. Raises `PictureError`."""
     pixels = decode(data)
     return pixels, is_blank(pixels)

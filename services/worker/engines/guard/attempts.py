@@ -1,7 +1,7 @@
-"""How often a page is tried, and how differently each time: pure policy, apart from any model.
+"""The policy of attempts at a page: how many, and how each differs from the one before. Pure, and model-independent.
 
-A model that goes wrong on a page tends to go wrong again on the same pixels, so each try after a bad one shows the page
-a little smaller, and later ones are less greedy. Repetition penalties are no remedy: they damage tables.
+A model that fails on a page tends to fail again on the same pixels. So each attempt after a failure shows the page a
+little smaller, and later ones sample at a higher temperature. A repetition penalty is no remedy: it damages tables.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ import msgspec
 
 from services.worker.engines.transcriber import Sampling
 
+#: Tokens allowed in the first attempt. Chosen: hardly a page has more, and a model that never ends costs no more.
 FIRST_TOKENS = 4096
-"""Hardly a page has more, and a model that runs on without an end costs no more than this at first."""
 
-# Scales are those of the page's sides. A smaller page than the usual one is never too large for the model.
+# Chosen: rising temperature as olmOCR's pipeline retries. `scale` multiplies the page's sides; it stays below 1, since
+# an enlarged page could exceed the model's limits. `max_tokens` is filled in by `next_try`.
 _RETRIES = (
     Sampling(max_tokens=0, temperature=0.0, scale=0.95, seed=1),
     Sampling(max_tokens=0, temperature=0.2, scale=0.9, seed=2),
@@ -23,27 +24,27 @@ _RETRIES = (
 
 
 class Verdict(StrEnum):
-    """What became of a try."""
+    """The result of an attempt."""
 
-    STOP = "stop"  # the model came to the page's end: its text counts
-    LENGTH = "length"  # it was cut off at the most tokens it may write
-    LOOP = "loop"  # it repeated itself
-    EMPTY = "empty"  # it wrote nothing, though something is on the page
-    REFUSED = "refused"  # it cannot read this page at all
+    STOP = "stop"  #: the model ended by itself: its text counts
+    LENGTH = "length"  #: the model was cut off at `max_tokens`
+    LOOP = "loop"  #: the model repeated itself
+    EMPTY = "empty"  #: the model wrote nothing, though the page is not blank
+    REFUSED = "refused"  #: the model cannot read this page at all
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A try that has ended."""
+    """An attempt that has ended."""
 
     sampling: Sampling
     verdict: Verdict
 
 
 def next_try(tried: Sequence[Attempt], *, max_tokens: int) -> Sampling | None:
-    """How to read the page next, after these tries; None where another would be in vain or is not needed.
+    """The sampling of the next attempt after `tried`; None where the page is read or another attempt is useless.
 
-    `max_tokens` are allowed only after a page was cut off with fewer; then the same try goes on with them. A page that
-    the model twice finds nothing on is not asked for again.
+    A page that was cut off at fewer than `max_tokens` is read once more with the same sampling and `max_tokens`. A page
+    that the model finds empty twice is not tried again.
     """
     few = min(FIRST_TOKENS, max_tokens)
     if not tried:

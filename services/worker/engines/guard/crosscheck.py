@@ -1,8 +1,7 @@
-"""How far the text of a generative model can be trusted: what else is known of the page, and what asking may cost.
+"""Trust in the text of a generative model: how far it agrees with independent readings of the same page.
 
-The text layer of a PDF costs nothing. Another engine's reading costs seconds of the processor, so by default it is
-asked only about pages that look suspicious, one at a time, and never waited for in a row: a service on a GPU reads
-several pages a second.
+The text layer of a PDF costs nothing to compare with. A second engine costs seconds of processor time, while a GPU
+reads several pages a second: by default it reads only suspicious pages, one at a time, and pages do not queue for it.
 """
 
 import asyncio
@@ -10,75 +9,73 @@ from enum import StrEnum
 
 from libs import textlayer
 from libs.jobstate.outcome import LOW_TRUST
-from services.worker.engines.engine import Fallback, PageFailure, PageImage, PageText
-from services.worker.engines.guard.agreement import LEAST_WORDS, agreement, is_evidence, share_a_script, words
-from services.worker.engines.guard.heartbeat import with_signs
-from services.worker.engines.guard.permits import Seat, Seats
+from services.worker.engines.engine import PageImage, PageText
+from services.worker.engines.guard.agreement import MIN_WORDS, agreement, is_evidence, share_a_script, words
+from services.worker.engines.guard.fallback_queue import FallbackQueue
+from services.worker.engines.guard.permits import Permit
 
 
 class TrustCheck(StrEnum):
     """What a model's text is compared with."""
 
-    AUTO = "auto"  # the text layer; another engine where that is missing or disagrees on a suspicious page
-    LAYER = "layer"  # the text layer
-    ENGINE = "engine"  # the text layer; another engine on every page where that is missing or disagrees
-    OFF = "off"  # nothing
+    #: The text layer; a second engine where that is missing or disagrees, on suspicious pages only.
+    AUTO = "auto"
+    #: The text layer.
+    LAYER = "layer"
+    #: The text layer; a second engine on every page where that is missing or disagrees.
+    ENGINE = "engine"
+    #: Nothing.
+    OFF = "off"
 
 
-class Witness:
-    """Says how far texts can be trusted, as the setting allows."""
+class CrossCheck:
+    """Compares texts as `check` allows; the second engine is the fallback, reached through its queue."""
 
-    def __init__(self, check: TrustCheck, fallback: Fallback | None, *, spare: Seats) -> None:
+    def __init__(self, check: TrustCheck, fallback: FallbackQueue | None) -> None:
         self._check = check
         self._fallback = fallback
-        self._spare = spare
-        self._asked = False
+        self._second_engine_busy = False
 
-    async def trust(self, page: PageImage, seat: Seat, text: str, *, engine: str, troubled: bool) -> float | None:
-        """From 0 to 1, or None where nothing is known. `troubled`: `engine` needed several tries for this text.
+    async def trust(self, page: PageImage, permit: Permit, text: str, *, engine: str, troubled: bool) -> float | None:
+        """Trust from 0 to 1, or None where there is nothing to compare with.
 
-        The page's `seat` is left where another engine is asked.
+        `troubled`: `engine` needed several attempts for this text. Releases `permit`, the page's own, when the second
+        engine reads the page.
         """
         if self._check is TrustCheck.OFF:
             return None
-        trust = await asyncio.to_thread(by_layer, text, page.data)
+        trust = await asyncio.to_thread(trust_by_layer, text, page.data)
         if trust is not None and trust >= LOW_TRUST:
             return trust
-        return await self._second(page, seat, text, engine, trust, troubled or trust is not None)
+        return await self._by_second_engine(page, permit, text, engine, trust, troubled or trust is not None)
 
-    async def _second(
-        self, page: PageImage, seat: Seat, text: str, engine: str, trust: float | None, suspicious: bool
+    async def _by_second_engine(
+        self, page: PageImage, permit: Permit, text: str, engine: str, layer_trust: float | None, suspicious: bool
     ) -> float | None:
-        """By another engine too, if that may be asked. A layer may be incomplete, so the better figure counts."""
+        """The higher of both figures: a text layer may lack what is in pictures, so a low one alone proves little."""
         if self._fallback is None or self._check is TrustCheck.LAYER:
-            return trust
-        if self._check is TrustCheck.AUTO and (self._asked or not suspicious):
-            return trust
-        self._asked = True
+            return layer_trust
+        if self._check is TrustCheck.AUTO and (self._second_engine_busy or not suspicious):
+            return layer_trust
+        self._second_engine_busy = True
         try:
-            other = await self._ask(self._fallback, page, seat, engine)
+            other = await self._fallback.recognise(page, permit, engine)
         finally:
-            self._asked = False
-        figure = await asyncio.to_thread(_by_reading, text, other.markdown) if isinstance(other, PageText) else None
-        return max((known for known in (trust, figure) if known is not None), default=None)
-
-    async def _ask(self, fallback: Fallback, page: PageImage, seat: Seat, engine: str) -> PageText | PageFailure:
-        spare = await self._spare.take()
-        seat.leave()
-        try:
-            return await with_signs(page, fallback, engine)
-        finally:
-            spare.leave()
+            self._second_engine_busy = False
+        engine_trust = None
+        if isinstance(other, PageText):
+            engine_trust = await asyncio.to_thread(_trust_by_engine, text, other.markdown)
+        return max((known for known in (layer_trust, engine_trust) if known is not None), default=None)
 
 
-def _by_reading(text: str, other: str) -> float | None:
-    """How far the text agrees with another engine's; None where that one read too little, or cannot read the script."""
-    if sum(words(other).values()) < LEAST_WORDS or not share_a_script(text, other):
+def _trust_by_engine(text: str, other: str) -> float | None:
+    """Agreement with another engine's text; None where that engine read too little or cannot read the script."""
+    if sum(words(other).values()) < MIN_WORDS or not share_a_script(text, other):
         return None
     return round(agreement(text, other), 3)
 
 
-def by_layer(text: str, image: bytes) -> float | None:
-    """How far the text agrees with the text layer in the image; None where there is none worth comparing with."""
+def trust_by_layer(text: str, image: bytes) -> float | None:
+    """Agreement with the text layer stored in the page image; None where there is none worth comparing with."""
     layer = textlayer.read(image)
     return None if layer is None or not is_evidence(layer) else round(agreement(text, layer), 3)

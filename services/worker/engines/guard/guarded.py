@@ -1,6 +1,6 @@
-"""A generative model as an engine: as many pages at once as it has slots for, and no text that cannot be believed.
+"""A generative model as an engine: as many pages at a time as the model has slots, and only text that is sound.
 
-What is tried on a page, and when it is given up, is `attempts` and `trial`; here is only how pages flow.
+`attempts` and `attempt_loop` decide what is tried on one page; this module moves pages through.
 """
 
 import asyncio
@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from services.worker.engines.engine import EngineInfo, Fallback, PageFailure, PageImage, PageText
-from services.worker.engines.guard.attempt_loop import Trial
-from services.worker.engines.guard.crosscheck import TrustCheck, Witness
-from services.worker.engines.guard.permits import Seat, Seats
+from services.worker.engines.guard.attempt_loop import AttemptLoop
+from services.worker.engines.guard.crosscheck import CrossCheck, TrustCheck
+from services.worker.engines.guard.fallback_queue import FallbackQueue
+from services.worker.engines.guard.permits import Permit, Permits
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Transcriber
 
+#: Results of pages as they end; then None, once.
 Results = asyncio.Queue[PageText | PageFailure | None]
-"""Pages as they end; then None, once."""
 
 
 class GuardedEngine:
-    """An `OcrEngine` around a `Transcriber`. Calls of `recognise` share its slots, first come, first served."""
+    """An `OcrEngine` around a `Transcriber`. All calls of `recognise` share its slots in the order of their pages."""
 
     def __init__(self, transcriber: Transcriber, settings: EngineSettings, fallback: Fallback | None = None) -> None:
         self._transcriber = transcriber
@@ -27,33 +28,32 @@ class GuardedEngine:
         self._fallback = fallback
 
     async def load(self) -> None:
-        """Loads the model. Raises `EngineUnavailable`."""
+        """Load the model. Raises `EngineUnavailable`."""
         await self._transcriber.load()
         slots = self.slots
-        # Some pages lie decoded beside those in the model's hands, so that a slot that falls free stays so for no time.
-        self._seats = Seats(slots + 1 + slots // 8)
-        # The model has other pages to read while the fallback has these; yet they must not pile up.
-        spare = Seats(slots)
-        self._trial = Trial(
+        # Some decoded pages wait in memory beside those in the model, so that a free slot gets its next page at once.
+        # An eighth of the slots, chosen: more pages than end at once, few enough for memory (some 10 MB each).
+        self._page_permits = Permits(slots + 1 + slots // 8)
+        fallback = None if self._fallback is None else FallbackQueue(self._fallback, capacity=slots)
+        self._attempts = AttemptLoop(
             self._transcriber,
-            self._fallback,
-            Witness(TrustCheck(self._settings.trust_check), self._fallback, spare=spare),
+            fallback,
+            CrossCheck(TrustCheck(self._settings.trust_check), fallback),
             max_tokens=self._settings.model_max_tokens,
-            slots=Seats(slots),
-            spare=spare,
+            model_permits=Permits(slots),
         )
 
     def info(self) -> EngineInfo:
-        """What the transcriber says of itself."""
+        """The transcriber's."""
         return self._transcriber.info()
 
     @property
     def slots(self) -> int:
-        """As many as the transcriber's: how many pages keep it busy."""
+        """Pages at a time that keep the transcriber busy."""
         return max(1, self._transcriber.slots)
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        """Reads the pages in any order, many at once. Left early, it drops those in hand."""
+        """Reads many pages at a time and yields them as they end. Closing the iterator early drops those in hand."""
         results: Results = asyncio.Queue()
         reading = asyncio.create_task(self._read_all(pages, results))
         try:
@@ -68,37 +68,37 @@ class GuardedEngine:
         """Put every page's result. Raises the first fault, of the model or of the pages, once all tasks have ended."""
         try:
             async with asyncio.TaskGroup() as group:
-                while (seated := await self._next(pages)) is not None:
-                    page, seat = seated
-                    task = group.create_task(self._read(page, seat, results))
-                    # A task that is cancelled before it has begun could not leave by itself.
-                    task.add_done_callback(partial(_leave, seat))
+                while (admitted := await self._next(pages)) is not None:
+                    page, permit = admitted
+                    task = group.create_task(self._read(page, permit, results))
+                    # Not in `_read`: a task that is cancelled before its first step runs no `finally`.
+                    task.add_done_callback(partial(_release, permit))
         except BaseExceptionGroup as faults:
             raise _first(faults) from None
         finally:
             results.put_nowait(None)
 
-    async def _next(self, pages: AsyncIterator[PageImage]) -> tuple[PageImage, Seat] | None:
-        """The next page and a seat for it; it is only asked for when there is one."""
-        seat = await self._seats.take()
+    async def _next(self, pages: AsyncIterator[PageImage]) -> tuple[PageImage, Permit] | None:
+        """The next page and its permit. The permit comes first: a page that must wait is not even downloaded."""
+        permit = await self._page_permits.acquire()
         page = None
         try:
             page = await anext(pages, None)
         finally:
             if page is None:
-                seat.leave()
-        return None if page is None else (page, seat)
+                permit.release()
+        return None if page is None else (page, permit)
 
-    async def _read(self, page: PageImage, seat: Seat, results: Results) -> None:
-        results.put_nowait(await self._trial.read(page, seat))
+    async def _read(self, page: PageImage, permit: Permit, results: Results) -> None:
+        results.put_nowait(await self._attempts.read(page, permit))
 
 
-def _leave(seat: Seat, _: "asyncio.Task[None]") -> None:
-    seat.leave()
+def _release(permit: Permit, _: "asyncio.Task[None]") -> None:
+    permit.release()
 
 
 def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One of them, bare: whoever reads tells a fault of the storage from one of the engine by its type."""
+    """One of the faults without its group: callers tell storage faults from engine faults by the exception's type."""
     fault: BaseException = faults
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]

@@ -1,8 +1,8 @@
-"""Loops: a generative model that has lost its way writes the same few words until it is cut off.
+"""Loops: a generative model may repeat the same few words until it is cut off.
 
-A loop is a period of at most 64 units (tokens, or pieces of text), six times over, for at least 200 units. Pages
-repeat themselves honestly too, so what bears no word has to go on for longer: rows of empty table cells, dots that lead
-to a page number, columns of zeros.
+A loop is a period of at most 64 units (tokens, or pieces of text about as long), repeated at least six times and over
+at least 200 units. Real pages repeat too, so a period without words must go on for longer: rows of empty table cells,
+dot leaders of a table of contents, columns of zeros.
 """
 
 import re
@@ -13,66 +13,72 @@ import numpy as np
 
 T = TypeVar("T")
 
-MAX_PERIOD = 64
-TIMES = 6
-WORDS_UNITS, NUMBERS_UNITS, EMPTY_UNITS = 200, 600, 2000
-"""For how many units a period may be repeated that holds a letter, a digit but no letter, or neither."""
+# Chosen, not measured on a model: higher values let loops waste more tokens before they end, lower ones stop real
+# tables. A loop found too early costs the page another attempt.
 
-# Tags, also those that the period's ends cut in two; entities; commands of LaTeX. None of it is a word on the page.
+#: Units in the longest period that is searched for.
+MAX_PERIOD = 64
+#: Repetitions from which a period counts as a loop.
+TIMES = 6
+#: Units over which a period must repeat to be a loop: one with a letter, with a digit but no letter, or with neither.
+WORDS_UNITS, NUMBERS_UNITS, EMPTY_UNITS = 200, 600, 2000
+
+# Tags, whole or cut by the period's ends, entities and LaTeX commands: no words of the page.
 _MARKUP = re.compile(r"^[^<>]*>|<[^<>]{0,200}>|<[^<>]*$|&#?\w{1,10};|\\[A-Za-z]+")
-# About a token each. Scripts without spaces make long words, and rules are long rows of dashes.
+# Pieces of about a token. Words are cut every four letters, since scripts without spaces make long ones; rows of one
+# mark (rules, dots) likewise.
 _UNITS = re.compile(r"<[^<>]{1,60}>|\w{1,4}|([^\w\s])\1{0,3}")
 
 
 def ends_in_loop(units: Sequence[T], text_of: Callable[[Sequence[T]], str]) -> bool:
-    """Whether the units so far end in a loop. Meant to be asked every few units: without a loop it is a quick no.
+    """Whether the units so far end in a loop. Cheap without one, so it can be called every few units.
 
-    `text_of` gives the text of some units; it is asked only where the end repeats itself.
+    `text_of` returns the text of some units; it is called only where the end repeats.
     """
     tail = list(units[-(EMPTY_UNITS + MAX_PERIOD) :])
-    last, honest = tail[-1:], list[int]()
+    last, allowed = tail[-1:], list[int]()
     for period in range(1, min(MAX_PERIOD, len(tail) // TIMES) + 1):
-        # What repeats every two units also does every four, with the same text and the same verdict.
-        if [tail[-1 - period]] != last or any(period % shorter == 0 for shorter in honest):
+        # A multiple of a period that is allowed repeats the same text: the verdict would be the same, at the same cost.
+        if [tail[-1 - period]] != last or any(period % shorter == 0 for shorter in allowed):
             continue
         if not _repeats(tail, period, WORDS_UNITS):
             continue
-        if _repeats(tail, period, _patience(text_of(tail[-3 * period :]))):
+        if _repeats(tail, period, _min_units(text_of(tail[-3 * period :]))):
             return True
-        honest.append(period)
+        allowed.append(period)
     return False
 
 
 def has_loop(text: str) -> bool:
-    """Whether a whole answer loops anywhere, counted in words and punctuation marks: somewhat fewer than tokens."""
+    """Whether a whole answer loops anywhere. Units are pieces of text, somewhat fewer than tokens."""
     units = [found.group() for found in _UNITS.finditer(text)]
     if len(units) < WORDS_UNITS:
         return False
     numbers = np.unique(np.array(units), return_inverse=True)[1]
     for period in range(1, MAX_PERIOD + 1):
-        unlike = np.flatnonzero(numbers[period:] != numbers[:-period])
-        ends = np.append(unlike, len(units) - period)
-        runs = np.diff(ends, prepend=-1) - 1  # each is of as many units that equal the one a period before
-        for at in np.flatnonzero(runs + period >= _least(period, WORDS_UNITS)):
+        changes = np.flatnonzero(numbers[period:] != numbers[:-period])
+        ends = np.append(changes, len(units) - period)
+        runs = np.diff(ends, prepend=-1) - 1  # lengths of the runs of units that each equal the unit one period before
+        for at in np.flatnonzero(runs + period >= _min_length(period, WORDS_UNITS)):
             end, run = int(ends[at]), int(runs[at])
             sample = "".join(units[end - 2 * period : end + period])
-            if run + period >= _least(period, _patience(sample)):
+            if run + period >= _min_length(period, _min_units(sample)):
                 return True
     return False
 
 
 def _repeats(tail: list[T], period: int, units: int) -> bool:
-    """Whether the last units repeat a period of this length for at least so many units."""
-    equal = _least(period, units) - period
+    """Whether the last `units` units, or more, repeat a period of this length."""
+    equal = _min_length(period, units) - period
     return len(tail) >= equal + period and tail[-equal:] == tail[-equal - period : -period]
 
 
-def _least(period: int, units: int) -> int:
+def _min_length(period: int, units: int) -> int:
     return max(TIMES * period, units)
 
 
-def _patience(text: str) -> int:
-    """For how many units this text, some periods long, may go on."""
+def _min_units(text: str) -> int:
+    """Units over which a period must repeat to be a loop, by its text (some periods long)."""
     words = _MARKUP.sub("", text)
     if any(c.isalpha() for c in words):
         return WORDS_UNITS

@@ -1,4 +1,4 @@
-"""How far two readings agree: the same text fully, an invented one hardly, and a missing part shows."""
+"""Agreement of two texts: full for the same text, near none for an invented one, in between where a part is missing."""
 
 import random
 
@@ -100,5 +100,5 @@ def test_a_real_layer_is_evidence() -> None:
     ],
     ids=["none", "few", "replaced", "private", "control", "shifted", "symbols"],
 )
-def test_a_rubbish_layer_is_none(layer: str) -> None:
+def test_a_broken_layer_is_no_evidence(layer: str) -> None:
     assert not is_evidence(layer)

@@ -1,4 +1,4 @@
-"""What a model wrote is unwrapped, judged, and otherwise left as it is."""
+"""A model's answer: unwrapped, judged, and otherwise unchanged."""
 
 import pytest
 from hypothesis import given
@@ -64,7 +64,7 @@ def test_only_an_answer_that_ended_by_itself_counts() -> None:
     assert judged("text", Ending.LOOP) is Verdict.LOOP
 
 
-def test_a_loop_is_known_whatever_the_model_says_of_it() -> None:
+def test_a_loop_is_found_whatever_the_ending() -> None:
     assert judged("A page. " + "and on " * 200, Ending.STOP) is Verdict.LOOP
     assert judged("and on " * 200 + "The end.", Ending.STOP) is Verdict.LOOP
     assert judged("and on " * 200, Ending.LENGTH) is Verdict.LOOP

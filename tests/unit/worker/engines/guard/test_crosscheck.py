@@ -1,4 +1,4 @@
-"""Whom the guard asks how far a text can be trusted, and what it may cost."""
+"""Trust in a text: what it is compared with, and what that may cost."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ async def trust(check: str, page: PageImage, fallback: ScriptedFallback | None, 
 
 
 @pytest.mark.parametrize("check", ["auto", "layer", "engine"])
-async def test_a_text_that_the_layer_bears_out_is_trusted_and_nobody_else_is_asked(check: str) -> None:
+async def test_a_text_that_agrees_with_the_layer_is_trusted_and_no_second_engine_is_asked(check: str) -> None:
     assert await trust(check, WITH_LAYER, fallback := ScriptedFallback(says=INVENTED)) == 1.0
     assert not fallback.asked
 
@@ -46,29 +46,29 @@ async def test_a_rubbish_layer_gives_no_figure_rather_than_a_wrong_one() -> None
     assert await trust("layer", WITH_RUBBISH, None) is None
 
 
-async def test_nothing_is_known_of_a_page_without_a_layer() -> None:
+async def test_a_page_without_a_layer_has_no_figure() -> None:
     assert await trust("layer", PLAIN, ScriptedFallback(says=PAGE)) is None
     assert await trust("off", WITH_LAYER, ScriptedFallback(says=PAGE)) is None
 
 
-async def test_by_default_another_engine_is_asked_only_where_a_page_looks_suspicious() -> None:
+async def test_by_default_a_second_engine_reads_only_suspicious_pages() -> None:
     assert await trust("auto", PLAIN, fallback := ScriptedFallback(says=PAGE)) is None
     assert not fallback.asked
     assert await trust("auto", PLAIN, ScriptedFallback(says=PAGE), loop(), stop(PAGE)) == 1.0
-    # A layer may lack what is in pictures, so disagreeing with it is a suspicion, no proof.
+    # A layer may lack the text in pictures, so a text that differs from it is suspicious, but may be right.
     assert await trust("auto", WITH_LAYER, ScriptedFallback(says=INVENTED), stop(INVENTED)) == 1.0
     assert await trust("auto", WITH_LAYER, ScriptedFallback(fails=True), stop(INVENTED)) == await trust(
         "layer", WITH_LAYER, None, stop(INVENTED)
     )
 
 
-async def test_where_the_operator_says_so_another_engine_is_asked_about_every_page() -> None:
+async def test_with_the_setting_engine_a_second_engine_reads_every_page() -> None:
     assert await trust("engine", PLAIN, ScriptedFallback(says=PAGE)) == 1.0
     assert await trust("engine", PLAIN, ScriptedFallback(says="Too little to compare.")) is None
     assert await trust("engine", PLAIN, None) is None
 
 
-async def test_an_engine_that_cannot_read_the_script_is_no_witness() -> None:
+async def test_an_engine_that_cannot_read_the_script_gives_no_figure() -> None:
     assert await trust("engine", PLAIN, ScriptedFallback(says=PAGE), stop(CHINESE)) is None
     assert await trust("engine", PLAIN, ScriptedFallback(says=PAGE + CHINESE), stop(PAGE)) is not None
 
@@ -79,7 +79,7 @@ async def test_a_page_that_the_fallback_read_has_no_figure() -> None:
     assert (result.markdown, result.trust) == (PAGE, None)
 
 
-async def test_pages_do_not_queue_for_a_second_opinion_and_the_model_reads_on() -> None:
+async def test_pages_do_not_queue_for_the_second_engine_and_the_model_reads_on() -> None:
     waits = asyncio.Event()
     fallback = ScriptedFallback(says=PAGE, waits=waits)
     orders: dict[int, list[Order]] = {n: [loop(), stop(PAGE)] for n in (1, 2, 3, 4)}
@@ -96,7 +96,7 @@ async def test_pages_do_not_queue_for_a_second_opinion_and_the_model_reads_on() 
     assert [r.trust for r in await everything(engine, Source([page_image(4)])) if isinstance(r, PageText)] == [1.0]
 
 
-async def test_pages_that_wait_for_a_second_opinion_leave_room_for_others() -> None:
+async def test_pages_that_wait_for_the_second_engine_leave_room_for_others() -> None:
     settings = EngineSettings(trust_check="engine")
     fallback = ScriptedFallback(says=PAGE, waits=asyncio.Event())
     engine = GuardedEngine(ScriptedTranscriber(slots=1), settings, fallback)

@@ -1,4 +1,4 @@
-"""Generative models behind their guard: what counts, what is tried again, who steps in, and how pages flow."""
+"""The guarded engine: which answers count, what is tried again, when the fallback reads, and how pages flow."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText
-from services.worker.engines.guard import heartbeat as signs
+from services.worker.engines.guard import fallback_queue
 from services.worker.engines.guard.guarded import GuardedEngine
 from services.worker.engines.occupancy import slots_of
 from services.worker.engines.settings import EngineSettings
@@ -56,7 +56,7 @@ async def test_a_page_read_to_its_end_counts_at_once() -> None:
     assert (attempt.engine, attempt.ending, attempt.temperature, attempt.scale) == ("scripted", "stop", 0, 1)
 
 
-async def test_a_blank_page_is_known_by_its_pixels_and_never_shown_to_the_model() -> None:
+async def test_a_blank_page_is_recognised_by_its_pixels_and_never_shown_to_the_model() -> None:
     engine = await guarded(model := ScriptedTranscriber({1: [stop("An invention.")]}))
     (result,) = [r async for r in engine.recognise(aiter(Source([page_image(1, blank=True)])))]
     assert isinstance(result, PageText)
@@ -75,9 +75,9 @@ async def test_a_page_cut_off_is_read_again_with_all_the_tokens_allowed() -> Non
 
 
 @pytest.mark.parametrize(
-    "bad", [loop(), cut_off, stop(""), stop("on and " * 300)], ids=["loop", "cut", "empty", "said"]
+    "bad", [loop(), cut_off, stop(""), stop("on and " * 300)], ids=["stopped", "cut off", "empty", "loops"]
 )
-async def test_text_that_cannot_be_believed_is_never_passed_on(bad: Order) -> None:
+async def test_text_that_is_not_sound_is_never_returned(bad: Order) -> None:
     first, without = (await read({1: [bad]}, ScriptedFallback()))[1], (await read({1: [bad]}))[1]
     assert isinstance(first, PageText)
     assert first.markdown == "Fallback 1"
@@ -145,7 +145,7 @@ async def test_all_calls_share_the_slots() -> None:
     calls = [asyncio.create_task(everything(engine, source)) for source in sources]
     await settled()
     assert len(model.at_work) == 3
-    # Beside them only what waits for the first slot that falls free.
+    # Beside those in the slots, one page waits for the first slot that falls free.
     assert sum(source.pulled for source in sources) == 4
     release.set()
     pages = [result.page_no for call in calls for result in await call]
@@ -230,27 +230,27 @@ async def test_pages_do_not_pile_up_before_the_fallback() -> None:
     assert others() == []
 
 
-async def test_every_try_is_a_sign_of_life() -> None:
-    signs: list[int] = []
+async def test_every_attempt_reports_the_page_alive() -> None:
+    beats: list[int] = []
     model = ScriptedTranscriber({1: [loop(), stop(""), stop("At last.")]})
-    image = PageImage(page_no=1, data=page_image(1).data, alive=lambda: signs.append(len(model.asked)))
+    image = PageImage(page_no=1, data=page_image(1).data, alive=lambda: beats.append(len(model.asked)))
     assert len(await everything(await guarded(model), Source([image]))) == 1
-    assert signs == [1, 2, 3]
+    assert beats == [1, 2, 3]
 
 
-async def test_the_fallback_at_work_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signs, "SIGN_SECONDS", 0.01)
+async def test_the_page_is_reported_alive_while_the_fallback_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback_queue, "HEARTBEAT_SECONDS", 0.01)
     waits = asyncio.Event()
     count = 0
 
-    def sign() -> None:
+    def beat() -> None:
         nonlocal count
         count += 1
         if count == 6:
-            waits.set()  # two more while the fallback is at work
+            waits.set()  # four came from the attempts, two from the wait
 
     engine = await guarded(ScriptedTranscriber({1: [loop()]}), ScriptedFallback(waits=waits))
-    image = PageImage(page_no=1, data=page_image(1).data, alive=sign)
+    image = PageImage(page_no=1, data=page_image(1).data, alive=beat)
     (result,) = [r async for r in engine.recognise(aiter(Source([image])))]
     assert isinstance(result, PageText)
     assert count == 6
@@ -265,11 +265,11 @@ async def everything(engine: GuardedEngine, source: Source) -> list[PageText | P
 
 
 def others() -> list[asyncio.Task[object]]:
-    """Tasks that somebody left behind."""
+    """Tasks that are still running besides the test's own."""
     return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
 async def settled() -> None:
-    """Until nothing moves any more by itself: threads have decoded, tasks wait."""
+    """Let pages be decoded in their threads, until all tasks wait for the test."""
     for _ in range(30):
         await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Loops of a generative model: found soon after they reach the threshold, and never where a page only looks dull."""
+"""Loops of a generative model: found soon after they reach the threshold, and never on a page that only repeats."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from services.worker.engines.guard.repetition import (
     has_loop,
 )
 
-EVERY = 16  # how many units an engine lets pass between two questions
+EVERY = 16  # units between two calls, as an engine makes them
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PROSE = [f"{a}{b}{c}{d}" for a in "bdfg" for b in "aeiou" for c in "klmnprst" for d in "aeiou"]
 
@@ -27,7 +27,7 @@ def joined(units: Sequence[str]) -> str:
 
 
 def stopped_at(units: Sequence[str]) -> int | None:
-    """After how many units an engine that asks now and then stops."""
+    """Units after which an engine that looks every few units stops."""
     return next((n for n in range(EVERY, len(units) + EVERY, EVERY) if ends_in_loop(units[:n], joined)), None)
 
 
@@ -46,7 +46,7 @@ def test_a_loop_is_found_as_soon_as_it_reaches_the_threshold(before: list[str], 
 
 
 @given(before=st.lists(st.sampled_from(PROSE), max_size=100), period=periods)
-def test_an_engine_that_asks_now_and_then_stops_soon_after(before: list[str], period: list[str]) -> None:
+def test_an_engine_that_looks_every_few_units_stops_soon_after(before: list[str], period: list[str]) -> None:
     units = before + (period * WORDS_UNITS)[: threshold(len(period)) + EVERY]
     assert stopped_at(units) is not None
 
@@ -79,7 +79,7 @@ def test_a_period_that_is_too_long_is_no_loop(period: list[str]) -> None:
     assert not has_loop(" ".join(period * 20))
 
 
-HONEST = {
+REAL_PAGES = {
     "pipes": ["|", "  ", "|", "  ", "|", "\n"],
     "cells": ["<td", ">", "</", "td", ">", "\n"],
     "rows": ["<tr>", "<td>", "</td>", "<td>", "</td>", "</tr>"],
@@ -94,7 +94,7 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("units", HONEST.values(), ids=HONEST)
+@pytest.mark.parametrize("units", REAL_PAGES.values(), ids=REAL_PAGES)
 def test_empty_cells_and_dots_may_go_on_for_long(units: list[str]) -> None:
     long = (units * EMPTY_UNITS)[:EMPTY_UNITS]
     assert stopped_at(long[:-1]) is None
