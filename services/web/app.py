@@ -24,9 +24,9 @@ from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
 from services.web import internal
+from services.web.auth.browser import OriginCheck, SecurityHeaders, parse_hosts
 from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
-from services.web.auth.origin import OwnPages, parse_hosts
 from services.web.config import WebConfig
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
@@ -37,14 +37,13 @@ from services.web.queue import OpenQueue, local_queue
 from services.web.render.document import RenderLimits
 from services.web.service import Web
 from services.web.sweeper import Sweeper
-from services.web.system import probes
-from services.web.system.headers import SecurityHeaders
+from services.web.system import probes, site
 from services.web.upload import direct as direct_uploads
 from services.web.upload import multipart_routes, tus
 from services.web.upload.completion import Completion
 
 ROUTES: list[Route | Mount] = [
-    Route("/", probes.home),
+    Route("/", site.home),
     Route("/upload", multipart_routes.upload, methods=["POST"]),
     Route("/api/uploads", tus.collection, methods=["POST", "OPTIONS"]),
     Route("/api/uploads/{upload_id}", tus.single, methods=["HEAD", "PATCH", "DELETE", "POST", "OPTIONS"]),
@@ -65,9 +64,9 @@ ROUTES: list[Route | Mount] = [
     Route("/ready", probes.ready),
     Route("/version", probes.version),
     Route("/metrics", exposition),
-    Route("/openapi.json", probes.openapi),
-    Route("/docs", probes.docs),
-    Mount("/static", StaticFiles(directory=probes.STATIC)),
+    Route("/openapi.json", site.openapi),
+    Route("/docs", site.docs),
+    Mount("/static", StaticFiles(directory=site.STATIC)),
     Route("/internal/extract", internal.extract, methods=["POST"]),
     Route("/internal/sweep", internal.sweep, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
@@ -141,7 +140,7 @@ def assemble(
             Middleware(Traced),
             Middleware(Requests, registry=registry, routes=ROUTES),
             Middleware(SecurityHeaders),
-            Middleware(OwnPages, hosts=parse_hosts(config.allowed_hosts), local=not config.running_in_cloud),
+            Middleware(OriginCheck, hosts=parse_hosts(config.allowed_hosts), local=not config.running_in_cloud),
         ],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,

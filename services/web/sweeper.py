@@ -16,7 +16,7 @@ from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles, indexed_session
 from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
-from services.web.survey import Survey, survey
+from services.web.metrics import Survey, survey
 from services.web.tasks import start_chains, start_extraction
 from services.web.upload.completion import Completion
 

@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT202012
 from starlette.routing import Route
 
 from services.web.app import ROUTES
-from services.web.system.probes import interface
+from services.web.system.site import interface
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script

@@ -76,7 +76,7 @@ class Client:
             queue=self.queue,
             client=cast(Any, None),
             metrics=WebMetrics(CollectorRegistry()),
-            identity=Identity([], believes_header=True),
+            identity=Identity([], trusts_header=True),
             queue_identity=SharedSecret(""),
         )
         self.app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from services.web.system.probes import interface
+from services.web.system.site import interface
 from tests.documents import pdf
 from tests.running import Running
 from tests.scripted import Script

@@ -148,7 +148,7 @@ class Installation:
             config=config,
             store=store,
             queue=cast(Any, self),
-            identity=Identity((), believes_header=True),
+            identity=Identity((), trusts_header=True),
             queue_identity=SharedSecret(""),
             client=cast(Any, None),
             extractor=self.extractor,

@@ -268,7 +268,7 @@ class World:
             config=WebConfig(),
             store=store,
             queue=cast(Any, queue),
-            identity=Identity((), believes_header=True),
+            identity=Identity((), trusts_header=True),
             queue_identity=SharedSecret(""),
             client=cast(Any, None),
             extractor=extractor,

@@ -1,4 +1,4 @@
-"""`python -m services.web.auth.cli`: make, list and take back API keys, in the storage that the settings name."""
+"""`python -m services.web.auth.cli`: create, list and revoke API keys in the storage that the settings name."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ _KEY_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the arguments say, and return the exit code: 2 for a wrong setting or argument, 1 for a failure."""
+    """Run the command and return the exit code: 0, 1 for a failure, 2 for a wrong setting or argument."""
     given = _parser().parse_args(arguments)
     try:
         config = read(WebConfig, os.environ)
@@ -77,7 +77,7 @@ async def _list(store: ObjectStore) -> None:
 
 async def _revoke(store: ObjectStore, key_id: str) -> None:
     await keyring.revoke(store, key_id)
-    print(f"Revoked. Services stop to take it within {keyring.REMEMBERED_SECONDS:g} seconds.")
+    print(f"Revoked. Services stop to take it within {keyring.CACHE_SECONDS:g} seconds.")
 
 
 def _parser() -> argparse.ArgumentParser:

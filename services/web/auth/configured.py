@@ -1,4 +1,4 @@
-"""The identity that the settings ask for."""
+"""The identity check that the settings configure."""
 
 import httpx
 
@@ -16,9 +16,10 @@ from services.web.config import WebConfig
 def configured_identity(
     config: WebConfig, *, store: ObjectStore, client: httpx.AsyncClient, iap: Issuer = IAP, google: Issuer = GOOGLE
 ) -> Identity:
-    """Who is believed under these settings.
+    """The credentials that these settings accept.
 
-    `X-User-Email` is, in local mode, as long as the settings name no proof to ask for; API keys then work beside it.
+    In local mode without any credential configured, the header `X-User-Email` is trusted, and API keys are accepted
+    beside it.
     """
     domains = frozenset(domain.strip().lower() for domain in config.allowed_domains.split(",") if domain.strip())
     credentials: list[Credential] = []
@@ -28,14 +29,14 @@ def configured_identity(
     if config.google_audience:
         keys = KeySet(google.keys_url, google.algorithm, client)
         credentials.append(GoogleToken(TokenVerifier(google, config.google_audience, keys), domains=domains))
-    believes_header = not (config.running_in_cloud or config.asks_for_proof)
-    if config.api_keys or believes_header:
+    trusts_header = not (config.running_in_cloud or config.asks_for_proof)
+    if config.api_keys or trusts_header:
         credentials.append(Keyring(store))
-    return Identity(credentials, believes_header=believes_header)
+    return Identity(credentials, trusts_header=trusts_header)
 
 
 def check_identity_settings(config: WebConfig) -> None:
-    """Raise `ConfigError` unless cloud mode can tell its users, and its queue, from everybody else."""
+    """Raise `ConfigError` when cloud mode could not identify its users or its queue."""
     if not config.running_in_cloud:
         return
     if config.web_routes != "internal" and not config.asks_for_proof:

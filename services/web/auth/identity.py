@@ -1,4 +1,4 @@
-"""Who is asking: the credentials that this installation takes, and the one way to ask."""
+"""The user behind a request, by the credentials that this installation accepts."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,16 +9,19 @@ from starlette.requests import Request
 
 from libs.idtoken.keyset import KeysUnavailable
 from libs.idtoken.token import BadToken
+from libs.storage import layout
 from services.serving.authorization import bearer, keys_unavailable, unauthorized
 from services.serving.problem import Problem
-from services.web.auth.local import HEADER, believed_user
-from services.web.auth.user import User
+from services.web.auth.user import User, user_of
+
+#: Names the user in local mode, where the header is trusted.
+USER_HEADER = "X-User-Email"
 
 log = structlog.get_logger()
 
 
 class Credential(Protocol):
-    """One kind of proof."""
+    """One kind of credential."""
 
     @property
     def kind(self) -> str:
@@ -32,61 +35,63 @@ class Credential(Protocol):
 
     @property
     def hint(self) -> str:
-        """How to show one, for those who showed none."""
+        """How to send one: part of the 401 for a request that has none."""
         ...
 
     def shown(self, headers: Headers) -> Sequence[str]:
-        """The proofs of this kind that the request brings, unchecked."""
+        """The credentials of this kind in the request, unchecked."""
         ...
 
     async def user(self, proof: str, method: str) -> User:
-        """The user whom it proves, for a request of this method.
+        """The user whom the credential `proof` identifies, for a request of this HTTP method.
 
-        Raises `BadToken` where it proves nobody, `Problem` 403 where that user may not, `KeysUnavailable`.
+        Raises `BadToken` when it is not valid, `Problem` 403 when it does not allow this request, and
+        `KeysUnavailable` when it cannot be checked now.
         """
         ...
 
 
 class Identity:
-    """Tells who asks. Without `believes_header`, nobody is believed without a proof."""
+    """Identifies the user of each request, by exactly one credential or, with `trusts_header`, by `USER_HEADER`."""
 
-    def __init__(self, credentials: Sequence[Credential], *, believes_header: bool) -> None:
+    def __init__(self, credentials: Sequence[Credential], *, trusts_header: bool) -> None:
         self._credentials = tuple(credentials)
-        self.believes_header = believes_header
+        #: Whether a request without any credential is accepted as from the user that `USER_HEADER` names.
+        self.trusts_header = trusts_header
 
     @property
     def schemes(self) -> frozenset[str]:
-        """What is taken here, by the names of the OpenAPI document."""
-        taken = {scheme for credential in self._credentials for scheme in credential.schemes}
-        return frozenset(taken | {"user"} if self.believes_header else taken)
+        """What is accepted here, by the names of the security schemes in the OpenAPI document."""
+        accepted = {scheme for credential in self._credentials for scheme in credential.schemes}
+        return frozenset(accepted | {"user"} if self.trusts_header else accepted)
 
     async def user(self, request: Request) -> User:
         """The user behind the request. Raises `Problem` 400, 401, 403, 503."""
         headers = request.headers
         found = [(credential, proof) for credential in self._credentials for proof in credential.shown(headers)]
         if len(found) > 1:
-            # Which of two counts would depend on their order here, and no client knows that.
+            # Which of two counts would depend on their order here, which no client knows.
             raise unauthorized("The request proves more than once who is asking.", "Send one credential.")
         if found:
-            return await _proved(*found[0], request.method)
-        if not self.believes_header or bearer(headers) is not None:
-            raise self._nobody(headers)
-        return believed_user(headers)
+            return await _identified(*found[0], request.method)
+        if not self.trusts_header or bearer(headers) is not None:
+            raise self._unidentified(headers)
+        return _named_user(headers)
 
-    def _nobody(self, headers: Headers) -> Problem:
+    def _unidentified(self, headers: Headers) -> Problem:
         hint = " ".join(credential.hint for credential in self._credentials)
-        if HEADER in headers:
-            return unauthorized(f"{HEADER} is not believed here: anybody can write it.", hint)
+        if USER_HEADER in headers:
+            return unauthorized(f"{USER_HEADER} is not believed here: anybody can write it.", hint)
         return unauthorized("Nothing in the request proves who is asking.", hint)
 
 
 async def get_user_from_request(request: Request) -> User:
-    """The user behind the request, by what this installation takes as a proof. Raises `Problem` 400, 401, 403, 503."""
+    """The user behind the request, as this installation identifies users. Raises `Problem` 400, 401, 403, 503."""
     identity: Identity = request.app.state.web.identity
     return await identity.user(request)
 
 
-async def _proved(credential: Credential, proof: str, method: str) -> User:
+async def _identified(credential: Credential, proof: str, method: str) -> User:
     try:
         return await credential.user(proof, method)
     except BadToken as error:
@@ -94,3 +99,16 @@ async def _proved(credential: Credential, proof: str, method: str) -> User:
         raise unauthorized("The credential is wrong, has expired, or was taken back.", credential.hint) from error
     except KeysUnavailable as error:
         raise keys_unavailable() from error
+
+
+def _named_user(headers: Headers) -> User:
+    """Local mode: the user whom `USER_HEADER` names, or the anonymous one. Raises `Problem` 400."""
+    try:
+        return user_of(headers.get(USER_HEADER, "").strip() or layout.ANONYMOUS)
+    except ValueError as error:
+        raise Problem(
+            400,
+            "Bad user",
+            f"{USER_HEADER} is not an e-mail address.",
+            "Send an address, or leave the header out.",
+        ) from error

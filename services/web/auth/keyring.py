@@ -1,4 +1,4 @@
-"""The API keys of the installation: one object each, `system/keys/ID.json`."""
+"""The API keys of the installation: one stored object each, `system/keys/ID.json`."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,16 +19,19 @@ from services.web.auth.apikey import ApiKey, TornKey
 from services.web.auth.user import User, user_of
 
 HEADER = "X-Api-Key"
-REMEMBERED_SECONDS = 60.0
-"""How long a key is used as it was read, so how long a revoked one may go on."""
-REMEMBERED_KEYS = 1000
+#: Seconds that a key is cached, and so how long a revoked one may still be accepted. Chosen: a read of the store per
+#: key and minute.
+CACHE_SECONDS = 60.0
+#: Keys cached at most, the oldest entry goes first. Bounds memory; chosen.
+CACHE_KEYS = 1000
+
 _FOLDER = layout.system_path("keys/")
 
 log = structlog.get_logger()
 
 
 class Keyring:
-    """Keys in a store. What is not there is not remembered, so guesses push no real key out."""
+    """The API keys in a store, as a `Credential`. Unknown ids are not cached, so guesses push no real key out."""
 
     kind = "api_key"
     schemes = ("key", "bearer")
@@ -37,15 +40,15 @@ class Keyring:
     def __init__(self, store: ObjectStore, *, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._remembered: dict[str, tuple[float, ApiKey]] = {}
+        self._cached: dict[str, tuple[float, ApiKey]] = {}
 
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
         token = bearer(headers)
-        return [*headers.getlist(HEADER), *([token] if token is not None and apikey.is_meant(token) else [])]
+        return [*headers.getlist(HEADER), *([token] if token is not None and apikey.has_prefix(token) else [])]
 
     async def user(self, proof: str, method: str) -> User:
-        """See `Credential`. A key acts as its owner. Raises `StorageError` where it cannot be looked up."""
+        """See `Credential`. The user is the key's owner. Also raises `StorageError` when the store cannot be read."""
         parts = apikey.parse(proof)
         if parts is None:
             raise BadToken("malformed")
@@ -64,12 +67,12 @@ class Keyring:
         return user_of(key.email)
 
     async def _find(self, key_id: str) -> ApiKey | None:
-        read_at, key = self._remembered.get(key_id, (float("-inf"), None))
+        read_at, key = self._cached.get(key_id, (float("-inf"), None))
         now = self._clock()
-        # Also for a clock that was set back: then nothing is fresh.
-        if key is not None and 0 <= now - read_at < REMEMBERED_SECONDS:
+        # The lower bound is for a clock that was set back: no entry may then count as fresh.
+        if key is not None and 0 <= now - read_at < CACHE_SECONDS:
             return key
-        self._remembered.pop(key_id, None)
+        self._cached.pop(key_id, None)
         try:
             key, _ = await read_key(self._store, key_id)
         except NotFound:
@@ -77,14 +80,14 @@ class Keyring:
         except TornKey:
             log.error("key_unreadable")
             return None
-        if len(self._remembered) >= REMEMBERED_KEYS:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[key_id] = now, key
+        if len(self._cached) >= CACHE_KEYS:
+            del self._cached[next(iter(self._cached))]
+        self._cached[key_id] = now, key
         return key
 
 
 async def save_new(store: ObjectStore, key: ApiKey) -> None:
-    """Keep a key that was just issued."""
+    """Store a key that was just issued."""
     await store.write(key_path(key.id), apikey.encode(key), if_generation=0)
 
 
@@ -95,7 +98,7 @@ async def read_key(store: ObjectStore, key_id: str) -> tuple[ApiKey, int]:
 
 
 async def revoke(store: ObjectStore, key_id: str) -> ApiKey:
-    """Take the key back. Raises `NotFound`, `PreconditionFailed` where another did so at this moment."""
+    """Store the key as revoked. Raises `NotFound`, and `PreconditionFailed` when it was changed at the same time."""
     key, generation = await read_key(store, key_id)
     revoked = key.revoke(await store.now())
     await write_paced(store, key_path(key_id), apikey.encode(revoked), if_generation=generation)
@@ -103,17 +106,17 @@ async def revoke(store: ObjectStore, key_id: str) -> ApiKey:
 
 
 async def all_keys(store: ObjectStore) -> AsyncIterator[tuple[str, ApiKey | None]]:
-    """Every key by its id; None for one that cannot be read."""
+    """Every key with its id; `None` in place of a key that cannot be decoded."""
     async for stat in store.list(_FOLDER):
         key_id = stat.path.removeprefix(_FOLDER).removesuffix(".json")
         try:
             yield key_id, apikey.decode((await store.read(stat.path)).data)
         except TornKey:
             yield key_id, None
-        except NotFound:  # gone since it was listed
+        except NotFound:  # deleted since it was listed
             continue
 
 
 def key_path(key_id: str) -> str:
-    """Where the key lies."""
+    """The path of the key's object."""
     return f"{_FOLDER}{key_id}.json"

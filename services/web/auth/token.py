@@ -1,4 +1,4 @@
-"""Users proved by a token that Google signed: of Identity-Aware Proxy, or for our own OAuth client."""
+"""Users identified by a token that Google signed: from Identity-Aware Proxy, or for our own OAuth client."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ ASSERTION_HEADER = "X-Goog-IAP-JWT-Assertion"
 
 
 class IapAssertion:
-    """What Identity-Aware Proxy adds to each request that it lets through."""
+    """The assertion that Identity-Aware Proxy adds to each request that it lets through."""
 
     kind = "iap"
     schemes = ("iap",)
@@ -34,7 +34,7 @@ class IapAssertion:
 
 
 class GoogleToken:
-    """A Google ID token, made for our audience, as a bearer token."""
+    """A Google ID token issued for our audience, sent as a bearer token."""
 
     kind = "google"
     schemes = ("bearer",)
@@ -47,7 +47,7 @@ class GoogleToken:
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
         token = bearer(headers)
-        return [] if token is None or apikey.is_meant(token) else [token]
+        return [] if token is None or apikey.has_prefix(token) else [token]
 
     async def user(self, proof: str, method: str) -> User:
         """See `Credential`."""
@@ -55,7 +55,7 @@ class GoogleToken:
 
 
 def _admitted(claims: Claims, domains: frozenset[str]) -> User:
-    # Of `hd` and not of the address: an account that belongs to no organisation may carry any address.
+    # By `hd` and not by the address: an account outside any organisation may have any address.
     if domains and claims.hd.lower() not in domains:
         raise Problem(
             403,

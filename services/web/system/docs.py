@@ -1,4 +1,4 @@
-"""The `/docs` page: the OpenAPI document as static HTML, with nothing to load or run in the browser."""
+"""The `/docs` page: the OpenAPI document as static HTML, without scripts."""
 
 import json
 import shlex
@@ -8,11 +8,13 @@ from typing import Any
 
 from services.web.text.html import to_html
 
+#: The address in the curl examples: the local service at its default port.
 BASE = "http://127.0.0.1:7799"
-"""Where the examples send their requests: the local service at its default port."""
 
+#: The HTTP methods of an OpenAPI path item, in the order in which the page shows them.
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 
+#: An object of the OpenAPI document.
 Node = Mapping[str, Any]
 
 
@@ -239,7 +241,7 @@ class _Docs:
         return next(iter(self._resolve(schema).get("examples", [schema.get("default", "...")])))
 
     def _resolve(self, node: Node) -> Node:
-        """What the node stands for, when it is a reference into this document."""
+        """The node, or what it refers to when it is a reference into this document."""
         while "$ref" in node:
             target: Any = self._document
             for key in node["$ref"].removeprefix("#/").split("/"):

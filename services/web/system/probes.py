@@ -1,34 +1,27 @@
-"""What the service says of itself: health, readiness, version, its interface, the worker's cache."""
+"""The state of the service: health, readiness, version, the worker's model cache."""
 
 import asyncio
 from collections.abc import Awaitable
-from functools import cache
 from importlib.metadata import version as installed_version
-from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
-import yaml
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from services.serving.problem import Problem
 from services.web.service import Web, web
-from services.web.system.docs import render_docs
-from services.web.system.headers import POLICY
 
-_WEB = Path(__file__).parents[1]
-STATIC = _WEB / "static"
-ASK_SECONDS = 3.0
-QUEUES = (OCR_QUEUE, EXTRACT_QUEUE)
+#: Seconds that each part has to answer. Chosen: short, since a load balancer or a person waits for the probe.
+ANSWER_SECONDS = 3.0
+_QUEUES = (OCR_QUEUE, EXTRACT_QUEUE)
 
 
 async def health(request: Request) -> Response:
-    """`GET /health`: the process lives and its storage answers."""
+    """`GET /health`: 200 while the process runs and its storage answers, else 503."""
     storage = await _storage(web(request))
     return JSONResponse(
         {"status": "ok" if storage == "ok" else "failed", "storage": storage},
@@ -37,17 +30,17 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """`GET /ready`: whether work can be taken; each part named."""
+    """`GET /ready`: whether work can be done, and the state of each part; 503 while one fails."""
     service = web(request)
     storage, worker, *queues = await asyncio.gather(
-        _storage(service), _worker(service), *(service.queue.health(name) for name in QUEUES)
+        _storage(service), _worker(service), *(service.queue.health(name) for name in _QUEUES)
     )
     good = {storage, worker, *queues} == {"ok"}
     return JSONResponse(
         {
             "ready": good,
             "storage": storage,
-            "queue": {name: _queue(service, name, health) for name, health in zip(QUEUES, queues, strict=True)},
+            "queue": {name: _queue(service, name, health) for name, health in zip(_QUEUES, queues, strict=True)},
             "worker": worker,
         },
         status_code=200 if good else 503,
@@ -55,7 +48,7 @@ async def ready(request: Request) -> Response:
 
 
 async def version(request: Request) -> Response:
-    """`GET /version`."""
+    """`GET /version`: name, version, mode, and whether direct uploads are possible."""
     service = web(request)
     return JSONResponse(
         {
@@ -68,14 +61,14 @@ async def version(request: Request) -> Response:
 
 
 async def cache_info(request: Request) -> Response:
-    """`GET /cache/info`: the worker's answer (R57)."""
+    """`GET /cache/info`: the worker's model cache (R57)."""
     service = web(request)
     if service.config.running_in_cloud:
-        if told := (await worker_state(service)).get("cache"):
-            return JSONResponse(told)
+        if cache := (await _worker_state(service)).get("cache"):
+            return JSONResponse(cache)
         raise Problem(503, "Worker unknown", "No worker has started yet.", "Upload a document: that starts one.")
     try:
-        answer = await service.client.get(f"{service.config.worker_base}/cache/info", timeout=ASK_SECONDS)
+        answer = await service.client.get(f"{service.config.worker_base}/cache/info", timeout=ANSWER_SECONDS)
         answer.raise_for_status()
         return JSONResponse(answer.json())
     except (httpx.HTTPError, ValueError) as error:
@@ -85,34 +78,6 @@ async def cache_info(request: Request) -> Response:
             "The worker does not answer.",
             "Start it, or see its log; then ask again.",
         ) from error
-
-
-async def openapi(request: Request) -> Response:
-    """`GET /openapi.json`."""
-    return JSONResponse(_own_interface(request))
-
-
-async def docs(request: Request) -> Response:
-    """`GET /docs`: the same as a page."""
-    return HTMLResponse(render_docs(_own_interface(request)))
-
-
-async def home(request: Request) -> Response:
-    """`GET /`: the web page."""
-    direct = web(request).direct
-    # The page sends large files to the bucket itself, and its browser lets it connect only where this says.
-    headers = (
-        {} if direct is None else {"Content-Security-Policy": f"{POLICY}; connect-src 'self' {direct.upload_origin}"}
-    )
-    return FileResponse(STATIC / "index.html", headers=headers)
-
-
-@cache
-def interface() -> dict[str, Any]:
-    """The OpenAPI document."""
-    document: dict[str, Any] = yaml.safe_load((_WEB / "openapi.yaml").read_text("utf-8"))
-    document["info"]["version"] = installed_version("gnosis-ocr")
-    return document
 
 
 def _queue(service: Web, name: str, health: str) -> dict[str, object]:
@@ -127,25 +92,16 @@ def _queue(service: Web, name: str, health: str) -> dict[str, object]:
     }
 
 
-def _own_interface(request: Request) -> dict[str, Any]:
-    """The document with those ways of proving who asks that this installation takes."""
-    document, identity = interface(), web(request).identity
-    components = document["components"]
-    schemes = {name: scheme for name, scheme in components["securitySchemes"].items() if name in identity.schemes}
-    ways = [way for way in document["security"] if way.keys() <= identity.schemes and (way or identity.believes_header)]
-    return {**document, "security": ways, "components": {**components, "securitySchemes": schemes}}
-
-
 async def _storage(service: Web) -> str:
     async def probe() -> None:
         async for _ in service.store.children("users/"):
             return
 
-    return await _told(probe(), StorageError)
+    return await _result(probe(), StorageError)
 
 
-async def worker_state(service: Web) -> dict[str, object]:
-    """What the worker that started last has left of itself; nothing when none ever started."""
+async def _worker_state(service: Web) -> dict[str, object]:
+    """The state that the last worker to start has stored; empty when none ever started."""
     try:
         found: dict[str, object] = msgspec.json.decode((await service.store.read(layout.WORKER_STATE)).data, type=dict)
     except (StorageError, ValueError):
@@ -155,20 +111,20 @@ async def worker_state(service: Web) -> dict[str, object]:
 
 async def _worker(service: Web) -> str:
     if service.config.running_in_cloud:
-        # A call would wake a GPU; one that sleeps is able to take work.
-        state = await worker_state(service)
+        # A request would start a GPU instance; a worker scaled to zero can take work.
+        state = await _worker_state(service)
         return f"failed: {state.get('reason')}" if state.get("state") == "failed" else "ok"
 
     async def probe() -> None:
-        answer = await service.client.get(f"{service.config.worker_base}/ready", timeout=ASK_SECONDS)
+        answer = await service.client.get(f"{service.config.worker_base}/ready", timeout=ANSWER_SECONDS)
         answer.raise_for_status()
 
-    return await _told(probe(), httpx.HTTPError)
+    return await _result(probe(), httpx.HTTPError)
 
 
-async def _told(probe: Awaitable[None], fault: type[Exception]) -> str:
+async def _result(probe: Awaitable[None], fault: type[Exception]) -> str:
     try:
-        await asyncio.wait_for(probe, ASK_SECONDS)
+        await asyncio.wait_for(probe, ANSWER_SECONDS)
     except (fault, TimeoutError) as error:
         return f"failed: {type(error).__name__}"
     return "ok"

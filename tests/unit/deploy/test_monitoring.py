@@ -16,8 +16,7 @@ from libs.jobstate.status import JobStatus
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.settings import read_queue_settings
 from services.serving.metrics import Requests, new_registry
-from services.web.metrics import Backlog, WebMetrics
-from services.web.survey import Survey
+from services.web.metrics import Backlog, Survey, WebMetrics
 from services.worker.metrics import WorkerMetrics
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

@@ -59,7 +59,7 @@ def service(store: ObjectStore, outward: httpx.AsyncClient, *, user: str = ADA, 
         WebConfig(**config),
         store=store,
         direct=store if isinstance(store, DirectStore) else None,
-        identity=Identity([], believes_header=True),
+        identity=Identity([], trusts_header=True),
         queue_identity=SharedSecret("secret"),
         outward=outward,
     )

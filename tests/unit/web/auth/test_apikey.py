@@ -18,7 +18,7 @@ from libs.storage.store import Stored
 from services.serving.problem import Problem
 from services.web.auth import apikey, cli, keyring
 from services.web.auth.apikey import ApiKey, Scope, TornKey
-from services.web.auth.keyring import REMEMBERED_KEYS, REMEMBERED_SECONDS, Keyring
+from services.web.auth.keyring import CACHE_KEYS, CACHE_SECONDS, Keyring
 
 OWNER = "owner@example.org"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -169,7 +169,7 @@ async def test_a_revoked_key_ends_when_it_is_forgotten_at_the_latest() -> None:
     await ring.user(text, "GET")
     await keyring.revoke(store, key.id)
     assert await refusal(Keyring(store, clock=clock), text) == "revoked"
-    clock.now += REMEMBERED_SECONDS
+    clock.now += CACHE_SECONDS
     assert await refusal(ring, text) == "revoked"
 
 
@@ -188,7 +188,7 @@ async def test_a_deleted_key_is_void_once_it_is_forgotten() -> None:
     key, text = await made(store)
     await ring.user(text, "GET")
     await store.delete(keyring.key_path(key.id))
-    clock.now += REMEMBERED_SECONDS
+    clock.now += CACHE_SECONDS
     assert await refusal(ring, text) == "unknown_key"
 
 
@@ -218,7 +218,7 @@ async def test_without_the_storage_a_key_counts_only_while_it_is_remembered() ->
     await ring.user(text, "GET")
     store.away = True
     await ring.user(text, "GET")
-    clock.now += REMEMBERED_SECONDS
+    clock.now += CACHE_SECONDS
     with pytest.raises(Unavailable):
         await ring.user(text, "GET")
 
@@ -228,12 +228,12 @@ async def test_guesses_push_no_key_out_and_what_is_remembered_is_bounded() -> No
     ring = Keyring(store, clock=clock)
     _, mine = await made(store)
     await ring.user(mine, "GET")
-    for number in range(REMEMBERED_KEYS + 1):
+    for number in range(CACHE_KEYS + 1):
         await refusal(ring, f"gnosis_{number:016x}_{'0' * 64}")
     store.reads = 0
     await ring.user(mine, "GET")
     assert store.reads == 0
-    for _ in range(REMEMBERED_KEYS):
+    for _ in range(CACHE_KEYS):
         _, text = await made(store)
         await ring.user(text, "GET")
     store.reads = 0

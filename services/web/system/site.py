@@ -1,0 +1,57 @@
+"""The web page, the OpenAPI document and its rendering at `/docs`."""
+
+from functools import cache
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from services.web.auth.browser import CONTENT_SECURITY_POLICY
+from services.web.service import web
+from services.web.system.docs import render_docs
+
+_WEB = Path(__file__).parents[1]
+#: The folder of the web page's files, served under `/static`.
+STATIC = _WEB / "static"
+
+
+async def openapi(request: Request) -> Response:
+    """`GET /openapi.json`: the OpenAPI document of this installation."""
+    return JSONResponse(_own_interface(request))
+
+
+async def docs(request: Request) -> Response:
+    """`GET /docs`: the same document as a page."""
+    return HTMLResponse(render_docs(_own_interface(request)))
+
+
+async def home(request: Request) -> Response:
+    """`GET /`: the web page."""
+    direct = web(request).direct
+    # The page sends large files to the bucket itself, and the browser allows only origins named in this header.
+    headers = (
+        {}
+        if direct is None
+        else {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; connect-src 'self' {direct.upload_origin}"}
+    )
+    return FileResponse(STATIC / "index.html", headers=headers)
+
+
+@cache
+def interface() -> dict[str, Any]:
+    """The OpenAPI document, with every security scheme that any installation may accept."""
+    document: dict[str, Any] = yaml.safe_load((_WEB / "openapi.yaml").read_text("utf-8"))
+    document["info"]["version"] = installed_version("gnosis-ocr")
+    return document
+
+
+def _own_interface(request: Request) -> dict[str, Any]:
+    """The document with only those security schemes that this installation accepts."""
+    document, identity = interface(), web(request).identity
+    components = document["components"]
+    schemes = {name: scheme for name, scheme in components["securitySchemes"].items() if name in identity.schemes}
+    ways = [way for way in document["security"] if way.keys() <= identity.schemes and (way or identity.trusts_header)]
+    return {**document, "security": ways, "components": {**components, "securitySchemes": schemes}}
