@@ -9,7 +9,7 @@ inherits restrictions only from the thread that starts it:
     jail.seal(walls, Profile.READER)    # system calls, for every thread
 
 Libraries considered: `landlock` (a pre-release, no network rules, no scopes), `sandlock` (13 MB, starts its own
-processes; in-place confinement without seccomp), `pyseccomp` (last release 2021; it starts `ldconfig` at import). So the
+processes; in-place confinement without seccomp), `pyseccomp` (last release 2021; starts `ldconfig` at import). So the
 three Landlock calls are made here, and libseccomp, which knows the system call numbers of each architecture, is called
 through ctypes. This module imports the standard library only.
 

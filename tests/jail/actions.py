@@ -1,7 +1,7 @@
 """What an exploited child does next: each action either achieves what its name says or raises.
 
-An action gets `Loot`: where the victim's secrets are, and a folder of the victim's. `exec_a_program` does not return where
-it succeeds; the program that replaces this process reports it.
+An action gets `Loot`: where the victim's secrets are, and a folder of the victim's. `exec_a_program` does not return
+where it succeeds; the program that replaces this process reports it.
 """
 
 import ctypes
