@@ -1,5 +1,6 @@
 """What goes wrong on the way to the bucket and back: by rate and seed, or once on demand."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ class Fault(StrEnum):
     CUT = "cut"  # the answer breaks off half-way
     SHORT = "short"  # half of a resumable chunk is kept, and said so
     SLOW = "slow"  # the answer takes its time
+    HELD = "held"  # nothing is done until `release`
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,7 @@ class Faults:
     def __init__(self, *, seed: int = 0, slow_seconds: float = 0.5) -> None:
         self.slow_seconds = slow_seconds
         self.happened: Counter[Fault] = Counter()
+        self.held = 0
         self._rng = random.Random(seed)
         self._rates: dict[Fault, float] = {}
         self._orders: list[Order] = []
@@ -51,6 +54,16 @@ class Faults:
     def forget(self) -> None:
         """No more orders: what they asked for was enough."""
         self._orders.clear()
+
+    async def hold(self) -> None:
+        """Keep a request back; `held` counts those that are."""
+        self.held += 1
+        while self.held:  # noqa: ASYNC110 (the release comes from another thread)
+            await asyncio.sleep(0.01)
+
+    def release(self) -> None:
+        """Let every request pass that is held."""
+        self.held = 0
 
     @property
     def waiting(self) -> int:

@@ -34,7 +34,6 @@ class Emulator:
         self.service = Service()
         self.faults = Faults(seed=seed)
         self.connections = 0
-        self.most_connections = 0
         # The protocol is named because asyncio sends small answers at once (TCP_NODELAY) only on such a socket.
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -97,7 +96,6 @@ class Emulator:
             self._connections[peer] = writer
             self._transports.add(writer.transport)
             self.connections += 1
-            self.most_connections = max(self.most_connections, len(self._connections))
             try:
                 await TCPServer(
                     app, self._loop, config, context, ConnectionState(LifespanState({})), reader, writer

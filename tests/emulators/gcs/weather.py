@@ -53,6 +53,8 @@ class Weather:
                     shorten(scope)
                 if fault is Fault.SLOW:
                     await asyncio.sleep(self._faults.slow_seconds)
+                if fault is Fault.HELD:
+                    await self._faults.hold()
                 await self._service(scope, receive, send)
 
 
