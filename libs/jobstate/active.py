@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from libs.codec import Codec, TornObject
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
@@ -44,19 +45,15 @@ class Active(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, revision=revision, woken_at=now, times=times, wakes=self.wakes + 1)
 
 
-_decoder = msgspec.json.Decoder(Active)
-
-
-def encode(active: Active) -> bytes:
-    """The object as stored."""
-    return msgspec.json.encode(active)
+_codec = Codec(Active, TornObject)
+encode = _codec.encode
 
 
 def decode(data: bytes) -> Active:
     """Read a stored object. What a torn one said is lost with little harm: it counts as just made."""
     try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError):  # msgspec recurses into what it skips
+        return _codec.decode(data)
+    except TornObject:
         # Its number of wakings too, and tasks are named by it: one far from those that may have been used.
         return Active(wakes=2**30 + zlib.crc32(data) % 2**30)
 

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import msgspec
 
+from libs.codec import Codec, TornObject
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.pace import write_paced
@@ -16,12 +17,12 @@ class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
     run: int
 
 
-_decoder = msgspec.json.Decoder(Cancellation)
+_codec = Codec(Cancellation, TornObject)
 
 
 async def note(files: SessionFiles, run: int) -> None:
     """The run was cancelled, and its record says so already."""
-    await write_paced(files.store, files.path(layout.CANCELLED), msgspec.json.encode(Cancellation(run=run)))
+    await write_paced(files.store, files.path(layout.CANCELLED), _codec.encode(Cancellation(run=run)))
 
 
 async def forget(files: SessionFiles) -> None:
@@ -32,6 +33,6 @@ async def forget(files: SessionFiles) -> None:
 
 async def cancelled_run(files: SessionFiles) -> int:
     """The run that was cancelled, or 0. What is torn is as good as none: the job then goes on."""
-    with suppress(NotFound, ValueError, RecursionError):
-        return _decoder.decode((await files.store.read(files.path(layout.CANCELLED))).data).run
+    with suppress(NotFound, TornObject):
+        return _codec.decode((await files.store.read(files.path(layout.CANCELLED))).data).run
     return 0

@@ -4,6 +4,8 @@ from datetime import datetime
 
 import msgspec
 
+from libs.codec import Codec, TornObject
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The client's wishes: pages as text (`None`: all), resolution in DPI, engine by name (`None`: default)."""
@@ -36,21 +38,9 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class TornIntake(ValueError):
+class TornIntake(TornObject):
     """The stored intake cannot be decoded."""
 
 
-_decoder = msgspec.json.Decoder(Intake)
-
-
-def encode(intake: Intake) -> bytes:
-    """The intake as stored."""
-    return msgspec.json.encode(intake)
-
-
-def decode(data: bytes) -> Intake:
-    """Read a stored intake. Raises `TornIntake`."""
-    try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise TornIntake(str(error)) from error
+_codec = Codec(Intake, TornIntake)
+encode, decode = _codec.encode, _codec.decode

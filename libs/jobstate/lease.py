@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
+from libs.codec import Codec, TornObject
 from libs.jobstate.outcome import BriefOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
@@ -61,24 +62,12 @@ class LeaseLost(Exception):
     """Somebody else took the lease over: stop, whatever was in hand is theirs now."""
 
 
-class TornLease(ValueError):
+class TornLease(TornObject):
     """The stored lease cannot be decoded."""
 
 
-_decoder = msgspec.json.Decoder(Lease)
-
-
-def encode(lease: Lease) -> bytes:
-    """The lease as stored."""
-    return msgspec.json.encode(lease)
-
-
-def decode(data: bytes) -> Lease:
-    """Read a stored lease. Raises `TornLease`."""
-    try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise TornLease(str(error)) from error
+_codec = Codec(Lease, TornLease)
+encode, decode = _codec.encode, _codec.decode
 
 
 class HeldLease:

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from libs.codec import Codec, TornObject
+
 Point = tuple[float, float]
 
 LOW_TRUST = 0.75
@@ -109,14 +111,15 @@ class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trust: float | None = None
 
 
-class TornOutcome(ValueError):
+class TornOutcome(TornObject):
     """The stored outcome cannot be decoded."""
 
 
 MAX_BYTES = 16 * 1024**2
 """No page of text and lines comes near; a loop without an end does."""
 
-_decoder = msgspec.json.Decoder(PageOutcome)
+_codec = Codec(PageOutcome, TornOutcome)
+decode = _codec.decode
 
 
 def encode(outcome: PageOutcome) -> bytes:
@@ -126,7 +129,7 @@ def encode(outcome: PageOutcome) -> bytes:
     what they leave in the storage would be a torn object.
     """
     try:
-        data = msgspec.json.encode(outcome)
+        data = _codec.encode(outcome)
     except (ValueError, TypeError, RecursionError) as error:
         raise TornOutcome(str(error)) from error
     if not isinstance(outcome.text, str):  # bytes would pass, as base64
@@ -135,11 +138,3 @@ def encode(outcome: PageOutcome) -> bytes:
         raise TornOutcome(f"{len(data)} bytes are more than a page can have")
     decode(data)
     return data
-
-
-def decode(data: bytes) -> PageOutcome:
-    """Read a stored outcome. Raises `TornOutcome`."""
-    try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise TornOutcome(str(error)) from error

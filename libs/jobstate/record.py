@@ -1,25 +1,12 @@
-"""`processing.json` on the wire: one encode, one decode, one decode error."""
+"""`processing.json` as stored."""
 
-import msgspec
-
+from libs.codec import Codec, TornObject
 from libs.jobstate.job import Job
 
 
-class TornRecord(ValueError):
+class TornRecord(TornObject):
     """The stored record cannot be decoded."""
 
 
-_decoder = msgspec.json.Decoder(Job)
-
-
-def encode(job: Job) -> bytes:
-    """The record as stored."""
-    return msgspec.json.encode(job)
-
-
-def decode(data: bytes) -> Job:
-    """Read a stored record. Raises `TornRecord`."""
-    try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise TornRecord(str(error)) from error
+_codec = Codec(Job, TornRecord)
+encode, decode = _codec.encode, _codec.decode

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import msgspec
 
+from libs.codec import Codec
 from libs.taskqueue.task import BadTask, OcrTask
 
 # Names as Cloud Tasks has them, and its farthest schedule time.
@@ -19,17 +20,5 @@ class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True):
     delay_seconds: _Delay = 0.0
 
 
-_decoder = msgspec.json.Decoder(EnqueueRequest)
-
-
-def encode(request: EnqueueRequest) -> bytes:
-    """The request as a JSON body."""
-    return msgspec.json.encode(request)
-
-
-def decode(body: bytes) -> EnqueueRequest:
-    """Read a request. Raises `BadTask`."""
-    try:
-        return _decoder.decode(body)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise BadTask(str(error)) from error
+_codec = Codec(EnqueueRequest, BadTask)
+encode, decode = _codec.encode, _codec.decode

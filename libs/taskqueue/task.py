@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from libs.codec import BadMessage, Codec
+
 # Wider numbers would decode, and then fail to encode.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Trace = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
@@ -33,24 +35,12 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_at: datetime | None = None
 
 
-class BadTask(ValueError):
+class BadTask(BadMessage):
     """The body is not a task; the message says where it is wrong."""
 
 
-_decoder = msgspec.json.Decoder(OcrTask)
-
-
-def encode(task: OcrTask) -> bytes:
-    """The task as a JSON body."""
-    return msgspec.json.encode(task)
-
-
-def decode(body: bytes) -> OcrTask:
-    """Read a task. Unknown keys are ignored (R31). Raises `BadTask`."""
-    try:
-        return _decoder.decode(body)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
-        raise BadTask(str(error)) from error
+_codec = Codec(OcrTask, BadTask)
+encode, decode = _codec.encode, _codec.decode
 
 
 def first_name(session_id: str, run: int, kind: str, wake: int = 0) -> str:

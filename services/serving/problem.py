@@ -9,10 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs import trace
-from libs.jobstate.intake import TornIntake
-from libs.jobstate.lease import TornLease
-from libs.jobstate.outcome import TornOutcome
-from libs.jobstate.record import TornRecord
+from libs.codec import TornObject
 from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError
 from libs.taskqueue.queue import QueueUnavailable
 
@@ -68,7 +65,7 @@ async def handle(request: Request, error: Exception) -> Response:
         return respond(Problem(400, "Cut off", "The client left before its request was whole.", "Send it again."))
     if isinstance(error, HTTPException):
         return respond(_from_http(error))
-    if isinstance(error, TornRecord | TornLease | TornIntake | TornOutcome):
+    if isinstance(error, TornObject):
         log.error("record_torn", method=request.method, route=_route(request), kind=type(error).__name__)
         return respond(
             Problem(
@@ -96,10 +93,7 @@ HANDLED: tuple[type[Exception], ...] = (
     Problem,
     ClientDisconnect,
     HTTPException,
-    TornRecord,
-    TornLease,
-    TornIntake,
-    TornOutcome,
+    TornObject,
     StorageError,
     QueueUnavailable,
     Exception,

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from libs.codec import Codec, TornObject
+
 #: Days: the longest that a key may be valid. Chosen: a forgotten key ends within a year.
 MAX_DAYS = 365
 
@@ -63,11 +65,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         return self if self.revoked_at else msgspec.structs.replace(self, revoked_at=at)
 
 
-class TornKey(ValueError):
+class TornKey(TornObject):
     """The stored object cannot be decoded as a key."""
 
 
-_decoder = msgspec.json.Decoder(ApiKey)
+_codec = Codec(ApiKey, TornKey)
+encode, decode = _codec.encode, _codec.decode
 
 
 def issue(*, email: str, scopes: tuple[Scope, ...], at: datetime, days: int) -> tuple[ApiKey, str]:
@@ -93,19 +96,6 @@ def parse(text: str) -> tuple[str, str] | None:
     """The id and the secret in the text of a key; `None` for a text of another form."""
     found = _KEY.fullmatch(text)
     return (found[1], found[2]) if found else None
-
-
-def encode(key: ApiKey) -> bytes:
-    """The key as stored."""
-    return msgspec.json.encode(key)
-
-
-def decode(data: bytes) -> ApiKey:
-    """Read a stored key. Raises `TornKey`."""
-    try:
-        return _decoder.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise TornKey(str(error)) from error
 
 
 def _digest(secret: str) -> str:

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.codec import BadMessage, Codec
 from libs.jobstate import cancellation
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce
@@ -30,6 +31,9 @@ class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `POST /api/jobs/{job_id}/retry` takes."""
 
     pages: list[int] | None = None
+
+
+_bodies = Codec(RetryBody, BadMessage)
 
 
 async def retry(request: Request) -> Response:
@@ -65,8 +69,8 @@ async def _pages(request: Request) -> list[int] | None:
     if not body.strip():
         return None
     try:
-        return msgspec.json.decode(body, type=RetryBody).pages
-    except (ValueError, RecursionError) as error:
+        return _bodies.decode(body).pages
+    except BadMessage as error:
         raise Problem(422, "Bad body", str(error), 'Send {"pages": [2, 5]}, or no body.') from error
 
 

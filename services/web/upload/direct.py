@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from libs.codec import BadMessage, Codec
 from libs.jobstate import deletion
 from libs.jobstate.active import announce
 from libs.jobstate.rebuild import load_or_rebuild
@@ -43,6 +44,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The options as a form names them."""
         named = {"pages": self.pages, "dpi": self.dpi, "engine": self.engine}
         return {name: str(value) for name, value in named.items() if value is not None}
+
+
+_orders = Codec(Order, BadMessage)
 
 
 async def create(request: Request) -> Response:
@@ -133,8 +137,8 @@ async def _begin(
 async def _order(request: Request) -> Order:
     body = await read_body(request, hint="Describe the file; do not send it here.")
     try:
-        return msgspec.json.decode(body, type=Order)
-    except (ValueError, RecursionError) as error:
+        return _orders.decode(body)
+    except BadMessage as error:
         raise Problem(
             422, "Bad body", str(error), 'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine if any.'
         ) from error

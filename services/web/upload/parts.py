@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 
+from libs.codec import Codec, TornObject
 from libs.jobstate.intake import Options
 from libs.storage import layout
 from libs.storage.errors import NotFound
@@ -48,17 +49,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime | None = None
 
 
-_decoder = msgspec.json.Decoder(Upload)
+class TornUpload(TornObject):
+    """The stored upload cannot be decoded."""
 
 
-def encode(upload: Upload) -> bytes:
-    """The upload as stored."""
-    return msgspec.json.encode(upload)
-
-
-def decode(data: bytes) -> Upload:
-    """Read a stored upload. Raises `ValueError`."""
-    return _decoder.decode(data)
+_codec = Codec(Upload, TornUpload)
+encode, decode = _codec.encode, _codec.decode
 
 
 async def list_parts(files: SessionFiles) -> Parts:

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
+from libs.codec import BadMessage
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import layout
-from services.worker.modelcache.download_wire import FAULT, Request, Said
+from services.worker.modelcache.download_wire import FAULT, LINES, REQUESTS, Request
 from services.worker.modelcache.progress import Progress, Told, Way
 from services.worker.modelcache.settings import ModelSettings
 
@@ -49,13 +48,13 @@ async def download(request: Request, settings: ModelSettings, *, lock: int, told
 async def _attend(child: asyncio.subprocess.Process, request: Request, told: Told) -> None:
     assert child.stdin is not None and child.stdout is not None
     # Kept open: its end tells the child that this process is no more.
-    child.stdin.write(msgspec.json.encode(request) + b"\n")
+    child.stdin.write(REQUESTS.encode(request) + b"\n")
     watch: asyncio.Task[None] | None = None
     try:
         async for line in child.stdout:
             try:
-                said = msgspec.json.decode(line, type=Said)
-            except msgspec.MsgspecError:
+                said = LINES.decode(line)
+            except BadMessage:
                 break
             if said.refused:
                 raise EngineUnavailable(said.refused)

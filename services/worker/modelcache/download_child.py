@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import msgspec
-
 from services.worker.modelcache import layout, refusal
-from services.worker.modelcache.download_wire import Request, Said
+from services.worker.modelcache.download_wire import LINES, REQUESTS, Request, Said
 from services.worker.modelcache.leftovers import remove
 from services.worker.modelcache.ref import write_ref
 
@@ -43,7 +41,7 @@ def main() -> int:
 
 
 def _run(say: Say) -> int:
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
+    request = REQUESTS.decode(sys.stdin.buffer.readline())
     # A parent that was killed cannot tell; the end of its pipe does.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -154,7 +152,7 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
 
 
 def _tell(parent: BinaryIO, said: Said) -> None:
-    parent.write(msgspec.json.encode(said) + b"\n")
+    parent.write(LINES.encode(said) + b"\n")
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from libs.codec import BadMessage, Codec
+
 FAULT = "The download of the model ended without saying how"
 
 
@@ -20,3 +22,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bytes_total: int | None = None
     done: bool = False
     refused: str = ""
+
+
+REQUESTS = Codec(Request, BadMessage)
+LINES = Codec(Said, BadMessage)

@@ -172,7 +172,7 @@ FORMATS = [
     pytest.param(lease.encode, lease.decode, lease.TornLease, leases, id="lease"),
     pytest.param(outcome.encode, outcome.decode, outcome.TornOutcome, outcomes, id="outcome"),
     pytest.param(intake.encode, intake.decode, intake.TornIntake, intakes, id="intake"),
-    pytest.param(record.encode, record.decode, record.TornRecord, jobs, id="document"),
+    pytest.param(record.encode, record.decode, record.TornRecord, jobs, id="record"),
 ]
 every_format = pytest.mark.parametrize(("encode", "decode", "error", "anything"), FORMATS)
 

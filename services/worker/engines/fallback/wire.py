@@ -6,6 +6,7 @@ an engine before, so the worker believes of its answer only what has the right s
 
 import msgspec
 
+from libs.codec import BadMessage, Codec
 from services.worker.engines.engine import EngineInfo, PageText
 
 MAX_ANSWER_BYTES = 8 * 1024**2
@@ -35,35 +36,35 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
 
 
-class BadAnswer(ValueError):
+class BadAnswer(BadMessage):
     """The child talks nonsense; the message is the rest of a sentence that begins with its engine's name."""
 
 
-_requests = msgspec.json.Decoder(Request)
-_answers = msgspec.json.Decoder(Answer)
+_requests = Codec(Request, BadMessage)
+_answers = Codec(Answer, BadMessage)
 
 
 def encode_request(request: Request, image: bytes) -> bytes:
     """The request as sent."""
-    return msgspec.json.encode(request) + b"\n" + image
+    return _requests.encode(request) + b"\n" + image
 
 
 def decode_request(data: bytes) -> tuple[Request, bytes]:
-    """The request and the page image."""
+    """The request and the page image. Raises `BadMessage`."""
     line, _, image = data.partition(b"\n")
     return _requests.decode(line), image
 
 
 def encode_answer(answer: Answer) -> bytes:
     """The answer as sent."""
-    return msgspec.json.encode(answer)
+    return _answers.encode(answer)
 
 
 def decode_answer(data: bytes) -> Answer:
     """Read an answer. Raises `BadAnswer`."""
     try:
         answer = _answers.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
+    except BadMessage as error:
         raise BadAnswer("gave an answer that makes no sense.") from error
     if (answer.text is None) == (answer.refused is None):
         raise BadAnswer("gave an answer that makes no sense.")

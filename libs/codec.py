@@ -1,0 +1,39 @@
+"""JSON documents, stored or sent to another process: one encode, one decode, one family of errors."""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Undecodable(ValueError):
+    """Bytes that are no document of the expected kind; the message says where they are wrong."""
+
+
+class TornObject(Undecodable):
+    """A stored object is damaged. Each kind of object that can be reported has its own subclass, `Torn...`."""
+
+
+class BadMessage(Undecodable):
+    """A client or another process sent something else than the protocol says. Subclasses are named `Bad...`."""
+
+
+class Codec(Generic[T]):
+    """Encodes and decodes the documents of one kind."""
+
+    def __init__(self, kind: type[T], error: type[Undecodable]) -> None:
+        """`kind` is a `msgspec.Struct`; `error` is what `decode` raises."""
+        self._decoder = msgspec.json.Decoder(kind)
+        self._error = error
+
+    def encode(self, value: T) -> bytes:
+        """The value as JSON."""
+        return msgspec.json.encode(value)
+
+    def decode(self, data: bytes) -> T:
+        """The value in `data`. Unknown keys are ignored, unless the kind forbids them. Raises the codec's error."""
+        try:
+            return self._decoder.decode(data)
+        except (ValueError, RecursionError) as error:  # msgspec recurses into what it skips
+            raise self._error(str(error)) from error
