@@ -1,4 +1,4 @@
-"""Nanonets-OCR-s, and any other fine-tune of Qwen2.5-VL that MODEL_NAME says: a transcriber on the GPU or the CPU."""
+"""Nanonets-OCR-s, or another fine-tune of Qwen2.5-VL that MODEL_NAME names, run in this process on GPU or CPU."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,18 +29,18 @@ class ModelTranscriber:
         self._thread: DecoderThread | None = None
 
     async def load(self) -> None:
-        """Fetch the model where it is not here, and load it. Raises `EngineUnavailable`."""
+        """Download the model where its files are missing, and load it. Raises `EngineUnavailable`."""
         if self._context.model is None:
             raise EngineUnavailable("The engine nanonets needs a model, and this process has no way to one.")
         await asyncio.to_thread(self._load, await self._context.model())
 
     def info(self) -> EngineInfo:
-        """The model, the revision of its files, the device."""
+        """The model, the revision of its files, and the device; `none` before `load`."""
         return self._info
 
     @property
     def slots(self) -> int:
-        """As many pages as are written at once, and a few more, decoded and scaled, that wait for a slot."""
+        """Pages written at a time, and an eighth more that wait, decoded and scaled, for the next free slot."""
         slots = self._assembly.decoder.slots if self._assembly else 1
         return slots + max(1, slots // 8)
 

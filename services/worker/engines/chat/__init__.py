@@ -1,1 +1,1 @@
-"""The protocol of servers that speak as OpenAI's does: what is said, how often, how much at once."""
+"""A client of servers that speak OpenAI's chat completions: requests, answers, retries, throttling."""

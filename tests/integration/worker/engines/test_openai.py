@@ -1,4 +1,4 @@
-"""The engine that asks a server: what it sends, what it believes, and what it does when the server is of no use."""
+"""The engine that asks a server: what it sends, which answers count, and what it does about faults of the server."""
 
 import asyncio
 import traceback
@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import structlog
 
-from services.worker.engines import openai
-from services.worker.engines.chat import retry
+from services.worker.engines.chat import client, retry
 from services.worker.engines.chat.retry import ATTEMPTS, ServerFault
-from services.worker.engines.chat.throttle import Throttle
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.openai import OpenAiTranscriber
 from services.worker.engines.picture import Pixels
@@ -38,10 +36,10 @@ def server() -> Iterator[Emulator]:
 
 
 @pytest.fixture(autouse=True)
-def no_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BACKOFF_FROM", 0.001)
     monkeypatch.setattr(retry, "BACKOFF_TO", 0.01)
-    monkeypatch.setattr(openai, "COUNT_SECONDS", 0.05)
+    monkeypatch.setattr(client, "COUNT_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ GOOD = [manners.stream, manners.undone, manners.whole, manners.nameless, manners
 
 
 @pytest.mark.parametrize("manner", GOOD, ids=lambda manner: manner.__name__)
-async def test_page_is_read_however_the_answer_comes(
+async def test_page_is_read_in_every_form_of_the_answer(
     server: Emulator, made: list[OpenAiTranscriber], manner: Manner
 ) -> None:
     server.manner = manner
@@ -88,7 +86,7 @@ async def test_page_is_read_however_the_answer_comes(
     assert transcript.tokens > 0
 
 
-async def test_server_is_asked_as_its_documents_say(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+async def test_request_is_as_the_protocol_describes(server: Emulator, made: list[OpenAiTranscriber]) -> None:
     transcriber = await loaded(made, server.url)
     transcript = await transcriber.transcribe(PAGE, Sampling(max_tokens=77, temperature=0.5, seed=3))
     (asked,) = server.asked
@@ -132,7 +130,7 @@ async def test_photograph_is_sent_as_a_jpeg(server: Emulator, made: list[OpenAiT
     assert (server.asked[0].format, server.asked[0].width) == ("JPEG", 1400)
 
 
-async def test_halves_of_characters_become_whole_or_are_marked(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+async def test_split_characters_are_joined_or_replaced(server: Emulator, made: list[OpenAiTranscriber]) -> None:
     server.manner = manners.halves
     transcript = await (await loaded(made, server.url)).transcribe(PAGE, SAMPLING)
     assert transcript.text == f"{TEXT}😀�"
@@ -186,7 +184,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("manner", WRONG, ids=lambda manner: manner.__name__)
-async def test_server_that_answers_wrongly_is_asked_so_often_and_no_more(
+async def test_server_that_answers_wrongly_is_asked_four_times_and_no_more(
     server: Emulator, made: list[OpenAiTranscriber], manner: Manner
 ) -> None:
     server.manner = manner
@@ -196,13 +194,13 @@ async def test_server_that_answers_wrongly_is_asked_so_often_and_no_more(
     assert len(server.asked) == ATTEMPTS
     assert KEY not in "".join(traceback.format_exception(fault.value)) + str(logs)
     server.manner = manners.stream
-    assert (await transcriber.transcribe(PAGE, SAMPLING)).text == TEXT, "and it is of use again afterwards"
+    assert (await transcriber.transcribe(PAGE, SAMPLING)).text == TEXT, "it works again afterwards"
 
 
 @pytest.mark.parametrize(
     "manner", [manners.silent, manners.dripping, manners.slow, manners.stalled], ids=lambda manner: manner.__name__
 )
-async def test_server_that_takes_for_ever_is_left(
+async def test_server_that_takes_too_long_is_given_up(
     server: Emulator, made: list[OpenAiTranscriber], manner: Manner
 ) -> None:
     transcriber = await loaded(made, server.url, seconds=0.5)
@@ -232,7 +230,7 @@ async def test_faults_that_pass_are_not_noticed(server: Emulator, made: list[Ope
     ],
     ids=["busy", "seconds", "date", "401", "403", "404", "307", "402"],
 )
-async def test_server_that_refuses_everybody_is_no_fault_of_the_page(
+async def test_server_that_refuses_all_pages_is_no_fault_of_the_page(
     server: Emulator, made: list[OpenAiTranscriber], manner: Manner, advice: str
 ) -> None:
     transcriber = await loaded(made, server.url, seconds=0.5)
@@ -253,8 +251,8 @@ async def test_server_that_has_gone_is_no_fault_of_the_page(made: list[OpenAiTra
 async def test_field_that_the_server_does_not_know_is_left_out_from_then_on(
     server: Emulator, made: list[OpenAiTranscriber], field: str
 ) -> None:
-    said = "Use max_completion_tokens instead." if field == "max_tokens" else f"Unknown field {field}."
-    server.manners = [refusing(400, said)]
+    message = "Use max_completion_tokens instead." if field == "max_tokens" else f"Unknown field {field}."
+    server.manners = [refusing(400, message)]
     transcriber = await loaded(made, server.url)
     for _ in range(2):
         assert (await transcriber.transcribe(PAGE, SAMPLING)).text == TEXT
@@ -278,10 +276,10 @@ async def test_busy_server_gets_fewer_pages_at_once_and_all_of_them_are_read(
     transcriber = await loaded(made, server.url, concurrency=16)
     transcripts = await asyncio.gather(*(transcriber.transcribe(PAGE, SAMPLING) for _ in range(40)))
     assert [transcript.text for transcript in transcripts] == [TEXT] * 40
-    assert len(server.asked) < 2 * 40, "most requests are not in vain"
+    assert len(server.asked) < 2 * 40, "most requests succeed"
 
 
-async def test_cancelled_page_leaves_its_place(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+async def test_cancelled_page_frees_its_place(server: Emulator, made: list[OpenAiTranscriber]) -> None:
     transcriber = await loaded(made, server.url, concurrency=1)
     server.manners = [manners.silent]
     reading = asyncio.create_task(transcriber.transcribe(PAGE, SAMPLING))
@@ -292,7 +290,7 @@ async def test_cancelled_page_leaves_its_place(server: Emulator, made: list[Open
     assert isinstance(await transcriber.transcribe(PAGE, SAMPLING), Transcript)
 
 
-async def test_wrong_key_is_told_at_the_start(server: Emulator, made: list[OpenAiTranscriber]) -> None:
+async def test_wrong_key_is_reported_at_the_start(server: Emulator, made: list[OpenAiTranscriber]) -> None:
     wrong = KEY + "9876"
     with pytest.raises(EngineUnavailable, match="OPENAI_API_KEY") as refusal:
         await loaded(made, server.url, key=wrong)
@@ -300,7 +298,7 @@ async def test_wrong_key_is_told_at_the_start(server: Emulator, made: list[OpenA
 
 
 @pytest.mark.parametrize("key", ["sk-9876\nX: y", "sk-9876 ", "sk-9876ü"], ids=["line", "space", "letter"])
-async def test_key_that_can_be_none_is_not_sent(server: Emulator, made: list[OpenAiTranscriber], key: str) -> None:
+async def test_malformed_key_is_not_sent(server: Emulator, made: list[OpenAiTranscriber], key: str) -> None:
     with pytest.raises(EngineUnavailable, match="OPENAI_API_KEY") as refusal:
         await loaded(made, server.url, key=key)
     assert "9876" not in "".join(traceback.format_exception(refusal.value))
@@ -309,7 +307,7 @@ async def test_key_that_can_be_none_is_not_sent(server: Emulator, made: list[Ope
 @pytest.mark.parametrize(
     "url", ["", "127.0.0.1:8000", "ftp://x/v1", "http://u:sk-9876@x/v1", "http://x/v1?key=sk-9876", "http:///v1"]
 )
-async def test_address_that_can_be_none_is_told_at_the_start(made: list[OpenAiTranscriber], url: str) -> None:
+async def test_malformed_address_is_reported_at_the_start(made: list[OpenAiTranscriber], url: str) -> None:
     with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL") as refusal:
         await loaded(made, url)
     assert "9876" not in "".join(traceback.format_exception(refusal.value))
@@ -328,7 +326,7 @@ async def test_server_that_does_not_list_its_models_is_asked_for_the_one_that_wa
 
 
 @pytest.mark.parametrize("status", [400, 408, 502, 503])
-async def test_server_that_is_not_up_is_told_at_the_start(
+async def test_server_that_is_not_up_is_reported_at_the_start(
     server: Emulator, made: list[OpenAiTranscriber], status: int
 ) -> None:
     server.models = status
@@ -354,7 +352,7 @@ async def test_server_that_is_still_starting_is_waited_for(made: list[OpenAiTran
         assert len(server.asked) == 1
 
 
-async def test_server_that_never_starts_is_told() -> None:
+async def test_server_that_never_starts_is_reported() -> None:
     transcriber = OpenAiTranscriber(
         EngineSettings(
             openai=OpenAiSettings(
@@ -364,24 +362,6 @@ async def test_server_that_never_starts_is_told() -> None:
     )
     with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL"):
         await transcriber.load()
-
-
-async def test_throttle_halves_once_for_all_that_were_refused_together_and_grows_by_one() -> None:
-    throttle = Throttle(8)
-    moments = []
-    for _ in range(8):
-        async with throttle as moment:
-            moments.append(moment)
-    for moment in moments:
-        throttle.too_many(moment)
-    assert throttle.limit == 4
-    for _ in range(5):
-        throttle.went_well()
-    assert throttle.limit == 5
-    for _ in range(100):
-        async with throttle as moment:
-            throttle.too_many(moment)
-    assert throttle.limit == 1
 
 
 def test_job_is_read_by_the_server_with_pages_of_several_batches_at_once(server: Emulator, tmp_path: Path) -> None:
