@@ -1,8 +1,8 @@
 """The process in which one hostile document is opened and drawn: `python -m services.web.render.child`.
 
-Standard input is a socket that carries requests in and frames out (see `frames`), so nothing that a library
-prints can get between the frames. The process can be killed at any moment and leaves nothing behind: it
-writes no file, and it dies with its parent.
+A socket carries requests in and frames out (see `protocol`), so nothing that a library prints can get between the
+frames. The process can be killed at any moment and leaves nothing behind: it writes no file, and it dies with its
+parent.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.serving.confinement import confine, die_with, silence
+from services.serving.confinement import confine, die_with, parent_channel
 from services.web.render.filetype import FileType
 from services.web.render.protocol import (
     DocumentOpened,
@@ -37,7 +37,7 @@ Opener = Callable[[], PageSource]
 
 def main() -> None:
     """Serve one document, then exit when the parent closes the socket."""
-    channel = socket.socket(fileno=os.dup(0))
+    channel = parent_channel()
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     lines = _lines(channel)
     order = next(lines, None)
@@ -46,7 +46,6 @@ def main() -> None:
     request = msgspec.json.decode(order, type=OpenRequest)
     die_with(request.parent)
     opener = _opener(request)
-    silence()
     _give_way()
     confine(memory_bytes=request.limits.memory_bytes, open_files=_OPEN_FILES)
     try:

@@ -18,9 +18,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from services.serving.childprocess import ChildLost, ChildTimedOut
 from services.web.render.filetype import FileType
 from services.web.render.png import TRAILER, BadPng, png_size
-from services.web.render.process import Child, ChildLost, ChildTimedOut
+from services.web.render.process import Child
 from services.web.render.protocol import (
     BadFrame,
     DocumentOpened,

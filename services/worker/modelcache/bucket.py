@@ -16,7 +16,7 @@ from libs.storage.errors import NotFound, StorageError
 from libs.storage.store import Stat, Stored
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import layout, refusal
-from services.worker.modelcache.download_wire import Request
+from services.worker.modelcache.download_wire import ModelRequest
 from services.worker.modelcache.progress import Progress, Told, Way
 from services.worker.modelcache.ref import write_ref
 from services.worker.modelcache.weights import Damaged, shards
@@ -42,7 +42,7 @@ class Arrived(Protocol):
     def __call__(self, count: int, /) -> None: ...
 
 
-async def copy(request: Request, bucket: str, *, told: Told) -> None:
+async def copy(request: ModelRequest, bucket: str, *, told: Told) -> None:
     """Bring the model into the cache. Raises `EngineUnavailable`, saying what to do."""
     try:
         async with open_bucket(bucket, wanted_by=f"MODEL_BUCKET_NAME={bucket}") as objects:
@@ -62,7 +62,7 @@ async def copy(request: Request, bucket: str, *, told: Told) -> None:
         ) from error
 
 
-async def copy_from(objects: Objects, request: Request, bucket: str, *, told: Told) -> None:
+async def copy_from(objects: Objects, request: ModelRequest, bucket: str, *, told: Told) -> None:
     """The same from a store that is open. Raises `EngineUnavailable`, `StorageError`, `OSError`."""
     commit, files = await _listed(objects, request, bucket)
     home = Path(request.hub) / layout.folder_name(request.model)
@@ -102,7 +102,7 @@ async def copy_from(objects: Objects, request: Request, bucket: str, *, told: To
         write_ref(home, request.revision, commit)
 
 
-async def _listed(objects: Objects, request: Request, bucket: str) -> tuple[str, list[Stat]]:
+async def _listed(objects: Objects, request: ModelRequest, bucket: str) -> tuple[str, list[Stat]]:
     """The commit and the files that a whole model has. Raises `EngineUnavailable` when the bucket holds less."""
     place = f"{layout.HUB}/{layout.folder_name(request.model)}"
     lacks = f"The bucket of models {bucket} lacks {request.model} at {request.revision}"

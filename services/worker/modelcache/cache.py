@@ -12,7 +12,7 @@ from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import layout, leftovers, mount, refusal
 from services.worker.modelcache.bucket import copy
 from services.worker.modelcache.download import download
-from services.worker.modelcache.download_wire import Request
+from services.worker.modelcache.download_wire import ModelRequest
 from services.worker.modelcache.lock import lock_file, locked
 from services.worker.modelcache.progress import ProgressLog, Way
 from services.worker.modelcache.report import CacheReport
@@ -123,7 +123,7 @@ class ModelCache:
 
     async def _bring(self, lock: int) -> None:
         """From the bucket, where there is one; else, or where it cannot help, from the hub."""
-        request = Request(
+        request = ModelRequest(
             hub=str(self._hub),
             model=self._settings.model_name,
             revision=self._settings.model_revision,

@@ -3,74 +3,83 @@
 import asyncio
 import contextlib
 import os
-import signal
-import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from libs.codec import BadMessage
+from services.serving.childprocess import ChildLost, ChildProcess, inherited_python_path
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import layout
-from services.worker.modelcache.download_wire import FAULT, LINES, REQUESTS, Request
+from services.worker.modelcache.download_wire import EVENTS, MAX_EVENT_BYTES, REQUESTS, DownloadEvent, ModelRequest
 from services.worker.modelcache.progress import Progress, Told, Way
 from services.worker.modelcache.settings import ModelSettings
 
+#: Arguments to Python.
 PROGRAM = ("-m", "services.worker.modelcache.download_child")
+#: Seconds between two looks at the disk for the progress. Chosen: what a person watching takes for steady.
 LOOK_SECONDS = 0.5
 
-_ROOT = Path(__file__).resolve().parents[3]
-# How the child finds its libraries and the network; no secret of the service is among it.
-_KEPT = {"PATH", "LD_LIBRARY_PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
-_KEPT_TOO = ("HF_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+# Environment variables by which the child finds its libraries and the network; no secret of the service is among them.
+_KEPT = {"PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+_KEPT_PREFIXES = ("HF_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-async def download(request: Request, settings: ModelSettings, *, lock: int, told: Told) -> None:
-    """Bring the model into the cache. The child holds `lock` too. Raises `EngineUnavailable`, saying what to do."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-P", "-s", *PROGRAM),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        cwd="/",
-        env=_environment(settings, os.environ),
-        pass_fds=(lock,),
-        start_new_session=True,
-    )
-    try:
-        await _attend(child, request, told)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await asyncio.shield(_bury(child))
+async def download(request: ModelRequest, settings: ModelSettings, *, lock: int, told: Told) -> None:
+    """Bring the model into the cache. Raises `EngineUnavailable`, saying what to do.
+
+    `lock` is the descriptor of the cache's lock. The child inherits it, so that the lock is held as long as the child
+    may write, even when this process has died.
+    """
+    async with ChildProcess(PROGRAM, environment=_environment(settings, os.environ), descriptors=(lock,)) as child:
+        try:
+            # The child's input stays open: its end shows the child that this process is gone.
+            await child.send(REQUESTS.encode(request) + b"\n")
+            done = await _follow(child, request, told)
+        except ChildLost:
+            done = False
+    if not done:
+        raise EngineUnavailable(
+            "The download of the model ended without saying how. Ask again; if it stays so, look for memory that ran "
+            "out."
+        )
 
 
-async def _attend(child: asyncio.subprocess.Process, request: Request, told: Told) -> None:
-    assert child.stdin is not None and child.stdout is not None
-    # Kept open: its end tells the child that this process is no more.
-    child.stdin.write(REQUESTS.encode(request) + b"\n")
+async def _follow(child: ChildProcess, request: ModelRequest, told: Told) -> bool:
+    """Follow the child's events to the last one; whether it has brought the model. Raises `EngineUnavailable` where the
+    child refuses, and `ChildLost`."""
     watch: asyncio.Task[None] | None = None
     try:
-        async for line in child.stdout:
-            try:
-                said = LINES.decode(line)
-            except BadMessage:
-                break
-            if said.refused:
-                raise EngineUnavailable(said.refused)
-            if said.done:
-                return
-            if said.bytes_total is not None and watch is None:
-                watch = asyncio.create_task(_watch(Path(request.hub), request.model, said.bytes_total, told))
+        async with contextlib.aclosing(_events(child)) as events:
+            async for event in events:
+                if event.refused:
+                    raise EngineUnavailable(event.refused)
+                if event.done:
+                    return True
+                if event.bytes_total is not None and watch is None:
+                    watch = asyncio.create_task(_watch(Path(request.hub), request.model, event.bytes_total, told))
+        return False
     finally:
         if watch is not None:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
-    raise EngineUnavailable(f"{FAULT}. Ask again; if it stays so, look for memory that ran out.")
+
+
+async def _events(child: ChildProcess) -> AsyncGenerator[DownloadEvent]:
+    """The events up to the end of the child's stream or the first line that is none. Raises `ChildLost`."""
+    unread = b""
+    while chunk := await child.receive():
+        *lines, unread = (unread + chunk).split(b"\n")
+        for line in lines:
+            try:
+                yield EVENTS.decode(line)
+            except BadMessage:
+                return
+        if len(unread) > MAX_EVENT_BYTES:
+            return
 
 
 async def _watch(hub: Path, model: str, total: int, told: Told) -> None:
-    """Tell the progress from what lies on the disk, whichever way the hub's library fetches it."""
+    """Report progress by the size of the files on the disk, whichever way the hub's library fetches them."""
     blobs = hub / layout.folder_name(model) / "blobs"
     before = await asyncio.to_thread(_bytes_in, blobs)
     while True:
@@ -88,26 +97,16 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-async def _bury(child: asyncio.subprocess.Process) -> None:
-    """Leave no zombie and no open pipe."""
-    assert child.stdin is not None
-    child.stdin.close()
-    with contextlib.suppress(OSError):
-        await child.stdin.wait_closed()
-    await child.communicate()
-
-
 def _environment(settings: ModelSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in environ.items() if name in _KEPT or name.upper().startswith(_KEPT_TOO)}
+    kept = {name: value for name, value in environ.items() if name in _KEPT or name.upper().startswith(_KEPT_PREFIXES)}
     kept |= {
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(_ROOT), *filter(None, sys.path)])),
-        "LANG": "C.UTF-8",
+        "PYTHONPATH": inherited_python_path(),
         "HF_HUB_OFFLINE": "0",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_SYMLINKS_WARNING": "1",
     }
-    # As the settings were read, and not from wherever else they may be.
+    # From the settings, which may have been read from a file and not from this process's environment.
     for name, value in (("HF_ENDPOINT", settings.hf_endpoint), ("HF_TOKEN", settings.hf_token)):
         kept.pop(name, None)
         if value:

@@ -1,20 +1,22 @@
 """The child of a download: the only process that loads the hub's library to go online.
 
-It reads a `Request` from its standard input and ends when that does, says lines of `Said` on what was its standard
-output, and keeps the cache's lock, which it has inherited, until its end.
+It reads a `ModelRequest` from its parent's channel and ends when that closes, answers with `DownloadEvent`s, and holds
+the cache's lock, which it has inherited, until its end.
 """
 
 import hashlib
 import os
 import shutil
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
+from services.serving.confinement import parent_channel, silence
 from services.worker.modelcache import layout, refusal
-from services.worker.modelcache.download_wire import LINES, REQUESTS, Request, Said
+from services.worker.modelcache.download_wire import EVENTS, REQUESTS, DownloadEvent, ModelRequest
 from services.worker.modelcache.leftovers import remove
 from services.worker.modelcache.ref import write_ref
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoSibling
 
-Say = Callable[[Said], None]
+Report = Callable[[DownloadEvent], None]
 
 BLOCK = 1 << 20
 FILES_AT_ONCE = 4
@@ -33,27 +35,30 @@ class Refused(Exception):
 
 
 def main() -> int:
-    """Download, and say how it ended."""
-    # A library that prints must not talk into what is said to the parent.
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as parent:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        return _run(lambda said: _tell(cast(BinaryIO, parent), said))
+    """Download, and report how it ended. The exit code: 0 for a whole model."""
+    channel = parent_channel()
+    # A library that prints must not write into the events.
+    silence()
+    with channel.makefile("rb") as lines:
+        line = lines.readline()
+    if not line:
+        return 1  # the parent died before it sent a request
+    request = REQUESTS.decode(line)
+    threading.Thread(target=_end_with_parent, args=(channel,), daemon=True).start()
 
+    def report(event: DownloadEvent) -> None:
+        channel.sendall(EVENTS.encode(event) + b"\n")
 
-def _run(say: Say) -> int:
-    request = REQUESTS.decode(sys.stdin.buffer.readline())
-    # A parent that was killed cannot tell; the end of its pipe does.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _download(request, say)
+        _download(request, report)
     except Refused as error:
-        say(Said(refused=str(error)))
+        report(DownloadEvent(refused=str(error)))
         return 1
-    say(Said(done=True))
+    report(DownloadEvent(done=True))
     return 0
 
 
-def _download(request: Request, say: Say) -> None:
+def _download(request: ModelRequest, report: Report) -> None:
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
@@ -61,14 +66,14 @@ def _download(request: Request, say: Say) -> None:
             f"Downloading the model needs the package {error.name}; install the extra: pip install 'gnosis-ocr[gpu]'."
         ) from error
     try:
-        _fetch(huggingface_hub.HfApi(), request, say)
+        _fetch(huggingface_hub.HfApi(), request, report)
     except Refused:
         raise
     except Exception as error:
         raise Refused(_in_words(error, request)) from error
 
 
-def _fetch(api: "HfApi", request: Request, say: Say) -> None:
+def _fetch(api: "HfApi", request: ModelRequest, report: Report) -> None:
     hub = Path(request.hub)
     home = hub / layout.folder_name(request.model)
     found = api.model_info(request.model, revision=request.revision, files_metadata=True)
@@ -82,7 +87,7 @@ def _fetch(api: "HfApi", request: Request, say: Say) -> None:
     hub.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(hub).free) < needed:
         raise Refused(refusal.no_room(needed, free, hub.parent, request.moves_root))
-    say(Said(bytes_total=needed))
+    report(DownloadEvent(bytes_total=needed))
     # By its commit, so that the library leaves the ref to us: it would write it before the first file.
     api.snapshot_download(
         request.model, revision=commit, cache_dir=hub, allow_patterns=list(wanted), max_workers=FILES_AT_ONCE
@@ -111,7 +116,7 @@ def _check(file: Path, listed: "RepoSibling") -> None:
         raise Refused(f"{file.name} was damaged on its way from the hub and has been removed. Ask again.")
 
 
-def _in_words(error: Exception, request: Request) -> str:
+def _in_words(error: Exception, request: ModelRequest) -> str:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     model, place = request.model, os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -151,12 +156,9 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _tell(parent: BinaryIO, said: Said) -> None:
-    parent.write(LINES.encode(said) + b"\n")
-
-
-def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+def _end_with_parent(channel: socket.socket) -> None:
+    """End this process when the parent's side of the channel closes: a parent that was killed cannot send anything."""
+    while channel.recv(1):
         pass
     os._exit(1)
 

@@ -1,28 +1,36 @@
-"""What the worker and its downloading child say to each other: JSON lines."""
+"""What the worker and its downloading child send each other: a request there, events back, each a line of JSON."""
 
 import msgspec
 
 from libs.codec import BadMessage, Codec
 
-FAULT = "The download of the model ended without saying how"
+#: Bytes of one event. Chosen: a refusal is a few sentences; a child that sends more is broken.
+MAX_EVENT_BYTES = 65_536
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model, and the cache's hub folder."""
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model to bring into the cache."""
 
+    #: The cache's hub folder.
     hub: str
+    #: The model's name on the hub.
     model: str
+    #: A branch, tag or commit of it.
     revision: str
+    #: Name of the setting that moves the cache's root: for messages about a full disk.
     moves_root: str
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of the child: how many bytes have to come; at last, that all have, or why not."""
+class DownloadEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Progress of the child: first `bytes_total`, at the end either `done` or `refused`."""
 
+    #: Bytes that have to come.
     bytes_total: int | None = None
+    #: All of the model is in the cache.
     done: bool = False
+    #: Why the model cannot be had, and what to do.
     refused: str = ""
 
 
-REQUESTS = Codec(Request, BadMessage)
-LINES = Codec(Said, BadMessage)
+REQUESTS = Codec(ModelRequest, BadMessage)
+EVENTS = Codec(DownloadEvent, BadMessage)

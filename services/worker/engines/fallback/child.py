@@ -1,16 +1,15 @@
 """The process in which one page gets its last chance: `python -m services.worker.engines.fallback.child`.
 
-Standard input is a socket: the request comes in, the answer goes out (see `wire`). The process can be killed
-at any moment and leaves nothing behind: it writes no file, and it dies with its parent.
+A socket carries one request in and one answer out (see `wire`). The process can be killed at any moment and leaves
+nothing behind: it writes no file, and it dies with its parent.
 """
 
 import asyncio
 import os
-import resource
 import socket
 from collections.abc import AsyncIterator
 
-from services.serving.confinement import confine, die_with, limit, silence
+from services.serving.confinement import confine, die_with, parent_channel
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, OcrEngine, PageFailure, PageImage
 from services.worker.engines.fallback.wire import Answer, Request, decode_request, encode_answer
@@ -22,12 +21,10 @@ _OPEN_FILES = 256
 
 def main() -> None:
     """Answer one request."""
-    channel = socket.socket(fileno=os.dup(0))
+    channel = parent_channel()
     request, image = decode_request(_all(channel))
     die_with(request.parent)
-    silence()
-    confine(memory_bytes=request.memory_bytes, open_files=_OPEN_FILES)
-    limit(resource.RLIMIT_CPU, request.cpu_seconds)
+    confine(memory_bytes=request.memory_bytes, open_files=_OPEN_FILES, cpu_seconds=request.cpu_seconds)
     channel.sendall(encode_answer(asyncio.run(_answer(request, image))))
     channel.close()
     # Threads of an engine that was interrupted would hold up an orderly end.

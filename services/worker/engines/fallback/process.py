@@ -6,16 +6,12 @@ For pages that the engine of the worker breaks down on, and for what a generativ
 import asyncio
 import contextlib
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import msgspec
 import structlog
 
+from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, inherited_python_path, time_limit
 from services.worker.engines import select
 from services.worker.engines.engine import PageFailure, PageImage, PageText
 from services.worker.engines.fallback.wire import MAX_ANSWER_BYTES, BadAnswer, Request, decode_answer, encode_request
@@ -28,10 +24,11 @@ PROGRAM = ("-m", "services.worker.engines.fallback.child")
 NONE, AUTO = "none", "auto"
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
 
-_ROOT = Path(__file__).resolve().parents[4]
-_CHUNK = 1 << 18
-# What the engines, and the programs that they start, look for; no secret of the service is among it.
-_KEPT = ("PATH", "LD_LIBRARY_PATH", "TESSDATA_PREFIX")
+# Processor time of the child beyond what all its threads can use in its wall-clock time: the backstop for programs that
+# it started. Chosen: more than the start of Python takes.
+_CPU_MARGIN_SECONDS = 10
+# Environment variables that engines, and the programs that they start, read; no secret of the service is among them.
+_KEPT = ("PATH", "TESSDATA_PREFIX")
 
 
 class _Silent(Exception):
@@ -81,47 +78,52 @@ class FallbackProcess:
         return msgspec.structs.replace(answer.text, page_no=page.page_no, seconds=seconds, engine=engine)
 
     async def _ask(self, name: str, page: PageImage) -> bytes:
-        """All that the child says to this page. Raises `_Silent`."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                process = _start(theirs)
-            try:
-                ours.setblocking(False)
-                async with asyncio.timeout(self._seconds):
-                    return await self._converse(ours, process.pid, name, page)
-            except TimeoutError as error:
-                raise _Silent(f"took longer than {self._seconds:g} seconds.") from error
-            except OSError as error:
-                raise _Silent("ended without an answer.") from error
-            finally:
-                await _kill(process)
+        """All that the child answers to this page. Raises `_Silent`."""
+        child = ChildProcess(PROGRAM, environment=_environment())
+        try:
+            async with child, time_limit(self._seconds):
+                log.info("fallback_started", engine=name, page_no=page.page_no, child=child.pid)
+                return await _exchange(child, encode_request(self._request(name), page.data))
+        except ChildTimedOut as error:
+            raise _Silent(f"took longer than {self._seconds:g} seconds.") from error
+        except ChildLost as error:
+            raise _Silent("ended without an answer.") from error
 
-    async def _converse(self, channel: socket.socket, pid: int, name: str, page: PageImage) -> bytes:
+    def _request(self, name: str) -> Request:
         cores = self._threads or os.cpu_count() or 1
-        request = Request(
+        return Request(
             engine=name,
             threads=self._threads,
             languages=self._languages,
             memory_bytes=self._memory_bytes,
-            cpu_seconds=int(self._seconds * cores) + 10,
+            cpu_seconds=int(self._seconds * cores) + _CPU_MARGIN_SECONDS,
             parent=os.getpid(),
         )
-        log.info("fallback_started", engine=name, page_no=page.page_no, child=pid)
-        loop = asyncio.get_running_loop()
-        telling = asyncio.create_task(_tell(channel, encode_request(request, page.data)))
-        try:
-            said = bytearray()
-            while chunk := await loop.sock_recv(channel, _CHUNK):
-                said += chunk
-                if len(said) > MAX_ANSWER_BYTES:
-                    raise _Silent("gave an answer that is far too long.")
-        finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-        if not said:
-            raise _Silent("ended without an answer.")
-        return bytes(said)
+
+
+async def _exchange(child: ChildProcess, request: bytes) -> bytes:
+    """Send the request and return the answer. Raises `_Silent` and `ChildLost`."""
+    # Beside receiving: a child that answers without reading to the end must not block this process.
+    sending = asyncio.create_task(_send(child, request))
+    try:
+        answer = bytearray()
+        while chunk := await child.receive():
+            answer += chunk
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise _Silent("gave an answer that is far too long.")
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    if not answer:
+        raise _Silent("ended without an answer.")
+    return bytes(answer)
+
+
+async def _send(child: ChildProcess, request: bytes) -> None:
+    # A child that ends early is recognised by its missing answer.
+    with contextlib.suppress(ChildLost):
+        await child.send(request)
+        child.end_input()
 
 
 def choose(name: str, *, instead_of: str) -> str:
@@ -133,35 +135,7 @@ def choose(name: str, *, instead_of: str) -> str:
     return next(iter(others or here), "rapidocr")
 
 
-async def _tell(channel: socket.socket, request: bytes) -> None:
-    # A child that ends early says more by its silence than a broken pipe could.
-    with contextlib.suppress(OSError):
-        await asyncio.get_running_loop().sock_sendall(channel, request)
-        channel.shutdown(socket.SHUT_WR)
-
-
-def _start(channel: socket.socket) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-P", "-s", *PROGRAM],
-        stdin=channel.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=_environment(),
-        start_new_session=True,
-    )
-
-
-async def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End the child and what it started, and leave no zombie, even when the caller is cancelled once more."""
-    # Before it is waited for its number cannot be another's, and its group may outlive it.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(asyncio.to_thread(process.wait))
-
-
 def _environment() -> dict[str, str]:
-    # Where an engine of the operator's own is found, as the worker itself finds it.
-    path = os.pathsep.join(dict.fromkeys([str(_ROOT), *filter(None, sys.path)]))
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return {"PYTHONPATH": path, "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2", **kept}
+    # The import path of the worker, since an engine may be the operator's own.
+    return {"PYTHONPATH": inherited_python_path(), "MALLOC_ARENA_MAX": "2", **kept}

@@ -304,6 +304,8 @@ def test_lock_outlives_a_killed_worker_for_as_long_as_its_child_may_write(tmp_pa
     until(lambda: hub.sent > 50_000, "the download to be in its middle")
     (child,) = psutil.Process(process.pid).children()
     child.suspend()
+    # The signal reaches the child's threads one by one, and one of them waits for the parent's end.
+    until(lambda: child.status() == psutil.STATUS_STOPPED, "the child to stop")
 
     process.kill()
     process.communicate()
