@@ -7,12 +7,13 @@ from contextlib import aclosing
 from datetime import datetime
 from itertools import islice
 
+from libs.fanout import REQUESTS_AT_ONCE
 from libs.jobstate import active
 from libs.jobstate.commit import Change, commit, load
 from libs.jobstate.evidence import Evidence, gather, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
-from libs.jobstate.leases import PARALLEL_READS, Leases
+from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.plan import open_batches
 from libs.jobstate.recorder import due_at
@@ -130,7 +131,7 @@ async def _read_ahead(
     reading: deque[tuple[int, asyncio.Task[PageOutcome | None]]] = deque()
     try:
         while True:
-            for page_no in islice(numbers, PARALLEL_READS - len(reading)):
+            for page_no in islice(numbers, REQUESTS_AT_ONCE - len(reading)):
                 reading.append((page_no, asyncio.create_task(read_outcome(files, page_no))))
             if not reading:
                 return

@@ -1,16 +1,17 @@
 """Reading a job's evidence: outcomes and leases."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
+from libs.fanout import fan_out
 from libs.jobstate import outcome, plan
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
-from libs.jobstate.leases import PARALLEL_READS, Leases
+from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, TornOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
@@ -80,13 +81,8 @@ async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, 
 
 async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[int, tuple[PageOutcome | None, int]]:
     """`read_versioned` of each page, several at a time."""
-    gate = asyncio.Semaphore(PARALLEL_READS)
-
-    async def read(page_no: int) -> tuple[int, tuple[PageOutcome | None, int]]:
-        async with gate:
-            return page_no, await read_versioned(files, page_no)
-
-    return dict(await asyncio.gather(*(read(n) for n in pages)))
+    numbers = list(pages)
+    return dict(zip(numbers, await fan_out(partial(read_versioned, files), numbers), strict=True))
 
 
 async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:

@@ -1,18 +1,15 @@
 """The leases of a job's batches, as one call sees them: each generation is read once."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
+from libs.fanout import fan_out
 from libs.jobstate import lease
 from libs.jobstate.lease import Lease, TornLease
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
-
-# Reads in flight at once: enough to hide a bucket's latency, few enough for its connection pool.
-PARALLEL_READS = 32
 
 
 class Leases:
@@ -31,15 +28,13 @@ class Leases:
 
     async def read(self, stats: Mapping[str, Stat]) -> dict[str, Lease]:
         """These leases; one that is torn, or gone by now, is left out."""
-        gate = asyncio.Semaphore(PARALLEL_READS)
 
-        async def read(name: str, stat: Stat) -> None:
-            async with gate:
-                with suppress(NotFound, TornLease):
-                    stored = await self._files.store.read(stat.path)
-                    self._known[name] = stored.generation, lease.decode(stored.data)
+        async def read(name: str) -> None:
+            with suppress(NotFound, TornLease):
+                stored = await self._files.store.read(stats[name].path)
+                self._known[name] = stored.generation, lease.decode(stored.data)
 
-        await asyncio.gather(*(read(name, stat) for name, stat in stats.items() if not self._is_known(name, stat)))
+        await fan_out(read, (name for name, stat in stats.items() if not self._is_known(name, stat)))
         return {name: self._known[name][1] for name in stats if name in self._known}
 
     def _is_known(self, name: str, stat: Stat) -> bool:

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
+from libs.fanout import fan_out
 from libs.jobstate import intake, lease, outcome, record
 from libs.jobstate.active import announce
 from libs.jobstate.cancellation import cancelled_run
 from libs.jobstate.commit import load
 from libs.jobstate.job import Job
 from libs.jobstate.lease import TornLease
-from libs.jobstate.leases import PARALLEL_READS
 from libs.jobstate.outcome import TornOutcome
 from libs.jobstate.record import TornRecord
 from libs.storage import layout
@@ -66,17 +66,15 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
 
 async def _last_run(files: SessionFiles) -> int:
     """The latest run of which anything is left; 0 when nothing was ever begun."""
-    gate = asyncio.Semaphore(PARALLEL_READS)
 
     async def run_of(path: str) -> int:
-        async with gate:
-            try:
-                data = (await files.store.read(path)).data
-                return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
-            except (NotFound, TornLease, TornOutcome):
-                return 0
+        try:
+            data = (await files.store.read(path)).data
+            return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
+        except (NotFound, TornLease, TornOutcome):
+            return 0
 
     leases = files.path(layout.BATCHES)
     listed = [stat.path async for stat in files.store.list(files.path(""))]
     paths = [path for path in listed if path.startswith(leases) or path.endswith("_result.json")]
-    return max(await asyncio.gather(*(run_of(path) for path in paths)), default=0)
+    return max(await fan_out(run_of, paths), default=0)

@@ -1,20 +1,20 @@
 """`POST /api/jobs/{job_id}/retry`: read pages again, in a new run."""
 
-import asyncio
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs.codec import BadMessage, Codec
+from libs.fanout import fan_out
 from libs.jobstate import cancellation
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import commit
 from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned
 from libs.jobstate.job import Job, RetryRefused
-from libs.jobstate.leases import PARALLEL_READS
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
@@ -53,8 +53,7 @@ async def retry(request: Request) -> Response:
     await cancellation.forget(files)
     # After the record: a web that dies here must not have taken away what the last run still shows.
     again = [n for n, page in job.pages.items() if page.run == job.run and n in read_before]
-    gate = asyncio.Semaphore(PARALLEL_READS)
-    await asyncio.gather(*(_mark_pending(files, n, job.run, gate) for n in again))
+    await fan_out(partial(_mark_pending, files, job.run), again)
     with suppress(QueueUnavailable):  # the sweep starts it later
         if job.extraction_complete:
             await start_chains(service.queue, job, user_hash=files.user_hash)
@@ -82,21 +81,20 @@ async def _unrecorded(files: SessionFiles, job: Job) -> dict[int, BriefOutcome]:
     return {n: outcome.brief() for n, outcome in found.items()}
 
 
-async def _mark_pending(files: SessionFiles, page_no: int, run: int, gate: asyncio.Semaphore) -> None:
+async def _mark_pending(files: SessionFiles, run: int, page_no: int) -> None:
     """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
-    async with gate:
-        text = files.path(layout.page_result_name(page_no))
-        try:
-            derived = (await files.store.stat(text)).generation
-        except NotFound:
-            derived = None
-        standing, generation = await read_versioned(files, page_no)
-        if standing is not None and standing.run >= run:
-            return  # marked already, or even read: the sweep was faster
-        marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
-        path = files.path(layout.page_outcome_name(page_no))
-        with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
-            await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
-            if derived is not None:
-                # By generation: what lies there may be the new run's text by now.
-                await files.store.delete(text, if_generation=derived)
+    text = files.path(layout.page_result_name(page_no))
+    try:
+        derived = (await files.store.stat(text)).generation
+    except NotFound:
+        derived = None
+    standing, generation = await read_versioned(files, page_no)
+    if standing is not None and standing.run >= run:
+        return  # marked already, or even read: the sweep was faster
+    marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
+    path = files.path(layout.page_outcome_name(page_no))
+    with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
+        await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
+        if derived is not None:
+            # By generation: what lies there may be the new run's text by now.
+            await files.store.delete(text, if_generation=derived)

@@ -5,7 +5,6 @@ writes: of two requests that go on from the same offset one creates the next par
 is needed, and none can be left behind by a process that dies.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import datetime
@@ -13,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from libs.codec import Codec, TornObject
+from libs.fanout import fan_out
 from libs.jobstate.intake import Options
 from libs.storage import layout
 from libs.storage.errors import NotFound
@@ -104,17 +104,15 @@ async def read_head(files: SessionFiles, parts: Parts, size: int) -> bytes:
 
 async def delete_parts(files: SessionFiles) -> None:
     """Remove all parts, the first one first: what is left after a crash is then no chain any more."""
-    gate = asyncio.Semaphore(PARALLEL_DELETES)
 
     async def delete(path: str) -> None:
-        async with gate:
-            with suppress(NotFound):
-                await files.store.delete(path)
+        with suppress(NotFound):
+            await files.store.delete(path)
 
     paths = [stat.path async for stat in files.store.list(files.path(layout.PARTS))]
     for path in paths[:1]:
         await delete(path)
-    await asyncio.gather(*(delete(path) for path in paths[1:]))
+    await fan_out(delete, paths[1:], at_once=PARALLEL_DELETES)
 
 
 class _Counted:

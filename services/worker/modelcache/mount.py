@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from libs.fanout import fan_out
 from services.worker.modelcache.progress import Progress, Told, Way
 
 MOUNTS = Path("/proc/self/mounts")
@@ -43,18 +44,17 @@ async def read_once(files: Sequence[Path], *, told: Told) -> None:
     minutes were reported for 7 GB.
     """
     total, done = sum(file.stat().st_size for file in files), 0
-    turns, stopped = asyncio.Semaphore(FILES_AT_ONCE), threading.Event()
+    stopped = threading.Event()
 
     async def read(file: Path) -> None:
         nonlocal done
-        async with turns:
-            with file.open("rb", buffering=0) as content:
-                block = bytearray(BLOCK_BYTES)
-                while not stopped.is_set() and (count := await asyncio.to_thread(content.readinto, block)):
-                    done += count
-                    told(Progress(way=Way.READ, bytes_done=done, bytes_total=total))
+        with file.open("rb", buffering=0) as content:
+            block = bytearray(BLOCK_BYTES)
+            while not stopped.is_set() and (count := await asyncio.to_thread(content.readinto, block)):
+                done += count
+                told(Progress(way=Way.READ, bytes_done=done, bytes_total=total))
 
     try:
-        await asyncio.gather(*(read(file) for file in files))
+        await fan_out(read, files, at_once=FILES_AT_ONCE)
     finally:
         stopped.set()
