@@ -144,7 +144,7 @@ def test_ended_names_stay_within_their_limit_and_the_oldest_go_first() -> None:
     assert [name for name in "abcd" if names.has(name, 4.0)] == ["b", "c", "d"]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 50)), max_size=80))
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 50).map(float)), max_size=80))
 def test_ended_names_agree_with_a_plain_list_of_all_that_ended(steps: list[tuple[str, float]]) -> None:
     names, log, now = EndedNames(seconds=100.0), dict[str, float](), 0.0
     for name, wait in steps:
