@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Iterator
 import psutil
 
 from libs.storage.gcs import GcsStore
-from tests.running import ROOT
+from tests import ROOT
 
 BUCKET = "bench"
 CHUNK = 1 << 16

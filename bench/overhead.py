@@ -20,7 +20,8 @@ import httpx
 from bench.scans import scan_pdf
 from services.worker.engines.engine import PageFailure, PageImage, PageText
 from services.worker.engines.select import create_engine
-from tests.running import ROOT, Running
+from tests import ROOT
+from tests.running import Running
 
 DEFAULTS = {"OCR_BATCH_SIZE": "10", "LEASE_SECONDS": "60", "SWEEP_SECONDS": "30", "LOG_LEVEL": "WARNING"}
 

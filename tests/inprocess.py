@@ -1,7 +1,6 @@
 """The web service within the test's own process: its real routes over a store in memory and a queue that keeps all."""
 
 import ssl
-from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
@@ -17,10 +16,11 @@ from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
 from services.web.service import Web
+from tests import ROOT
 
 # Loading certificates costs more than a test does, and no test calls anybody over TLS.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-QUEUES = read_queue_settings(Path(__file__).parents[1] / "deploy" / "queue.yaml")
+QUEUES = read_queue_settings(ROOT / "deploy" / "queue.yaml")
 
 
 class ClientInProcess(httpx.AsyncClient):

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import msgspec
 
+from tests import ROOT
 from tests.scripted import Script
 
-ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 60.0
 ENDED = {"completed", "partial", "failed", "cancelled"}
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 
+from tests import ROOT
 from tests.documents import pdf
-from tests.running import ROOT, running
+from tests.running import running
 from tests.scripted import Script
 
 OWNER = "owner@example.org"

@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import ROOT
 from tests.documents import pdf
-from tests.running import ROOT, running
+from tests.running import running
 from tests.scripted import Script
 
 

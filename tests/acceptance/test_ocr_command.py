@@ -10,7 +10,7 @@ import psutil
 import pymupdf
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 @pytest.fixture

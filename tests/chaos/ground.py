@@ -10,10 +10,10 @@ from libs.jobstate.record import TornRecord
 from libs.storage import layout
 from libs.storage.local import LocalStore
 from libs.storage.store import ObjectStore
+from tests import ROOT
 from tests.chaos.disk import FULL, READ_ONLY, Disk
 from tests.chaos.folder import Folder
 from tests.chaos.history import RememberingStore, Version, versions
-from tests.running import ROOT
 
 
 class Ground(Protocol):

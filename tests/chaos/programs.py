@@ -10,13 +10,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from tests import ROOT
 from tests.chaos import places
 from tests.chaos.folder import VARIABLE, Folder
 from tests.chaos.front import Front
 from tests.chaos.ground import Ground
 from tests.chaos.journal import Journal, What
 from tests.chaos.wiring import FAILPOINTS
-from tests.running import ROOT, free_port
+from tests.running import free_port
 
 WEB, WORKERS = "web", ("worker1", "worker2")
 # Longer than a process is ever stopped: else each stop would be taken for a hanging engine.

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.running import ROOT
+from tests import ROOT
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="stopped and busy processes are known by /proc")

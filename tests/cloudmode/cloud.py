@@ -13,10 +13,11 @@ from google.api_core.exceptions import NotFound
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from tests import ROOT
 from tests.emulators.cloudtasks.emulator import LOCATION, PROJECT
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
-from tests.running import ROOT, Running, free_port
+from tests.running import Running, free_port
 from tests.scripted import Script
 
 BUCKET = "gnosis-ocr-storage"

@@ -37,8 +37,8 @@ from services.web.metrics import WebMetrics
 from services.web.service import Web
 from services.web.upload import parts as uploads
 from services.web.upload.tus_body import Body
+from tests import ROOT
 from tests.emulators.gcs.server import Emulator
-from tests.running import ROOT
 
 ADA, EVE = "ada@example.org", "eve@example.org"
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 20

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from services.serving import jail
+from tests import ROOT
 from tests.jail.actions import ACTIONS
-from tests.running import ROOT
 
 ORDINARY = 65534
 USERS = (0, ORDINARY) if os.getuid() == 0 else (os.getuid(),)

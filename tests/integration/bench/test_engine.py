@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.running import ROOT
+from tests import ROOT
 
 
 def test_the_bench_runs_to_its_end_and_its_figures_hang_together(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from services.local.launcher import keep
 from services.local.ports import free_ports, is_free
 from services.local.supervisor import Patience, Service, Supervisor
+from tests import ROOT
 
 # No test waits for these: they only keep the restarts from being slow.
 PATIENCE = Patience(restart_delays=(0.0,), stop=20.0, poll=0.01)
@@ -181,7 +182,7 @@ async def launched(service: Service) -> asyncio.subprocess.Process:
         *service.command,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
     )
     assert launcher.stdout is not None
     async with asyncio.timeout(60):
@@ -239,7 +240,7 @@ async def command(*arguments: str, **environ: str) -> tuple[int | None, bytes, b
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         env={**os.environ, **environ},
     )
     output, errors = await asyncio.wait_for(process.communicate(), 60)

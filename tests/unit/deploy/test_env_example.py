@@ -1,14 +1,13 @@
 """`.env.example` documents every setting, with its default."""
 
-from pathlib import Path
-
 from libs.config import read, variables
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from services.local.config import LocalConfig
 from services.web.config import WebConfig
 from services.worker.config import WorkerConfig
+from tests import ROOT
 
-EXAMPLE = Path(__file__).parents[3] / ".env.example"
+EXAMPLE = ROOT / ".env.example"
 # Set by Cloud Run, never by an operator.
 BY_THE_PLATFORM = {"K_SERVICE"}
 KINDS = (WebConfig, WorkerConfig, LocalConfig, CloudTasksSettings)

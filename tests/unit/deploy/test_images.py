@@ -1,7 +1,6 @@
 """The images and how compose runs them, as far as their text tells."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ import yaml
 from libs.config import variables
 from services.web.config import WebConfig
 from services.worker.config import WorkerConfig
+from tests import ROOT
 
-ROOT = Path(__file__).parents[3]
 CONFIGS: dict[str, type[WebConfig | WorkerConfig]] = {"web": WebConfig, "worker": WorkerConfig}
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 

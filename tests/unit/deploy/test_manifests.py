@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from services.web.config import WebConfig
 from services.web.queue import choose_queue as web_queue
 from services.worker.config import WorkerConfig
 from services.worker.queue import choose_queue as worker_queue
+from tests import ROOT
 
-ROOT = Path(__file__).parents[3]
 GIVEN = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "123456789012", "TAG": "abc123"}
 MAKERS = {"web": manifest.web, "extract": manifest.extract, "worker": manifest.worker}
 

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import yaml
@@ -18,8 +17,9 @@ from libs.taskqueue.settings import read_queue_settings
 from services.serving.metrics import Requests, new_registry
 from services.web.metrics import Backlog, Survey, WebMetrics
 from services.worker.metrics import WorkerMetrics
+from tests import ROOT
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
+DEPLOY = ROOT / "deploy"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -7,8 +5,8 @@ from deploy.settings import GIB, DeploySettings, check
 from libs.config import ConfigError, read
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import QueueSettings, read_queue_settings
+from tests import ROOT
 
-ROOT = Path(__file__).parents[3]
 SHIPPED = read_queue_settings(ROOT / "deploy" / "queue.yaml")
 GIVEN = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "123456789012"}
 

@@ -13,12 +13,12 @@ from libs.storage import retries
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError, TooFast, Unavailable
 from libs.storage.gcs import BLOCK_BYTES, THREADS, GcsStore
 from libs.storage.pace import write_paced
+from tests import ROOT
 from tests.emulators.gcs.bucket import Bucket
 from tests.emulators.gcs.conditions import Conditions
 from tests.emulators.gcs.content import Content
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
-from tests.running import ROOT
 
 MIB = 1 << 20
 PATH = "users/0123456789ab/session/page_001.png"

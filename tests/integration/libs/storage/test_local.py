@@ -16,8 +16,8 @@ import pytest
 from libs.storage.disk import _make_folders, translated
 from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError, Unavailable
 from libs.storage.local import LocalStore
+from tests import ROOT
 
-REPOSITORY = Path(__file__).parents[4]
 PATH = "users/0123456789ab/session/processing.json"
 MIB = 1 << 20
 
@@ -107,7 +107,7 @@ def store(root: Path) -> LocalStore:
 def start(program: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

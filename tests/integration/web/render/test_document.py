@@ -29,6 +29,7 @@ from services.web.render.document import (
 )
 from services.web.render.filetype import FileType
 from services.web.render.png import encode_png
+from tests import ROOT
 
 # Only a part of it is typed.
 mupdf: Any = pymupdf
@@ -736,7 +737,7 @@ async def test_a_child_dies_with_its_parent_even_while_it_cannot_notice(write: W
     parent = subprocess.Popen(  # noqa: ASYNC220  it is the one that dies
         [sys.executable, "-c", textwrap.dedent(program), str(path)],
         stdout=subprocess.PIPE,
-        cwd=Path(child.__file__).parents[3],
+        cwd=ROOT,
     )
     with parent:
         assert parent.stdout is not None
@@ -754,7 +755,7 @@ def test_child_whose_parent_dies_before_it_says_anything_ends_without_a_word() -
             [sys.executable, *child.PROGRAM],
             stdin=theirs.fileno(),
             stderr=subprocess.PIPE,
-            cwd=Path(child.__file__).parents[3],
+            cwd=ROOT,
         )
     _, said = orphan.communicate(timeout=60)
     assert (orphan.returncode, said) == (0, b"")

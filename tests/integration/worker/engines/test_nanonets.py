@@ -32,7 +32,7 @@ from services.worker.engines.qwen.thread import DecoderThread
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Ending, Sampling, Untranscribable
-from tests.running import ROOT
+from tests import ROOT
 from tests.tinymodel import REPOSITORY, make_model
 
 SETTINGS = EngineSettings(

@@ -20,9 +20,9 @@ from services.worker.modelcache.cache import ModelCache
 from services.worker.modelcache.lock import is_free, lock_file
 from services.worker.modelcache.report import CacheReport
 from services.worker.modelcache.snapshot import inspect
+from tests import ROOT
 from tests.emulators.hub.model import COMMIT, NAME, made, place
 from tests.emulators.hub.server import Hub
-from tests.running import ROOT
 
 PATIENCE_SECONDS = 60.0
 FOLDER = f"models--{NAME.replace('/', '--')}"

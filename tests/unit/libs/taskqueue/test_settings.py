@@ -7,8 +7,9 @@ import yaml
 
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.settings import BadQueueFile, QueueSettings, read_queue_settings
+from tests import ROOT
 
-SHIPPED = Path(__file__).parents[4] / "deploy" / "queue.yaml"
+SHIPPED = ROOT / "deploy" / "queue.yaml"
 
 QUEUE: dict[str, Any] = {
     "rateLimits": {"maxDispatchesPerSecond": 10, "maxConcurrentDispatches": 2},
