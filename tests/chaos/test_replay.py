@@ -14,9 +14,9 @@ from tests.chaos.folder import Folder
 from tests.chaos.history import RememberingStore, versions
 from tests.chaos.journal import Journal, What, now
 from tests.chaos.replay import Replay
+from tests.jobs import extracted
 from tests.simulation import script
 from tests.simulation.script import Document, PageScript
-from tests.unit.libs.jobstate.test_job import extracted
 
 TOKEN, WORKER = "0a1b2c3d", 7
 

@@ -34,22 +34,6 @@ CLOUD = {
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def target(clock: TurnedClock) -> AsyncIterator[Target]:
-    async with Target(clock) as target:
-        yield target
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
 async def cloud(target: Target, clock: TurnedClock, faults: Faults) -> AsyncIterator[Emulated]:
     async with cloudtasks(target, clock, faults, max_concurrent_dispatches=1) as cloud:
         yield cloud

@@ -30,22 +30,6 @@ WEEK = 7 * 86400.0
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def target(clock: TurnedClock) -> AsyncIterator[Target]:
-    async with Target(clock) as target:
-        yield target
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
 async def tasks(clock: TurnedClock, faults: Faults) -> AsyncIterator[Emulator]:
     async with emulator({OCR_QUEUE: SETTINGS}, clock=clock, faults=faults, issuer=issuer()) as tasks:
         yield tasks

@@ -1,24 +1,12 @@
 """What only the queue of local mode does."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import OCR_QUEUE, QueueCounts, QueueUnavailable
 from tests.contract.queues import SETTINGS, TASK, Target, TurnedClock, local, until
-
-
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def target(clock: TurnedClock) -> AsyncIterator[Target]:
-    async with Target(clock) as target:
-        yield target
 
 
 async def test_the_queue_tells_how_much_waits_and_for_how_long(target: Target, clock: TurnedClock) -> None:

@@ -14,17 +14,6 @@ from libs.taskqueue.task import BadTask
 from tests.contract.queues import TASK, Target, TurnedClock, tried
 
 
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def target(clock: TurnedClock) -> AsyncIterator[Target]:
-    async with Target(clock) as target:
-        yield target
-
-
 @asynccontextmanager
 async def remote(target: Target, clock: TurnedClock) -> AsyncIterator[RemoteQueue]:
     async with httpx.AsyncClient(trust_env=False) as client:

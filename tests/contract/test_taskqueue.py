@@ -1,6 +1,5 @@
 """What every queue that delivers does, over real sockets, under a clock that only the test turns."""
 
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 from typing import cast
 
@@ -25,17 +24,6 @@ from tests.contract.queues import (
 @pytest.fixture(params=[local, cloudtasks])
 def open_queue(request: pytest.FixtureRequest) -> Open:
     return cast(Open, request.param)
-
-
-@pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
-
-
-@pytest.fixture
-async def target(clock: TurnedClock) -> AsyncIterator[Target]:
-    async with Target(clock) as target:
-        yield target
 
 
 async def test_a_task_is_pushed_as_json_with_the_headers_of_cloud_tasks(

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -38,6 +38,7 @@ from services.web.service import Web
 from services.web.upload import parts as uploads
 from services.web.upload.tus_body import Body
 from tests import ROOT
+from tests.clock import StorageClock
 from tests.emulators.gcs.server import Emulator
 
 ADA, EVE = "ada@example.org", "eve@example.org"
@@ -50,16 +51,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-class Clock:
-    """The storage's clock, set by hand."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 class Client:
@@ -494,7 +485,7 @@ async def test_options_tells_what_the_server_can_do_whatever_version_the_client_
 
 
 async def test_an_expired_upload_is_gone_and_the_sweep_takes_its_bytes() -> None:
-    clock = Clock()
+    clock = StorageClock()
     client = Client(MemoryStore(clock), upload_expires_seconds=100.0)
     address = await client.create(len(PDF))
     await client.patch(address, 0, PDF[:2500])
@@ -510,7 +501,7 @@ async def test_an_expired_upload_is_gone_and_the_sweep_takes_its_bytes() -> None
 
 
 async def test_an_upload_under_way_is_left_alone_by_the_sweep() -> None:
-    clock = Clock()
+    clock = StorageClock()
     client = Client(MemoryStore(clock))
     address = await client.create(len(PDF))
     await client.patch(address, 0, PDF[:2500])
@@ -548,7 +539,7 @@ async def test_a_crash_at_any_step_after_the_last_byte_still_ends_in_one_job(
     changes: int, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "PART_BYTES", 1000)
-    clock = Clock()
+    clock = StorageClock()
     store = MemoryStore(clock)
     before = Client(store)
     address = await before.create(len(PDF), Upload_Metadata=metadata(filename="a.pdf"))

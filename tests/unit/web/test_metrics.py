@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from services.web.metrics import survey
-from tests.unit.libs.jobstate.test_job import START, extracted, opened, read
+from tests.jobs import START, extracted, opened, read
 
 LATER = START + timedelta(seconds=90)
 

@@ -16,7 +16,7 @@ from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
-from tests.unit.libs.jobstate.test_job import extracted, opened
+from tests.jobs import extracted, opened
 
 
 class Taken:

@@ -21,8 +21,8 @@ from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
-from tests.unit.libs.jobstate.test_job import extracted
-from tests.unit.libs.jobstate.test_torn_evidence import Kept
+from tests.jobs import extracted
+from tests.tasks import KeptTasks
 
 LINE = Line(text="x", box=((0, 0), (1, 0), (1, 1), (0, 1)), confidence=1.0)
 CHANGES: dict[str, dict[str, Any]] = {
@@ -85,7 +85,7 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
         await files.save_page_image(page_no, b"image")
     worker = BatchWorker(
         store=files.store,
-        queue=Kept(),
+        queue=KeptTasks(),
         engines=EngineRegistry("tests.unit.worker.test_bad_answers:create_engine", BARE),
         fallback=None,
         metrics=WorkerMetrics(CollectorRegistry()),

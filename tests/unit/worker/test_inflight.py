@@ -32,9 +32,9 @@ from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from services.worker.reader import EngineBroke, EngineHangs
 from tests.batching import Batching
+from tests.jobs import extracted
 from tests.simulation.installation import in_virtual_time
-from tests.unit.libs.jobstate.test_job import extracted
-from tests.unit.libs.jobstate.test_torn_evidence import Kept
+from tests.tasks import KeptTasks
 
 SLOTS = 8
 SETTLED = 1.0  # seconds of virtual time, in which everything happens that is not waiting for the engine
@@ -92,7 +92,7 @@ class Place:
         self.engine = Engine()
         clock = asyncio.get_running_loop().time
         self.store = MemoryStore(lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=clock()))
-        self.queue = Kept()
+        self.queue = KeptTasks()
         self.worker = BatchWorker(
             store=self.store,
             queue=self.queue,

@@ -1,22 +1,14 @@
 """The index of active jobs."""
 
 import msgspec
-import pytest
 
 from libs.jobstate import active
 from libs.jobstate.active import announce
 from libs.jobstate.evidence import read_outcome, save_outcome
 from libs.storage import layout
 from libs.storage.errors import NotFound
-from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
-from tests.unit.libs.jobstate.test_commit import NOW, outcome
-from tests.unit.libs.jobstate.test_job import extracted, read
-
-
-@pytest.fixture
-def files() -> SessionFiles:
-    return SessionFiles(store=MemoryStore(), user_hash="a" * 12, session_id="0" * 32)
+from tests.jobs import START, extracted, outcome, read
 
 
 async def is_active(files: SessionFiles) -> bool:
@@ -56,5 +48,5 @@ async def test_extraction_is_not_over_while_a_page_has_neither_image_nor_outcome
     open_again = msgspec.structs.replace(
         job, extraction_complete=False, pages=job.pages | {2: msgspec.structs.replace(job.pages[2], image=None)}
     )
-    assert not open_again.extracted(NOW).extraction_complete
-    assert open_again.settled({2: read()}, NOW).extracted(NOW).extraction_complete
+    assert not open_again.extracted(START).extraction_complete
+    assert open_again.settled({2: read()}, START).extracted(START).extraction_complete

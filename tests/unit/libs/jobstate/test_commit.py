@@ -1,7 +1,7 @@
 """The record under compare-and-set, and the evidence behind it."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -17,23 +17,11 @@ from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, TooFast
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
-from tests.unit.libs.jobstate.test_job import extracted, read
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def files() -> SessionFiles:
-    return SessionFiles(store=MemoryStore(), user_hash="a" * 12, session_id="0" * 32)
-
-
-def outcome(page_no: int, text: str = "", *, run: int = 1, error: str | None = None) -> PageOutcome:
-    status = OutcomeStatus.FAILED if error else OutcomeStatus.COMPLETED
-    return PageOutcome(page_no=page_no, run=run, status=status, text=text, error=error, completed_at=NOW)
+from tests.jobs import START, extracted, outcome, read
 
 
 def settled(page_no: int) -> Change:
-    return lambda job: job.settled({page_no: read()}, NOW)
+    return lambda job: job.settled({page_no: read()}, START)
 
 
 async def test_commits_of_many_writers_lose_nothing(files: SessionFiles) -> None:
@@ -47,7 +35,7 @@ async def test_commits_of_many_writers_lose_nothing(files: SessionFiles) -> None
 async def test_commit_that_changes_nothing_writes_nothing(files: SessionFiles) -> None:
     await create(files, extracted(1))
     before = await files.store.stat(files.path(layout.RECORD))
-    await commit(files, lambda job: job.extracted(NOW))
+    await commit(files, lambda job: job.extracted(START))
     assert await files.store.stat(files.path(layout.RECORD)) == before
 
 
@@ -63,7 +51,7 @@ async def test_commit_whose_answer_was_lost_is_not_applied_twice() -> None:
 
     files = SessionFiles(store=LosesAnswers(), user_hash="a" * 12, session_id="0" * 32)
     await create(files, extracted(2))
-    job = await commit(files, lambda job: job.settled({1: read()}, NOW))
+    job = await commit(files, lambda job: job.settled({1: read()}, START))
     assert job.revision == 1
 
 
@@ -83,7 +71,7 @@ async def test_commit_waits_when_the_store_says_too_fast(monkeypatch: pytest.Mon
     store = OneASecond()
     files = SessionFiles(store=store, user_hash="a" * 12, session_id="0" * 32)
     await create(files, extracted(1))
-    assert (await commit(files, lambda job: job.settled({1: read()}, NOW))).fulfilled
+    assert (await commit(files, lambda job: job.settled({1: read()}, START))).fulfilled
     assert store.refused == 1
 
 
@@ -153,7 +141,7 @@ async def test_end_combines_in_page_order_and_retires_the_job(files: SessionFile
     await save_outcome(files, blank, 0)
     assert not (await settle(files, holder="w", lease_seconds=60)).ended, "no batch has reported yet"
     failed = read(failed=True)
-    await commit(files, lambda job: job.settled({1: read(), 2: failed, 3: read(), 4: read()}, NOW))
+    await commit(files, lambda job: job.settled({1: read(), 2: failed, 3: read(), 4: read()}, START))
     job = await settle(files, holder="w", lease_seconds=60)
     assert job.status == "partial"
     assert await files.read_text(layout.COMBINED) == (
@@ -166,7 +154,7 @@ async def test_end_combines_in_page_order_and_retires_the_job(files: SessionFile
 
 
 async def test_only_one_combines(files: SessionFiles) -> None:
-    await create(files, extracted(1).settled({1: read()}, NOW))
+    await create(files, extracted(1).settled({1: read()}, START))
     await save_outcome(files, outcome(1, "One"), 0)
     found = await asyncio.gather(*(settle(files, holder=f"w{n}", lease_seconds=60) for n in range(8)))
     assert any(job.ended for job in found)

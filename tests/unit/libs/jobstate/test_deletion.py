@@ -1,6 +1,6 @@
 """A deleted session stays deleted, whatever is written late and wherever the deletion breaks off."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -10,22 +10,13 @@ from libs.storage import layout
 from libs.storage.errors import Unavailable
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, validate_session
-
-
-class Clock:
-    """The storage's clock, which a test moves on."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
+from tests.clock import StorageClock
 
 
 class RecordingStore(MemoryStore):
     """Keeps the order of writes and deletions; the deletion of `unavailable` fails."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: StorageClock) -> None:
         super().__init__(clock)
         self.calls: list[str] = []
         self.unavailable = ""
@@ -42,12 +33,7 @@ class RecordingStore(MemoryStore):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def files(clock: Clock) -> SessionFiles:
+async def files(clock: StorageClock) -> SessionFiles:
     store = RecordingStore(clock)
     files = SessionFiles(store=store, user_hash="a" * 12, session_id="0" * 32)
     await announce(files, run=1)
@@ -82,7 +68,9 @@ async def test_session_is_deleted_from_the_tombstone_on_though_its_files_are_sti
         await validate_session(files.store, files.user_hash, files.session_id)
 
 
-async def test_late_writes_are_removed_and_the_tombstone_outlasts_them(files: SessionFiles, clock: Clock) -> None:
+async def test_late_writes_are_removed_and_the_tombstone_outlasts_them(
+    files: SessionFiles, clock: StorageClock
+) -> None:
     await deletion.delete(files)
     tombstone = await files.store.stat(files.tombstone_path)
     clock.now += deletion.LATE_WRITES
@@ -91,7 +79,7 @@ async def test_late_writes_are_removed_and_the_tombstone_outlasts_them(files: Se
     assert await left(files) == [], "nothing can come any more"
 
 
-async def test_tombstone_stays_while_a_late_write_may_come(files: SessionFiles, clock: Clock) -> None:
+async def test_tombstone_stays_while_a_late_write_may_come(files: SessionFiles, clock: StorageClock) -> None:
     await deletion.delete(files)
     tombstone = await files.store.stat(files.tombstone_path)
     clock.now += deletion.LATE_WRITES - timedelta(seconds=1)

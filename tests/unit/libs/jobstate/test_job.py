@@ -1,6 +1,6 @@
 """The life of a job: what no sequence of events may do, and what each event does."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
@@ -9,44 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from libs.jobstate import plan, record
-from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job, RetryRefused
-from libs.jobstate.outcome import BriefOutcome, OutcomeStatus
 from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.progress import current_page
 from libs.jobstate.status import JobStatus, Step
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def opened() -> Job:
-    return Job.opened(
-        Intake(
-            session_id="0" * 32,
-            user_email="reader@example.org",
-            file_info=FileInfo(filename="a.pdf", file_type="pdf", raw_file="a.pdf", file_size=9),
-            options=Options(),
-            created_at=START,
-        )
-    )
-
-
-def planned(pages: int, *, batch_size: int = 3, parallelism: int = 1) -> Job:
-    return (
-        opened()
-        .load(START)
-        .plan(range(1, pages + 1), total_pages=pages, batch_size=batch_size, parallelism=parallelism, at=START)
-    )
-
-
-def read(run: int = 1, *, failed: bool = False) -> BriefOutcome:
-    status = OutcomeStatus.FAILED if failed else OutcomeStatus.COMPLETED
-    return BriefOutcome(status=status, run=run, error="It is torn." if failed else None, completed_at=START)
-
-
-def extracted(pages: int, **how: int) -> Job:
-    images = dict.fromkeys(range(1, pages + 1), START)
-    return planned(pages, **how).rendered(images, START).extracted(START)
+from tests.jobs import START, extracted, opened, planned, read
 
 
 def outcome_of(page: Page) -> Page:

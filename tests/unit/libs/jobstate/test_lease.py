@@ -1,7 +1,6 @@
 """Leases: one holder at a time, judged by the storage's clock alone."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,31 +8,9 @@ from libs.jobstate.lease import HeldLease, LeaseLost, LeaseState, decode, take
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
+from tests.clock import StorageClock
 
 DONE = {1: BriefOutcome(status=OutcomeStatus.COMPLETED, run=1)}
-
-
-class Clock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def files(clock: Clock) -> SessionFiles:
-    return SessionFiles(store=MemoryStore(clock), user_hash="a" * 12, session_id="0" * 32)
 
 
 async def claim(files: SessionFiles, holder: str, *, run: int = 1) -> HeldLease | None:
@@ -51,7 +28,7 @@ async def test_of_many_that_try_at_once_one_gets_the_lease(files: SessionFiles) 
     assert sum(lease is not None for lease in found) == 1
 
 
-async def test_expired_lease_is_reclaimed_by_the_next_worker(files: SessionFiles, clock: Clock) -> None:
+async def test_expired_lease_is_reclaimed_by_the_next_worker(files: SessionFiles, clock: StorageClock) -> None:
     first = await claimed(files, "first")
     clock.wait(60)
     assert await claim(files, "second") is None
@@ -63,7 +40,7 @@ async def test_expired_lease_is_reclaimed_by_the_next_worker(files: SessionFiles
             await write
 
 
-async def test_renewed_lease_does_not_expire(files: SessionFiles, clock: Clock) -> None:
+async def test_renewed_lease_does_not_expire(files: SessionFiles, clock: StorageClock) -> None:
     first = await claimed(files, "first")
     for _ in range(5):
         clock.wait(50)
@@ -77,7 +54,9 @@ async def test_lease_given_back_is_free_at_once_and_casts_no_suspicion(files: Se
     assert not second.lease.suspicious
 
 
-async def test_finished_lease_is_never_taken_in_its_run_but_in_the_next(files: SessionFiles, clock: Clock) -> None:
+async def test_finished_lease_is_never_taken_in_its_run_but_in_the_next(
+    files: SessionFiles, clock: StorageClock
+) -> None:
     await (await claimed(files, "first")).finish(DONE)
     clock.wait(1000)
     assert await claim(files, "second") is None
@@ -85,7 +64,9 @@ async def test_finished_lease_is_never_taken_in_its_run_but_in_the_next(files: S
     assert await claim(files, "late", run=1) is None
 
 
-async def test_page_alone_in_hand_of_a_suspicious_holder_that_dies_is_blamed(files: SessionFiles, clock: Clock) -> None:
+async def test_page_alone_in_hand_of_a_suspicious_holder_that_dies_is_blamed(
+    files: SessionFiles, clock: StorageClock
+) -> None:
     await (await claimed(files, "first")).renew(in_hand=[2])
     clock.wait(61)
     second = await claimed(files, "second")

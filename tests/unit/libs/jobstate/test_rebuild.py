@@ -6,7 +6,6 @@ from libs.jobstate import cancellation
 from libs.jobstate import intake as intakes
 from libs.jobstate.commit import create, load
 from libs.jobstate.evidence import save_outcome
-from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job
 from libs.jobstate.lease import take
 from libs.jobstate.page import PageStatus
@@ -16,15 +15,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
-from tests.unit.libs.jobstate.test_commit import NOW, outcome
-
-ASKED = Intake(
-    session_id="0" * 32,
-    user_email="a@example.org",
-    file_info=FileInfo(filename="a.pdf", file_type="pdf", raw_file="a.pdf", file_size=9),
-    options=Options(),
-    created_at=NOW,
-)
+from tests.jobs import INTAKE, START, outcome
 
 
 class Clock:
@@ -35,19 +26,19 @@ class Clock:
 
     def __call__(self):  # type: ignore[no-untyped-def]
         self.hours += 1
-        return NOW.replace(day=1 + self.hours // 24, hour=self.hours % 24)
+        return START.replace(day=1 + self.hours // 24, hour=self.hours % 24)
 
 
 @pytest.fixture
 async def files() -> SessionFiles:
     files = SessionFiles(store=MemoryStore(Clock()), user_hash="a" * 12, session_id="0" * 32)
-    await files.store.write(files.path(layout.INTAKE), intakes.encode(ASKED))
-    await create(files, Job.opened(ASKED))
+    await files.store.write(files.path(layout.INTAKE), intakes.encode(INTAKE))
+    await create(files, Job.opened(INTAKE))
     return files
 
 
 async def test_whole_record_is_left_as_it_is(files: SessionFiles) -> None:
-    assert await load_or_rebuild(files) == Job.opened(ASKED)
+    assert await load_or_rebuild(files) == Job.opened(INTAKE)
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -68,7 +59,7 @@ async def test_plan_of_a_rebuilt_record_takes_over_the_outcomes_it_finds(files: 
     await save_outcome(files, outcome(1, "read", run=1), 0)
     await files.store.delete(files.path(layout.RECORD))
     found = {1: outcome(1, "read", run=1).brief()}
-    job = (await load_or_rebuild(files)).plan([1, 2], total_pages=2, batch_size=2, parallelism=1, at=NOW, found=found)
+    job = (await load_or_rebuild(files)).plan([1, 2], total_pages=2, batch_size=2, parallelism=1, at=START, found=found)
     assert [page.status for page in job.pages.values()] == [PageStatus.COMPLETED, PageStatus.PENDING]
     assert [page.run for page in job.pages.values()] == [1, 2]
 
@@ -86,7 +77,7 @@ async def test_a_job_that_was_cancelled_stays_so_when_its_record_is_made_anew(fi
     await files.store.delete(files.path(layout.RECORD))
     job = await load_or_rebuild(files)
     assert (job.status, job.run, job.rebuilt) == (JobStatus.CANCELLED, 2, True)
-    again = job.retry(None, NOW)
+    again = job.retry(None, START)
     assert (again.status, again.run, again.rebuilt) == (JobStatus.QUEUED, 3, True), "its owner can go on with it"
 
 

@@ -10,18 +10,9 @@ from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
+from tests.clock import StorageClock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-class Clock:
-    """The storage's clock, as the test sets it."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 async def job(store: MemoryStore, digit: str, state: Active | None = None) -> SessionFiles:
@@ -32,7 +23,7 @@ async def job(store: MemoryStore, digit: str, state: Active | None = None) -> Se
 
 
 async def test_nobody_makes_room_for_himself() -> None:
-    own = await job(MemoryStore(Clock()), "a")
+    own = await job(MemoryStore(StorageClock(NOON)), "a")
     turn = TimeSlice(own, NOON, NOON)
     assert not await turn.is_shared()
     assert not await turn.has_newcomer()
@@ -40,7 +31,7 @@ async def test_nobody_makes_room_for_himself() -> None:
 
 @pytest.mark.parametrize(("seconds", "newcomer"), [(-60, False), (-2, True), (60, True)])
 async def test_room_is_made_for_who_asked_after_the_task_was_due(seconds: float, newcomer: bool) -> None:
-    clock = Clock()
+    clock = StorageClock(NOON)
     store = MemoryStore(clock)
     own = await job(store, "a")
     clock.now = NOON + timedelta(seconds=seconds)
@@ -52,13 +43,13 @@ async def test_room_is_made_for_who_asked_after_the_task_was_due(seconds: float,
 
 @pytest.mark.parametrize(("waited", "crowded"), [(0, False), (5, False), (6, True)])
 async def test_queue_is_crowded_where_tasks_have_to_wait(waited: float, crowded: bool) -> None:
-    own = await job(MemoryStore(Clock()), "a")
+    own = await job(MemoryStore(StorageClock(NOON)), "a")
     turn = TimeSlice(own, NOON + timedelta(seconds=waited), NOON)
     assert (turn.waited, turn.crowded) == (waited, crowded)
 
 
 async def test_asking_for_a_turn_renews_the_time_and_nothing_else() -> None:
-    clock = Clock()
+    clock = StorageClock(NOON)
     store = MemoryStore(clock)
     state = Active(run=3, wakes=2)
     own = await job(store, "a", state)
@@ -75,7 +66,7 @@ async def test_asking_for_a_turn_renews_the_time_and_nothing_else() -> None:
 
 
 async def test_tasks_from_before_the_last_waking_end() -> None:
-    own = await job(MemoryStore(Clock()), "a", Active(wakes=2))
+    own = await job(MemoryStore(StorageClock(NOON)), "a", Active(wakes=2))
     assert await is_woken_since(own, 1)
     assert not await is_woken_since(own, 2)
     await own.store.delete(layout.active_path(own.user_hash, own.session_id))

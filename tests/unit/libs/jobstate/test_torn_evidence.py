@@ -1,7 +1,5 @@
 """Objects that were damaged from outside: each costs what it said, and never blocks its job."""
 
-from datetime import UTC, datetime, timedelta
-
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
@@ -14,7 +12,6 @@ from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import TornOutcome
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
-from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
@@ -24,46 +21,13 @@ from services.worker.batch import BatchWorker, CallStatus
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
-from tests.unit.libs.jobstate.test_commit import outcome
-from tests.unit.libs.jobstate.test_job import extracted
-from tests.unit.libs.jobstate.test_rebuild import ASKED
+from tests.clock import StorageClock
+from tests.jobs import INTAKE, extracted, outcome
+from tests.tasks import KeptTasks
 
 # msgspec recurses into what it skips, so the last one is another error than the others.
 TORN = [b"", b"{", b"\xff", b"[]", b'{"a":' + b"[" * 100_000 + b"}"]
 torn_anyhow = pytest.mark.parametrize("torn", TORN, ids=["empty", "cut off", "no text", "no object", "nested"])
-
-
-class Clock:
-    """A clock that only the test moves."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def wait(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-class Kept:
-    """A `TaskQueue` that keeps what it is given, and drops names that it knows."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[str, OcrTask] = {}
-
-    async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
-        self.tasks.setdefault(name, task)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def files(clock: Clock) -> SessionFiles:
-    return SessionFiles(store=MemoryStore(clock), user_hash="a" * 12, session_id="0" * 32)
 
 
 async def claim(files: SessionFiles, holder: str) -> HeldLease | None:
@@ -78,7 +42,7 @@ async def worked_on(files: SessionFiles) -> CallStatus:
     """What a worker with a scripted engine comes to."""
     worker = BatchWorker(
         store=files.store,
-        queue=Kept(),
+        queue=KeptTasks(),
         engines=EngineRegistry("tests.scripted:create", BARE),
         fallback=None,
         metrics=WorkerMetrics(CollectorRegistry()),
@@ -92,7 +56,7 @@ async def worked_on(files: SessionFiles) -> CallStatus:
 
 @torn_anyhow
 async def test_torn_lease_may_be_held_and_is_free_once_it_would_have_expired(
-    files: SessionFiles, clock: Clock, torn: bytes
+    files: SessionFiles, clock: StorageClock, torn: bytes
 ) -> None:
     await tear(files, layout.lease_name("0001"), torn)
     assert await claim(files, "second") is None
@@ -131,7 +95,7 @@ async def test_outcome_torn_while_its_page_was_read_is_written_over(files: Sessi
 
 @torn_anyhow
 async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
-    files: SessionFiles, clock: Clock, torn: bytes
+    files: SessionFiles, clock: StorageClock, torn: bytes
 ) -> None:
     await create(files, extracted(2))
     for page_no in (1, 2):
@@ -147,8 +111,8 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
 
 
 @torn_anyhow
-async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clock: Clock, torn: bytes) -> None:
-    await files.store.write(files.path(layout.INTAKE), intake.encode(ASKED))
+async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clock: StorageClock, torn: bytes) -> None:
+    await files.store.write(files.path(layout.INTAKE), intake.encode(INTAKE))
     await take(files, "0002", run=3, holder="worker", seconds=60)
     for name in (layout.RECORD, layout.lease_name("0001"), layout.page_outcome_name(1)):
         await tear(files, name, torn)
@@ -158,7 +122,7 @@ async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clo
 
 @torn_anyhow
 async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_others(
-    files: SessionFiles, clock: Clock, torn: bytes
+    files: SessionFiles, clock: StorageClock, torn: bytes
 ) -> None:
     await files.store.write(files.path(layout.RECORD), record.encode(extracted(1)))
     other = SessionFiles(store=files.store, user_hash="b" * 12, session_id="1" * 32)
@@ -170,7 +134,7 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
     await files.store.write(f"{layout.TOMBSTONES}no/such/name", torn)
     clock.wait(3600)
     await tear(files, layout.lease_name("0001"), torn)  # it may be held: whoever is woken will find out
-    queue = Kept()
+    queue = KeptTasks()
     sweeper = _sweeper(files, queue)
     assert await sweeper.sweep() == 2
     assert {task.user_hash for task in queue.tasks.values()} == {files.user_hash, other.user_hash}
@@ -180,10 +144,10 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
     assert len([task for task in queue.tasks.values() if task.user_hash == files.user_hash]) == 2
 
 
-async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: SessionFiles, clock: Clock) -> None:
+async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: SessionFiles, clock: StorageClock) -> None:
     await files.store.write(files.path(layout.RECORD), record.encode(extracted(1)))
     await active.announce(files, 1)
-    queue = Kept()
+    queue = KeptTasks()
     sweeper = _sweeper(files, queue)
     await sweeper.sweep()
     await files.store.write(layout.active_path(files.user_hash, files.session_id), b"{")
@@ -191,6 +155,6 @@ async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: Ses
     assert len(queue.tasks) == 2
 
 
-def _sweeper(files: SessionFiles, queue: Kept) -> Sweeper:
+def _sweeper(files: SessionFiles, queue: KeptTasks) -> Sweeper:
     completion = Completion(store=files.store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60)
     return Sweeper(store=files.store, queue=queue, completion=completion, every_seconds=30, lease_seconds=60)

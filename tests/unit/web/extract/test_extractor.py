@@ -21,7 +21,7 @@ from services.web.extract.extractor import EXTRACT, Extractor
 from services.web.metrics import WebMetrics
 from services.web.render.document import RenderedPage, RenderLimits
 from services.web.render.filetype import FileType
-from tests.unit.libs.jobstate.test_job import opened
+from tests.jobs import opened
 
 
 class Hiccup(MemoryStore):

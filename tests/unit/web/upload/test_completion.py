@@ -1,7 +1,7 @@
 """An upload that takes long is not taken for an abandoned one."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -11,19 +11,10 @@ from libs.storage.memory import MemoryStore
 from libs.storage.store import Stat
 from services.web.upload import multipart_routes
 from services.web.upload.completion import ABANDONED
+from tests.clock import StorageClock
 from tests.contract.test_tus import Client
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n%PDF-1.7\n' + b" " * 4096
-
-
-class Clock:
-    """The storage's clock, set by hand."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @pytest.mark.parametrize(("says_so", "left"), [(0.0, 1), (300.0, 0)], ids=["says so", "silent"])
@@ -31,7 +22,7 @@ async def test_upload_that_goes_on_keeps_its_place_and_a_silent_one_loses_it(
     monkeypatch: pytest.MonkeyPatch, says_so: float, left: int
 ) -> None:
     monkeypatch.setattr(multipart_routes, "STILL_HERE_SECONDS", says_so)
-    clock = Clock()
+    clock = StorageClock()
     store = MemoryStore(clock)
     client = Client(store)
     found: list[int] = []

@@ -1,0 +1,17 @@
+"""The storage's clock, which only the test moves."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class StorageClock:
+    """Given to a store in memory, which stamps its objects with it."""
+
+    def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
