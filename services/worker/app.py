@@ -31,6 +31,7 @@ from services.serving.problem import HANDLED, Problem, handle
 from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
 from services.worker.batch import BatchWorker
+from services.worker.call import EngineBroke, EngineHangs, Limits, WorkerContext
 from services.worker.config import WorkerConfig
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineUnavailable
@@ -39,7 +40,6 @@ from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.metrics import WorkerMetrics
 from services.worker.modelcache.cache import ModelCache
 from services.worker.queue import OpenQueue, local_queue
-from services.worker.reader import EngineBroke, EngineHangs
 from services.worker.status import WorkerStatus
 
 log = structlog.get_logger()
@@ -125,26 +125,26 @@ def create_worker(
     """The worker over the parts given."""
     fallback = _fallback(config)
     cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=metrics)
-    context = EngineContext(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback)
-    engines = EngineRegistry(config.ocr_engine, context)
-    batches = BatchWorker(
-        store=store,
-        queue=queue,
-        engines=engines,
-        fallback=fallback,
-        lease_seconds=config.lease_seconds,
-        page_seconds=config.page_seconds,
-        batch_seconds=config.batch_seconds,
-        metrics=metrics,
+    engines = EngineRegistry(
+        config.ocr_engine,
+        EngineContext(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback),
     )
-    status = WorkerStatus(store=store, holder=batches.holder, engines=engines, cache=cache)
+    limits = Limits(
+        lease_seconds=config.lease_seconds, page_seconds=config.page_seconds, batch_seconds=config.batch_seconds
+    )
+    context = WorkerContext(
+        store=store, queue=queue, engines=engines, fallback=fallback, limits=limits, metrics=metrics
+    )
+    status = WorkerStatus(store=store, holder=context.holder, engines=engines, cache=cache)
 
     def loaded(engine: str, seconds: float) -> None:
         metrics.loaded(engine, seconds)
         status.changed()
 
     engines.on_loaded = loaded
-    return Worker(store=store, queue_identity=queue_identity, engines=engines, batches=batches, status=status)
+    return Worker(
+        store=store, queue_identity=queue_identity, engines=engines, batches=BatchWorker(context), status=status
+    )
 
 
 def _fallback(config: WorkerConfig) -> FallbackProcess | None:

@@ -1,11 +1,6 @@
-"""One call of the worker: claim -> read -> commit -> continue."""
+"""The handling of a task of the OCR queue: decode, claim, read, save, commit, continue."""
 
-import asyncio
-import os
-import secrets
-import socket
 from datetime import timedelta
-from enum import StrEnum
 
 import msgspec
 
@@ -13,83 +8,41 @@ from libs.jobstate.active import is_woken_since
 from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
-from libs.jobstate.lease import HeldLease
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
-from libs.storage.store import ObjectStore
-from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
+from libs.taskqueue.queue import OCR_QUEUE
 from libs.taskqueue.task import OcrTask, next_name
+from services.worker.call import Call, CallResult, CallStatus, WorkerContext
 from services.worker.claim import claim
-from services.worker.engines.engine import Fallback
-from services.worker.engines.occupancy import SharedEngine
-from services.worker.engines.registry import EngineRegistry
 from services.worker.inflight import InFlight
-from services.worker.metrics import WorkerMetrics
-from services.worker.quarantine import Quarantine
-from services.worker.reader import BatchReader
 
-# The delay of a successor that found nothing to do doubles between these (seconds).
+# Seconds by which the successor of a call without a free batch is delayed: doubled each time from the first to the
+# second. Chosen: short enough for a lease that expires, long enough that waiting chains do not fill the queue.
 IDLE_FROM, IDLE_TO = 2.0, 30.0
-
-
-class CallStatus(StrEnum):
-    """What a call came to (R33). All are final: the queue does not deliver the task again."""
-
-    BATCH_PROCESSED = "batch_processed"
-    NO_PENDING_PAGES = "no_pending_pages"
-    UNKNOWN_SESSION = "unknown_session"
-
-
-class CallResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer and how many pages this call gave an outcome."""
-
-    status: CallStatus
-    pages_processed: int = 0
 
 
 class BatchWorker:
     """Works on jobs. Calls may run side by side and share an engine."""
 
-    def __init__(
-        self,
-        *,
-        store: ObjectStore,
-        queue: TaskQueue,
-        engines: EngineRegistry,
-        fallback: Fallback | None,
-        lease_seconds: float,
-        page_seconds: float,
-        batch_seconds: float,
-        metrics: WorkerMetrics,
-    ) -> None:
-        self._store = store
-        self._queue = queue
-        self._engines = engines
-        self._fallback = fallback
-        self._lease_seconds = lease_seconds
-        self._page_seconds = page_seconds
-        self._batch_seconds = batch_seconds
-        self._metrics = metrics
-        self._draining = asyncio.Event()
-        self._quarantine = Quarantine()
-        self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
 
     def drain(self) -> None:
-        """The process is about to end: take no more pages, give leases back, enqueue successors."""
-        self._draining.set()
+        """Prepare for the end of the process: begin no further page, release leases, enqueue successors."""
+        self._context.draining.set()
 
     async def process(self, task: OcrTask, name: str) -> CallResult:
-        """Read what is free of the task's job, and see that the job goes on.
+        """Read free batches of the task's job, and enqueue the task's successor until the job has ended.
 
-        `name` is the task's own name, from which its successor's follows. Raises `StorageError`, `QueueUnavailable`,
-        `EngineBroke`, `EngineUnavailable`: the queue then delivers the task again. `EngineHangs` is for the caller, who
-        ends the process.
+        `name` is the task's own name, from which its successor's name is derived. Raises `StorageError`,
+        `QueueUnavailable`, `EngineBroke`, `EngineUnavailable`: the queue then delivers the task again. After
+        `EngineHangs` the caller has to end the process.
         """
         files = SessionFiles(
-            store=self._store,
+            store=self._context.store,
             user_hash=task.user_hash or layout.user_hash(task.user_email),
             session_id=task.session_id,
         )
@@ -97,81 +50,68 @@ class BatchWorker:
             job = await load(files)
             if job.ended or task.run < job.run:
                 return CallResult(status=CallStatus.NO_PENDING_PAGES)
-            recorder = Recorder(files, job)
-            worked, pages = await self._work(files, recorder, task)
-            job = await settle(
-                files, holder=self.holder, lease_seconds=self._lease_seconds, leases=recorder.leases, hurried=worked
-            )
+            call = await self._open(task, files, job)
+            in_flight = await _read(call)
+            worked = in_flight.claimed > 0
+            job = await self._commit(call, worked=worked)
         except NotFound:
             return CallResult(status=CallStatus.UNKNOWN_SESSION)
         if not job.ended and not await is_woken_since(files, task.wake):
             await self._continue(task, job, name, worked=worked)
         if not worked:
             return CallResult(status=CallStatus.NO_PENDING_PAGES)
-        return CallResult(status=CallStatus.BATCH_PROCESSED, pages_processed=pages)
+        return CallResult(status=CallStatus.BATCH_PROCESSED, pages_processed=in_flight.read)
 
-    async def _work(self, files: SessionFiles, recorder: Recorder, task: OcrTask) -> tuple[bool, int]:
-        """Read free batches, as many at once as the engine has room for: whether there was any; pages read."""
-        time_slice = TimeSlice(files, await self._store.now(), task.due_at)
-        engine = await self._engines.engine(recorder.job.options.engine)
-        async with recorder, InFlight(engine, self._metrics) as in_flight:
-            while await self._goes_on(in_flight, recorder, engine, time_slice):
-                if lease := await self._claim(files, recorder, task.chain, time_slice.waited):
-                    recorder.note_claim()
-                    in_flight.start(lease, self._reader(files, recorder, engine, time_slice, task, lease))
-                elif not await in_flight.wait_for_one(IDLE_FROM):
-                    break
-        return in_flight.claimed > 0, in_flight.read
-
-    async def _goes_on(
-        self, in_flight: InFlight, recorder: Recorder, engine: SharedEngine, time_slice: TimeSlice
-    ) -> bool:
-        """Whether to claim a further batch, once there is room for it."""
-        await in_flight.capacity()
-        if not in_flight.claimed:
-            return True
-        if in_flight.over or recorder.stopped or time_slice.seconds > self._batch_seconds:
-            return False
-        if in_flight.claimed >= engine.slots and await time_slice.is_shared():
-            return (
-                False  # the engine was filled once, and another job is active: this one goes to the back of the queue
-            )
-        await recorder.refresh()
-        return True
-
-    def _reader(
-        self,
-        files: SessionFiles,
-        recorder: Recorder,
-        engine: SharedEngine,
-        time_slice: TimeSlice,
-        task: OcrTask,
-        lease: HeldLease,
-    ) -> BatchReader:
-        return BatchReader(
-            files,
-            lease,
-            recorder,
-            engine.reserve(len(lease.lease.pages)),
-            self._fallback,
-            page_seconds=self._page_seconds,
-            draining=self._draining,
-            quarantine=self._quarantine,
-            metrics=self._metrics,
-            time_slice=time_slice,
-            # One chain makes room for a newcomer at once: where no task has to wait, that is enough.
-            yields=task.chain == 0 or time_slice.crowded,
+    async def _open(self, task: OcrTask, files: SessionFiles, job: Job) -> Call:
+        return Call(
+            worker=self._context,
+            task=task,
+            files=files,
+            recorder=Recorder(files, job),
+            time_slice=TimeSlice(files, await files.store.now(), task.due_at),
+            engine=await self._context.engines.engine(job.options.engine),
         )
 
-    async def _claim(self, files: SessionFiles, recorder: Recorder, chain: int, waited: float) -> HeldLease | None:
-        if self._draining.is_set() or recorder.job.ended:
-            return None
-        return await claim(files, recorder, chain, holder=self.holder, seconds=self._lease_seconds, waited=waited)
+    async def _commit(self, call: Call, *, worked: bool) -> Job:
+        """Bring the record up to date and end the job where its plan is fulfilled."""
+        return await settle(
+            call.files,
+            holder=self._context.holder,
+            lease_seconds=self._context.limits.lease_seconds,
+            leases=call.recorder.leases,
+            hurried=worked,
+        )
 
     async def _continue(self, task: OcrTask, job: Job, name: str, *, worked: bool) -> None:
-        """Enqueue the successor: the chain lives until the job has ended."""
+        """Enqueue the successor: a chain of tasks lives until the job has ended."""
         idle = 0 if worked else task.idle + 1
         delay = min(IDLE_TO, IDLE_FROM * 2 ** (idle - 1)) if idle else 0.0
-        due_at = await self._store.now() + timedelta(seconds=delay)
+        due_at = await self._context.store.now() + timedelta(seconds=delay)
         successor = msgspec.structs.replace(task, run=job.run, idle=idle, due_at=due_at)
-        await self._queue.enqueue(OCR_QUEUE, successor, name=next_name(name), delay_seconds=delay)
+        await self._context.queue.enqueue(OCR_QUEUE, successor, name=next_name(name), delay_seconds=delay)
+
+
+async def _read(call: Call) -> InFlight:
+    """Claim free batches and read them, as many at once as the engine has room for."""
+    async with call.recorder, InFlight(call) as in_flight:
+        while await _may_claim(call, in_flight):
+            if lease := await claim(call):
+                call.recorder.note_claim()
+                in_flight.start(lease)
+            elif not await in_flight.wait_for_one(IDLE_FROM):
+                break
+    return in_flight
+
+
+async def _may_claim(call: Call, in_flight: InFlight) -> bool:
+    """Wait for room in the engine; whether to claim a further batch then."""
+    await in_flight.capacity()
+    if not in_flight.claimed:
+        return True
+    if in_flight.over or call.recorder.stopped or call.time_slice.seconds > call.worker.limits.batch_seconds:
+        return False
+    # The engine was filled once, and another job is active: this one goes to the back of the queue.
+    if in_flight.claimed >= call.engine.slots and await call.time_slice.is_shared():
+        return False
+    await call.recorder.refresh()
+    return True

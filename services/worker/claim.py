@@ -1,4 +1,4 @@
-"""Claiming a batch: the first free one, found with as few questions as can be."""
+"""Claiming a batch: the first free one, found with as few requests to the storage as possible."""
 
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -9,42 +9,43 @@ from libs.jobstate import plan as batches
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, Lease, is_free, take
 from libs.jobstate.plan import Batch
-from libs.jobstate.recorder import Recorder
-from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
+from services.worker.call import Call
 
 log = structlog.get_logger()
 
-# A lease written so lately is held, or was just finished.
+# A lease of the chain's own batches that was written less than this ago is held, or was just finished. Chosen: longer
+# than the writes of a call take, shorter than a batch.
 FRESH = timedelta(seconds=1)
 
 
-async def claim(
-    files: SessionFiles, recorder: Recorder, chain: int, *, holder: str, seconds: float, waited: float
-) -> HeldLease | None:
-    """Claim the first batch that is free in the order of `chain`, or return `None`.
+async def claim(call: Call) -> HeldLease | None:
+    """Claim the first free batch in the order of the task's chain, or return `None`.
 
-    One listing tells which batches nobody has begun; of the others, only those before the first such are looked at.
+    One listing shows which batches were never begun. Of the others, only those before the first of these are read.
     """
-    job = recorder.job
-    standing = await recorder.leases.listed()
-    now = await files.store.now()
+    job, chain = call.recorder.job, call.task.chain
+    if call.worker.draining.is_set() or job.ended:
+        return None
+    seconds = call.worker.limits.lease_seconds
+    listed = await call.recorder.leases.listed()
+    now = await call.files.store.now()
     waiting = batches.striped(job, chain)
-    begun = takewhile(lambda batch: batch.name in standing, waiting)
-    doubtful = [batch.name for batch in begun if _is_doubtful(job, batch, chain, standing[batch.name], now, seconds)]
-    known = await recorder.leases.read({name: standing[name] for name in doubtful})
+    begun = takewhile(lambda batch: batch.name in listed, waiting)
+    doubtful = [batch.name for batch in begun if _is_doubtful(job, batch, chain, listed[batch.name], now, seconds)]
+    known = await call.recorder.leases.read({name: listed[name] for name in doubtful})
     for batch in waiting:
-        stat = standing.get(batch.name)
+        stat = listed.get(batch.name)
         if stat and (batch.name not in doubtful or not _may_be_free(known.get(batch.name), stat, job.run, now)):
             continue
         lease = await take(
-            files,
+            call.files,
             batch.name,
             run=job.run,
-            holder=holder,
+            holder=call.worker.holder,
             seconds=seconds,
             pages=batch.pages,
-            waited=waited,
+            waited=call.time_slice.waited,
             absent=stat is None,
         )
         if lease is not None:
@@ -54,11 +55,14 @@ async def claim(
 
 
 def _may_be_free(lease: Lease | None, stat: Stat, run: int, now: datetime) -> bool:
-    return lease is None or is_free(lease, stat, run, now)  # a torn one is judged by `take`
+    return lease is None or is_free(lease, stat, run, now)  # `take` decides on a lease that cannot be decoded
 
 
 def _is_doubtful(job: Job, batch: Batch, chain: int, stat: Stat, now: datetime, seconds: float) -> bool:
-    """Whether the lease may be free: a young one is another chain's, which comes back to what it has given back."""
+    """Whether the lease may be free, by its age alone.
+
+    A young lease of another chain's batch is not: that chain itself returns to a batch that it released.
+    """
     if stat.updated_at < job.run_started_at:
         return True  # of an earlier run
     young = timedelta(seconds=seconds) if not batches.is_own(job, batch, chain) else FRESH

@@ -7,9 +7,8 @@ from typing import Self
 import structlog
 
 from libs.jobstate.lease import HeldLease, LeaseLost
-from services.worker.engines.occupancy import SharedEngine
-from services.worker.metrics import WorkerMetrics
-from services.worker.reader import BatchReader, EngineBroke, EngineHangs
+from services.worker.call import Call, EngineBroke, EngineHangs
+from services.worker.reader import BatchReader
 
 log = structlog.get_logger()
 
@@ -17,9 +16,9 @@ log = structlog.get_logger()
 class InFlight:
     """A group of readers. Its context ends when all of them have ended; then it raises the gravest of their faults."""
 
-    def __init__(self, engine: SharedEngine, metrics: WorkerMetrics) -> None:
-        self._engine = engine
-        self._metrics = metrics
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._metrics = call.worker.metrics
         self._reading: dict[asyncio.Task[None], HeldLease] = {}
         self._faults: list[BaseException] = []
         #: Pages of all batches that were begun.
@@ -29,8 +28,9 @@ class InFlight:
         #: Whether a batch failed or its lease was lost: no further one is to be begun.
         self.over = False
 
-    def start(self, lease: HeldLease, reader: BatchReader) -> None:
-        """Read a batch beside the others."""
+    def start(self, lease: HeldLease) -> None:
+        """Read a claimed batch beside the others."""
+        reader = BatchReader(self._call, lease)
         self.claimed += len(lease.lease.pages)
         task = asyncio.create_task(self._read(lease, reader))
         self._reading[task] = lease
@@ -43,8 +43,8 @@ class InFlight:
         A suspicious batch is read one page at a time with nothing beside it: what is claimed meanwhile would only
         wait, and come under suspicion itself when the process dies.
         """
-        while self._reading and (self._is_suspicious() or not self._engine.has_room):
-            await self._engine.changed()
+        while self._reading and (self._is_suspicious() or not self._call.engine.has_room):
+            await self._call.engine.changed()
 
     async def wait_for_one(self, seconds: float) -> bool:
         """Wait until a batch ends, but no longer than `seconds`; False where none is being read."""
@@ -85,7 +85,7 @@ class InFlight:
         except LeaseLost:
             self.over = True
             self._metrics.batch("lost")
-            log.warning("lease_lost", job_id=reader.job_id, batch=lease.lease.name)
+            log.warning("lease_lost", job_id=self._call.files.session_id, batch=lease.lease.name)
         except BaseException as fault:
             self.over = True
             self._faults.append(fault)

@@ -1,4 +1,4 @@
-"""Reading alone: a page under suspicion shares the process with no other page."""
+"""Readers that run together, and readers that run alone: a page under suspicion shares the process with no other."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 
 class Quarantine:
-    """Many may read together, or one alone.
+    """A shared and an exclusive lock in one. A waiting solo reader blocks new readers, so that it cannot starve.
 
-    A death is blamed on the page that its lease names. Where calls for several jobs read in one process, the blame
-    would fall on a page that only sat beside the one that kills. Who wants to be alone goes before who comes later.
+    A death of the process is blamed on the page that the lease names. Without this, where calls for several jobs read
+    in one process, the blame could fall on a page that was only read at the same time as the one that kills.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Quarantine:
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
-        """Read beside others, but not beside one who is alone or waits to be."""
+        """Read beside others, once no solo reader reads or waits."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._alone and not self._waiting)
             self._together += 1
@@ -28,11 +28,11 @@ class Quarantine:
             yield
         finally:
             self._together -= 1
-            await self._tell()
+            await self._notify()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Read with nobody beside."""
+        """Read with no other reader in the process."""
         self._waiting += 1
         try:
             async with self._changed:
@@ -40,13 +40,13 @@ class Quarantine:
                 self._alone = True
         finally:
             self._waiting -= 1
-            await self._tell()
+            await self._notify()
         try:
             yield
         finally:
             self._alone = False
-            await self._tell()
+            await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

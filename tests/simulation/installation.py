@@ -31,6 +31,7 @@ from services.web.service import Web
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
 from services.worker.batch import BatchWorker
+from services.worker.call import Limits, WorkerContext
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineInfo, Finish, PageImage, PageText
 from services.worker.metrics import WorkerMetrics
@@ -212,17 +213,17 @@ class Installation:
     def _worker(self, number: int) -> tuple[Process, BatchWorker]:
         process = Process(f"worker{number}", "worker", 0.0)
         config = WorkerConfig()
-        worker = BatchWorker(
+        context = WorkerContext(
             store=self._store(process),
             queue=self,
             engines=OneEngine(Engine(self._library)),
             fallback=Spare(self._library, process, lambda *_: None),
-            lease_seconds=config.lease_seconds,
-            page_seconds=config.page_seconds,
-            batch_seconds=config.batch_seconds,
+            limits=Limits(
+                lease_seconds=config.lease_seconds, page_seconds=config.page_seconds, batch_seconds=config.batch_seconds
+            ),
             metrics=WorkerMetrics(CollectorRegistry()),
         )
-        return process, worker
+        return process, BatchWorker(context)
 
     def _push(self, queue: str, task: OcrTask, name: str) -> "asyncio.Task[bool] | None":
         if queue == EXTRACT_QUEUE:

@@ -27,6 +27,7 @@ from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweeper import Sweeper
 from services.worker.batch import BatchWorker
 from services.worker.engines.occupancy import Reservation
+from services.worker.outcome_writer import OutcomeWriter
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation.process import current
@@ -59,7 +60,7 @@ async def _impatient(
 
 
 _continue = BatchWorker._continue
-_save = BatchReader._save
+_save = OutcomeWriter.save
 
 
 async def _continue_later(self: BatchWorker, *arguments: Any, **options: Any) -> None:
@@ -74,11 +75,11 @@ async def _overlooked(self: Sweeper, stat: Stat) -> bool:
     return False
 
 
-async def _record_first(self: BatchReader, reading: Any, generation: int) -> None:
-    foreseen: PageOutcome = await self._outcome(reading)
-    self._recorder.note_outcome(foreseen.page_no, foreseen.brief())
-    await self._recorder.flush()
-    await _save(self, reading, generation)
+async def _record_first(self: OutcomeWriter, reading: Any, generation: int, started_at: datetime | None) -> None:
+    foreseen: PageOutcome = await self._built(reading, started_at)
+    self._call.recorder.note_outcome(foreseen.page_no, foreseen.brief())
+    await self._call.recorder.flush()
+    await _save(self, reading, generation, started_at)
 
 
 def _always_started(self: Page, at: datetime) -> Page:
@@ -127,7 +128,7 @@ MUTANTS: dict[str, Mutant] = {
     "outcomes are written without create-only": lambda: mock.patch.object(evidence, "write_paced", _regardless),
     "the successor is enqueued after the answer": lambda: mock.patch.object(BatchWorker, "_continue", _continue_later),
     "the sweep is forgotten": lambda: mock.patch.object(Sweeper, "_look", _overlooked),
-    "the record comes before the outcome": lambda: mock.patch.object(BatchReader, "_save", _record_first),
+    "the record comes before the outcome": lambda: mock.patch.object(OutcomeWriter, "save", _record_first),
     "a merge takes an ended page back": lambda: mock.patch.object(Page, "started", _always_started),
     "a lost answer's 412 is taken for a conflict": lambda: mock.patch.object(lease, "_still_ours", _never_ours),
     "poison pages are not isolated": lambda: mock.patch.object(Lease, "suspicious", property(lambda self: False)),

@@ -31,13 +31,13 @@ from services.web.render.document import RenderLimits
 from services.web.service import Web
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
-from services.worker.batch import BatchWorker, CallResult
+from services.worker.batch import BatchWorker
+from services.worker.call import CallResult, EngineBroke, EngineHangs, Limits, WorkerContext
 from services.worker.engines.engine import OcrEngine
 from services.worker.engines.occupancy import SharedEngine
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
-from services.worker.reader import EngineBroke, EngineHangs
 from tests.simulation import script
 from tests.simulation.checker import Checker, Facts
 from tests.simulation.fault_rates import Weather, forecast
@@ -223,19 +223,22 @@ class World:
             harmed=self.checker.harmed,
             broke=self.checker.interrupted,
         )
-        worker = BatchWorker(
+        limits = Limits(
+            lease_seconds=self._plant.lease_seconds,
+            page_seconds=self._plant.page_seconds,
+            batch_seconds=self._plant.batch_seconds,
+        )
+        context = WorkerContext(
             store=self._client(process),
             queue=self._sender(process),
             engines=OneEngine(reader),
             fallback=Spare(self._library, process, self.checker.fell_back),
-            lease_seconds=self._plant.lease_seconds,
-            page_seconds=self._plant.page_seconds,
-            batch_seconds=self._plant.batch_seconds,
+            limits=limits,
             metrics=WorkerMetrics(CollectorRegistry()),
         )
-        process.holder = worker.holder
-        self.checker.holders[worker.holder] = process
-        self._workers[process] = worker
+        process.holder = context.holder
+        self.checker.holders[context.holder] = process
+        self._workers[process] = BatchWorker(context)
 
     def _boot_web(self, process: Process) -> None:
         store, queue = self._client(process), self._sender(process)

@@ -100,12 +100,6 @@ class Reservation:
         self._occupants: dict[int, Occupant] = {}
         #: How many pages of the batch have still to enter the engine.
         self.pending = pending
-        #: As of the `SharedEngine`.
-        self.slots = shared.slots
-
-    def info(self) -> EngineInfo:
-        """The engine's name, revision and device."""
-        return self._shared.info()
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncGenerator[PageText | PageFailure, None]:
         """Read the pages as `OcrEngine.recognise` does, and count them as occupants meanwhile."""

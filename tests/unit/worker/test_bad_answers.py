@@ -17,6 +17,7 @@ from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
 from services.worker.batch import BatchWorker
+from services.worker.call import Limits, WorkerContext
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, Line, PageFailure, PageImage, PageText
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
@@ -84,14 +85,14 @@ async def read(said: PageText | PageFailure) -> list[PageOutcome]:
     for page_no in (1, 2):
         await files.save_page_image(page_no, b"image")
     worker = BatchWorker(
-        store=files.store,
-        queue=KeptTasks(),
-        engines=EngineRegistry("tests.unit.worker.test_bad_answers:create_engine", BARE),
-        fallback=None,
-        metrics=WorkerMetrics(CollectorRegistry()),
-        lease_seconds=60,
-        page_seconds=60,
-        batch_seconds=60,
+        WorkerContext(
+            store=files.store,
+            queue=KeptTasks(),
+            engines=EngineRegistry("tests.unit.worker.test_bad_answers:create_engine", BARE),
+            fallback=None,
+            limits=Limits(lease_seconds=60, page_seconds=60, batch_seconds=60),
+            metrics=WorkerMetrics(CollectorRegistry()),
+        )
     )
     await worker.process(OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash), "a task")
     assert (await load(files)).ended

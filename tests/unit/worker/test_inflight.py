@@ -15,7 +15,8 @@ from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
-from services.worker.batch import BatchWorker, CallResult
+from services.worker.batch import BatchWorker
+from services.worker.call import CallResult, EngineBroke, EngineHangs, Limits, WorkerContext
 from services.worker.engines.engine import (
     EngineInfo,
     EngineLost,
@@ -30,7 +31,6 @@ from services.worker.engines.occupancy import SharedEngine
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
-from services.worker.reader import EngineBroke, EngineHangs
 from tests.batching import Batching
 from tests.jobs import extracted
 from tests.simulation.installation import in_virtual_time
@@ -94,14 +94,14 @@ class Place:
         self.store = MemoryStore(lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=clock()))
         self.queue = KeptTasks()
         self.worker = BatchWorker(
-            store=self.store,
-            queue=self.queue,
-            engines=OneEngine(self.engine),
-            fallback=None,
-            metrics=WorkerMetrics(CollectorRegistry()),
-            lease_seconds=60,
-            page_seconds=60,
-            batch_seconds=120,
+            WorkerContext(
+                store=self.store,
+                queue=self.queue,
+                engines=OneEngine(self.engine),
+                fallback=None,
+                limits=Limits(lease_seconds=60, page_seconds=60, batch_seconds=120),
+                metrics=WorkerMetrics(CollectorRegistry()),
+            )
         )
 
     async def job(self, letter: str, pages: int, *, batch_size: int = 5, active: bool = False) -> SessionFiles:

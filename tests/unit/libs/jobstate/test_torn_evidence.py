@@ -17,7 +17,8 @@ from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
-from services.worker.batch import BatchWorker, CallStatus
+from services.worker.batch import BatchWorker
+from services.worker.call import CallStatus, Limits, WorkerContext
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
@@ -41,14 +42,14 @@ async def tear(files: SessionFiles, name: str, torn: bytes) -> None:
 async def worked_on(files: SessionFiles) -> CallStatus:
     """What a worker with a scripted engine comes to."""
     worker = BatchWorker(
-        store=files.store,
-        queue=KeptTasks(),
-        engines=EngineRegistry("tests.scripted:create", BARE),
-        fallback=None,
-        metrics=WorkerMetrics(CollectorRegistry()),
-        lease_seconds=60,
-        page_seconds=60,
-        batch_seconds=60,
+        WorkerContext(
+            store=files.store,
+            queue=KeptTasks(),
+            engines=EngineRegistry("tests.scripted:create", BARE),
+            fallback=None,
+            limits=Limits(lease_seconds=60, page_seconds=60, batch_seconds=60),
+            metrics=WorkerMetrics(CollectorRegistry()),
+        )
     )
     task = OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash)
     return (await worker.process(task, "a task")).status

@@ -1,0 +1,108 @@
+"""One call of the worker: what it works with, what it returns, and what it raises.
+
+The queue delivers a task by one HTTP request; a call is the handling of that request.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from enum import StrEnum
+
+import msgspec
+
+from libs.jobstate.recorder import Recorder
+from libs.jobstate.timeslice import TimeSlice
+from libs.storage.session import SessionFiles
+from libs.storage.store import ObjectStore
+from libs.taskqueue.queue import TaskQueue
+from libs.taskqueue.task import OcrTask
+from services.worker.engines.engine import Fallback
+from services.worker.engines.occupancy import SharedEngine
+from services.worker.engines.registry import EngineRegistry
+from services.worker.metrics import WorkerMetrics
+from services.worker.quarantine import Quarantine
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Time limits, in seconds; `.env.example` describes the settings of the same names."""
+
+    #: A lease expires this long after its last write.
+    lease_seconds: float
+    #: An engine in which no page makes progress for this long is taken to hang.
+    page_seconds: float
+    #: A call that has run for this long claims no further batch.
+    batch_seconds: float
+
+
+class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What lives as long as the worker's process; all of its calls share it."""
+
+    store: ObjectStore
+    #: Takes the tasks' successors.
+    queue: TaskQueue
+    engines: EngineRegistry
+    #: Reads pages that break the engine down; `None`: they fail.
+    fallback: Fallback | None
+    limits: Limits
+    metrics: WorkerMetrics
+    quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
+    #: Set when the process is about to end: no further page is begun, and leases are released.
+    draining: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    #: Identifies this process in leases: host, process id, random digits.
+    holder: str = msgspec.field(default_factory=_holder)
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One call for one job."""
+
+    worker: WorkerContext
+    task: OcrTask
+    #: Of the task's job.
+    files: SessionFiles
+    recorder: Recorder
+    #: The one that the job asked for.
+    engine: SharedEngine
+    time_slice: TimeSlice
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further page is to be begun: the job was cancelled, deleted or has ended, or the worker drains."""
+        return self.recorder.stopped or self.worker.draining.is_set()
+
+    @property
+    def yields(self) -> bool:
+        """Whether the call ends early for the task of another job that came after its own."""
+        # It is enough that one chain of a job makes room; where tasks have to wait for a worker, all do.
+        return self.task.chain == 0 or self.time_slice.crowded
+
+
+class CallStatus(StrEnum):
+    """The outcome of a call (R33). All are final: the queue does not deliver the task again."""
+
+    #: A batch was claimed.
+    BATCH_PROCESSED = "batch_processed"
+    #: No batch was free, or the job or its run has ended.
+    NO_PENDING_PAGES = "no_pending_pages"
+    #: There is no such job, or it was deleted.
+    UNKNOWN_SESSION = "unknown_session"
+
+
+class CallResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The response to the queue."""
+
+    status: CallStatus
+    #: How many pages this call gave an outcome.
+    pages_processed: int = 0
+
+
+class EngineBroke(Exception):
+    """The engine failed as a whole: the queue has to deliver the task again."""
+
+
+class EngineHangs(Exception):
+    """No page made progress for too long, or none ever will. A thread cannot be stopped, so the process has to end."""
