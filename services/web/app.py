@@ -28,6 +28,7 @@ from services.web.auth.browser import OriginCheck, SecurityHeaders, parse_hosts
 from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
+from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
 from services.web.jobs import files, retry
@@ -173,21 +174,25 @@ def create_parts(
     # Half of what may run at once: one huge job then never fills the queue.
     parallelism = config.job_parallelism or max(1, queues[OCR_QUEUE].max_concurrent_dispatches // 2)
     extractor = Extractor(
-        store=store,
-        queue=queue,
-        limits=RenderLimits(
-            render_seconds=config.render_seconds,
-            memory_bytes=config.child_memory_bytes,
-            max_pages=config.max_pages,
-            max_side=config.max_side,
-            max_pixels=config.max_pixels,
-        ),
-        children=config.extract_children,
-        batch_size=config.ocr_batch_size,
-        parallelism=parallelism,
-        slice_seconds=config.extract_seconds,
-        lease_seconds=config.lease_seconds,
-        metrics=metrics,
+        ExtractContext(
+            store=store,
+            queue=queue,
+            settings=ExtractSettings(
+                limits=RenderLimits(
+                    render_seconds=config.render_seconds,
+                    memory_bytes=config.child_memory_bytes,
+                    max_pages=config.max_pages,
+                    max_side=config.max_side,
+                    max_pixels=config.max_pixels,
+                ),
+                batch_size=config.ocr_batch_size,
+                parallelism=parallelism,
+                slice_seconds=config.extract_seconds,
+                lease_seconds=config.lease_seconds,
+            ),
+            metrics=metrics,
+            render_slots=asyncio.Semaphore(config.extract_children),
+        )
     )
     completion = Completion(
         store=store, direct=direct, queue=queue, metrics=metrics, lease_seconds=config.lease_seconds

@@ -24,6 +24,7 @@ from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
+from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.metrics import WebMetrics
 from services.web.render.document import RenderLimits
@@ -125,16 +126,20 @@ class Installation:
         config, metrics = WebConfig(), WebMetrics(CollectorRegistry())
         dispatches = queues[OCR_QUEUE].max_concurrent_dispatches
         self.extractor = Extractor(
-            store=store,
-            queue=self,
-            limits=RenderLimits(),
-            children=config.extract_children,
-            batch_size=batch_size,
-            parallelism=parallelism or max(1, dispatches // 2),
-            slice_seconds=config.extract_seconds,
-            lease_seconds=config.lease_seconds,
-            metrics=metrics,
-            opener=Press(self._library, self._web),
+            ExtractContext(
+                store=store,
+                queue=self,
+                settings=ExtractSettings(
+                    limits=RenderLimits(),
+                    batch_size=batch_size,
+                    parallelism=parallelism or max(1, dispatches // 2),
+                    slice_seconds=config.extract_seconds,
+                    lease_seconds=config.lease_seconds,
+                ),
+                metrics=metrics,
+                render_slots=asyncio.Semaphore(config.extract_children),
+                open_document=Press(self._library, self._web),
+            )
         )
         completion = Completion(store=store, queue=self, metrics=metrics, lease_seconds=config.lease_seconds)
         sweeper = Sweeper(

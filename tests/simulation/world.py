@@ -25,6 +25,7 @@ from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
+from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.metrics import WebMetrics
 from services.web.render.document import RenderLimits
@@ -244,16 +245,20 @@ class World:
         store, queue = self._client(process), self._sender(process)
         metrics = WebMetrics(CollectorRegistry())
         extractor = Extractor(
-            store=store,
-            queue=queue,
-            limits=RenderLimits(),
-            children=1,
-            batch_size=self._plant.batch_size,
-            parallelism=max(1, self._plant.dispatches // 2),
-            slice_seconds=self._plant.slice_seconds,
-            lease_seconds=self._plant.lease_seconds,
-            metrics=metrics,
-            opener=Press(self._library, process),
+            ExtractContext(
+                store=store,
+                queue=queue,
+                settings=ExtractSettings(
+                    limits=RenderLimits(),
+                    batch_size=self._plant.batch_size,
+                    parallelism=max(1, self._plant.dispatches // 2),
+                    slice_seconds=self._plant.slice_seconds,
+                    lease_seconds=self._plant.lease_seconds,
+                ),
+                metrics=metrics,
+                render_slots=asyncio.Semaphore(1),
+                open_document=Press(self._library, process),
+            )
         )
         lease_seconds = self._plant.lease_seconds
         completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=lease_seconds)

@@ -1,15 +1,7 @@
-"""The extraction task: open the upload, plan the pages, render them, start the OCR behind the first slice."""
+"""The handling of an extraction task: open the upload, plan the pages, render them, start OCR after the first batch."""
 
-import asyncio
 import contextlib
-import os
-import secrets
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -27,253 +19,239 @@ from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
-from libs.storage.store import ObjectStore
-from libs.taskqueue.queue import EXTRACT_QUEUE, QueueUnavailable, TaskQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, QueueUnavailable
 from libs.taskqueue.task import OcrTask, next_name
-from services.web.extract.background import renewed, said_if_long
-from services.web.extract.pages import fail, known, missing
-from services.web.extract.saves import Saves
-from services.web.extract.scratch import scratch_folder
-from services.web.metrics import WebMetrics
-from services.web.render.document import FailedPage, RenderedPage, RenderLimits, Unreadable, open_document
+from services.web.extract.background import Saves, renewed, said_if_long
+from services.web.extract.extraction import ExtractContext, Extraction, OpenPages
+from services.web.extract.pages import pages_to_render, save_failure, stored_outcomes
+from services.web.extract.scratch import local_copy
+from services.web.render.document import FailedPage, RenderedPage, Unreadable
 from services.web.render.filetype import FileType
 from services.web.tasks import start_chains
 
 log = structlog.get_logger()
 
+#: The name of an extraction's lease.
 EXTRACT = "extract"
-# What a document gets rendered before it makes room for a newcomer, since each call fetches and opens it anew.
-LEAST_SECONDS = 2.0
-# When a call that finds another at work looks again.
-AGAIN_SECONDS = 5.0
-
-
-class Pages(Protocol):
-    """An open document as extraction needs it; `Document` is one."""
-
-    @property
-    def total_pages(self) -> int: ...
-
-    def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]: ...
-
-
-class Opener(Protocol):
-    """How a document is opened; `open_document` is how."""
-
-    def __call__(
-        self, path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
-    ) -> AbstractAsyncContextManager[Pages]: ...
+#: Seconds until a call that finds another at work looks again. Chosen: small beside a lease's 60 s, so that one that
+#: expires is noticed soon, and large beside the cost of a delivery.
+RETRY_SECONDS = 5.0
 
 
 class Extractor:
-    """Runs extraction tasks, each resumable: what an earlier delivery rendered is kept."""
+    """Handles extraction tasks. Each is resumable: pages that an earlier delivery rendered are kept."""
 
-    def __init__(
-        self,
-        *,
-        store: ObjectStore,
-        queue: TaskQueue,
-        limits: RenderLimits,
-        children: int,
-        batch_size: int,
-        parallelism: int,
-        slice_seconds: float,
-        lease_seconds: float,
-        metrics: WebMetrics,
-        opener: Opener = open_document,
-    ) -> None:
-        self._store = store
-        self._queue = queue
-        self._limits = limits
-        self._slots = asyncio.Semaphore(children)
-        self._batch_size = batch_size
-        self._parallelism = parallelism
-        self._slice_seconds = slice_seconds
-        self._lease_seconds = lease_seconds
-        self._metrics = metrics
-        self._open_document = opener
-        self._draining = asyncio.Event()
-        self._holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    def __init__(self, context: ExtractContext) -> None:
+        self._context = context
 
     def drain(self) -> None:
-        """The process is about to end: render no more pages, give leases back, enqueue successors."""
-        self._draining.set()
+        """Prepare for the end of the process: render no further page, release leases, enqueue successors."""
+        self._context.draining.set()
 
     async def process(self, task: OcrTask, name: str) -> bool:
-        """Extract the task's job, or go on with it. Whether this call did anything.
+        """Extract the task's job, or continue to; whether this call did anything.
 
-        Raises `StorageError` and `QueueUnavailable`: the queue then delivers the task again.
+        `name` is the task's own name in the queue. Raises `StorageError` and `QueueUnavailable`: the queue then
+        delivers the task again.
         """
-        user_hash = task.user_hash or layout.user_hash(task.user_email)
-        files = SessionFiles(store=self._store, user_hash=user_hash, session_id=task.session_id)
+        files = SessionFiles(
+            store=self._context.store,
+            user_hash=task.user_hash or layout.user_hash(task.user_email),
+            session_id=task.session_id,
+        )
         try:
             job = await load(files)
             if job.ended or task.run < job.run:
                 return False
-            if job.extraction_complete:
-                # Whoever said so may have died before it started them. Those that are there have the same names.
-                await self._start_chains(files, job, task.wake)
-                return False
-            turn = TimeSlice(files, await self._store.now(), task.due_at)
-            lease = await take(
-                files, EXTRACT, run=job.run, holder=self._holder, seconds=self._lease_seconds, waited=turn.waited
+            time_slice = TimeSlice(files, await files.store.now(), task.due_at)
+            extraction = Extraction(
+                context=self._context, task=task, task_name=name, files=files, time_slice=time_slice
             )
-            if lease is None:
-                # Its holder may be one that ends after this call, because the sweep has woken the job since.
-                await self._go_on(files, task, name, delay_seconds=AGAIN_SECONDS)
+            if job.extraction_complete:
+                # The call that recorded it may have died before it started the chains. Chains that were started have
+                # the same names, so the queue does not take them twice.
+                await _start_chains(extraction, job)
                 return False
-            try:
-                async with renewed(lease):
-                    finished = await self._extract(files, job, turn, task.wake)
-            except (StorageError, QueueUnavailable):
-                # The queue delivers again in a moment, and our own lease must not be in its way: it would find
-                # nothing to do, and the job would lie until a sweep after the lease has expired.
-                with contextlib.suppress(LeaseLost, StorageError):
-                    await lease.release()
-                raise
-            if finished:
-                await lease.finish({})
-            else:
-                await lease.release()
-                await self._go_on(files, task, name)
+            return await _extract_under_lease(extraction, job)
         except (NotFound, LeaseLost):
             # The job was deleted, or another call has taken the extraction over.
             return False
-        return True
 
-    async def _go_on(self, files: SessionFiles, task: OcrTask, name: str, *, delay_seconds: float = 0.0) -> None:
-        """Enqueue the successor, unless the sweep has woken the job: then that waking's task goes on."""
-        if await is_woken_since(files, task.wake):
-            return
-        due_at = await self._store.now() + timedelta(seconds=delay_seconds)
-        task = msgspec.structs.replace(task, due_at=due_at)
-        await self._queue.enqueue(EXTRACT_QUEUE, task, name=next_name(name), delay_seconds=delay_seconds)
 
-    async def _extract(self, files: SessionFiles, job: Job, turn: TimeSlice, wake: int) -> bool:
-        """Render what is missing; whether extraction is over."""
-        plan: Change | None = None
-        try:
-            async with contextlib.AsyncExitStack() as stack:
-                async with said_if_long(lambda: self._say_loading(files)):
-                    raw = await stack.enter_async_context(self._local_copy(files, job))
-                    document = await stack.enter_async_context(
-                        self._open_document(
-                            raw,
-                            FileType(job.file_info.file_type),
-                            dpi=job.options.dpi,
-                            limits=self._limits,
-                            slots=self._slots,
-                        )
+async def _extract_under_lease(extraction: Extraction, job: Job) -> bool:
+    """Extract while holding the job's extraction lease; whether this call got it."""
+    context = extraction.context
+    lease = await take(
+        extraction.files,
+        EXTRACT,
+        run=job.run,
+        holder=context.holder,
+        seconds=context.settings.lease_seconds,
+        waited=extraction.time_slice.waited,
+    )
+    if lease is None:
+        # The holder does not enqueue its successor if the sweep has woken the job since: then this task continues.
+        await _enqueue_successor(extraction, delay_seconds=RETRY_SECONDS)
+        return False
+    try:
+        async with renewed(lease):
+            finished = await _extract(extraction, job)
+    except (StorageError, QueueUnavailable):
+        # The queue delivers the task again in a moment. A lease still held would make that delivery do nothing, and the
+        # job would wait for a sweep after the lease has expired.
+        with contextlib.suppress(LeaseLost, StorageError):
+            await lease.release()
+        raise
+    if finished:
+        await lease.finish({})
+    else:
+        await lease.release()
+        await _enqueue_successor(extraction)
+    return True
+
+
+async def _enqueue_successor(extraction: Extraction, *, delay_seconds: float = 0.0) -> None:
+    """Enqueue the task's successor, unless the sweep has woken the job since: then the sweep's task continues."""
+    context, files = extraction.context, extraction.files
+    if await is_woken_since(files, extraction.task.wake):
+        return
+    due_at = await context.store.now() + timedelta(seconds=delay_seconds)
+    successor = msgspec.structs.replace(extraction.task, due_at=due_at)
+    name = next_name(extraction.task_name)
+    await context.queue.enqueue(EXTRACT_QUEUE, successor, name=name, delay_seconds=delay_seconds)
+
+
+async def _extract(extraction: Extraction, job: Job) -> bool:
+    """Open the document and render what is missing; whether extraction is over."""
+    context, files = extraction.context, extraction.files
+    plan: Change | None = None
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            async with said_if_long(lambda: _show_loading(files)):
+                raw = await stack.enter_async_context(local_copy(files, job.file_info.raw_file))
+                document = await stack.enter_async_context(
+                    context.open_document(
+                        raw,
+                        FileType(job.file_info.file_type),
+                        dpi=job.options.dpi,
+                        limits=context.settings.limits,
+                        slots=context.render_slots,
                     )
-                plan = await self._plan(files, job, document.total_pages)
-                finished = await self._render(files, job, plan, document, turn, wake)
-        except Unreadable as fault:
-            if plan is not None:
-                job = await commit(files, plan)
-            await self._refuse(files, job, fault.reason)
-            return True
-        if finished:
-            at = await self._store.now()
-            job = await commit(files, lambda job: job.extracted(at))
-            if not job.extraction_complete:
-                return True  # stopped: the job was cancelled, and may be in its next run by now
-            log.info("extraction_complete", job_id=files.session_id, pages=len(job.pages))
-            if job.fulfilled:
-                await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
-            else:
-                await self._start_chains(files, job, wake)
-        return finished
-
-    async def _start_chains(self, files: SessionFiles, job: Job, wake: int) -> None:
-        await start_chains(self._queue, job, user_hash=files.user_hash, wake=await newest_wake(files, wake))
-
-    async def _say_loading(self, files: SessionFiles) -> None:
-        at = await self._store.now()
-        await commit(files, lambda job: job.load(at))
-
-    async def _plan(self, files: SessionFiles, job: Job, total: int) -> Change | None:
-        """The plan, if the record has none: written with the first pages, since one object takes a write a second."""
-        if job.planned:
-            return None
-        selection = parse_pages(job.options.pages) if job.options.pages else ALL_PAGES
-        try:
-            pages = selection.resolve(total)
-        except ValueError as error:
-            raise Unreadable(str(error)) from error
-        size = batches.size(len(pages), most=self._batch_size, parallelism=self._parallelism)
-        found = await known(files, pages) if job.rebuilt else {}
-        at = await self._store.now()
-        return lambda job: job.plan(
-            pages, total_pages=total, batch_size=size, parallelism=self._parallelism, at=at, found=found
-        )
-
-    async def _render(
-        self, files: SessionFiles, job: Job, plan: Change | None, document: Pages, turn: TimeSlice, wake: int
-    ) -> bool:
-        """Render the pages that have no image yet, as long as the slice lasts; whether none is left."""
-        async with Recorder(files, job, opening=plan) as recorder, Saves() as saves:
-            job = recorder.job
-            open_pages = await missing(files, job, recorder)
-            started = job.run > 1
-            first = next((batch.pages for batch in batches.batches(job)), ())
-            async for page in document.render(open_pages):
-                await saves.add(self._save(files, recorder, page))
-                if not started and page.page_no >= first[-1]:
-                    await saves.done()
-                    if page.page_no in first:  # else an earlier call has asked
-                        await active.request_slice(files)
-                    if page.page_no != open_pages[-1]:  # else this is the end, which starts them
-                        await self._start_chains(files, await recorder.flush(), wake)
-                    started = True
-                if recorder.stopped or page.page_no == open_pages[-1]:
-                    break
-                if self._draining.is_set() or await self._is_over(turn):
-                    await saves.done()
-                    await recorder.flush()
-                    return False
-            await saves.done()
-            at = await self._store.now()
-            await recorder.flush(lambda job: job.extracted(at))
+                )
+            plan = await _plan(extraction, job, document.total_pages)
+            finished = await _render(extraction, job, plan, document)
+    except Unreadable as fault:
+        if plan is not None:
+            job = await commit(files, plan)
+        await _refuse(extraction, job, fault.reason)
         return True
+    if finished:
+        await _complete(extraction)
+    return finished
 
-    async def _is_over(self, turn: TimeSlice) -> bool:
-        """Whether the rest is left to a later call."""
-        return turn.seconds > self._slice_seconds or (turn.seconds > LEAST_SECONDS and await turn.has_newcomer())
 
-    async def _save(self, files: SessionFiles, recorder: Recorder, page: RenderedPage | FailedPage) -> None:
-        at = await self._store.now()
-        self._metrics.rendered(failed=isinstance(page, FailedPage))
-        if isinstance(page, RenderedPage):
-            await files.save_page_image(page.page_no, page.png)
-            recorder.note_image(page.page_no, at)
-            return
-        await fail(files, recorder, page.page_no, page.reason, at)
+async def _show_loading(files: SessionFiles) -> None:
+    at = await files.store.now()
+    await commit(files, lambda job: job.load(at))
 
-    async def _refuse(self, files: SessionFiles, job: Job, reason: str) -> None:
-        """The document cannot be opened: the job ends, or the pages that an earlier slice left do."""
-        at = await self._store.now()
-        log.info("document_refused", job_id=files.session_id)
-        if not job.planned:
-            job = await commit(files, lambda job: job.extraction_failed(reason, at))
-            await active.remove(files, job)
-            return
-        async with Recorder(files, job) as recorder:
-            for page_no in await missing(files, job, recorder):
-                await fail(files, recorder, page_no, reason, at)
-            await recorder.flush()
-        job = await commit(files, lambda job: job.extracted(at))
-        await settle(files, holder=self._holder, lease_seconds=self._lease_seconds)
 
-    @contextlib.asynccontextmanager
-    async def _local_copy(self, files: SessionFiles, job: Job) -> AsyncIterator[Path]:
-        """The upload as a local file: fetched once per call, not per page."""
-        with scratch_folder() as folder:
-            raw = folder / "upload"
-            try:
-                async with self._store.open_read(files.path(job.file_info.raw_file)) as source:
-                    with raw.open("wb") as target:
-                        async for chunk in source.chunks:
-                            await asyncio.to_thread(target.write, chunk)
-            except NotFound as error:
-                raise Unreadable("The uploaded file is missing from the storage. Upload it again.") from error
-            yield raw
+async def _plan(extraction: Extraction, job: Job, total_pages: int) -> Change | None:
+    """The change that plans the pages; `None` where the record has a plan. Raises `Unreadable`.
+
+    It is not committed here but together with the first pages, since a bucket takes one write a second of an object.
+    """
+    if job.planned:
+        return None
+    selection = parse_pages(job.options.pages) if job.options.pages else ALL_PAGES
+    try:
+        pages = selection.resolve(total_pages)
+    except ValueError as error:
+        raise Unreadable(str(error)) from error
+    settings = extraction.context.settings
+    size = batches.size(len(pages), most=settings.batch_size, parallelism=settings.parallelism)
+    found = await stored_outcomes(extraction.files, pages) if job.rebuilt else {}
+    at = await extraction.files.store.now()
+    return lambda job: job.plan(
+        pages, total_pages=total_pages, batch_size=size, parallelism=settings.parallelism, at=at, found=found
+    )
+
+
+async def _render(extraction: Extraction, job: Job, plan: Change | None, document: OpenPages) -> bool:
+    """Render the pages that have no image yet, for as long as the slice lasts; whether none is left."""
+    files = extraction.files
+    async with Recorder(files, job, opening=plan) as recorder, Saves() as saves:
+        job = recorder.job
+        open_pages = await pages_to_render(files, recorder)
+        chains_started = job.run > 1
+        first_batch = next((batch.pages for batch in batches.batches(job)), ())
+        async for page in document.render(open_pages):
+            await saves.add(_save(extraction, recorder, page))
+            if not chains_started and page.page_no >= first_batch[-1]:
+                await saves.done()
+                if page.page_no in first_batch:  # else an earlier call has requested it
+                    await active.request_slice(files)
+                if page.page_no != open_pages[-1]:  # else this is the end, and `_complete` starts them
+                    await _start_chains(extraction, await recorder.flush())
+                chains_started = True
+            if recorder.stopped or page.page_no == open_pages[-1]:
+                break
+            if await extraction.must_yield():
+                await saves.done()
+                await recorder.flush()
+                return False
+        await saves.done()
+        at = await files.store.now()
+        await recorder.flush(lambda job: job.extracted(at))
+    return True
+
+
+async def _save(extraction: Extraction, recorder: Recorder, page: RenderedPage | FailedPage) -> None:
+    files = extraction.files
+    at = await files.store.now()
+    extraction.context.metrics.rendered(failed=isinstance(page, FailedPage))
+    if isinstance(page, FailedPage):
+        await save_failure(files, recorder, page, at)
+        return
+    await files.save_page_image(page.page_no, page.png)
+    recorder.note_image(page.page_no, at)
+
+
+async def _complete(extraction: Extraction) -> None:
+    """Record that extraction is over, and start OCR, or end a job that needs none."""
+    files = extraction.files
+    at = await files.store.now()
+    job = await commit(files, lambda job: job.extracted(at))
+    if not job.extraction_complete:
+        return  # the job was cancelled, and may be in its next run by now
+    log.info("extraction_complete", job_id=files.session_id, pages=len(job.pages))
+    if job.fulfilled:
+        await _settle(extraction)
+    else:
+        await _start_chains(extraction, job)
+
+
+async def _refuse(extraction: Extraction, job: Job, reason: str) -> None:
+    """The document cannot be opened: the job fails, or those of its pages that no earlier slice has rendered."""
+    files = extraction.files
+    at = await files.store.now()
+    log.info("document_refused", job_id=files.session_id)
+    if not job.planned:
+        job = await commit(files, lambda job: job.extraction_failed(reason, at))
+        await active.remove(files, job)
+        return
+    async with Recorder(files, job) as recorder:
+        for page_no in await pages_to_render(files, recorder):
+            await save_failure(files, recorder, FailedPage(page_no=page_no, reason=reason), at)
+        await recorder.flush()
+    await commit(files, lambda job: job.extracted(at))
+    await _settle(extraction)
+
+
+async def _settle(extraction: Extraction) -> None:
+    context = extraction.context
+    await settle(extraction.files, holder=context.holder, lease_seconds=context.settings.lease_seconds)
+
+
+async def _start_chains(extraction: Extraction, job: Job) -> None:
+    wake = await newest_wake(extraction.files, extraction.task.wake)
+    await start_chains(extraction.context.queue, job, user_hash=extraction.files.user_hash, wake=wake)

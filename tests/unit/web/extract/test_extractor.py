@@ -17,6 +17,7 @@ from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.task import OcrTask
+from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import EXTRACT, Extractor
 from services.web.metrics import WebMetrics
 from services.web.render.document import RenderedPage, RenderLimits
@@ -70,16 +71,16 @@ async def prepared(store: MemoryStore) -> tuple[SessionFiles, Extractor, Taken]:
     await create(files, job)
     queue = Taken()
     extractor = Extractor(
-        store=store,
-        queue=queue,
-        limits=RenderLimits(),
-        children=1,
-        batch_size=10,
-        parallelism=1,
-        slice_seconds=300,
-        lease_seconds=60,
-        metrics=WebMetrics(CollectorRegistry()),
-        opener=sheets,
+        ExtractContext(
+            store=store,
+            queue=queue,
+            settings=ExtractSettings(
+                limits=RenderLimits(), batch_size=10, parallelism=1, slice_seconds=300, lease_seconds=60
+            ),
+            metrics=WebMetrics(CollectorRegistry()),
+            render_slots=asyncio.Semaphore(1),
+            open_document=sheets,
+        )
     )
     return files, extractor, queue
 
