@@ -41,7 +41,12 @@ class TextTower:
         # Of an answer's tokens all three positions are the same, so their rotations can be looked up.
         self._cos, self._sin = self._rotation(torch.arange(limit, device=self.device).expand(3, -1))
         self._attention = attention.choose(
-            heads=self.heads, shared=self.shared, size=self.size, dtype=self.dtype, device=self.device
+            heads=self.heads,
+            shared=self.shared,
+            size=self.size,
+            capacity=limit,
+            dtype=self.dtype,
+            device=self.device,
         )
 
     @property
@@ -67,7 +72,7 @@ class TextTower:
     @property
     def kernel(self) -> str:
         """Which way of attention over slots was chosen."""
-        return "flash" if self._attention is attention.flash else "folded"
+        return self._attention.kernel
 
     def new_cache(self, slots: int, capacity: int) -> SlotCache:
         """An empty cache of this tower's shape."""
@@ -118,7 +123,7 @@ class TextTower:
         rows = torch.arange(batch, device=tokens.device)
         hidden = functional.embedding(tokens, self._embedding)
         cos, sin = self._cos[positions], self._sin[positions]
-        attend = self._attention(lengths + 1, cache.capacity, context)
+        attend = self._attention.attention(lengths + 1, cache.capacity, context)
         for number, layer in enumerate(self._layers):
             query, key, value = self._projected(layer, hidden, cos, sin)
             keys, values = cache.keys[number], cache.values[number]

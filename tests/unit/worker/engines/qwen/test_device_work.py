@@ -16,7 +16,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from bench.engine.shapes import FULL
 from services.worker.engines.qwen import attention
-from services.worker.engines.qwen.attention import SlotAttention, flash, folded
+from services.worker.engines.qwen.attention import FOLDED, Choice
 from services.worker.engines.qwen.decoder import Writing
 from services.worker.engines.qwen.graphs import Steps
 from services.worker.engines.qwen.memory import cost
@@ -35,6 +35,7 @@ CAPACITY = LENGTH + 8200
 SLOTS = 64
 CONFIG: Any = Qwen2_5_VLConfig(**FULL)  # type: ignore[arg-type]
 LAYERS = CONFIG.text_config.num_hidden_layers
+FLASH = Choice(kernel="flash", attention=attention.bundled())
 
 
 class Work(TorchDispatchMode):
@@ -78,9 +79,9 @@ def model() -> Any:
 
 @pytest.fixture
 def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SlotDecoder:
-    kernel: SlotAttention = request.param
+    choice: Choice = request.param
     # Which kernel is right is found by numbers, of which there are none here.
-    monkeypatch.setattr(attention, "choose", lambda **_: kernel)
+    monkeypatch.setattr(attention, "choose", lambda **_: choice)
     monkeypatch.setattr(Steps, "_capture", lambda *_: None)
     return SlotDecoder(
         VisionTower(model.model.visual, mean=(0.5,) * 3, std=(0.5,) * 3),
@@ -94,7 +95,7 @@ def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     )
 
 
-@pytest.mark.parametrize("decoder", [flash, folded], indirect=True, ids=["flash", "folded"])
+@pytest.mark.parametrize("decoder", [FLASH, FOLDED], indirect=True, ids=["flash", "folded"])
 @pytest.mark.parametrize("batch", [1, SLOTS])
 def test_a_step_asks_the_host_for_nothing_and_keeps_to_half_precision(decoder: SlotDecoder, batch: int) -> None:
     with Work() as work, torch.inference_mode():
@@ -116,7 +117,7 @@ def test_a_token_is_drawn_as_multinomial_draws_one(seed: int) -> None:
         assert int(row.choose(logits)) == int(drawn)
 
 
-@pytest.mark.parametrize("decoder", [flash], indirect=True, ids=["flash"])
+@pytest.mark.parametrize("decoder", [FLASH], indirect=True, ids=["flash"])
 def test_a_page_is_read_in_without_a_look_from_the_host(decoder: SlotDecoder) -> None:
     page = torch.empty(HEIGHT, WIDTH, 3, dtype=torch.uint8, device=DEVICE)
     decoder._vision.encode(page)  # the page's shape is worked out by the host, once
