@@ -48,7 +48,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     figures["naive_pages_per_second"] = bench.naive()
     figures["batched_pages_per_second"] = bench.batched()
     decoder = bench.decoder()
-    figures["slots"], figures["kernel"] = decoder.slots, decoder.kernel
+    figures["slots"], figures["kernel"] = decoder.slots, decoder.execution.kernel
     figures["decode"] = list(bench.decode(decoder, figures["bandwidth"]))
     figures["page"] = bench.page(decoder, figures["matrix_rate"])
     figures["agreement"] = bench.agreement(decoder)

@@ -34,7 +34,7 @@ from services.worker.batch import BatchWorker
 from services.worker.call import EngineBroke, EngineHangs, Limits, WorkerContext
 from services.worker.config import WorkerConfig
 from services.worker.engines.context import EngineContext
-from services.worker.engines.engine import EngineUnavailable
+from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.fallback.process import NONE, FallbackProcess
 from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.metrics import WorkerMetrics
@@ -137,7 +137,7 @@ def create_worker(
     )
     status = WorkerStatus(store=store, holder=context.holder, engines=engines, cache=cache)
 
-    def loaded(engine: str, seconds: float) -> None:
+    def loaded(engine: EngineInfo, seconds: float) -> None:
         metrics.loaded(engine, seconds)
         status.changed()
 

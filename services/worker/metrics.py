@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from libs.jobstate.outcome import LOW_TRUST, OutcomeStatus, PageOutcome
+from services.worker.engines.engine import EngineInfo
 
 PAGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -37,6 +38,18 @@ class WorkerMetrics:
         )
         self._batches = Counter("gnosis_batches", "Batches worked on, by how they ended.", ("end",), registry=registry)
         self._loads = Gauge("gnosis_engine_load_seconds", "What loading took.", ("engine",), registry=registry)
+        self._kernels = Gauge(
+            "gnosis_engine_kernel", "1 for the attention that an engine runs.", ("engine", "kernel"), registry=registry
+        )
+        self._graphs = Gauge(
+            "gnosis_engine_graphs", "Batch sizes captured as CUDA graphs.", ("engine",), registry=registry
+        )
+        self._fell_back = Gauge(
+            "gnosis_engine_fell_back",
+            "1 where an engine does not run the fast way of its device; /health has the reason.",
+            ("engine",),
+            registry=registry,
+        )
         self._asked = Counter(
             "gnosis_model_cache",
             "Times an engine asked for the model, by what the cache held.",
@@ -72,9 +85,13 @@ class WorkerMetrics:
         """A batch is out of hand: `done` (finished or given back), `lost` to another holder, `broken` by the engine."""
         self._batches.labels(end).inc()
 
-    def loaded(self, engine: str, seconds: float) -> None:
+    def loaded(self, engine: EngineInfo, seconds: float) -> None:
         """An engine can read now."""
-        self._loads.labels(engine).set(seconds)
+        self._loads.labels(engine.name).set(seconds)
+        if (execution := engine.execution) is not None:
+            self._kernels.labels(engine.name, execution.kernel).set(1)
+            self._graphs.labels(engine.name).set(execution.graphs)
+            self._fell_back.labels(engine.name).set(execution.fallback is not None)
 
     def model_asked(self, *, cached: bool) -> None:
         """An engine has asked for the model: it was there whole (`hit`), or not (`miss`)."""

@@ -93,6 +93,7 @@ class WorkerStatus:
             "engine": info.name if info else None,
             "revision": info.revision if info else None,
             "device": info.device if info else None,
+            "execution": msgspec.to_builtins(info.execution) if info else None,
         }
 
     async def _model(self) -> dict[str, object]:

@@ -11,6 +11,7 @@ import msgspec
 
 from libs.jobstate.outcome import Line as Line
 from libs.jobstate.outcome import Try as Try
+from services.worker.engines.execution import Execution
 
 
 class Finish(StrEnum):
@@ -38,13 +39,15 @@ class PageImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Which engine reads: recorded on every page that it reads."""
+    """Which engine reads: recorded on every page that it reads, without `execution`."""
 
     name: str
     #: Of the model or the program; "none" where there is none.
     revision: str
     #: "cpu", the GPU's name, "remote" for a server, or "none".
     device: str
+    #: How a model computes here, for the operator; None for other engines.
+    execution: Execution | None = None
 
 
 class PageText(msgspec.Struct, frozen=True, kw_only=True):

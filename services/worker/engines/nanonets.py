@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import structlog
 import torch
 
@@ -35,7 +36,7 @@ class ModelTranscriber:
         await asyncio.to_thread(self._load, await self._context.model())
 
     def info(self) -> EngineInfo:
-        """The model, the revision of its files, and the device; `none` before `load`."""
+        """The model, the revision of its files, the device, and how it computes there; `none` before `load`."""
         return self._info
 
     @property
@@ -58,5 +59,17 @@ class ModelTranscriber:
             torch.set_num_threads(self._context.settings.ocr_threads)
         self._assembly = assemble(files.folder, self._context.settings, device)
         self._thread = DecoderThread(self._assembly.decoder)
-        self._info = EngineInfo(name=NAME, revision=f"{files.name}@{files.revision}", device=describe(device))
-        log.info("model_loaded", model=files.name, device=self._info.device, slots=self._assembly.decoder.slots)
+        decoder = self._assembly.decoder
+        self._info = EngineInfo(
+            name=NAME,
+            revision=f"{files.name}@{files.revision}",
+            device=describe(device),
+            execution=decoder.execution,
+        )
+        log.info(
+            "model_loaded",
+            model=files.name,
+            device=self._info.device,
+            slots=decoder.slots,
+            **msgspec.to_builtins(decoder.execution),
+        )

@@ -27,8 +27,8 @@ log = structlog.get_logger()
 # each try may ask the network. Chosen.
 RETRY_SECONDS = 5.0
 
-# Is called with the name of an engine that was loaded, and how many seconds that took.
-OnLoaded = Callable[[str, float], None]
+# Called with an engine that was loaded, and how many seconds the load took.
+OnLoaded = Callable[[EngineInfo, float], None]
 
 
 class EngineState(StrEnum):
@@ -42,7 +42,7 @@ class EngineState(StrEnum):
     FAILED = "failed"
 
 
-def _ignore(name: str, seconds: float) -> None:
+def _ignore(engine: EngineInfo, seconds: float) -> None:
     """The default of `on_loaded`."""
 
 
@@ -140,7 +140,7 @@ class EngineRegistry:
         if name == self._default:
             self.state = EngineState.READY
         info, seconds = engine.info(), round(time.monotonic() - began, 3)
-        self.on_loaded(info.name, seconds)
+        self.on_loaded(info, seconds)
         log.info("engine_ready", engine=info.name, revision=info.revision, device=info.device, seconds=seconds)
         return shared
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import pdf
+from tests.integration.test_metrics import samples
 from tests.running import Running
 from tests.tinymodel import REPOSITORY, make_model
 
@@ -39,6 +40,10 @@ def test_a_document_is_read_by_the_model_from_upload_to_combined_result(tmp_path
             if page["status"] == "completed"
         ]
         cache = services.get("/cache/info").json()
+        worker = f"http://127.0.0.1:{services.worker_port}"
+        health = services.client.get(f"{worker}/health").json()
+        left = json.loads((services.storage / "system" / "worker.json").read_bytes())
+        counted = samples(worker)
     finally:
         services.stop()
     # Random weights: some pages may loop to their end, and then have to say so.
@@ -47,4 +52,8 @@ def test_a_document_is_read_by_the_model_from_upload_to_combined_result(tmp_path
     assert pages, json.dumps(job["pages"])
     assert {(page["engine"], page["revision"]) for page in pages} == {("nanonets", f"{REPOSITORY}@{snapshot.name}")}
     assert all(page["text"] and page["tries"] and page["tokens"] for page in pages)
+    kernel = {"fast": "folded", "reference": "generate"}[decoder]
+    assert health["execution"] == left["execution"] == {"kernel": kernel, "graphs": 0, "fallback": None}
+    assert counted["gnosis_engine_kernel", ("nanonets", kernel)] == 1
+    assert counted["gnosis_engine_graphs", ("nanonets",)] == counted["gnosis_engine_fell_back", ("nanonets",)] == 0
     assert (cache["complete"], cache["offline"], cache["model"]) == (True, True, REPOSITORY)

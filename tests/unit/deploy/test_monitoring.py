@@ -16,6 +16,8 @@ from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.settings import read_queue_settings
 from services.serving.metrics import Requests, new_registry
 from services.web.metrics import Backlog, Survey, WebMetrics
+from services.worker.engines.engine import EngineInfo
+from services.worker.engines.execution import Execution
 from services.worker.metrics import WorkerMetrics
 from tests import ROOT
 
@@ -42,7 +44,7 @@ def samples() -> dict[str, set[str]]:
     worker, web = WorkerMetrics(registry), WebMetrics(registry)
     worker.page(PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, engine="e"))
     worker.batch("done")
-    worker.loaded("e", 1.0)
+    worker.loaded(EngineInfo(name="e", revision="1", device="d", execution=Execution(kernel="k")), 1.0)
     web.upload("pdf", 1)
     web.rendered(failed=False)
     asyncio.run(Requests(nothing, registry=registry, routes=[])({"type": "http", "method": "GET"}, ask, tell))

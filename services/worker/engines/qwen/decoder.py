@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from services.worker.engines.engine import unheard
+from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling
 
@@ -41,6 +42,9 @@ class Decoder(Protocol):
 
     @property
     def free(self) -> int: ...
+
+    @property
+    def execution(self) -> Execution: ...
 
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels: ...
 

@@ -6,6 +6,8 @@ from typing import Any
 import structlog
 import torch
 
+from services.worker.engines.execution import reason_of
+
 log = structlog.get_logger()
 
 SIZES = (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 128, 192, 256)
@@ -21,6 +23,8 @@ class Steps:
     def __init__(self, step: Callable[[int], None], *, slots: int, capture: bool) -> None:
         self._step = step
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        #: Why a step that may be captured is not; None otherwise.
+        self.fallback: str | None = None
         if not capture:
             return
         try:
@@ -30,7 +34,13 @@ class Steps:
         except RuntimeError as error:
             # Pages are then written several times slower, and still faster than without the GPU.
             self._graphs.clear()
-            log.warning("steps_not_captured", error=type(error).__name__)
+            self.fallback = f"no CUDA graphs: {reason_of(error)}"
+            log.warning("steps_not_captured", reason=self.fallback)
+
+    @property
+    def graphs(self) -> int:
+        """The number of batch sizes that are captured."""
+        return len(self._graphs)
 
     def run(self, batch: int) -> None:
         """One step of the first `batch` slots, or of more."""

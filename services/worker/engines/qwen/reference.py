@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.checkpoint import Checkpoint
 from services.worker.engines.qwen.decoder import LOOP_EVERY, IsLoop, Writing
@@ -20,6 +21,7 @@ class ReferenceDecoder:
     """A `Decoder` of one slot. Every page is whole after one `advance`."""
 
     slots = 1
+    execution = Execution(kernel="generate")
 
     def __init__(self, checkpoint: Checkpoint, *, prompt: str, size: PageSize, is_loop: IsLoop) -> None:
         self._checkpoint = checkpoint

@@ -8,6 +8,7 @@ import heapq
 
 import torch
 
+from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.decoder import LOOP_EVERY, IsLoop, Writing
 from services.worker.engines.qwen.graphs import Steps
@@ -55,7 +56,7 @@ class SlotDecoder:
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
         self._logits = torch.zeros((slots, text.vocabulary), dtype=text.dtype, device=device)
         self._context = capacity
-        self._steps = Steps(self._step, slots=slots, capture=text.captured)
+        self._steps = Steps(self._step, slots=slots, capture=text.capturable)
         self._clear()
 
     @property
@@ -69,9 +70,14 @@ class SlotDecoder:
         return len(self._free)
 
     @property
-    def kernel(self) -> str:
-        """How attention over the slots is computed."""
-        return self._text.kernel
+    def execution(self) -> Execution:
+        """How a step is computed. Attention that fell back is the reason why no step is captured."""
+        attention = self._text.attention
+        return Execution(
+            kernel=attention.kernel,
+            graphs=self._steps.graphs,
+            fallback=attention.fallback or self._steps.fallback,
+        )
 
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
         """The page at the size that the model is to see. Raises `Untranscribable`."""

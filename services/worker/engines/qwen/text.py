@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from services.worker.engines.qwen import attention
+from services.worker.engines.qwen.attention import Choice
 from services.worker.engines.qwen.kvcache import SlotCache
 
 
@@ -65,14 +66,14 @@ class TextTower:
         return int(self._head.shape[0])
 
     @property
-    def captured(self) -> bool:
+    def capturable(self) -> bool:
         """Whether a step may be captured in a CUDA graph: nothing in it depends on what only the host knows."""
-        return self.kernel == "flash"
+        return self._attention.kernel == "flash"
 
     @property
-    def kernel(self) -> str:
-        """Which way of attention over slots was chosen."""
-        return self._attention.kernel
+    def attention(self) -> Choice:
+        """The attention over slots, as chosen."""
+        return self._attention
 
     def new_cache(self, slots: int, capacity: int) -> SlotCache:
         """An empty cache of this tower's shape."""

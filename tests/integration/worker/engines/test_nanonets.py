@@ -24,6 +24,7 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
+from services.worker.engines.execution import Execution
 from services.worker.engines.nanonets import ModelTranscriber
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import assembly
@@ -138,6 +139,7 @@ class Faulty:
     """A decoder that breaks down where it is told to."""
 
     slots = 2
+    execution = Execution(kernel="none")
 
     def __init__(self, *, admitting: Exception | None = None, advancing: Exception | None = None) -> None:
         self._admitting = admitting

@@ -90,7 +90,7 @@ async def test_calls_that_come_while_an_engine_loads_wait_for_the_one_load(
     model: Model, registry: EngineRegistry
 ) -> None:
     told: list[str] = []
-    registry.on_loaded = lambda name, seconds: told.append(name)
+    registry.on_loaded = lambda engine, seconds: told.append(engine.name)
     opening = asyncio.create_task(registry.open())
     calls = [asyncio.create_task(registry.engine(name)) for name in (None, None, NAME)]
     await settled()

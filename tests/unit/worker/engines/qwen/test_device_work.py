@@ -4,9 +4,11 @@ What asks the host for a value, mixes devices or types, or does not fit, fails h
 own demands are only met on one.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -15,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from bench.engine.shapes import FULL
+from services.worker.engines.execution import Execution
 from services.worker.engines.qwen import attention
 from services.worker.engines.qwen.attention import FOLDED, Choice
 from services.worker.engines.qwen.decoder import Writing
@@ -36,6 +39,7 @@ SLOTS = 64
 CONFIG: Any = Qwen2_5_VLConfig(**FULL)  # type: ignore[arg-type]
 LAYERS = CONFIG.text_config.num_hidden_layers
 FLASH = Choice(kernel="flash", attention=attention.bundled())
+REFUSED = msgspec.structs.replace(FOLDED, fallback="flash refuses: RuntimeError: no kernel image")
 
 
 class Work(TorchDispatchMode):
@@ -106,6 +110,12 @@ def test_a_step_asks_the_host_for_nothing_and_keeps_to_half_precision(decoder: S
     assert sum(work.names.values()) < 40 * LAYERS
 
 
+@pytest.mark.parametrize("decoder", [FLASH, FOLDED, REFUSED], indirect=True, ids=["flash", "folded", "refused"])
+def test_a_decoder_shows_how_it_computes_and_why(decoder: SlotDecoder, request: pytest.FixtureRequest) -> None:
+    choice: Choice = request.node.callspec.params["decoder"]
+    assert decoder.execution == Execution(kernel=choice.kernel, graphs=0, fallback=choice.fallback)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_token_is_drawn_as_multinomial_draws_one(seed: int) -> None:
     # Which asks the device for values on its way; that is seen on a GPU only.
@@ -151,3 +161,7 @@ def test_where_a_step_cannot_be_captured_it_runs_as_it_is() -> None:
     steps = Steps(ran.append, slots=4, capture=True)
     steps.run(3)
     assert ran == [3]
+    assert steps.graphs == 0
+    # Its type is that of the installed torch: one built for CUDA looks for a driver.
+    assert steps.fallback is not None
+    assert re.match(r"no CUDA graphs: (RuntimeError|AcceleratorError): .+", steps.fallback)
