@@ -1,13 +1,11 @@
-"""The runs: what the machine can do, what a step and a page take, whole pages by three ways."""
+"""The runs: what a step and a page take, whole pages by three ways."""
 
 import asyncio
-import gc
 import io
 import itertools
-import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,12 @@ from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForCondit
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import logging
 
+from bench.engine.machine import Machine
 from bench.engine.shapes import Scale
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
-from services.worker.engines.qwen.device import available_beside, choose_device, choose_dtype, describe, spare_plans
+from services.worker.engines.qwen.decoder import Writing
+from services.worker.engines.qwen.device import available_beside, spare_plans
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -33,20 +33,19 @@ from services.worker.engines.transcriber import Sampling
 class Bench:
     """A model of random weights, and the runs."""
 
-    def __init__(self, shape: dict[str, Any], scale: Scale, slots: int) -> None:
+    def __init__(self, machine: Machine, shape: dict[str, Any], scale: Scale, slots: int) -> None:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         # The ordinary ways are spared them as well: their pages, too, are of several sizes.
         spare_plans()
         self.scale = scale
-        self.device = choose_device()
-        self.dtype = choose_dtype(self.device)
+        self.machine = machine
         # Its type says that each part may be a mere dictionary.
         self.config: Any = Qwen2_5_VLConfig(**shape)
         torch.manual_seed(0)
-        with self.device:
+        with machine.device:
             self.model = Qwen2_5_VLForConditionalGeneration._from_config(
-                self.config, dtype=self.dtype, attn_implementation="sdpa"
+                self.config, dtype=self.machine.dtype, attn_implementation="sdpa"
             ).eval()
         # Random weights end a page anywhere; here every page is as long as the mix says.
         self.model.generation_config = GenerationConfig(eos_token_id=None, pad_token_id=0)
@@ -61,9 +60,15 @@ class Bench:
         )
         self.capacity = self.size.max_tokens + len(self.prompt) + max(scale.answers) + memory.POLL
         self.wanted = slots
+        self._admitted: list[Writing] = []
         self._generator = np.random.default_rng(0)
         self.pages = [self._page(*side) for side in itertools.islice(itertools.cycle(scale.sides), scale.pages)]
         self.lengths = list(itertools.islice(itertools.cycle(scale.answers), scale.pages))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model's weights are."""
+        return _count(self.model)
 
     def towers(self) -> tuple[VisionTower, TextTower]:
         """The fast path's, over the model's own weights."""
@@ -73,8 +78,8 @@ class Bench:
 
     def decoder(self) -> SlotDecoder:
         """The fast path, with as many slots as the memory plan allows."""
-        item = self.dtype.itemsize
-        weights = _count(self.model) * item
+        item = self.machine.dtype.itemsize
+        weights = self.parameters * item
         cost = memory.cost(
             self.config,
             weights=weights,
@@ -84,10 +89,10 @@ class Bench:
         )
         vision, text = self.towers()
         # What the other ways have left behind would cost slots.
-        self.clear()
-        available = available_beside(weights, self.device)
+        self.machine.clear()
+        available = available_beside(weights, self.machine.device)
         plan = memory.plan(
-            cost, available=available, capacity=self.capacity, wanted=self.wanted, place=describe(self.device)
+            cost, available=available, capacity=self.capacity, wanted=self.wanted, place=self.machine.name
         )
         return SlotDecoder(
             vision,
@@ -100,49 +105,11 @@ class Bench:
             is_loop=lambda tokens: False,
         )
 
-    def seconds(self, work: Callable[[], object], times: int = 1) -> float:
-        """How long one call of `work` takes, the device's work included."""
-        self.wait()
-        began = time.perf_counter()
-        for _ in range(times):
-            work()
-        self.wait()
-        return (time.perf_counter() - began) / times
-
-    def wait(self) -> None:
-        """Until the device has done all it was told."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def clear(self) -> None:
-        """Give the device back what is held but not in use."""
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    # What the machine can do
-
-    def bandwidth(self) -> float:
-        """Bytes a second that a copy reads and writes."""
-        size = (1 << 30) if self.device.type == "cuda" else (1 << 26)
-        source = torch.zeros(size, dtype=torch.uint8, device=self.device)
-        target = torch.empty_like(source)
-        target.copy_(source)
-        return 2 * size / self.seconds(lambda: target.copy_(source), 20)
-
-    def matrix_rate(self) -> float:
-        """Floating point operations a second of a large matrix product."""
-        side = 8192 if self.device.type == "cuda" else 512
-        a = torch.randn(side, side, device=self.device, dtype=self.dtype)
-        b = torch.randn(side, side, device=self.device, dtype=self.dtype)
-        torch.matmul(a, b)
-        return 2 * side**3 / self.seconds(lambda: torch.matmul(a, b), 10)
-
     # What a step and a page take
 
     def step_bytes(self, batch: int, context: float) -> float:
         """What a decoding step has to read: the language part's weights, and the slots' keys and values."""
-        item, text = self.dtype.itemsize, self.model.model.language_model
+        item, text = self.machine.dtype.itemsize, self.model.model.language_model
         weights = _count(text) * item
         config = self.config.text_config
         size = config.hidden_size // config.num_attention_heads
@@ -151,8 +118,8 @@ class Bench:
         )
         return read
 
-    def decode(self, decoder: SlotDecoder, bandwidth: float) -> Iterator[dict[str, float]]:
-        """A step's time at several batch sizes, against the time that reading alone would take."""
+    def decode(self, decoder: SlotDecoder, bandwidth: float | None) -> Iterator[dict[str, float | None]]:
+        """A step's time at several batch sizes, against the time that reading alone would take at `bandwidth`."""
         height, width = self.scale.sides[0]
         prompt = height * width // 784 + len(self.prompt)
         rounds = max(1, self.scale.steps // memory.POLL)
@@ -160,14 +127,19 @@ class Bench:
             if batch > decoder.slots:
                 continue
             sampling = Sampling(max_tokens=(rounds + 3) * memory.POLL)
-            writings = [decoder.admit(self._page(height, width), sampling) for _ in range(batch)]
+            self._vacate(decoder)
+            for _ in range(batch):
+                self._admit(decoder, self._page(height, width), sampling)
             decoder.advance()
-            step = self.seconds(decoder.advance, rounds) / memory.POLL
-            floor = self.step_bytes(batch, prompt + rounds * memory.POLL / 2) / bandwidth
-            yield {"batch": batch, "step_ms": step * 1e3, "floor_ms": floor * 1e3, "of_roofline": floor / step}
-            for writing in writings:
-                writing.given_up = True
-            decoder.advance()
+            step = self.machine.seconds(decoder.advance, rounds) / memory.POLL
+            read = self.step_bytes(batch, prompt + rounds * memory.POLL / 2)
+            floor = read / bandwidth if bandwidth else None
+            yield {
+                "batch": batch,
+                "step_ms": step * 1e3,
+                "floor_ms": floor and floor * 1e3,
+                "of_roofline": floor and floor / step,
+            }
 
     def page_flops(self, height: int, width: int) -> float:
         """Floating point operations of reading a page's prompt: both towers' products and attention."""
@@ -180,28 +152,34 @@ class Bench:
         flops: float = seeing + whole + reading + text.num_hidden_layers * 2 * length**2 * text.hidden_size
         return flops
 
-    def page(self, decoder: SlotDecoder, matrix_rate: float) -> dict[str, float]:
-        """Vision and prompt of one large page, against the time that the products alone would take."""
+    def page(self, decoder: SlotDecoder, matrix_rate: float | None) -> dict[str, float | None]:
+        """Vision and prompt of one large page, against the time that the products alone take at `matrix_rate`."""
+        self._vacate(decoder)
         height, width = self.scale.sides[0]
         picture = self._page(height, width)
 
         def work() -> None:
-            decoder.admit(picture, Sampling(max_tokens=1))
+            self._admit(decoder, picture, Sampling(max_tokens=1))
 
         def once() -> float:
-            taken = self.seconds(work)
+            taken = self.machine.seconds(work)
             decoder.advance()
             return taken
 
         once()
         page_seconds = float(np.median([once() for _ in range(5)]))
-        floor = self.page_flops(height, width) / matrix_rate
-        return {"page_ms": page_seconds * 1e3, "floor_ms": floor * 1e3, "of_matrix_rate": floor / page_seconds}
+        floor = self.page_flops(height, width) / matrix_rate if matrix_rate else None
+        return {
+            "page_ms": page_seconds * 1e3,
+            "floor_ms": floor and floor * 1e3,
+            "of_matrix_rate": floor and floor / page_seconds,
+        }
 
     # Whole pages
 
     def fast(self, decoder: SlotDecoder) -> dict[str, float]:
         """All pages through the slots, each refilled as it ends."""
+        self._vacate(decoder)
         numbers = self._numbers(decoder)
         waiting, busy, looks = list(numbers), 0, 0
         began = time.perf_counter()
@@ -209,21 +187,23 @@ class Bench:
             while waiting and decoder.free:
                 number = waiting.pop(0)
                 sampling = Sampling(max_tokens=self.lengths[number])
-                decoder.admit(decoder.prepare(self.pages[number], sampling), sampling)
+                self._admit(decoder, decoder.prepare(self.pages[number], sampling), sampling)
             if waiting:
                 busy, looks = busy + decoder.slots - decoder.free, looks + 1
             decoder.advance()
-        self.wait()
+        self.machine.wait()
         taken = time.perf_counter() - began
         return {
             "pages_per_second": len(numbers) / taken,
             "tokens_per_second": sum(self.lengths[number] for number in numbers) / taken,
             # While pages were waiting: the end of a run empties the slots of any scheduler.
             "slot_occupancy": busy / max(1, looks) / decoder.slots,
+            "peak_bytes": self.machine.peak_bytes(),
         }
 
-    async def served(self, decoder: SlotDecoder) -> float:
+    async def served(self, decoder: SlotDecoder) -> dict[str, float]:
         """Pages a second as the worker works: from PNG files, decoded and scaled by threads beside the model's own."""
+        self._vacate(decoder)
         thread = DecoderThread(decoder)
         files = [_png(page) for page in self.pages[: len(self.scale.sides)]]
         room = asyncio.Semaphore(decoder.slots + max(1, decoder.slots // 8))
@@ -237,7 +217,7 @@ class Bench:
 
         began = time.perf_counter()
         await asyncio.gather(*map(one, self._numbers(decoder)))
-        return len(self._numbers(decoder)) / (time.perf_counter() - began)
+        return {"pages_per_second": len(self._numbers(decoder)) / (time.perf_counter() - began)}
 
     def naive(self) -> float:
         """Pages a second of the ordinary loop: one page after another through `generate`."""
@@ -248,14 +228,14 @@ class Bench:
             for number in chosen:
                 self._generate([self.pages[number]], self.lengths[number])
 
-        return len(chosen) / self.seconds(loop)
+        return len(chosen) / self.machine.seconds(loop)
 
     def batched(self) -> float:
         """Pages a second of `generate` over a padded batch, which goes on until its longest page ends."""
         numbers = range(self.scale.batched_pages)
         pages, longest = [self.pages[n] for n in numbers], max(self.lengths[n] for n in numbers)
         self._generate(pages, 4)
-        return len(pages) / self.seconds(lambda: self._generate(pages, longest))
+        return len(pages) / self.machine.seconds(lambda: self._generate(pages, longest))
 
     def agreement(self, decoder: SlotDecoder) -> dict[str, float]:
         """The share of the fast path's tokens that the reference would have chosen after the same ones before.
@@ -263,13 +243,14 @@ class Bench:
         Random weights make many tokens nearly equal, which half precision cannot tell apart; so also by how much the
         reference preferred another token at most, in units of what it gave its favourite.
         """
+        self._vacate(decoder)
         page, count = self.pages[0], min(256, max(self.scale.answers))
-        writing = decoder.admit(page, Sampling(max_tokens=count))
+        writing = self._admit(decoder, page, Sampling(max_tokens=count))
         while writing.ending is None:
             decoder.advance()
         decoder.advance()
         inputs = self._inputs([page])
-        written = torch.tensor([writing.tokens], device=self.device)
+        written = torch.tensor([writing.tokens], device=self.machine.device)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], written], dim=1)
         inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(written)], dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -287,20 +268,27 @@ class Bench:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             self.model.save_pretrained(folder)
-            taken = self.seconds(
+            taken = self.machine.seconds(
                 lambda: Qwen2_5_VLForConditionalGeneration.from_pretrained(
-                    folder, dtype=self.dtype, device_map={"": self.device}, local_files_only=True
+                    folder, dtype=self.machine.dtype, device_map={"": self.machine.device}, local_files_only=True
                 )
             )
         # A second model in memory would leave the next runs too little on a small card.
-        self.clear()
+        self.machine.clear()
         return taken
 
-    def peak_bytes(self) -> int:
-        """The most memory that was taken at once: of the GPU, or of the process."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    def _admit(self, decoder: SlotDecoder, page: Pixels, sampling: Sampling) -> Writing:
+        """Take a page into the decoder, to be found there by `_vacate`."""
+        writing = decoder.admit(page, sampling)
+        self._admitted.append(writing)
+        return writing
+
+    def _vacate(self, decoder: SlotDecoder) -> None:
+        """Free all slots: a run that failed leaves its pages in them."""
+        for writing in self._admitted:
+            writing.given_up = True
+        self._admitted.clear()
+        decoder.advance()
 
     def _numbers(self, decoder: SlotDecoder) -> range:
         """The pages that go through the slots: each slot is refilled twice, also on a card of fewer and slower ones."""
@@ -327,10 +315,10 @@ class Bench:
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "mm_token_type_ids": torch.from_numpy((ids == self.prompt.picture).astype(np.int64)),
-            "pixel_values": made["pixel_values"].to(self.dtype),
+            "pixel_values": made["pixel_values"].to(self.machine.dtype),
             "image_grid_thw": made["image_grid_thw"],
         }
-        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
+        return {name: tensor.to(self.machine.device) for name, tensor in inputs.items()}
 
     @torch.inference_mode()
     def _generate(self, pages: Sequence[Pixels], tokens: int) -> None:
