@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import pdf
-from tests.integration.test_metrics import samples
+from tests.integration.system.test_metrics import samples
 from tests.running import Running
 from tests.tinymodel import REPOSITORY, make_model
 
