@@ -1,6 +1,8 @@
 """The images and how compose runs them, as far as their text tells."""
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +53,40 @@ def test_every_folder_and_module_that_an_image_copies_is_there_and_so_is_the_que
 
     assert all(list(ROOT.glob(source)) for source in sources)
     assert CONFIGS[name]().queue_file in sources
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_image_holds_every_module_that_its_own_modules_import(name: str) -> None:
+    last_stage = dockerfile(name).rpartition("\nFROM ")[2]
+    copied = {
+        file
+        for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", last_stage, re.MULTILINE)
+        for pattern in sources.split()
+        for found in ROOT.glob(pattern)
+        for file in ([found] if found.is_file() else found.rglob("*.py"))
+    }
+    missing = {
+        f"{file.relative_to(ROOT)}: {module}"
+        for file in copied
+        if file.suffix == ".py"
+        for module in imported(file)
+        if not {(path := ROOT.joinpath(*module.split("."))).with_suffix(".py"), path / "__init__.py"} & copied
+    }
+    assert missing == set()
+
+
+def imported(file: Path) -> set[str]:
+    """The modules of ours that the file imports, anywhere in it."""
+    modules = set[str]()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            # What is imported from a package may be a module of it.
+            package = ROOT.joinpath(*node.module.split("."))
+            names = [name.name for name in node.names if package.joinpath(name.name).with_suffix(".py").exists()]
+            modules |= {f"{node.module}.{name}" for name in names} or {node.module}
+        elif isinstance(node, ast.Import):
+            modules |= {name.name for name in node.names}
+    return {module for module in modules if module.split(".")[0] in ("services", "libs")}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
