@@ -11,6 +11,11 @@ import yaml
 
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 
+#: The default of `QUEUE_FILE`: below the working directory, as in a checkout and in the images.
+DEFAULT_QUEUE_FILE = "deploy/queue.yaml"
+#: The project's own file: at the top of a checkout, and beside the packages where the wheel is installed.
+SHIPPED_QUEUE_FILE = Path(__file__).resolve().parents[2] / DEFAULT_QUEUE_FILE
+
 _DURATION = re.compile(r"\d{1,9}(\.\d{1,9})?s")
 
 
@@ -30,6 +35,12 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_backoff_seconds: float
     max_doublings: int
     dispatch_deadline_seconds: float
+
+
+def queue_path(configured: str) -> Path:
+    """Where the queue file is: as configured, or the project's own where the default is not below this folder."""
+    path = Path(configured)
+    return SHIPPED_QUEUE_FILE if configured == DEFAULT_QUEUE_FILE and not path.exists() else path
 
 
 def read_queue_settings(path: Path) -> dict[str, QueueSettings]:

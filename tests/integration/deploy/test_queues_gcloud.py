@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.queues import QUEUE_FILE, command
+from deploy.queues import command
 from libs.taskqueue.queue import OCR_QUEUE
-from libs.taskqueue.settings import read_queue_settings
+from libs.taskqueue.settings import SHIPPED_QUEUE_FILE, read_queue_settings
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 
@@ -30,7 +30,7 @@ def answer(arguments: list[str], folder: Path) -> tuple[int, str]:
 @pytest.mark.parametrize("verb", ["create", "update"])
 def test_gcloud_takes_the_flags_of_our_queues(verb: str, tmp_path: Path) -> None:
     place = ["--location=europe-west1", "--project=nobodys-project"]
-    flags = command(verb, OCR_QUEUE, read_queue_settings(QUEUE_FILE)[OCR_QUEUE], place=place, log_ratio=1.0)
+    flags = command(verb, OCR_QUEUE, read_queue_settings(SHIPPED_QUEUE_FILE)[OCR_QUEUE], place=place, log_ratio=1.0)
     code, words = answer(flags, tmp_path)
     assert code == PARSED, words
     assert "active account" in words

@@ -92,6 +92,18 @@ def test_nothing_wipes_the_variables_of_a_service_or_shows_a_secret() -> None:
     assert 'X-Internal-Token="$(gcloud secrets versions access latest --secret=gnosis-ocr-internal-token' in text
 
 
+def test_a_queue_that_exists_is_updated_and_one_that_does_not_is_created() -> None:
+    made = {command.words[4]: command for command in commands("queue") if command.unless}
+
+    assert list(made) == [OCR_QUEUE, EXTRACT_QUEUE]
+    for name, command in made.items():
+        assert [line[1:5] for line in command.lines()] == [
+            ("tasks", "queues", "describe", name),
+            ("tasks", "queues", "update", name),
+            ("tasks", "queues", "create", name),
+        ]
+
+
 def test_the_sweep_calls_the_private_service_as_the_queues_account() -> None:
     create = next(text for text in texts("sweep") if " create " in text)
 

@@ -6,10 +6,14 @@ import pytest
 import yaml
 
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import BadQueueFile, QueueSettings, read_queue_settings
-from tests import ROOT
-
-SHIPPED = ROOT / "deploy" / "queue.yaml"
+from libs.taskqueue.settings import (
+    DEFAULT_QUEUE_FILE,
+    SHIPPED_QUEUE_FILE,
+    BadQueueFile,
+    QueueSettings,
+    queue_path,
+    read_queue_settings,
+)
 
 QUEUE: dict[str, Any] = {
     "rateLimits": {"maxDispatchesPerSecond": 10, "maxConcurrentDispatches": 2},
@@ -42,7 +46,7 @@ def written(path: Path, *changes: tuple[str, object]) -> Path:
 
 
 def test_the_shipped_file_serialises_ocr_and_never_gives_a_task_up() -> None:
-    settings = read_queue_settings(SHIPPED)
+    settings = read_queue_settings(SHIPPED_QUEUE_FILE)
 
     assert settings.keys() == {OCR_QUEUE, EXTRACT_QUEUE}
     assert settings[OCR_QUEUE].max_concurrent_dispatches == 1
@@ -127,7 +131,7 @@ def test_a_missing_queue_and_an_unknown_one_are_errors(tmp_path: Path) -> None:
 
 def test_a_key_written_twice_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "queue.yaml"
-    file.write_text(SHIPPED.read_text().replace("maxDoublings: 5", "maxDoublings: 5\n      maxDoublings: 6"))
+    file.write_text(SHIPPED_QUEUE_FILE.read_text().replace("maxDoublings: 5", "maxDoublings: 5\n      maxDoublings: 6"))
 
     with pytest.raises(BadQueueFile, match="'maxDoublings' is there twice"):
         read_queue_settings(file)
@@ -145,3 +149,15 @@ def test_a_file_of_another_shape_is_refused_by_name(tmp_path: Path, text: str) -
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadQueueFile, match=r"absent\.yaml: cannot be read"):
         read_queue_settings(tmp_path / "absent.yaml")
+
+
+def test_the_default_queue_file_is_found_from_any_folder_and_a_file_of_ones_own_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert queue_path(DEFAULT_QUEUE_FILE) == SHIPPED_QUEUE_FILE
+    assert queue_path("mine.yaml") == Path("mine.yaml")
+    own = tmp_path / DEFAULT_QUEUE_FILE
+    own.parent.mkdir()
+    own.touch()
+    assert queue_path(DEFAULT_QUEUE_FILE).resolve() == own
