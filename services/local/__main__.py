@@ -1,4 +1,4 @@
-"""`python -m services.local`: Gnosis OCR on one machine."""
+"""The command `gnosis-ocr` (`python -m services.local`): Gnosis OCR on one machine."""
 
 import argparse
 import asyncio
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from libs.config import ConfigError, read
 from services.local.config import LocalConfig
-from services.local.document import Order, ocr
-from services.local.launcher import run, say
+from services.local.document import OcrArguments, ocr
+from services.local.launcher import run
+from services.local.terminal import say
 
 _EXIT_CODES = """exit codes:
   0    done (run: ended by Ctrl-C)
@@ -30,13 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if options.command == "run":
         return asyncio.run(run(config, os.environ))
-    order = Order(file=options.file, pages=options.pages, dpi=options.dpi, form=options.format, output=options.output)
-    return asyncio.run(ocr(order, config, os.environ))
+    given = OcrArguments(
+        file=options.file, pages=options.pages, dpi=options.dpi, form=options.format, output=options.output
+    )
+    return asyncio.run(ocr(given, config, os.environ))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m services.local",
+        prog="gnosis-ocr",
         description="Gnosis OCR on this machine.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

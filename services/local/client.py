@@ -1,4 +1,4 @@
-"""The public HTTP interface, as a program uses it."""
+"""A client of the public HTTP interface."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,16 @@ from typing import Any
 
 import httpx
 
+# Chosen: a page takes longer to read, and an unchanged record answers 304 without a body.
 _POLL_SECONDS = 0.3
-# A service that restarts is back sooner; the job goes on meanwhile.
-_PATIENCE_SECONDS = 60.0
+# Chosen: above the time that a service needs to restart; the job goes on meanwhile.
+_OUTAGE_SECONDS = 60.0
+#: The values of `status` with which a job has ended.
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 
 
-class Refused(Exception):
-    """The service answered with an error; the text is its detail and its hint."""
+class ApiError(Exception):
+    """The service answered with the error `status` (HTTP); the text is its detail and its hint."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -26,7 +28,7 @@ class Unreachable(Exception):
 
 
 class GnosisClient:
-    """One Gnosis at `base_url`. Closes `http` never: whoever made it does."""
+    """One Gnosis at `base_url`. The caller opens and closes `http`."""
 
     def __init__(self, base_url: str, http: httpx.AsyncClient) -> None:
         self._base_url = base_url.rstrip("/")
@@ -41,13 +43,13 @@ class GnosisClient:
             return False
 
     async def upload(self, path: Path, *, pages: str = "", dpi: int | None = None) -> str:
-        """Send the file, read from disk as it goes; the job's id. Raises `Refused`, `Unreachable`, `OSError`."""
+        """Stream the file to the service; the job's id. Raises `ApiError`, `Unreachable`, `OSError`."""
         fields = {"pages": pages, "dpi": "" if dpi is None else str(dpi)}
         with path.open("rb") as file:
             answer = await self._send(
                 "POST",
                 "/upload",
-                # The fields stand before the file, so that the service knows them when the file arrives.
+                # The fields come before the file, so that the service knows them when the file arrives.
                 data={name: value for name, value in fields.items() if value},
                 files={"file": (path.name, file, "application/octet-stream")},
                 timeout=httpx.Timeout(None, connect=10.0),
@@ -55,7 +57,7 @@ class GnosisClient:
         return str(answer.json()["job_id"])
 
     async def statuses(self, job_id: str) -> AsyncIterator[dict[str, Any]]:
-        """The job's record, each time that it has changed, until the job has ended. Raises `Refused`, `Unreachable`."""
+        """The job's record whenever it has changed, until the job has ended. Raises `ApiError`, `Unreachable`."""
         loop = asyncio.get_running_loop()
         etag = ""
         heard = loop.time()
@@ -63,9 +65,9 @@ class GnosisClient:
             try:
                 headers = {"If-None-Match": etag} if etag else {}
                 answer = await self._send("GET", f"/api/jobs/{job_id}/status", headers=headers, timeout=10.0)
-            except (Unreachable, Refused) as error:
-                passing = isinstance(error, Unreachable) or error.status >= 500
-                if not passing or loop.time() - heard > _PATIENCE_SECONDS:
+            except (Unreachable, ApiError) as error:
+                temporary = isinstance(error, Unreachable) or error.status >= 500
+                if not temporary or loop.time() - heard > _OUTAGE_SECONDS:
                     raise
             else:
                 heard = loop.time()
@@ -78,12 +80,12 @@ class GnosisClient:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def result(self, job_id: str, form: str = "md") -> bytes:
-        """The combined result, UTF-8. Raises `Refused`, `Unreachable`."""
+        """The combined result, UTF-8. Raises `ApiError`, `Unreachable`."""
         answer = await self._send("GET", f"/api/jobs/{job_id}/result", params={"format": form}, timeout=60.0)
         return answer.content
 
     async def cancel(self, job_id: str) -> None:
-        """Ask that the job stop. Raises `Refused`, `Unreachable`."""
+        """Cancel the job. Raises `ApiError`, `Unreachable`."""
         await self._send("POST", f"/api/jobs/{job_id}/cancel", timeout=5.0)
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -92,14 +94,14 @@ class GnosisClient:
         except httpx.TransportError as error:
             raise Unreachable(f"no answer from {self._base_url} ({type(error).__name__}). Is it running?") from error
         if answer.status_code >= 400:
-            raise Refused(answer.status_code, _explained(answer))
+            raise ApiError(answer.status_code, _explained(answer))
         return answer
 
 
 def _explained(answer: httpx.Response) -> str:
     try:
         problem = answer.json()
-        said = [str(problem[key]) for key in ("detail", "hint") if problem.get(key)]
+        parts = [str(problem[key]) for key in ("detail", "hint") if problem.get(key)]
     except (ValueError, AttributeError, TypeError):
-        said = []
-    return " ".join(said) or f"the service answered {answer.status_code}"
+        parts = []
+    return " ".join(parts) or f"the service answered {answer.status_code}"

@@ -1,4 +1,4 @@
-"""`ocr`: one document in, its text out."""
+"""`ocr`: reads one document and writes its text."""
 
 import asyncio
 import os
@@ -11,27 +11,28 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from services.local import pair
-from services.local.client import GnosisClient, Refused, Unreachable
+from services.local import processes
+from services.local.client import ApiError, GnosisClient, Unreachable
 from services.local.config import LocalConfig
-from services.local.interrupts import Interrupts
-from services.local.launcher import say
-from services.local.ports import free_ports
-from services.local.progress import ProgressBar
 from services.local.supervisor import Supervisor
+from services.local.terminal import Interrupts, ProgressBar, say
 
 DONE, NOT_ALL_READ, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _LOG_LINES = 5
 _WITHOUT_RESULT = ("failed", "cancelled")
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for; `output` None is standard output, `dpi` None the service's default."""
+class OcrArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of the command `ocr`."""
 
     file: Path
+    #: Such as "1-5,8,12-"; "" for all.
     pages: str = ""
+    #: None for the service's default.
     dpi: int | None = None
+    #: "md" or "txt".
     form: str = "md"
+    #: None for standard output.
     output: Path | None = None
 
 
@@ -43,10 +44,10 @@ class CannotRead(Exception):
         self.code = code
 
 
-async def ocr(order: Order, config: LocalConfig, environ: Mapping[str, str]) -> int:
+async def ocr(arguments: OcrArguments, config: LocalConfig, environ: Mapping[str, str]) -> int:
     """Read the document with the Gnosis that is running, or with one of its own; the exit code."""
     interrupts = Interrupts()
-    work = asyncio.create_task(_ocr(order, config, environ, interrupts))
+    work = asyncio.create_task(_ocr(arguments, config, environ, interrupts))
     stopped = asyncio.create_task(interrupts.stop.wait())
     await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -61,37 +62,37 @@ async def ocr(order: Order, config: LocalConfig, environ: Mapping[str, str]) -> 
         return INTERRUPTED
 
 
-async def _ocr(order: Order, config: LocalConfig, environ: Mapping[str, str], interrupts: Interrupts) -> int:
-    _check(order)
+async def _ocr(arguments: OcrArguments, config: LocalConfig, environ: Mapping[str, str], interrupts: Interrupts) -> int:
+    _check(arguments)
     async with _gnosis(config, environ, interrupts) as client:
         try:
-            return await _read(order, client)
-        except Refused as error:
+            return await _read(arguments, client)
+        except ApiError as error:
             refused_input = 400 <= error.status < 500 and error.status != 429
             raise CannotRead(BAD_INPUT if refused_input else NOT_ALL_READ, str(error)) from error
         except Unreachable as error:
             raise CannotRead(NOT_ALL_READ, str(error)) from error
 
 
-def _check(order: Order) -> None:
-    """Refuse what needs no service to be refused, before one is started for it."""
-    if not order.file.exists():
-        raise CannotRead(BAD_INPUT, f"{order.file}: there is no such file. Check the path.")
-    if not order.file.is_file():
-        raise CannotRead(BAD_INPUT, f"{order.file}: not a file. Give one PDF or image.")
-    if not os.access(order.file, os.R_OK):
-        raise CannotRead(BAD_INPUT, f"{order.file}: may not be read. Check its permissions.")
-    if order.file.stat().st_size == 0:
-        raise CannotRead(BAD_INPUT, f"{order.file}: the file is empty. Give a PDF or image.")
-    if order.output is not None and (order.output.is_dir() or not order.output.parent.is_dir()):
-        raise CannotRead(BAD_INPUT, f"{order.output}: cannot be written. Give a file in a directory that exists.")
+def _check(arguments: OcrArguments) -> None:
+    """Raise `CannotRead` for what can be refused without a service, before one is started."""
+    if not arguments.file.exists():
+        raise CannotRead(BAD_INPUT, f"{arguments.file}: there is no such file. Check the path.")
+    if not arguments.file.is_file():
+        raise CannotRead(BAD_INPUT, f"{arguments.file}: not a file. Give one PDF or image.")
+    if not os.access(arguments.file, os.R_OK):
+        raise CannotRead(BAD_INPUT, f"{arguments.file}: may not be read. Check its permissions.")
+    if arguments.file.stat().st_size == 0:
+        raise CannotRead(BAD_INPUT, f"{arguments.file}: the file is empty. Give a PDF or image.")
+    if arguments.output is not None and (arguments.output.is_dir() or not arguments.output.parent.is_dir()):
+        raise CannotRead(BAD_INPUT, f"{arguments.output}: cannot be written. Give a file in a directory that exists.")
 
 
-async def _read(order: Order, client: GnosisClient) -> int:
+async def _read(arguments: OcrArguments, client: GnosisClient) -> int:
     try:
-        job_id = await client.upload(order.file, pages=order.pages, dpi=order.dpi)
+        job_id = await client.upload(arguments.file, pages=arguments.pages, dpi=arguments.dpi)
     except OSError as error:
-        raise CannotRead(BAD_INPUT, f"{order.file}: cannot be read: {error.strerror}.") from error
+        raise CannotRead(BAD_INPUT, f"{arguments.file}: cannot be read: {error.strerror}.") from error
     record = None
     try:
         with ProgressBar() as bar:
@@ -99,14 +100,14 @@ async def _read(order: Order, client: GnosisClient) -> int:
                 if record["status"] not in _WITHOUT_RESULT:
                     bar.show(record)
     except asyncio.CancelledError:
-        # The Gnosis may be one that goes on: nobody waits for this job any more.
-        with suppress(Refused, Unreachable):
+        # A Gnosis that runs on would still read the job, although no command waits for it any more.
+        with suppress(ApiError, Unreachable):
             await client.cancel(job_id)
         raise
     assert record is not None
     if record["status"] in _WITHOUT_RESULT:
-        raise CannotRead(NOT_ALL_READ, f"{order.file.name}: {record['error'] or record['message']}")
-    _write(await client.result(job_id, order.form), order.output)
+        raise CannotRead(NOT_ALL_READ, f"{arguments.file.name}: {record['error'] or record['message']}")
+    _write(await client.result(job_id, arguments.form), arguments.output)
     failed = [int(number) for number, page in record["pages"].items() if page["status"] == "failed"]
     if not failed:
         return DONE
@@ -126,7 +127,7 @@ def _write(text: bytes, output: Path | None) -> None:
         sys.stdout.buffer.write(text)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # The reader has had enough (`| head`); Python would complain once more when it flushes at exit.
+        # The reader has closed the pipe (`| head`); Python would raise again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -134,8 +135,8 @@ def _write(text: bytes, output: Path | None) -> None:
 async def _gnosis(
     config: LocalConfig, environ: Mapping[str, str], interrupts: Interrupts
 ) -> AsyncIterator[GnosisClient]:
-    """The Gnosis that is running, else a private one that leaves nothing behind."""
-    # A proxy of the environment may lead to another machine's Gnosis, never to this machine's.
+    """A client of the Gnosis that is running, else of a private one that is removed at the end of the block."""
+    # A proxy from the environment may be the way to another machine, but never to this one.
     proof = {"X-Api-Key": config.gnosis_api_key} if config.gnosis_api_key else {}
     async with httpx.AsyncClient(trust_env=bool(config.gnosis_url), headers=proof) as http:
         client = GnosisClient(config.base_url, http)
@@ -144,14 +145,14 @@ async def _gnosis(
             return
     if config.gnosis_url:
         say(f"no Gnosis answers at {config.gnosis_url}: starting a private one")
-    web_port, worker_port = free_ports(2)
+    web_port, worker_port = processes.free_ports(2)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gnosis-ocr-", ignore_cleanup_errors=True))
         log = Path(folder, "services.log")
         output = stack.enter_context(log.open("ab"))  # noqa: ASYNC230 - only the services write
         supervisor = Supervisor(
-            pair.services(web_port=web_port, worker_port=worker_port),
-            pair.private_environment(
+            processes.services(web_port=web_port, worker_port=worker_port),
+            processes.private_environment(
                 environ, web_port=web_port, worker_port=worker_port, storage=Path(folder, "storage")
             ),
             say=lambda line: None,

@@ -1,39 +1,35 @@
 """`run`: both services on this machine until Ctrl-C."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 
 import httpx
 
-from services.local import pair
+from services.local import processes
 from services.local.client import GnosisClient
 from services.local.config import LocalConfig
-from services.local.interrupts import Interrupts
-from services.local.ports import is_free
 from services.local.supervisor import Supervisor
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal."""
-    print(f"gnosis-ocr: {line}", file=sys.stderr, flush=True)
+from services.local.terminal import Interrupts, say
 
 
 async def run(config: LocalConfig, environ: Mapping[str, str]) -> int:
     """Run web and worker; the exit code: 0 after Ctrl-C, 1 if a service cannot stay up, 2 for a wrong setting."""
     for variable, port in (("WEB_PORT", config.web_port), ("WORKER_PORT", config.worker_port)):
-        if not is_free(port):
+        if not processes.is_free(port):
             say(await _taken(variable, port))
             return 2
-    services = pair.services(web_port=config.web_port, worker_port=config.worker_port)
-    environ = pair.environment(environ, web_port=config.web_port, worker_port=config.worker_port)
+    services = processes.services(web_port=config.web_port, worker_port=config.worker_port)
+    environ = processes.environment(environ, web_port=config.web_port, worker_port=config.worker_port)
     interrupts = Interrupts()
     supervisor = Supervisor(services, environ, say=say, kill_now=interrupts.at_once)
     return await keep(supervisor, f"Gnosis OCR is ready: http://127.0.0.1:{config.web_port}", interrupts)
 
 
 async def keep(supervisor: Supervisor, greeting: str, interrupts: Interrupts) -> int:
-    """Greet when the services are ready, and keep them until a signal or until one cannot stay up."""
+    """Print `greeting` when the services are ready, and keep them until a signal or until one cannot stay up.
+
+    The exit code: 0 after a signal, else the supervisor's.
+    """
     async with supervisor, asyncio.TaskGroup() as group:
         stopped = group.create_task(interrupts.stop.wait())
         failed = group.create_task(supervisor.given_up())

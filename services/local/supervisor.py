@@ -12,34 +12,43 @@ from types import TracebackType
 import httpx
 import msgspec
 
+#: The exit code of a service whose settings are wrong: to start it again would not help.
 CONFIGURATION_ERROR = 2
+# <linux/prctl.h>
 _PR_SET_PDEATHSIG = 1
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """A program to keep running; `ready_url` answers 200 when it can take work."""
+    """A program to keep running."""
 
     name: str
     command: tuple[str, ...]
+    #: Answers 200 when the service can take work.
     ready_url: str
 
 
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the supervisor waits for what, in seconds."""
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """The supervisor's waits, in seconds; chosen where nothing else is given."""
 
+    #: Before the next start, by the number of quick deaths in a row; the last one repeats.
     restart_delays: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    #: A service that ends within this time of its start has died quickly.
     quick_death: float = 2.0
+    #: After so many quick deaths in a row the service is given up (a count).
     quick_deaths: int = 5
+    #: From SIGTERM to SIGKILL: above the 10 s in which a service ends in good order.
     stop: float = 12.0
+    #: Between two looks at the services' readiness.
     poll: float = 0.2
+    #: Between two lines about services that are not ready.
     reminder: float = 15.0
 
 
 class Supervisor:
     """Runs services between `async with` and its end.
 
-    A service that ends is started again, a little later each time, unless it said that its settings are wrong
-    (exit code 2) or cannot stay up. On leaving, each gets SIGTERM, then SIGKILL with its whole process group.
+    A service that ends is started again, a little later each time, unless its settings are wrong (exit code 2) or it
+    cannot stay up. On leaving, each gets SIGTERM, then SIGKILL with its whole process group.
     """
 
     def __init__(
@@ -49,18 +58,18 @@ class Supervisor:
         *,
         say: Callable[[str], None],
         output: int | None = None,
-        patience: Patience | None = None,
+        timings: Timings | None = None,
         kill_now: asyncio.Event | None = None,
     ) -> None:
-        """`output` is a file descriptor for what the services print; None leaves them ours.
+        """`output`: the file descriptor that the services print to; None for this process's own.
 
-        `kill_now` cuts the end short: SIGKILL at once.
+        `kill_now`, once set, replaces SIGTERM and the wait after it by SIGKILL.
         """
         self._services = services
         self._environ = environ
         self._say = say
         self._output = output
-        self._patience = patience or Patience()
+        self._timings = timings or Timings()
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._groups: set[int] = set()
         self._keepers: list[asyncio.Task[int]] = []
@@ -82,7 +91,7 @@ class Supervisor:
         """Return when every service can take work."""
         waiting = {service.name: service.ready_url for service in self._services}
         loop = asyncio.get_running_loop()
-        remind_at = loop.time() + self._patience.reminder
+        remind_at = loop.time() + self._timings.reminder
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             while waiting:
                 for name, url in list(waiting.items()):
@@ -92,8 +101,8 @@ class Supervisor:
                 if waiting:
                     if loop.time() >= remind_at:
                         self._say(f"still waiting for {' and '.join(waiting)} to be ready")
-                        remind_at = loop.time() + self._patience.reminder
-                    await asyncio.sleep(self._patience.poll)
+                        remind_at = loop.time() + self._timings.reminder
+                    await asyncio.sleep(self._timings.poll)
 
     async def given_up(self) -> int:
         """Return an exit code when a service cannot be kept running."""
@@ -101,7 +110,7 @@ class Supervisor:
         return next(iter(done)).result()
 
     async def _keep(self, service: Service) -> int:
-        """Run the service again and again; the exit code when that makes no sense any more."""
+        """Run the service again and again; the exit code once it is given up."""
         quick_deaths = 0
         clock = asyncio.get_running_loop().time
         while True:
@@ -110,11 +119,11 @@ class Supervisor:
             if code == CONFIGURATION_ERROR:
                 self._say(f"{service.name} cannot start with these settings (see above)")
                 return CONFIGURATION_ERROR
-            quick_deaths = quick_deaths + 1 if clock() - started < self._patience.quick_death else 0
-            if quick_deaths >= self._patience.quick_deaths:
+            quick_deaths = quick_deaths + 1 if clock() - started < self._timings.quick_death else 0
+            if quick_deaths >= self._timings.quick_deaths:
                 self._say(f"{service.name} ended {quick_deaths} times in a row right after its start: giving up")
                 return 1
-            delays = self._patience.restart_delays
+            delays = self._timings.restart_delays
             delay = delays[min(quick_deaths, len(delays) - 1)]
             self._say(f"{service.name} ended unexpectedly ({_described(code)}); starting it again in {delay:g} s")
             await asyncio.sleep(delay)
@@ -144,7 +153,7 @@ class Supervisor:
                 process.send_signal(signal.SIGTERM)
         ended = asyncio.create_task(_all_ended(living))
         killed = asyncio.create_task(self._kill_now.wait())
-        await asyncio.wait({ended, killed}, timeout=self._patience.stop, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, killed}, timeout=self._timings.stop, return_when=asyncio.FIRST_COMPLETED)
         killed.cancel()
         for group in list(self._groups):
             self._kill_group(group)
@@ -167,7 +176,7 @@ def _described(code: int) -> str:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """For the child before its program starts: get SIGTERM when this process dies, even by SIGKILL. Linux only."""
+    """What a child does before its program starts: ask for SIGTERM when this process dies. Linux only."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl

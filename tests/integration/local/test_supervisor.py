@@ -12,12 +12,13 @@ import psutil
 import pytest
 
 from services.local.launcher import keep
-from services.local.ports import free_ports, is_free
-from services.local.supervisor import Patience, Service, Supervisor
+from services.local.processes import free_ports, is_free
+from services.local.supervisor import Service, Supervisor, Timings
+from services.local.terminal import Interrupts
 from tests import ROOT
 
 # No test waits for these: they only keep the restarts from being slow.
-PATIENCE = Patience(restart_delays=(0.0,), stop=20.0, poll=0.01)
+TIMINGS = Timings(restart_delays=(0.0,), stop=20.0, poll=0.01)
 
 # Notes its process id, then serves 200 on its port until SIGTERM.
 SERVE = """
@@ -70,10 +71,10 @@ def is_alive(pid: int) -> bool:
 
 @asynccontextmanager
 async def supervised(
-    *services: Service, patience: Patience = PATIENCE, kill_now: asyncio.Event | None = None
+    *services: Service, timings: Timings = TIMINGS, kill_now: asyncio.Event | None = None
 ) -> AsyncIterator[tuple[Supervisor, list[str]]]:
     said: list[str] = []
-    supervisor = Supervisor(services, os.environ, say=said.append, patience=patience, kill_now=kill_now)
+    supervisor = Supervisor(services, os.environ, say=said.append, timings=timings, kill_now=kill_now)
     async with supervisor:
         yield supervisor, said
 
@@ -101,8 +102,8 @@ async def test_a_service_that_dies_is_started_again(tmp_path: Path) -> None:
 
 async def test_a_service_that_cannot_stay_up_is_given_up(tmp_path: Path) -> None:
     program = "import sys; open(sys.argv[1], 'a').write('1\\n'); sys.exit(3)"
-    patience = Patience(restart_delays=(0.0,), quick_death=60.0, quick_deaths=3)
-    async with supervised(service(tmp_path, program), patience=patience) as (supervisor, said):
+    timings = Timings(restart_delays=(0.0,), quick_death=60.0, quick_deaths=3)
+    async with supervised(service(tmp_path, program), timings=timings) as (supervisor, said):
         assert await supervisor.given_up() == 1
 
     assert len(pids(tmp_path)) == 3
@@ -112,8 +113,8 @@ async def test_a_service_that_cannot_stay_up_is_given_up(tmp_path: Path) -> None
 
 async def test_deaths_after_a_longer_life_are_not_counted(tmp_path: Path) -> None:
     program = "import sys; open(sys.argv[1], 'a').write('1\\n')"
-    patience = Patience(restart_delays=(0.0,), quick_death=0.0, quick_deaths=2)
-    async with supervised(service(tmp_path, program), patience=patience):
+    timings = Timings(restart_delays=(0.0,), quick_death=0.0, quick_deaths=2)
+    async with supervised(service(tmp_path, program), timings=timings):
         await until(lambda: len(pids(tmp_path)) >= 4)
 
 
@@ -127,8 +128,8 @@ async def test_a_service_with_wrong_settings_is_not_started_again(tmp_path: Path
 
 
 async def test_a_service_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
-    patience = Patience(stop=0.1, poll=0.01)
-    async with supervised(service(tmp_path, DEAF), patience=patience) as (supervisor, _):
+    timings = Timings(stop=0.1, poll=0.01)
+    async with supervised(service(tmp_path, DEAF), timings=timings) as (supervisor, _):
         await supervisor.ready()
 
     assert not is_alive(pids(tmp_path)[0])
@@ -136,8 +137,8 @@ async def test_a_service_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 async def test_a_second_interrupt_kills_at_once(tmp_path: Path) -> None:
     kill_now = asyncio.Event()
-    patience = Patience(stop=10_000.0, poll=0.01)
-    async with supervised(service(tmp_path, DEAF), patience=patience, kill_now=kill_now) as (supervisor, _):
+    timings = Timings(stop=10_000.0, poll=0.01)
+    async with supervised(service(tmp_path, DEAF), timings=timings, kill_now=kill_now) as (supervisor, _):
         await supervisor.ready()
         kill_now.set()
 
@@ -159,9 +160,9 @@ async def test_what_a_service_leaves_behind_is_ended_with_it(tmp_path: Path, how
 # The launcher as a process of its own, so that signals can be sent to it.
 LAUNCH = """
 import asyncio, os, sys
-from services.local.interrupts import Interrupts
-from services.local.launcher import keep, say
+from services.local.launcher import keep
 from services.local.supervisor import Service, Supervisor
+from services.local.terminal import Interrupts, say
 
 async def main():
     interrupts = Interrupts()
@@ -223,10 +224,8 @@ async def test_services_end_when_the_launcher_itself_is_killed(tmp_path: Path) -
 
 
 async def test_a_launcher_whose_service_gives_up_ends_with_its_code(tmp_path: Path) -> None:
-    from services.local.interrupts import Interrupts
-
     supervisor = Supervisor(
-        [service(tmp_path, "import sys; sys.exit(2)")], os.environ, say=lambda line: None, patience=PATIENCE
+        [service(tmp_path, "import sys; sys.exit(2)")], os.environ, say=lambda line: None, timings=TIMINGS
     )
 
     assert await keep(supervisor, "ready", Interrupts()) == 2

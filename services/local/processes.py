@@ -1,12 +1,12 @@
-"""Web and worker as programs on this machine."""
+"""Web and worker as processes of this machine: their commands, their environment and their ports."""
 
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from libs.taskqueue.settings import SHIPPED_QUEUE_FILE
 from services.local.supervisor import Service
-
-_QUEUE_FILE = Path(__file__).resolve().parents[2] / "deploy" / "queue.yaml"
 
 
 def services(*, web_port: int, worker_port: int) -> tuple[Service, Service]:
@@ -26,9 +26,9 @@ def services(*, web_port: int, worker_port: int) -> tuple[Service, Service]:
 
 
 def environment(environ: Mapping[str, str], *, web_port: int, worker_port: int) -> dict[str, str]:
-    """What both services see. The queue file is found from any working directory."""
+    """The environment of both services. The queue file is found from any working directory."""
     return {
-        "QUEUE_FILE": str(_QUEUE_FILE),
+        "QUEUE_FILE": str(SHIPPED_QUEUE_FILE),
         **environ,
         "WEB_PORT": str(web_port),
         "WORKER_PORT": str(worker_port),
@@ -38,9 +38,34 @@ def environment(environ: Mapping[str, str], *, web_port: int, worker_port: int) 
 def private_environment(
     environ: Mapping[str, str], *, web_port: int, worker_port: int, storage: Path
 ) -> dict[str, str]:
-    """For a pair that serves one command: nothing of it is found by, or shared with, another Gnosis."""
+    """The environment of services that serve one command only and share nothing with another Gnosis."""
     elsewhere = {"WORKER_URL", "EXTRACT_URL", "QUEUE_URL", "WEB_HOST", "WORKER_HOST", "INTERNAL_TOKEN"}
-    # Nor does it ask who its one user is.
+    # Their one user is the person who runs the command: no proof of identity is asked for.
     proofs = {"IAP_AUDIENCE", "GOOGLE_AUDIENCE", "API_KEYS", "WEB_ROUTES"}
     kept = {name: value for name, value in environ.items() if name not in elsewhere | proofs}
     return environment(kept, web_port=web_port, worker_port=worker_port) | {"STORAGE_PATH": str(storage)}
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        # As servers do, so that connections still closing after a restart do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of 127.0.0.1 on which nothing listens now."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

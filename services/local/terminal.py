@@ -1,5 +1,7 @@
-"""The progress of a job, as a bar on the terminal."""
+"""The person at the terminal: lines and a progress bar on standard error, Ctrl-C as an event."""
 
+import asyncio
+import signal
 import sys
 from collections.abc import Mapping
 from types import TracebackType
@@ -9,16 +11,39 @@ import msgspec
 from tqdm import tqdm
 
 
+def say(line: str) -> None:
+    """Print a line on standard error."""
+    print(f"gnosis-ocr: {line}", file=sys.stderr, flush=True)
+
+
+class Interrupts:
+    """SIGINT, SIGTERM and SIGHUP as events. Made inside a running event loop."""
+
+    def __init__(self) -> None:
+        #: Set by the first signal: end in good order.
+        self.stop = asyncio.Event()
+        #: Set by a second signal: end at once.
+        self.at_once = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._note)
+
+    def _note(self) -> None:
+        (self.at_once if self.stop.is_set() else self.stop).set()
+
+
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is in what it does now; `total` is None while the pages are not counted."""
+    """How far a job is in its current step."""
 
     name: str
+    #: Pages.
     done: int
+    #: Pages; None until they are counted.
     total: int | None
 
 
 def phase(record: Mapping[str, Any]) -> Phase:
-    """The phase of a job's record: first the pages are extracted, then they are read."""
+    """The phase of a job's record: pages are extracted first, then read."""
     pages = record["pages"].values()
     total = len(pages) or None
     if record["current_step"] in ("queued", "extracting_images"):
@@ -28,7 +53,7 @@ def phase(record: Mapping[str, Any]) -> Phase:
 
 
 class ProgressBar:
-    """Shows records on stderr, one bar for each phase."""
+    """Shows a job's records on standard error, one bar for each phase."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
