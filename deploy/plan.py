@@ -5,14 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from deploy import foundation, release, teardown
 from deploy.command import Step
 from deploy.queues import NotDeployable
 from deploy.settings import DeploySettings, check
 from libs.config import ConfigError, read
-from libs.taskqueue.settings import BadQueueFile, QueueSettings, read_queue_settings
+from libs.taskqueue.settings import BadQueueFile, QueueSettings, queue_path, read_queue_settings
 
 Queues = Mapping[str, QueueSettings]
 Stage = Callable[[DeploySettings, Queues], list[Step]]
@@ -36,7 +35,7 @@ ALL = ("setup", "queue", "images", "worker", "web", "sweep")
 def plan(stages: Sequence[str], environ: Mapping[str, str]) -> list[Step]:
     """The steps of the stages named, in that order. Raises `ConfigError`, `BadQueueFile`, `NotDeployable`."""
     settings = read(DeploySettings, environ)
-    queues = read_queue_settings(Path(settings.queue_file))
+    queues = read_queue_settings(queue_path(settings.queue_file))
     check(settings, queues)
     return [step for name in stages for step in STAGES[name](settings, queues)]
 

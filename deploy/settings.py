@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from libs.config import ConfigError, Settings
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.settings import DEFAULT_QUEUE_FILE, QueueSettings
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z]([-a-z0-9]{0,47}[a-z0-9])?\Z")]
 # A service account's id: the part of its address before the @.
@@ -64,7 +64,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     allowed_domains: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9.,-]*\Z")] = ""
 
     # How much
-    queue_file: str = "deploy/queue.yaml"
+    queue_file: str = DEFAULT_QUEUE_FILE
     web_cpu: Cpus = 1
     web_memory_gib: Gibibytes = 1
     web_concurrency: Count = 80

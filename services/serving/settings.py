@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from libs.config import Settings
+from libs.taskqueue.settings import DEFAULT_QUEUE_FILE
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -24,7 +25,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     web_port: Port = 7799
     worker_port: Port = 7800
     worker_url: str = ""
-    queue_file: str = "deploy/queue.yaml"
+    queue_file: str = DEFAULT_QUEUE_FILE
     internal_token: str = ""
     tasks_service_account: str = ""
     lease_seconds: Positive = 60.0

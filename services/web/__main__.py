@@ -3,11 +3,10 @@
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_forgotten_switch
-from libs.taskqueue.settings import BadQueueFile, read_queue_settings
+from libs.taskqueue.settings import BadQueueFile, queue_path, read_queue_settings
 from services.serving import server
 from services.serving.layers import BARE, Layers
 from services.web.app import create_app
@@ -22,7 +21,7 @@ def main(layers: Layers = BARE) -> int:
         config = read(WebConfig, os.environ)
         check_identity_settings(config)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
-        queues = read_queue_settings(Path(config.queue_file))
+        queues = read_queue_settings(queue_path(config.queue_file))
         open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(
             level=config.log_level,

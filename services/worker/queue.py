@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 
 import httpx
 
@@ -12,7 +11,7 @@ from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
 from libs.taskqueue.remote import RemoteQueue
-from libs.taskqueue.settings import QueueSettings, read_queue_settings
+from libs.taskqueue.settings import QueueSettings, queue_path, read_queue_settings
 from services.worker.config import WorkerConfig
 
 # Opens the queue; takes the internal token, which goes with every push.
@@ -22,7 +21,7 @@ OpenQueue = Callable[[str], AbstractAsyncContextManager[TaskQueue]]
 def choose_queue(config: WorkerConfig, environ: Mapping[str, str]) -> OpenQueue:
     """The queue of the mode that `config` asks for (R6). Raises `ConfigError`, `BadQueueFile`."""
     if config.running_in_cloud:
-        return cloud_queue(read(CloudTasksSettings, environ), read_queue_settings(Path(config.queue_file)))
+        return cloud_queue(read(CloudTasksSettings, environ), read_queue_settings(queue_path(config.queue_file)))
     return local_queue(config)
 
 
