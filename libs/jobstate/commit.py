@@ -3,7 +3,8 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -15,6 +16,10 @@ from libs.storage.pace import pause
 from libs.storage.session import SessionFiles
 
 Change = Callable[[Job], Job]
+
+#: Seconds after which a step is slow. Chosen: one object takes one write a second, so that showing a shorter step would
+#: delay the commit that ends it for longer than the step lasts.
+SLOW_SECONDS = 1.0
 
 
 class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,3 +82,25 @@ async def commit_stored(files: SessionFiles, change: Change) -> StoredJob:
             await asyncio.sleep(pause(since))
         else:
             return StoredJob(job=after, generation=generation)
+
+
+@asynccontextmanager
+async def committed_if_slow(show: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Call `show`, which commits that the job has reached a step, once the body has taken `SLOW_SECONDS`.
+
+    Raises what `show` raises, after the body.
+    """
+    over = asyncio.Event()
+
+    async def later() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), SLOW_SECONDS)
+        if not over.is_set():
+            await show()
+
+    task = asyncio.create_task(later())
+    try:
+        yield
+    finally:
+        over.set()
+        await task

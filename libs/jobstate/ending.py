@@ -9,7 +9,7 @@ from itertools import islice
 
 from libs.fanout import REQUESTS_AT_ONCE
 from libs.jobstate import active
-from libs.jobstate.commit import Change, commit, load
+from libs.jobstate.commit import Change, commit, committed_if_slow, load
 from libs.jobstate.evidence import Evidence, gather, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
@@ -17,11 +17,10 @@ from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.plan import open_batches
 from libs.jobstate.recorder import due_at
+from libs.jobstate.renewal import Renewal
 from libs.storage.session import SessionFiles
 
 COMBINE = "combine"
-# Combining that takes longer is shown as a step of its own.
-SAID_SECONDS = 1.0
 
 
 class RunChanged(Exception):
@@ -47,15 +46,8 @@ async def settle(
     if lease is None:
         return job
     try:
-        saving = asyncio.create_task(files.save_combined(_sections(files, job, lease)))
-        try:
-            await asyncio.wait({saving}, timeout=SAID_SECONDS)
-            if not saving.done():
-                # Not for what is over in a moment: on a bucket the end would have to wait a second for it.
-                await commit(files, concluded)
-            await saving
-        finally:
-            saving.cancel()
+        async with committed_if_slow(lambda: commit(files, concluded)):
+            await files.save_combined(_sections(files, job, lease))
         run = job.run
         at = await files.store.now()
         job = await commit(files, lambda job: _ended(job, run, concluded, at))
@@ -111,16 +103,13 @@ def _ended(job: Job, run: int, concluded: Change, at: datetime) -> Job:
 
 
 async def _sections(files: SessionFiles, job: Job, lease: HeldLease) -> AsyncIterator[bytes]:
-    clock = asyncio.get_running_loop().time
-    renewed = clock()
+    renewal = Renewal(lease)
     separator = ""
     async with aclosing(_read_ahead(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
             yield f"{separator}{section(page_no, outcome)}".encode()
             separator = "\n"
-            if clock() - renewed > lease.lease.seconds / 4:
-                await lease.renew()
-                renewed = clock()
+            await renewal.renew_if_due()
 
 
 async def _read_ahead(

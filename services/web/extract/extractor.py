@@ -9,11 +9,12 @@ import structlog
 from libs.jobstate import active
 from libs.jobstate import plan as batches
 from libs.jobstate.active import is_woken_since, newest_wake
-from libs.jobstate.commit import Change, commit, load
+from libs.jobstate.commit import Change, commit, committed_if_slow, load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseLost, take
 from libs.jobstate.recorder import Recorder
+from libs.jobstate.renewal import renewed
 from libs.jobstate.selection import ALL_PAGES, parse_pages
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
@@ -21,9 +22,9 @@ from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import EXTRACT_QUEUE, QueueUnavailable
 from libs.taskqueue.task import OcrTask, next_name
-from services.web.extract.background import Saves, renewed, said_if_long
 from services.web.extract.extraction import ExtractContext, Extraction, OpenPages
 from services.web.extract.pages import pages_to_render, save_failure, stored_outcomes
+from services.web.extract.saves import Saves
 from services.web.extract.scratch import local_copy
 from services.web.render.document import FailedPage, RenderedPage, Unreadable
 from services.web.render.filetype import FileType
@@ -127,7 +128,7 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
     plan: Change | None = None
     try:
         async with contextlib.AsyncExitStack() as stack:
-            async with said_if_long(lambda: _show_loading(files)):
+            async with committed_if_slow(lambda: _show_loading(files)):
                 raw = await stack.enter_async_context(local_copy(files, job.file_info.raw_file))
                 document = await stack.enter_async_context(
                     context.open_document(
