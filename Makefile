@@ -88,6 +88,10 @@ format: $(DEVELOPS)  ## put the code into its format
 	@$(BIN)/ruff format $(CHECKED)
 	@$(BIN)/ruff check --fix $(CHECKED)
 
+.PHONY: hooks
+hooks: $(DEVELOPS)  ## let git check format and style before each commit, types and architecture before a push
+	@$(BIN)/pre-commit install
+
 .PHONY: bench
 bench: $(DEVELOPS)  ## measure; one table a question (with GNOSIS_CORPUS also accuracy and the whole corpus)
 	@set -e; for question in extraction pipeline overhead upload state hops; do $(BIN)/python -m bench.$$question; echo; done
