@@ -14,7 +14,7 @@ from services.worker.app import create_app
 from services.worker.config import WorkerConfig
 from services.worker.engines.select import MODEL_ENGINES
 from services.worker.modelcache.cache import offline_refusal
-from services.worker.modelcache.offline import go_offline
+from services.worker.modelcache.download import go_offline
 from services.worker.queue import choose_queue
 
 

@@ -7,8 +7,7 @@ from msgspec import Meta
 
 from services.serving.settings import Positive, ServiceSettings
 from services.worker.engines.settings import EngineSettings
-from services.worker.modelcache.root import cache_root, home_folder
-from services.worker.modelcache.settings import ModelSettings
+from services.worker.modelcache.settings import ModelSettings, home_folder
 
 
 class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
@@ -38,6 +37,6 @@ class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
     @property
     def cache_root(self) -> Path:
         """The root of the model's cache (R51)."""
-        return cache_root(
-            self.model, in_cloud=self.running_in_cloud, storage=Path(self.storage_path), home=home_folder()
+        return self.model.cache_root(
+            in_cloud=self.running_in_cloud, storage=Path(self.storage_path), home=home_folder()
         )

@@ -1,1 +1,1 @@
-"""Where the model is, whether it is whole, and how it gets there: `docs/model-cache.md`."""
+"""The model on this machine: where it is, whether it is complete, how it is fetched. See `docs/model-cache.md`."""

@@ -1,4 +1,4 @@
-"""`python -m services.worker.modelcache`: bring the model into the cache, or say that it is there."""
+"""`python -m services.worker.modelcache`: fetch the model into the cache, or report that it is there."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from services.worker.modelcache.cache import ModelCache
 
 
 class _Uncounted:
-    """A command that ends has nobody who reads its metrics."""
+    """Counts nothing: no one reads the metrics of a command."""
 
     def model_asked(self, *, cached: bool) -> None:
         """Not counted."""

@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, MutableMapping
 from pathlib import Path
 
 from libs.codec import BadMessage
 from services.serving.childprocess import ChildLost, ChildProcess, inherited_python_path
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.modelcache import layout
+from services.worker.modelcache import hubcache
 from services.worker.modelcache.download_wire import EVENTS, MAX_EVENT_BYTES, REQUESTS, DownloadEvent, ModelRequest
-from services.worker.modelcache.progress import Progress, Told, Way
+from services.worker.modelcache.progress import OnProgress, Progress, Transfer
 from services.worker.modelcache.settings import ModelSettings
 
 #: Arguments to Python.
@@ -24,7 +24,16 @@ _KEPT = {"PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_
 _KEPT_PREFIXES = ("HF_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-async def download(request: ModelRequest, settings: ModelSettings, *, lock: int, told: Told) -> None:
+def go_offline(environ: MutableMapping[str, str]) -> None:
+    """Set in this process's environment that an engine which imports the hub's library, or one above it, stays offline.
+
+    The library reads these variables once, when it is first imported.
+    """
+    environ["HF_HUB_OFFLINE"] = "1"
+    environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+async def download(request: ModelRequest, settings: ModelSettings, *, lock: int, on_progress: OnProgress) -> None:
     """Bring the model into the cache. Raises `EngineUnavailable`, saying what to do.
 
     `lock` is the descriptor of the cache's lock. The child inherits it, so that the lock is held as long as the child
@@ -34,7 +43,7 @@ async def download(request: ModelRequest, settings: ModelSettings, *, lock: int,
         try:
             # The child's input stays open: its end shows the child that this process is gone.
             await child.send(REQUESTS.encode(request) + b"\n")
-            done = await _follow(child, request, told)
+            done = await _follow(child, request, on_progress)
         except ChildLost:
             done = False
     if not done:
@@ -44,7 +53,7 @@ async def download(request: ModelRequest, settings: ModelSettings, *, lock: int,
         )
 
 
-async def _follow(child: ChildProcess, request: ModelRequest, told: Told) -> bool:
+async def _follow(child: ChildProcess, request: ModelRequest, on_progress: OnProgress) -> bool:
     """Follow the child's events to the last one; whether it has brought the model. Raises `EngineUnavailable` where the
     child refuses, and `ChildLost`."""
     watch: asyncio.Task[None] | None = None
@@ -56,7 +65,9 @@ async def _follow(child: ChildProcess, request: ModelRequest, told: Told) -> boo
                 if event.done:
                     return True
                 if event.bytes_total is not None and watch is None:
-                    watch = asyncio.create_task(_watch(Path(request.hub), request.model, event.bytes_total, told))
+                    watch = asyncio.create_task(
+                        _watch(Path(request.hub), request.model, event.bytes_total, on_progress)
+                    )
         return False
     finally:
         if watch is not None:
@@ -78,13 +89,13 @@ async def _events(child: ChildProcess) -> AsyncGenerator[DownloadEvent]:
             return
 
 
-async def _watch(hub: Path, model: str, total: int, told: Told) -> None:
+async def _watch(hub: Path, model: str, total: int, on_progress: OnProgress) -> None:
     """Report progress by the size of the files on the disk, whichever way the hub's library fetches them."""
-    blobs = hub / layout.folder_name(model) / "blobs"
+    blobs = hub / hubcache.folder_name(model) / "blobs"
     before = await asyncio.to_thread(_bytes_in, blobs)
     while True:
         done = await asyncio.to_thread(_bytes_in, blobs) - before
-        told(Progress(way=Way.HUB, bytes_done=max(0, min(done, total)), bytes_total=total))
+        on_progress(Progress(way=Transfer.HUB, bytes_done=max(0, min(done, total)), bytes_total=total))
         await asyncio.sleep(LOOK_SECONDS)
 
 

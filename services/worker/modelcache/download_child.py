@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.serving.confinement import parent_channel, silence
-from services.worker.modelcache import layout, refusal
+from services.worker.modelcache import disk, hubcache
 from services.worker.modelcache.download_wire import EVENTS, REQUESTS, DownloadEvent, ModelRequest
-from services.worker.modelcache.leftovers import remove
-from services.worker.modelcache.ref import write_ref
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -30,8 +28,8 @@ BLOCK = 1 << 20
 FILES_AT_ONCE = 4
 
 
-class Refused(Exception):
-    """The download cannot be; the message says what to do."""
+class DownloadFailed(Exception):
+    """The model cannot be downloaded; the message says what to do."""
 
 
 def main() -> int:
@@ -51,7 +49,7 @@ def main() -> int:
 
     try:
         _download(request, report)
-    except Refused as error:
+    except DownloadFailed as error:
         report(DownloadEvent(refused=str(error)))
         return 1
     report(DownloadEvent(done=True))
@@ -62,31 +60,33 @@ def _download(request: ModelRequest, report: Report) -> None:
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
-        raise Refused(
+        raise DownloadFailed(
             f"Downloading the model needs the package {error.name}; install the extra: pip install 'gnosis-ocr[gpu]'."
         ) from error
     try:
         _fetch(huggingface_hub.HfApi(), request, report)
-    except Refused:
+    except DownloadFailed:
         raise
     except Exception as error:
-        raise Refused(_in_words(error, request)) from error
+        raise DownloadFailed(_in_words(error, request)) from error
 
 
 def _fetch(api: "HfApi", request: ModelRequest, report: Report) -> None:
     hub = Path(request.hub)
-    home = hub / layout.folder_name(request.model)
+    home = hub / hubcache.folder_name(request.model)
     found = api.model_info(request.model, revision=request.revision, files_metadata=True)
     commit = found.sha or ""
-    if not layout.is_commit(commit):
-        raise Refused(f"The hub at {api.endpoint} does not say which commit {request.revision} is; check HF_ENDPOINT.")
-    wanted = {file.rfilename: file for file in found.siblings or () if layout.is_wanted(file.rfilename)}
+    if not hubcache.is_commit(commit):
+        raise DownloadFailed(
+            f"The hub at {api.endpoint} does not say which commit {request.revision} is; check HF_ENDPOINT."
+        )
+    wanted = {file.rfilename: file for file in found.siblings or () if hubcache.is_wanted(file.rfilename)}
     folder = home / "snapshots" / commit
     coming = [file for name, file in sorted(wanted.items()) if not (folder / name).exists()]
     needed = sum(file.size or 0 for file in coming)
     hub.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(hub).free) < needed:
-        raise Refused(refusal.no_room(needed, free, hub.parent, request.moves_root))
+        raise DownloadFailed(disk.describe_lack(needed, free, hub.parent, request.moves_root))
     report(DownloadEvent(bytes_total=needed))
     # By its commit, so that the library leaves the ref to us: it would write it before the first file.
     api.snapshot_download(
@@ -95,7 +95,7 @@ def _fetch(api: "HfApi", request: ModelRequest, report: Report) -> None:
     for file in coming:
         _check(folder / file.rfilename, file)
     if request.revision != commit:
-        write_ref(home, request.revision, commit)
+        hubcache.write_ref(home, request.revision, commit)
 
 
 def _check(file: Path, listed: "RepoSibling") -> None:
@@ -112,8 +112,8 @@ def _check(file: Path, listed: "RepoSibling") -> None:
         while block := content.read(BLOCK):
             digest.update(block)
     if digest.hexdigest() != expected:
-        remove(file)
-        raise Refused(f"{file.name} was damaged on its way from the hub and has been removed. Ask again.")
+        hubcache.remove(file)
+        raise DownloadFailed(f"{file.name} was damaged on its way from the hub and has been removed. Ask again.")
 
 
 def _in_words(error: Exception, request: ModelRequest) -> str:
@@ -136,7 +136,7 @@ def _in_words(error: Exception, request: ModelRequest) -> str:
                 )
             case HfHubHTTPError():
                 return _of_status(cause.response.status_code, place)
-            case OSError() if words := refusal.of_disk(cause, Path(request.hub).parent, request.moves_root):
+            case OSError() if words := disk.describe_fault(cause, Path(request.hub).parent, request.moves_root):
                 return words
     return (
         f"The model {model} cannot be downloaded from {place} ({type(error).__name__}). Check this machine's way "

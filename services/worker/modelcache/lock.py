@@ -1,4 +1,4 @@
-"""One download at a time: a lock in the cache that lives exactly as long as somebody writes there."""
+"""A lock file that is held exactly as long as a process writes, so that one model is fetched once at a time."""
 
 import asyncio
 import errno
@@ -10,19 +10,13 @@ from pathlib import Path
 
 import structlog
 
-from services.worker.modelcache import layout
-
 log = structlog.get_logger()
 
+# Between two tries at a lock that another process holds. Chosen: short beside any download.
 POLL_SECONDS = 0.2
-NAME = "gnosis-ocr.lock"
+# Of `flock`: another process holds the lock; the file system has no locks (some network mounts).
 _TAKEN = (errno.EAGAIN, errno.EACCES)
 _UNSUPPORTED = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
-
-
-def lock_file(hub: Path, model: str) -> Path:
-    """Where the lock of a model is, beside the hub's own."""
-    return hub / ".locks" / layout.folder_name(model) / NAME
 
 
 @asynccontextmanager
@@ -35,11 +29,11 @@ async def locked(file: Path, *, waiting: Callable[[], None]) -> AsyncIterator[in
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        told = False
+        waited = False
         while not _take(descriptor):
-            if not told:
+            if not waited:
                 waiting()
-                told = True
+                waited = True
             await asyncio.sleep(POLL_SECONDS)
         yield descriptor
     finally:
@@ -47,7 +41,7 @@ async def locked(file: Path, *, waiting: Callable[[], None]) -> AsyncIterator[in
 
 
 def is_free(file: Path) -> bool:
-    """Whether nobody holds this lock just now."""
+    """Whether no process holds this lock at present."""
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -65,7 +59,7 @@ def _take(descriptor: int) -> bool:
         if error.errno in _TAKEN:
             return False
         if error.errno in _UNSUPPORTED:
-            # Files are written under names of their own and renamed, so without locks the price is a second download.
+            # Files are written under unique names and renamed, so without locks the cost is a second download.
             log.warning("model_cache_without_locks", fault=errno.errorcode.get(error.errno or 0, "unknown"))
             return True
         raise

@@ -1,4 +1,4 @@
-"""How far a model has come: for the log and for whoever asks."""
+"""How far the transfer of a model is: for the probes and the log."""
 
 import time
 from collections.abc import Callable
@@ -9,37 +9,44 @@ import structlog
 
 log = structlog.get_logger()
 
+# Seconds between two log events of one transfer. Chosen: a download of minutes shows that it goes on, in few lines.
 LOG_SECONDS = 10.0
 
 
-class Way(StrEnum):
-    """How a model got into the cache, or to where it is fast to read."""
+class Transfer(StrEnum):
+    """The way by which a model got into the cache, or into the kernel's memory."""
 
-    HUB = "hub"  # downloaded
-    BUCKET = "bucket"  # copied from the bucket of models
-    READ = "read"  # it was there, on a network mount, and was read once from beginning to end
+    #: Downloaded from the hub.
+    HUB = "hub"
+    #: Copied from the bucket of models.
+    BUCKET = "bucket"
+    #: Already in the cache, on a network mount, and read once from beginning to end.
+    READ = "read"
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that have come of those that have to."""
+    """The state of a transfer."""
 
-    way: Way
+    way: Transfer
     bytes_done: int = 0
+    #: Bytes that were missing when the transfer began.
     bytes_total: int = 0
 
 
-Told = Callable[[Progress], None]
+#: Is called whenever a transfer gets on.
+OnProgress = Callable[[Progress], None]
 
 
 class ProgressLog:
-    """Keeps the latest word, and writes one event every few seconds."""
+    """Keeps the latest progress, and logs one event every few seconds."""
 
     def __init__(self) -> None:
+        #: The latest progress; `None` while no transfer is under way.
         self.now: Progress | None = None
         self._logged = 0.0
 
-    def tell(self, progress: Progress) -> None:
-        """Take note."""
+    def update(self, progress: Progress) -> None:
+        """Keep `progress`; log it where a transfer begins or `LOG_SECONDS` have passed."""
         began = self.now is None or self.now.way is not progress.way
         self.now = progress
         moment = time.monotonic()
@@ -48,5 +55,5 @@ class ProgressLog:
             log.info("model_coming", **msgspec.to_builtins(progress))
 
     def end(self) -> None:
-        """Nothing is on its way any more."""
+        """The transfer has ended."""
         self.now = None

@@ -1,14 +1,14 @@
-"""A model in a hub cache: whole, or what of it is missing (R52). Reads; never writes, never asks the network."""
+"""The check of a model in a hub cache: complete, or what is missing (R52). Only reads, and uses no network."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from services.worker.modelcache import layout
+from services.worker.modelcache import hubcache
 from services.worker.modelcache.weights import Damaged, check_size, shards
 
-# Each line names the ways to have one thing; one way is enough.
+#: What an engine needs beside the weights: each line is one thing, and each group of files in it is enough for that.
 DESCRIPTIONS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("config.json",),),
     (("tokenizer_config.json",),),
@@ -18,17 +18,19 @@ DESCRIPTIONS: tuple[tuple[tuple[str, ...], ...], ...] = (
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What a cache holds of a model at a revision.
+    """What a cache holds of a model at a revision."""
 
-    `folder` is where the revision's files are or would be, once it resolves to a `commit`; `missing` says in words
-    what is lacking; `damaged` are files that have to go before whole ones can take their place.
-    """
-
+    #: Where the files of the commit are or would be; `None` where the revision resolves to no commit.
     folder: Path | None = None
+    #: What the revision resolves to; empty where it does not.
     commit: str = ""
+    #: Whether `folder` exists.
     present: bool = False
+    #: Of the files that are there.
     size_bytes: int = 0
+    #: Each entry is the end of a sentence on one file that is missing or damaged.
     missing: tuple[str, ...] = ()
+    #: Files that have to be removed before others can take their place.
     damaged: tuple[Path, ...] = ()
 
     @property
@@ -42,18 +44,18 @@ class _Listed(msgspec.Struct, frozen=True):
 
 
 class _Tree(msgspec.Struct, frozen=True):
-    """`trees/COMMIT.json`: what the hub's library noted of the files at a commit."""
+    """`trees/COMMIT.json`: the list of the files at a commit, which the hub's library keeps."""
 
     files: dict[str, _Listed]
 
 
 def inspect(hub: Path, model: str, revision: str) -> Snapshot:
-    """Look at the model in the cache whose hub folder is `hub`."""
-    home = hub / layout.folder_name(model)
+    """Check the model in the cache whose hub folder is `hub`."""
+    home = hub / hubcache.folder_name(model)
     try:
         return _inspect(home, revision)
     except OSError as error:
-        # A folder that may not be looked into, a mount that is gone: to an engine there is no model.
+        # A folder without permission, a mount that is gone: for an engine there is no model.
         return Snapshot(missing=(f"{home} cannot be read ({error.strerror})",))
 
 
@@ -61,7 +63,7 @@ def _inspect(home: Path, revision: str) -> Snapshot:
     if not home.is_dir():
         return Snapshot(missing=(f"{home} does not exist",))
     commit = revision
-    if not layout.is_commit(revision):
+    if not hubcache.is_commit(revision):
         try:
             commit = (home / "refs" / revision).read_text("ascii").strip()
         except (OSError, ValueError):
@@ -86,7 +88,7 @@ def _inspect(home: Path, revision: str) -> Snapshot:
 
 
 class _Check:
-    """Goes over the files of one snapshot; each fault is noted once."""
+    """Checks the files of one snapshot; each fault is noted once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -96,43 +98,43 @@ class _Check:
 
     def weights(self) -> None:
         """One file of weights, or an index and all the files that it names."""
-        if not self._is_there(layout.INDEX):
-            if self._is_there(layout.SINGLE):
-                self._look(layout.SINGLE)
+        if not self._is_there(hubcache.INDEX):
+            if self._is_there(hubcache.SINGLE):
+                self._look(hubcache.SINGLE)
             else:
-                self.missing.append(f"neither {layout.SINGLE} nor {layout.INDEX} is there")
+                self.missing.append(f"neither {hubcache.SINGLE} nor {hubcache.INDEX} is there")
             return
         try:
-            names = shards((self._folder / layout.INDEX).read_bytes())
+            names = shards((self._folder / hubcache.INDEX).read_bytes())
         except Damaged as error:
-            self._damage(layout.INDEX, str(error))
+            self._damage(hubcache.INDEX, str(error))
         except OSError as error:
-            self.missing.append(f"{layout.INDEX} cannot be read ({error.strerror})")
+            self.missing.append(f"{hubcache.INDEX} cannot be read ({error.strerror})")
         else:
             for name in names:
                 self._look(name)
 
     def descriptions(self) -> None:
-        """What tells an engine how to use the weights."""
+        """The files that describe how to use the weights."""
         for ways in DESCRIPTIONS:
             way = next((way for way in ways if all(self._is_there(name) for name in way)), ways[0])
             for name in way:
                 self._look(name)
 
     def listed(self, tree: Path) -> None:
-        """Every file that the hub listed, where its library has kept the list."""
+        """Every file that the hub listed, where its library keeps the list."""
         try:
             files = msgspec.json.decode(tree.read_bytes(), type=_Tree).files
         except (OSError, msgspec.MsgspecError):
             return
         for name, entry in files.items():
-            if layout.is_wanted(name) and self._look(name):
+            if hubcache.is_wanted(name) and self._look(name):
                 size = (self._folder / name).stat().st_size
                 if size != entry.size:
                     self._damage(name, f"has {size} bytes instead of {entry.size}")
 
     def _look(self, name: str) -> bool:
-        """Note what is wrong with this file; whether nothing is, now or before."""
+        """Check this file once and note what is wrong with it; whether nothing is."""
         if name in self._seen:
             return self._folder / name not in self.damaged and self._is_there(name)
         self._seen.add(name)
@@ -171,6 +173,6 @@ def _sizes(folder: Path) -> Iterator[int]:
 
 
 def in_words(missing: Sequence[str]) -> str:
-    """What is missing, as the end of a sentence; a few examples where it is much."""
+    """What is missing, as the end of a sentence; the first three where it is more."""
     more = f"; and {len(missing) - 3} more" if len(missing) > 3 else ""
     return "; ".join(missing[:3]) + more

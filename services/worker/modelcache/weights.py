@@ -1,16 +1,17 @@
-"""What a file of weights says of itself (https://github.com/huggingface/safetensors, "Format")."""
+"""Headers of safetensors files (https://github.com/huggingface/safetensors, "Format"), and the index over several."""
 
 import struct
 from pathlib import Path
 
 import msgspec
 
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+#: The format's limit.
+MAX_HEADER_BYTES = 100_000_000
 _LENGTH = struct.Struct("<Q")
 
 
 class Damaged(Exception):
-    """A file is not what it should be; the message is the rest of a sentence that begins with its name."""
+    """A file does not have the content it should; the message is the rest of a sentence that begins with its name."""
 
 
 class _Tensor(msgspec.Struct, frozen=True):
@@ -22,7 +23,7 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 def check_size(file: Path) -> None:
-    """Raise `Damaged` unless the file is exactly as long as its own header says."""
+    """Raise `Damaged` unless the file is exactly as long as its header says."""
     with file.open("rb") as weights:
         start = weights.read(_LENGTH.size)
         (length,) = _LENGTH.unpack(start) if len(start) == _LENGTH.size else (0,)

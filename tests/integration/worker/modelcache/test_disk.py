@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.modelcache import mount, refusal
+from services.worker.modelcache import disk
 from services.worker.modelcache.cache import ModelCache
-from services.worker.modelcache.progress import Told
+from services.worker.modelcache.progress import OnProgress
 from services.worker.modelcache.settings import ModelSettings
 from tests.emulators.hub.model import COMMIT, made, place
 from tests.integration.worker.modelcache.test_download import Counted
@@ -30,15 +30,15 @@ async def test_model_on_a_network_mount_is_read_once_from_end_to_end_before_it_i
     place(tmp_path / "mounted", files, linked=False)
     mounts = tmp_path / "mounts"
     mounts.write_text(f"overlay / overlay rw 0 0\nmodels {tmp_path / 'mounted'} fuse.gcsfuse ro 0 0\n")
-    monkeypatch.setattr(mount, "MOUNTS", mounts)
+    monkeypatch.setattr(disk, "MOUNTS", mounts)
     meter, read = Counted(), set[str]()
-    whole = mount.read_once
+    whole = disk.read_once
 
-    async def noted(files: list[Path], *, told: Told) -> None:
+    async def noted(files: list[Path], *, on_progress: OnProgress) -> None:
         read.update(file.name for file in files)
-        await whole(files, told=told)
+        await whole(files, on_progress=on_progress)
 
-    monkeypatch.setattr(mount, "read_once", noted)
+    monkeypatch.setattr(disk, "read_once", noted)
     mounted = cache(tmp_path / "mounted", meter)
 
     found = [await mounted.ensure() for _ in range(2)]
@@ -59,16 +59,16 @@ async def test_model_on_a_disk_of_this_machine_is_not_read_beforehand(tmp_path: 
     assert meter.ways == []
 
 
-async def test_every_byte_of_a_mount_is_read_and_told(tmp_path: Path) -> None:
+async def test_every_byte_of_a_mount_is_read_and_reported(tmp_path: Path) -> None:
     files = [tmp_path / str(number) for number in range(6)]
     for number, file in enumerate(files):
         file.write_bytes(bytes(number * 1000))
-    told: list[int] = []
+    reported: list[int] = []
 
-    await mount.read_once(files, told=lambda progress: told.append(progress.bytes_done))
+    await disk.read_once(files, on_progress=lambda progress: reported.append(progress.bytes_done))
 
-    assert told == sorted(told)
-    assert told[-1] == 15_000
+    assert reported == sorted(reported)
+    assert reported[-1] == 15_000
 
 
 @contextmanager
@@ -111,7 +111,7 @@ async def test_root_that_is_no_folder_is_named_with_what_to_do(tmp_path: Path) -
     ids=["full", "quota", "read-only", "denied"],
 )
 def test_faults_of_the_disk_have_words_of_their_own(number: int, words: str) -> None:
-    said = refusal.of_disk(OSError(number, "?"), Path("/models"), "MODEL_CACHE_PATH")
-    assert said is not None
-    assert words in said
-    assert refusal.of_disk(OSError(errno.EIO, "?"), Path("/models"), "MODEL_CACHE_PATH") is None
+    sentence = disk.describe_fault(OSError(number, "?"), Path("/models"), "MODEL_CACHE_PATH")
+    assert sentence is not None
+    assert words in sentence
+    assert disk.describe_fault(OSError(errno.EIO, "?"), Path("/models"), "MODEL_CACHE_PATH") is None

@@ -16,9 +16,9 @@ from libs.config import read
 from services.worker.config import WorkerConfig
 from services.worker.engines.context import ModelFiles
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.modelcache.cache import ModelCache
-from services.worker.modelcache.lock import is_free, lock_file
-from services.worker.modelcache.report import CacheReport
+from services.worker.modelcache.cache import CacheReport, ModelCache
+from services.worker.modelcache.hubcache import lock_file
+from services.worker.modelcache.lock import is_free
 from services.worker.modelcache.snapshot import inspect
 from tests import ROOT
 from tests.emulators.hub.model import COMMIT, NAME, made, place
@@ -132,7 +132,7 @@ assert "huggingface_hub" not in sys.modules
 """
 LOAD = """
 from pathlib import Path
-from services.worker.modelcache.offline import go_offline
+from services.worker.modelcache.download import go_offline
 go_offline(os.environ)
 folder = next(Path(os.environ["HF_CACHE_HOST_PATH"]).glob("hub/*/snapshots/*"))
 import transformers

@@ -8,8 +8,7 @@ import pytest
 
 from libs.config import ConfigError, read
 from services.worker.config import WorkerConfig
-from services.worker.modelcache.mount import file_system
-from services.worker.modelcache.root import cache_root
+from services.worker.modelcache.disk import file_system
 from services.worker.modelcache.settings import ModelSettings
 from services.worker.modelcache.snapshot import in_words, inspect
 from tests.emulators.hub.model import COMMIT, NAME, made, place, weights
@@ -155,14 +154,14 @@ def test_root_is_where_a_model_already_is(tmp_path: Path) -> None:
     home, storage = tmp_path / "home", tmp_path / "storage"
     plain = ModelSettings()
 
-    assert cache_root(plain, in_cloud=True, storage=storage, home=home) == Path("/cache/huggingface")
-    assert cache_root(plain, in_cloud=False, storage=storage, home=home) == storage / "cache" / "huggingface"
-    assert cache_root(plain, in_cloud=False, storage=storage, home=None) == storage / "cache" / "huggingface"
+    assert plain.cache_root(in_cloud=True, storage=storage, home=home) == Path("/cache/huggingface")
+    assert plain.cache_root(in_cloud=False, storage=storage, home=home) == storage / "cache" / "huggingface"
+    assert plain.cache_root(in_cloud=False, storage=storage, home=None) == storage / "cache" / "huggingface"
     (home / ".cache" / "huggingface").mkdir(parents=True)
-    assert cache_root(plain, in_cloud=False, storage=storage, home=home) == home / ".cache" / "huggingface"
+    assert plain.cache_root(in_cloud=False, storage=storage, home=home) == home / ".cache" / "huggingface"
     chosen = ModelSettings(hf_cache_host_path="/models", model_cache_path="/elsewhere")
-    assert cache_root(chosen, in_cloud=False, storage=storage, home=home) == Path("/models")
-    assert cache_root(chosen, in_cloud=True, storage=storage, home=home) == Path("/elsewhere")
+    assert chosen.cache_root(in_cloud=False, storage=storage, home=home) == Path("/models")
+    assert chosen.cache_root(in_cloud=True, storage=storage, home=home) == Path("/elsewhere")
 
 
 def test_bucket_is_the_one_named_and_in_the_cloud_there_is_a_default() -> None:

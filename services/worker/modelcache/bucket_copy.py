@@ -1,4 +1,4 @@
-"""A copy from the bucket of models (R55), which holds a hub cache as `make deploy-models` lays it out."""
+"""A copy of the model from the bucket of models (R55), which holds a hub cache that `make deploy-models` wrote."""
 
 import asyncio
 import os
@@ -15,19 +15,19 @@ from libs.storage.backend import open_bucket
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.store import Stat, Stored
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.modelcache import layout, refusal
+from services.worker.modelcache import disk, hubcache
 from services.worker.modelcache.download_wire import ModelRequest
-from services.worker.modelcache.progress import Progress, Told, Way
-from services.worker.modelcache.ref import write_ref
+from services.worker.modelcache.progress import OnProgress, Progress, Transfer
 from services.worker.modelcache.weights import Damaged, shards
 
 log = structlog.get_logger()
 
+# Chosen: hides the latency of a request; more files at once compete for the same bandwidth.
 FILES_AT_ONCE = 4
 
 
 class Objects(Protocol):
-    """What a copy needs of a store; see `libs.storage.gcs.GcsStore`."""
+    """The part of a store that a copy needs; see `libs.storage.gcs.GcsStore`."""
 
     async def read(self, path: str) -> Stored: ...
 
@@ -37,16 +37,16 @@ class Objects(Protocol):
 
 
 class Arrived(Protocol):
-    """Is told how many more bytes are there."""
+    """Is called with the number of bytes that have come since the last call."""
 
     def __call__(self, count: int, /) -> None: ...
 
 
-async def copy(request: ModelRequest, bucket: str, *, told: Told) -> None:
-    """Bring the model into the cache. Raises `EngineUnavailable`, saying what to do."""
+async def copy(request: ModelRequest, bucket: str, *, on_progress: OnProgress) -> None:
+    """Copy the model into the cache. Raises `EngineUnavailable`, saying what to do."""
     try:
         async with open_bucket(bucket, wanted_by=f"MODEL_BUCKET_NAME={bucket}") as objects:
-            await copy_from(objects, request, bucket, told=told)
+            await copy_from(objects, request, bucket, on_progress=on_progress)
     except ConfigError as error:
         raise EngineUnavailable(str(error)) from error
     except StorageError as error:
@@ -57,33 +57,33 @@ async def copy(request: ModelRequest, bucket: str, *, told: Told) -> None:
     except OSError as error:
         root = Path(request.hub).parent
         raise EngineUnavailable(
-            refusal.of_disk(error, root, request.moves_root)
+            disk.describe_fault(error, root, request.moves_root)
             or f"The model cannot be written to {root} ({error.strerror})."
         ) from error
 
 
-async def copy_from(objects: Objects, request: ModelRequest, bucket: str, *, told: Told) -> None:
-    """The same from a store that is open. Raises `EngineUnavailable`, `StorageError`, `OSError`."""
+async def copy_from(objects: Objects, request: ModelRequest, bucket: str, *, on_progress: OnProgress) -> None:
+    """`copy` from a store that is open. Raises `EngineUnavailable`, `StorageError`, `OSError`."""
     commit, files = await _listed(objects, request, bucket)
-    home = Path(request.hub) / layout.folder_name(request.model)
+    home = Path(request.hub) / hubcache.folder_name(request.model)
     folder = home / "snapshots" / commit
     folder.mkdir(parents=True, exist_ok=True)
     (home / "blobs").mkdir(exist_ok=True)
-    # A file has its name only once it is whole and checked, so one of the right size need not come again.
+    # A file gets its name only once it is complete and checked, so one of the right size need not come again.
     coming = [file for file in files if _size(folder / _name(file)) != file.size]
     total = sum(file.size for file in coming)
     if (free := shutil.disk_usage(folder).free) < total:
-        raise EngineUnavailable(refusal.no_room(total, free, home.parent.parent, request.moves_root))
+        raise EngineUnavailable(disk.describe_lack(total, free, home.parent.parent, request.moves_root))
     done = 0
     turns = asyncio.Semaphore(FILES_AT_ONCE)
 
     def arrived(count: int) -> None:
         nonlocal done
         done += count
-        told(Progress(way=Way.BUCKET, bytes_done=done, bytes_total=total))
+        on_progress(Progress(way=Transfer.BUCKET, bytes_done=done, bytes_total=total))
 
     async def bring(found: Stat) -> None:
-        part = home / "blobs" / f"{_name(found)}.{secrets.token_hex(4)}{layout.LEFT_OVER}"
+        part = home / "blobs" / f"{_name(found)}.{secrets.token_hex(4)}{hubcache.INCOMPLETE}"
         async with turns:
             try:
                 await objects.fetch(found, part, arrived=arrived)
@@ -99,44 +99,44 @@ async def copy_from(objects: Objects, request: ModelRequest, bucket: str, *, tol
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     if request.revision != commit:
-        write_ref(home, request.revision, commit)
+        hubcache.write_ref(home, request.revision, commit)
 
 
 async def _listed(objects: Objects, request: ModelRequest, bucket: str) -> tuple[str, list[Stat]]:
-    """The commit and the files that a whole model has. Raises `EngineUnavailable` when the bucket holds less."""
-    place = f"{layout.HUB}/{layout.folder_name(request.model)}"
+    """The commit, and the files of a complete model. Raises `EngineUnavailable` when the bucket lacks some."""
+    place = f"{hubcache.HUB}/{hubcache.folder_name(request.model)}"
     lacks = f"The bucket of models {bucket} lacks {request.model} at {request.revision}"
     remedy = "Fill it with `make deploy-models`, or correct MODEL_NAME and MODEL_REVISION."
     commit = request.revision
-    if not layout.is_commit(commit):
+    if not hubcache.is_commit(commit):
         try:
             commit = (await objects.read(f"{place}/refs/{request.revision}")).data.decode("ascii").strip()
         except (NotFound, ValueError) as error:
             raise EngineUnavailable(f"{lacks}. {remedy}") from error
     if not commit or "/" in commit or commit.startswith("."):
         raise EngineUnavailable(f"{lacks}: its ref names no commit. {remedy}")
-    files = [found async for found in objects.list(f"{place}/snapshots/{commit}/") if layout.is_wanted(_name(found))]
+    files = [found async for found in objects.list(f"{place}/snapshots/{commit}/") if hubcache.is_wanted(_name(found))]
     names = {_name(found) for found in files}
-    needed = {"config.json", layout.SINGLE}
-    if layout.INDEX in names:
+    needed = {"config.json", hubcache.SINGLE}
+    if hubcache.INDEX in names:
         try:
-            index = (await objects.read(f"{place}/snapshots/{commit}/{layout.INDEX}")).data
+            index = (await objects.read(f"{place}/snapshots/{commit}/{hubcache.INDEX}")).data
             needed = {"config.json", *shards(index)}
         except Damaged as error:
-            raise EngineUnavailable(f"{lacks}: {layout.INDEX} {error}. {remedy}") from error
+            raise EngineUnavailable(f"{lacks}: {hubcache.INDEX} {error}. {remedy}") from error
     if absent := sorted(needed - names):
         raise EngineUnavailable(f"{lacks}: {', '.join(absent)} is not there. {remedy}")
     return commit, files
 
 
 def _settle(part: Path, file: Path) -> None:
-    """Give a file its name once all of it is on the disk: a crash of the machine must not leave a whole-looking one."""
+    """Give a file its name once all of it is on the disk, so that a crash leaves none that only looks complete."""
     descriptor = os.open(part, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    # The link of an earlier download, perhaps to a blob that is gone, makes room.
+    # Replaces the link of an earlier download, perhaps to a blob that is gone.
     part.replace(file)
 
 
