@@ -1,12 +1,12 @@
-"""A document's pages as PNGs, drawn in child processes that may be killed at any moment.
+"""A document's pages as PNGs, rendered in child processes that may be killed at any moment.
 
     async with open_document(path, file_type, dpi=150, limits=limits) as document:
         ...  # document.total_pages is known: plan
         async for page in document.render(pages):
             ...  # one RenderedPage or FailedPage for each of `pages`, in order
 
-One child opens and draws a document. While the caller stores a page the child draws the next, and then waits.
-A page that hangs, kills its child or makes it talk nonsense fails alone: the next page gets a new child.
+One child opens and renders a document. While the caller stores a page the child renders the next, and then waits. A
+page on which the child hangs, dies or breaks the protocol fails alone: the next page gets a new child.
 """
 
 import asyncio
@@ -21,33 +21,25 @@ import structlog
 from services.serving.childprocess import ChildLost, ChildTimedOut
 from services.web.render.filetype import FileType
 from services.web.render.png import TRAILER, BadPng, png_size
-from services.web.render.process import Child
 from services.web.render.protocol import (
     BadFrame,
     DocumentOpened,
     Fault,
-    Kind,
+    FrameKind,
     OpenRequest,
     PagesRequest,
     RenderLimits,
     decode_fault,
     decode_opened,
 )
+from services.web.render.renderer import Renderer
 
-__all__ = [
-    "Document",
-    "DocumentInfo",
-    "FailedPage",
-    "RenderLimits",
-    "RenderedPage",
-    "Unreadable",
-    "describe",
-    "open_document",
-]
+__all__ = ["Document", "FailedPage", "RenderLimits", "RenderedPage", "Unreadable", "open_document"]
 
+#: Dots per inch of PDF pages where the caller names none.
 DEFAULT_DPI = 150
 
-_log = structlog.get_logger()
+log = structlog.get_logger()
 
 _REMEDY = "Print the document to a new PDF and upload that."
 
@@ -60,29 +52,22 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-class DocumentInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a document once it is open.
-
-    `repaired`: it was damaged, its pages were found by searching, and some may be missing from `total_pages`.
-    """
-
-    total_pages: int
-    repaired: bool
-
-
 class RenderedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page as an 8-bit grey or RGB PNG of `width` x `height` pixels."""
+    """A page as an 8-bit grey or RGB PNG."""
 
     page_no: int
     png: bytes
+    #: Pixels.
     width: int
+    #: Pixels.
     height: int
 
 
 class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A page that could not be drawn; `reason` is a sentence or two for the document's owner."""
+    """A page that could not be rendered."""
 
     page_no: int
+    #: A sentence or two for the document's owner.
     reason: str
 
 
@@ -94,21 +79,22 @@ class Document:
             path=str(path.resolve()), file_type=file_type, dpi=dpi, limits=limits, parent=os.getpid()
         )
         self._limits = limits
-        self._child: Child | None = None
+        self._renderer: Renderer | None = None
         self._opened: DocumentOpened | None = None
-        self._busy = False
+        self._rendering = False
         self._closed = False
 
     @property
-    def info(self) -> DocumentInfo:
-        """What is known of the document."""
+    def total_pages(self) -> int:
+        """Pages in the document, whether requested or not."""
         assert self._opened is not None
-        return DocumentInfo(total_pages=self._opened.total_pages, repaired=self._opened.repaired)
+        return self._opened.total_pages
 
     @property
-    def total_pages(self) -> int:
-        """Pages in the document, whether asked for or not."""
-        return self.info.total_pages
+    def repaired(self) -> bool:
+        """Whether the document is damaged: its pages were found by searching, and `total_pages` may lack some."""
+        assert self._opened is not None
+        return self._opened.repaired
 
     async def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]:
         """Yield exactly one item for each of these 1-based pages, in order, each as soon as it exists.
@@ -118,68 +104,68 @@ class Document:
         for page_no in pages:
             if not 1 <= page_no <= self.total_pages:
                 raise ValueError(f"page {page_no} of a document of {self.total_pages} pages")
-        if self._busy:
-            # An earlier call was left half-way, and its child still speaks of other pages.
+        if self._rendering:
+            # An earlier call was abandoned half-way, and the child still sends the pages of that call.
             await self._drop()
-        self._busy = True
-        told = False
+        self._rendering = True
+        requested = False
         lost_in_a_row = 0
         for index, page_no in enumerate(pages):
             if lost_in_a_row >= self._limits.max_lost_in_a_row:
                 yield FailedPage(page_no=page_no, reason=self._given_up())
                 continue
             try:
-                if self._child is None:
+                if self._renderer is None:
                     await self._open()
-                    told = False
-                assert self._child is not None
-                if not told:
-                    await self._child.send(PagesRequest(pages=tuple(pages[index:])))
-                    told = True
-                page = await self._next(page_no)
+                    requested = False
+                assert self._renderer is not None
+                if not requested:
+                    await self._renderer.send(PagesRequest(pages=tuple(pages[index:])))
+                    requested = True
+                page = await self._receive(self._renderer, page_no)
                 lost_in_a_row = 0
             except (ChildLost, Unreadable) as loss:
-                pid = self._child.pid if self._child else None
+                pid = self._renderer.pid if self._renderer else None
                 await self._drop()
                 lost_in_a_row += 1
-                _log.warning("page_lost_its_renderer", page_no=page_no, why=str(loss), pid=pid)
+                log.warning("renderer_lost", page_no=page_no, why=str(loss), pid=pid)
                 page = FailedPage(page_no=page_no, reason=self._reason(loss))
             yield page
-        self._busy = False
+        self._rendering = False
 
     async def _open(self) -> None:
         """Start a child and open the document in it. Raises `Unreadable` or `ChildLost`."""
         if self._closed:
             raise RuntimeError("the document is closed")
-        self._child = Child(self._limits)
-        await self._child.send(self._request)
-        kind, _, payload = await self._child.frame(self._limits.open_seconds)
+        self._renderer = Renderer(self._limits)
+        await self._renderer.send(self._request)
+        kind, _, payload = await self._renderer.receive_frame(self._limits.open_seconds)
         try:
-            if kind is Kind.DOCUMENT_FAULT:
+            if kind is FrameKind.DOCUMENT_FAULT:
                 fault = decode_fault(payload)
                 raise Unreadable(
                     f"{fault.value} (The limit is {self._limits.max_pages:,} pages.)"
                     if fault is Fault.TOO_MANY_PAGES
                     else fault.value
                 )
-            if kind is not Kind.DOCUMENT:
+            if kind is not FrameKind.DOCUMENT:
                 raise BadFrame(f"{kind.name} instead of a document")
             opened = decode_opened(payload, self._limits)
             if self._opened not in (None, opened):
-                raise BadFrame("the document has changed")
+                raise BadFrame("another document than the first child opened")
         except BadFrame as error:
-            raise ChildLost("nonsense") from error
+            raise ChildLost("bad frame") from error
         self._opened = opened
 
-    async def _next(self, page_no: int) -> RenderedPage | FailedPage:
-        assert self._child is not None
-        kind, spoken_of, payload = await self._child.frame(self._limits.render_seconds)
+    async def _receive(self, renderer: Renderer, page_no: int) -> RenderedPage | FailedPage:
+        """The next page, which has to be this one. Raises `ChildLost`."""
+        kind, sent_page_no, payload = await renderer.receive_frame(self._limits.render_seconds)
         try:
-            if spoken_of != page_no:
-                raise BadFrame(f"page {spoken_of} instead of {page_no}")
-            if kind is Kind.PAGE_FAULT:
+            if sent_page_no != page_no:
+                raise BadFrame(f"page {sent_page_no} instead of {page_no}")
+            if kind is FrameKind.PAGE_FAULT:
                 return FailedPage(page_no=page_no, reason=decode_fault(payload).value)
-            if kind is not Kind.PAGE:
+            if kind is not FrameKind.PAGE:
                 raise BadFrame(f"{kind.name} instead of a page")
             width, height = png_size(payload)
             if max(width, height) > self._limits.max_side or width * height > self._limits.max_pixels:
@@ -187,13 +173,13 @@ class Document:
             if not payload.endswith(TRAILER):
                 raise BadFrame("a PNG without an end")
         except (BadFrame, BadPng) as error:
-            raise ChildLost("nonsense") from error
+            raise ChildLost("bad frame") from error
         return RenderedPage(page_no=page_no, png=payload, width=width, height=height)
 
     async def _drop(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            await child.kill()
+        renderer, self._renderer = self._renderer, None
+        if renderer is not None:
+            await renderer.kill()
 
     async def _close(self) -> None:
         self._closed = True
@@ -224,10 +210,10 @@ async def open_document(
     limits: RenderLimits | None = None,
     slots: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[Document]:
-    """Open a document in a child process, and end that process on the way out, however that is.
+    """Open a document in a child process, which ends with the context in every case.
 
-    `dpi` is the resolution of PDF pages in dots per inch; images keep their own pixels. `slots` bounds the
-    children that live at once: one is held from here to the end. Raises `Unreadable`.
+    `dpi` is the resolution of PDF pages in dots per inch; images keep their own pixels. `slots` bounds the number of
+    children: one is held from here to the end. Raises `Unreadable`.
     """
     limits = limits or RenderLimits()
     async with slots or contextlib.nullcontext():
@@ -244,9 +230,3 @@ async def open_document(
             yield document
         finally:
             await document._close()
-
-
-async def describe(path: Path, file_type: FileType, limits: RenderLimits | None = None) -> DocumentInfo:
-    """Open a document only to count its pages. Raises `Unreadable`."""
-    async with open_document(path, file_type, limits=limits) as document:
-        return document.info

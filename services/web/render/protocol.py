@@ -1,8 +1,8 @@
-"""What a render child and its parent say to each other, and the limits they both hold.
+"""What a render child and its parent send each other, and the limits that both hold.
 
-The parent sends lines of JSON: one `OpenRequest`, then any number of `PagesRequest`. The child answers with
-frames: one on the document, then one on each requested page, in order. Reasons cross as codes of a closed
-set and never as text, so that a child taken over by a hostile document can put no words into our mouth.
+The parent sends lines of JSON: one `OpenRequest`, then any number of `PagesRequest`. The child answers with frames: one
+for the document, then one for each requested page, in order. Reasons cross as codes of a closed set and never as text,
+so that no text of a hostile document's choice reaches a user or a log.
 """
 
 import struct
@@ -11,29 +11,38 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from libs import textlayer
+from libs.codec import BadMessage, Codec
 from services.web.render.filetype import FileType
 
 _HEADER = struct.Struct(">BII")
+#: Bytes of a frame's header.
 HEADER_BYTES = _HEADER.size
+#: Bytes of a payload other than a page's PNG. Chosen: several times a `DocumentOpened`.
 MAX_SMALL_PAYLOAD = 1024
-"""Bytes that a payload without a picture may have."""
 
 
 class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one document may cost."""
+    """What one document may cost. `MAX_*`, `RENDER_SECONDS` and `CHILD_MEMORY_BYTES` set the most important ones."""
 
-    open_seconds: float = 60.0  # wall clock, until the number of pages is known
-    render_seconds: float = 30.0  # wall clock, a page
-    cpu_seconds: int = 60  # of processor time, for opening or for any one page: the backstop if the parent is stuck
-    memory_bytes: int = 2 * 1024**3  # address space of the child
+    #: Wall-clock seconds until the number of pages is known.
+    open_seconds: float = 60.0
+    #: Wall-clock seconds a page.
+    render_seconds: float = 30.0
+    #: Seconds of processor time for opening or for any one page: the backstop where the parent is stuck.
+    cpu_seconds: int = 60
+    #: Bytes of address space of the child.
+    memory_bytes: int = 2 * 1024**3
+    #: Pages of a document; one with more is refused.
     max_pages: int = 5_000
-    max_side: int = 10_000  # pixels of a page image; a larger page is made smaller
-    max_pixels: int = 40_000_000  # of a page image; likewise
-    # Of an image before it is made smaller: a byte a pixel for grey and bilevel, four for all else. Twice this (a
-    # conversion) and the smaller copy fit in `memory_bytes`.
+    #: Pixels of a side of a page image; a larger page is rendered smaller.
+    max_side: int = 10_000
+    #: Pixels of a page image; a larger page is rendered smaller.
+    max_pixels: int = 40_000_000
+    #: Bytes of an image file's pixels before it is made smaller: one byte a pixel for grey and bilevel, four for all
+    #: else. Twice this (a conversion) and the smaller copy fit in `memory_bytes`.
     max_decoded_bytes: int = 640_000_000
-    # Pages in a row that may each cost a child before the rest is given up. Eight times thirty seconds stays
-    # well inside a task's dispatch deadline of 600, and a few heavy drawings in a row survive.
+    #: Pages in a row that may each cost a child before the rest is given up. Eight times 30 s stays well inside a
+    #: task's dispatch deadline of 600 s, and a few heavy drawings in a row are survived.
     max_lost_in_a_row: int = 8
 
     @property
@@ -44,30 +53,51 @@ class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(StrEnum):
-    """Why a document or a page could not be turned into an image, and what its owner can do."""
+    """Why a document or a page could not be turned into an image. Its value is what the document's owner reads.
 
-    # of the document
+    Those named `PAGE_...` concern one page, all others the document.
+    """
+
+    #: The document needs a password.
     ENCRYPTED = "The PDF is protected by a password. Remove the password and upload it again."
+    #: The signature is that of a PDF, the content is not.
     NOT_PDF = "The file begins like a PDF but is something else inside. Export it as a PDF and upload that."
+    #: The document cannot be opened at all.
     DAMAGED = "The file is damaged or cut off and cannot be opened. Check it on your computer and upload it again."
+    #: The document opens, and has no page.
     NO_PAGES = "No page can be found in the file; it may be cut off. Check it on your computer and upload it again."
+    #: More pages than `max_pages`.
     TOO_MANY_PAGES = "The document has too many pages. Split it into smaller files and upload those."
+    #: Opening the document reached `memory_bytes`.
     TOO_LARGE_TO_OPEN = "Opening the file takes more memory than allowed. Make it smaller and upload it again."
-    # of a page
+    #: The page cannot be drawn.
     PAGE_DAMAGED = "The page is damaged and cannot be drawn. Check it on your computer and upload a repaired file."
+    #: The page would have a side of less than one pixel.
     PAGE_EMPTY = "The page is less than one pixel wide or high. Choose a higher resolution or leave it out."
+    #: An image file with more than `max_decoded_bytes`.
     PAGE_TOO_LARGE = "The picture has more pixels than allowed. Make it smaller and upload it again."
+    #: Drawing the page reached `memory_bytes`.
     PAGE_MEMORY = "Drawing the page takes more memory than allowed. Export it with smaller images and upload it again."
 
 
+class RenderError(Exception):
+    """The document, or one page of it, cannot be turned into an image. Raised in the child; `fault` is what crosses."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.name)
+        self.fault = fault
+
+
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Open this file. `dpi` is for PDF pages; images keep their own pixels."""
+    """Open this file."""
 
     path: str
     file_type: FileType
+    #: Dots per inch of PDF pages; images keep their own pixels.
     dpi: int
     limits: RenderLimits
-    parent: int  # process id: a child that finds another parent has been orphaned already
+    #: The parent's process id: a child that finds another parent is orphaned already.
+    parent: int
 
 
 class PagesRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,59 +107,88 @@ class PagesRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DocumentOpened(msgspec.Struct, frozen=True, kw_only=True):
-    """The document is open. `repaired`: it is damaged, and pages may be missing from the count."""
+    """The document is open."""
 
     total_pages: int
+    #: It is damaged, its pages were found by searching, and some may be missing from the count.
     repaired: bool
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame carries."""
 
-    DOCUMENT = 0  # `DocumentOpened` as JSON
-    DOCUMENT_FAULT = 1  # the name of a `Fault`; nothing follows
-    PAGE = 2  # a PNG
-    PAGE_FAULT = 3  # the name of a `Fault`
+    #: A `DocumentOpened` as JSON.
+    DOCUMENT = 0
+    #: The name of a `Fault`; no frame follows.
+    DOCUMENT_FAULT = 1
+    #: A PNG.
+    PAGE = 2
+    #: The name of a `Fault`.
+    PAGE_FAULT = 3
 
 
-class BadFrame(ValueError):
-    """The child talks nonsense."""
+class BadFrame(BadMessage):
+    """The child sent something else than the protocol says."""
 
 
-def encode_header(kind: Kind, page_no: int, length: int) -> bytes:
+_open_requests = Codec(OpenRequest, BadMessage)
+_pages_requests = Codec(PagesRequest, BadMessage)
+_opened = Codec(DocumentOpened, BadFrame)
+
+
+def encode_request(request: OpenRequest | PagesRequest) -> bytes:
+    """A request as its line."""
+    return msgspec.json.encode(request) + b"\n"
+
+
+def decode_open_request(line: bytes) -> OpenRequest:
+    """Read the first line. Raises `BadMessage`."""
+    return _open_requests.decode(line)
+
+
+def decode_pages_request(line: bytes) -> PagesRequest:
+    """Read a later line. Raises `BadMessage`."""
+    return _pages_requests.decode(line)
+
+
+def encode_header(kind: FrameKind, page_no: int, length: int) -> bytes:
     """The header of a frame: its kind, its page (0 for the document) and the bytes of payload after it."""
     return _HEADER.pack(kind, page_no, length)
 
 
-def decode_header(header: bytes, limits: RenderLimits) -> tuple[Kind, int, int]:
+def decode_header(header: bytes, limits: RenderLimits) -> tuple[FrameKind, int, int]:
     """Read a header: kind, page and length, the length bounded by the kind. Raises `BadFrame`."""
     code, page_no, length = _HEADER.unpack(header)
     try:
-        kind = Kind(code)
+        kind = FrameKind(code)
     except ValueError as error:
         raise BadFrame(f"frame of unknown kind {code}") from error
-    if length > (limits.max_png_bytes if kind is Kind.PAGE else MAX_SMALL_PAYLOAD):
+    if length > (limits.max_png_bytes if kind is FrameKind.PAGE else MAX_SMALL_PAYLOAD):
         raise BadFrame(f"{kind.name} frame of {length} bytes")
     return kind, page_no, length
 
 
+def encode_opened(opened: DocumentOpened) -> bytes:
+    """The payload of a DOCUMENT frame."""
+    return _opened.encode(opened)
+
+
 def decode_opened(payload: bytes, limits: RenderLimits) -> DocumentOpened:
     """Read the payload of a DOCUMENT frame. Raises `BadFrame`."""
-    try:
-        opened = _opened_decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadFrame("not a document") from error
+    opened = _opened.decode(payload)
     if not 1 <= opened.total_pages <= limits.max_pages:
         raise BadFrame(f"a document of {opened.total_pages} pages")
     return opened
 
 
+def encode_fault(fault: Fault) -> bytes:
+    """The payload of a DOCUMENT_FAULT or PAGE_FAULT frame."""
+    return fault.name.encode("ascii")
+
+
 def decode_fault(payload: bytes) -> Fault:
-    """Read the payload of a fault frame. Raises `BadFrame`."""
+    """Read the payload of a DOCUMENT_FAULT or PAGE_FAULT frame. Raises `BadFrame`."""
     try:
         return Fault[payload.decode("ascii")]
     except (KeyError, UnicodeDecodeError) as error:
         raise BadFrame("an unknown fault") from error
-
-
-_opened_decoder = msgspec.json.Decoder(DocumentOpened)

@@ -18,13 +18,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.web.render import process as child
+from services.web.render import renderer
 from services.web.render.document import (
+    Document,
     FailedPage,
     RenderedPage,
     RenderLimits,
     Unreadable,
-    describe,
     open_document,
 )
 from services.web.render.filetype import FileType
@@ -118,6 +118,12 @@ async def render(
         return [page async for page in document.render(wanted)]
 
 
+async def opened(path: Path, file_type: FileType, limits: RenderLimits | None = None) -> Document:
+    """A document that has been opened and closed again: what is known of it stays."""
+    async with open_document(path, file_type, limits=limits) as document:
+        return document
+
+
 async def render_one(path: Path, file_type: FileType, limits: RenderLimits | None = None) -> Pixels:
     (page,) = await render(path, file_type, limits=limits)
     return pixels(page)
@@ -146,9 +152,9 @@ async def test_a_page_that_the_document_lacks_is_a_mistake_of_the_caller(write: 
 
 
 async def test_the_total_is_known_before_any_page(write: WriteFile) -> None:
-    info = await describe(write("many.pdf", pdf(12)), FileType.PDF)
-    assert info.total_pages == 12
-    assert not info.repaired
+    async with open_document(write("many.pdf", pdf(12)), FileType.PDF) as document:
+        assert document.total_pages == 12
+        assert not document.repaired
 
 
 async def test_a_grey_page_is_grey_and_a_coloured_one_keeps_its_colour(write: WriteFile) -> None:
@@ -258,34 +264,34 @@ def empty_pdf() -> bytes:
 )
 async def test_a_pdf_that_yields_no_page_says_why(write: WriteFile, content: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
-        await describe(write("a.pdf", content), FileType.PDF)
+        await opened(write("a.pdf", content), FileType.PDF)
 
 
 async def test_an_owner_password_alone_does_not_matter(write: WriteFile) -> None:
     content = pdf(1, encryption=mupdf.PDF_ENCRYPT_AES_256, owner_pw="secret")
-    assert (await describe(write("a.pdf", content), FileType.PDF)).total_pages == 1
+    assert (await opened(write("a.pdf", content), FileType.PDF)).total_pages == 1
 
 
 async def test_a_pdf_cut_off_after_its_pages_is_repaired_and_says_so(write: WriteFile) -> None:
     content = pdf(5)
-    info = await describe(write("a.pdf", content[: content.rindex(b"xref\n0 ")]), FileType.PDF)
-    assert info.repaired
-    assert info.total_pages == 5
+    document = await opened(write("a.pdf", content[: content.rindex(b"xref\n0 ")]), FileType.PDF)
+    assert document.repaired
+    assert document.total_pages == 5
 
 
 @pytest.mark.parametrize(("pages", "fits"), [(2, True), (3, True), (4, False)])
 async def test_a_document_of_too_many_pages_is_refused(write: WriteFile, pages: int, fits: bool) -> None:
     path = write("a.pdf", pdf(pages))
     if fits:
-        assert (await describe(path, FileType.PDF, RenderLimits(max_pages=3))).total_pages == pages
+        assert (await opened(path, FileType.PDF, RenderLimits(max_pages=3))).total_pages == pages
     else:
         with pytest.raises(Unreadable, match=r"too many pages.*limit is 3"):
-            await describe(path, FileType.PDF, RenderLimits(max_pages=3))
+            await opened(path, FileType.PDF, RenderLimits(max_pages=3))
 
 
 async def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(Unreadable):
-        await describe(tmp_path / "gone.pdf", FileType.PDF)
+        await opened(tmp_path / "gone.pdf", FileType.PDF)
 
 
 # Images
@@ -332,9 +338,9 @@ async def test_every_frame_of_a_tiff_is_a_page(write: WriteFile) -> None:
 async def test_a_tiff_with_too_many_frames_is_refused(write: WriteFile) -> None:
     frames = [Image.new("L", (8, 8)) for _ in range(4)]
     path = write("a.tiff", saved(frames[0], "TIFF", save_all=True, append_images=frames[1:]))
-    assert (await describe(path, FileType.TIFF, RenderLimits(max_pages=4))).total_pages == 4
+    assert (await opened(path, FileType.TIFF, RenderLimits(max_pages=4))).total_pages == 4
     with pytest.raises(Unreadable, match="too many pages"):
-        await describe(path, FileType.TIFF, RenderLimits(max_pages=3))
+        await opened(path, FileType.TIFF, RenderLimits(max_pages=3))
 
 
 async def test_of_an_animation_the_first_picture_counts(write: WriteFile) -> None:
@@ -464,7 +470,7 @@ async def test_what_cannot_be_decoded_within_the_limit_is_refused_and_a_jpeg_is_
     limits = RenderLimits(max_pixels=20_000, max_decoded_bytes=60_000)
     assert (await render_one(write("a", saved(source, "JPEG")), FileType.JPEG, limits)).size <= 20_000
     with pytest.raises(Unreadable, match="more pixels than allowed"):
-        await describe(write("b", saved(source, "PNG")), FileType.PNG, limits)
+        await opened(write("b", saved(source, "PNG")), FileType.PNG, limits)
 
 
 @pytest.mark.parametrize(("limit", "fits"), [(40_001, True), (40_000, True), (39_999, False)])
@@ -480,7 +486,7 @@ async def test_a_header_that_promises_a_bomb_is_refused_by_the_header(write: Wri
     png[16:24] = side.to_bytes(4, "big") * 2
     png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
     with pytest.raises(Unreadable, match="more pixels than allowed"):
-        await describe(write("bomb.png", bytes(png)), FileType.PNG)
+        await opened(write("bomb.png", bytes(png)), FileType.PNG)
 
 
 async def test_a_picture_cut_off_fails_rather_than_coming_out_half(write: WriteFile) -> None:
@@ -503,7 +509,7 @@ async def test_a_tiff_whose_later_frame_is_broken_keeps_the_others(write: WriteF
 
 async def test_an_image_of_another_format_than_it_was_taken_for_is_refused(write: WriteFile) -> None:
     with pytest.raises(Unreadable, match="damaged"):
-        await describe(write("a.png", saved(Image.new("L", (4, 4)), "GIF")), FileType.PNG)
+        await opened(write("a.png", saved(Image.new("L", (4, 4)), "GIF")), FileType.PNG)
 
 
 # Children that die, hang and lie
@@ -572,7 +578,7 @@ async def test_memory_is_bounded(write: WriteFile) -> None:
 LIAR = """
     import json, socket, sys, time
     import numpy as np
-    from services.web.render.protocol import Kind, encode_header
+    from services.web.render.protocol import FrameKind, encode_header
     from services.web.render.png import encode_png
 
     channel = socket.socket(fileno=0)
@@ -583,22 +589,22 @@ LIAR = """
         channel.sendall(encode_header(kind, page_no, len(payload) if length is None else length) + payload)
 
     good = encode_png(np.zeros((4, 4), np.uint8))
-    send(Kind.DOCUMENT, 0, b'{"total_pages": 12, "repaired": false}')
+    send(FrameKind.DOCUMENT, 0, b'{"total_pages": 12, "repaired": false}')
     for line in lines:
         for page in json.loads(line)["pages"]:
             match page:
-                case 1: send(Kind.PAGE, 1, b"no picture at all" * 9)
-                case 2: send(Kind.PAGE, 3, good)
-                case 3: send(Kind.PAGE, 3, b"", length=2**32 - 1)
+                case 1: send(FrameKind.PAGE, 1, b"no picture at all" * 9)
+                case 2: send(FrameKind.PAGE, 3, good)
+                case 3: send(FrameKind.PAGE, 3, b"", length=2**32 - 1)
                 case 4: channel.sendall(b"Traceback (most recent call last):")
-                case 5: send(Kind.PAGE, 5, encode_png(np.zeros((1, 301), np.uint8)))
-                case 6: send(Kind.PAGE, 6, good[:-1])
-                case 7: send(Kind.PAGE_FAULT, 7, b"<script>alert(1)</script>")
-                case 8: send(Kind.DOCUMENT, 8, b'{"total_pages": 12, "repaired": false}')
+                case 5: send(FrameKind.PAGE, 5, encode_png(np.zeros((1, 301), np.uint8)))
+                case 6: send(FrameKind.PAGE, 6, good[:-1])
+                case 7: send(FrameKind.PAGE_FAULT, 7, b"<script>alert(1)</script>")
+                case 8: send(FrameKind.DOCUMENT, 8, b'{"total_pages": 12, "repaired": false}')
                 case 9: sys.exit(0)
-                case 10: send(Kind.PAGE, 10, good[:9], length=len(good)); sys.exit(0)
-                case 11: send(Kind.PAGE_FAULT, 11, b"PAGE_DAMAGED")
-                case 12: send(Kind.PAGE, 12, good)
+                case 10: send(FrameKind.PAGE, 10, good[:9], length=len(good)); sys.exit(0)
+                case 11: send(FrameKind.PAGE_FAULT, 11, b"PAGE_DAMAGED")
+                case 12: send(FrameKind.PAGE, 12, good)
 """
 
 
@@ -606,7 +612,7 @@ LIAR = """
 def run_instead(monkeypatch: pytest.MonkeyPatch, write: WriteFile) -> Callable[[str], None]:
     def replace(program: str) -> None:
         path = write("liar.py", textwrap.dedent(program).encode())
-        monkeypatch.setattr(child, "PROGRAM", (str(path),))
+        monkeypatch.setattr(renderer, "PROGRAM", (str(path),))
 
     return replace
 
@@ -649,13 +655,13 @@ async def test_a_child_that_cannot_open_anything_makes_the_document_unreadable(
 ) -> None:
     run_instead(program)
     with pytest.raises(Unreadable, match="ended the program"):
-        await describe(tmp_path / "any.pdf", FileType.PDF)
+        await opened(tmp_path / "any.pdf", FileType.PDF)
 
 
 async def test_opening_has_a_time_limit(run_instead: Callable[[str], None], tmp_path: Path) -> None:
     run_instead("import time; time.sleep(600)")
     with pytest.raises(Unreadable, match=r"longer than 0\.3 seconds"):
-        await describe(tmp_path / "any.pdf", FileType.PDF, RenderLimits(open_seconds=0.3))
+        await opened(tmp_path / "any.pdf", FileType.PDF, RenderLimits(open_seconds=0.3))
 
 
 async def test_a_call_left_half_way_does_not_disturb_the_next(write: WriteFile) -> None:
@@ -752,7 +758,7 @@ def test_child_whose_parent_dies_before_it_says_anything_ends_without_a_word() -
     ours, theirs = socket.socketpair()
     with ours, theirs:
         orphan = subprocess.Popen(
-            [sys.executable, *child.PROGRAM],
+            [sys.executable, *renderer.PROGRAM],
             stdin=theirs.fileno(),
             stderr=subprocess.PIPE,
             cwd=ROOT,

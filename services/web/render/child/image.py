@@ -1,4 +1,4 @@
-"""Image files through Pillow, at their own pixels. Runs in a render child only."""
+"""Image files through Pillow, at their own pixels."""
 
 import math
 import warnings
@@ -9,10 +9,9 @@ from PIL import ExifTags, Image, ImageCms
 
 from services.web.render.filetype import FileType
 from services.web.render.png import encode_png, without_colour
-from services.web.render.protocol import Fault, RenderLimits
-from services.web.render.source import Refused
+from services.web.render.protocol import Fault, RenderError, RenderLimits
 
-# MPO is what Pillow calls a JPEG that carries further pictures behind the first.
+# The Pillow formats that each type may turn out to be. MPO: a JPEG that carries further pictures after the first.
 _FORMATS = {
     FileType.PNG: ("PNG",),
     FileType.JPEG: ("JPEG", "MPO"),
@@ -23,11 +22,14 @@ _FORMATS = {
     FileType.JP2: ("JPEG2000",),
 }
 
-_DRAFT_SHRINK = 8  # libjpeg can decode at an eighth of each side
+# Factor by which libjpeg can make each side smaller while it decodes.
+_DRAFT_SHRINK = 8
+# Dots per inch that a file may state and be believed. Chosen: from a poster to the finest film scanner.
 _PLAUSIBLE_DPI = (10, 4800)
+# The tag PhotometricInterpretation and its value WhiteIsZero (TIFF 6.0).
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 
-# How to set a picture upright, by its EXIF orientation.
+# How to set a picture upright, by its EXIF orientation (tag 274).
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,10 +42,7 @@ _TURNS = {
 
 
 class ImageSource:
-    """An image. Every frame of a TIFF is a page.
-
-    Of an animation (GIF, WebP, PNG) and of the previews behind a JPEG only the first picture counts.
-    """
+    """An image file. Every frame of a TIFF is a page; of any other file the first picture is the only page."""
 
     def __init__(self, path: str, file_type: FileType, limits: RenderLimits) -> None:
         self._limits = limits
@@ -52,11 +51,11 @@ class ImageSource:
         Image.MAX_IMAGE_PIXELS = limits.max_decoded_bytes * (_DRAFT_SHRINK**2 if self._jpeg else 1)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            # Through an open file: given a path, Pillow 13 maps plain TIFFs into memory, and garbles those that
-            # their tag turns on their side.
+            # Through an open file: given a path, Pillow 13 maps uncompressed TIFFs into memory, and garbles those that
+            # their orientation tag turns by a quarter.
             self._image = Image.open(Path(path).open("rb"), formats=_FORMATS[file_type])  # noqa: SIM115  kept open
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise Refused(Fault.PAGE_TOO_LARGE) from error
+            raise RenderError(Fault.PAGE_TOO_LARGE) from error
         self.total_pages, self.repaired = self._count_frames() if file_type is FileType.TIFF else (1, False)
 
     def page_png(self, page_no: int) -> bytes:
@@ -66,7 +65,7 @@ class ImageSource:
                 self._image.seek(page_no - 1)
             return self._encode(self._image)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise Refused(Fault.PAGE_TOO_LARGE) from error
+            raise RenderError(Fault.PAGE_TOO_LARGE) from error
 
     def _encode(self, image: Image.Image) -> bytes:
         width, height = image.size
@@ -76,7 +75,7 @@ class ImageSource:
         # From the header, before a pixel is decoded.
         bytes_a_pixel = 1 if image.mode in ("1", "L") else 4
         if image.width * image.height * bytes_a_pixel > self._limits.max_decoded_bytes:
-            raise Refused(Fault.PAGE_TOO_LARGE)
+            raise RenderError(Fault.PAGE_TOO_LARGE)
         image.load()
         plain = _plain(image)
         if shrink < 1:
@@ -89,7 +88,7 @@ class ImageSource:
         return encode_png(without_colour(np.asarray(_flat(plain))), dpi and dpi * min(shrink, 1))
 
     def _count_frames(self) -> tuple[int, bool]:
-        """Frames of a TIFF, and whether their chain is broken; the broken one counts, and fails as a page."""
+        """Frames of a TIFF, and whether their chain is broken. The broken frame is counted, and fails as a page."""
         total = 1
         while total <= self._limits.max_pages:
             try:
@@ -103,7 +102,7 @@ class ImageSource:
 
 
 def _shrink(width: int, height: int, limits: RenderLimits) -> float:
-    """By how much to multiply each side so that the picture keeps within the limits."""
+    """The factor for each side that brings the picture within the limits: 1 where it is within them."""
     if max(width, height) <= limits.max_side and width * height <= limits.max_pixels:
         return 1.0
     return min(limits.max_side / max(width, height), math.sqrt(limits.max_pixels / (width * height)))
@@ -126,7 +125,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _grey8(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or of floats, as 8 bits, by the smallest customary white that holds it all."""
+    """Grey of 16 or 32 bits or of floats as 8 bits. White is the smallest customary one that no value exceeds."""
     values = np.asarray(image)
     if values.dtype.kind == "u":
         white = float(np.iinfo(values.dtype).max)
@@ -153,12 +152,12 @@ def _flat(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a broken tag is no reason to lose the picture
+    except Exception:  # the picture is readable without the tag
         return 1
 
 
 def _dpi(image: Image.Image) -> float | None:
-    """Dots per inch as the file says, where it says something plausible and the same for both sides."""
+    """Dots per inch as the file states them; `None` unless they are plausible and the same for both sides."""
     try:
         across, down = (float(value) for value in image.info["dpi"])
     except Exception:  # absent, or not two numbers

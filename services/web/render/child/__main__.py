@@ -1,4 +1,4 @@
-"""The process in which one hostile document is opened and drawn: `python -m services.web.render.child`.
+"""Open one document and draw its pages for the parent: `python -m services.web.render.child`.
 
 A socket carries requests in and frames out (see `protocol`), so nothing that a library prints can get between the
 frames. The process can be killed at any moment and leaves nothing behind: it writes no file, and it dies with its
@@ -11,26 +11,45 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import msgspec
+from typing import Protocol
 
 from services.serving.confinement import confine, die_with, parent_channel
 from services.web.render.filetype import FileType
 from services.web.render.protocol import (
     DocumentOpened,
     Fault,
-    Kind,
+    FrameKind,
     OpenRequest,
-    PagesRequest,
+    RenderError,
     RenderLimits,
+    decode_open_request,
+    decode_pages_request,
+    encode_fault,
     encode_header,
+    encode_opened,
 )
-from services.web.render.source import PageSource, Refused
 
+# Open files at once. Chosen: the document, the channel, and what libraries open for fonts and colour profiles.
 _OPEN_FILES = 32
+# Niceness added to the service's own. Chosen: rendering is far ahead of OCR anyway, and both may share cores.
 _NICE = 10
-# How far the child may run ahead of a parent that is busy storing: about one page.
+# Bytes by which the child may run ahead of a parent that is busy storing: about one page.
 _SEND_BUFFER = 1 << 20
+
+
+class PageSource(Protocol):
+    """An open document of any format.
+
+    Decoders of hostile files raise nearly anything besides `RenderError`; all of that counts as damage.
+    """
+
+    total_pages: int
+    repaired: bool
+
+    def page_png(self, page_no: int) -> bytes:
+        """A 1-based page as a PNG. Raises `RenderError` with a page's fault."""
+        ...
+
 
 Opener = Callable[[], PageSource]
 
@@ -40,65 +59,66 @@ def main() -> None:
     channel = parent_channel()
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     lines = _lines(channel)
-    order = next(lines, None)
-    if order is None:
-        return  # the parent died before it said anything
-    request = msgspec.json.decode(order, type=OpenRequest)
+    line = next(lines, None)
+    if line is None:
+        return  # the parent died before it sent a request
+    request = decode_open_request(line)
     die_with(request.parent)
-    opener = _opener(request)
-    _give_way()
+    opener = _import_opener(request)
+    _lower_priority()
     confine(memory_bytes=request.limits.memory_bytes, open_files=_OPEN_FILES)
     try:
         _serve(channel, lines, request, opener)
     except (BrokenPipeError, ConnectionResetError):
-        return  # the parent has gone, or wants no more
+        return  # the parent has gone, or needs no more pages
 
 
 def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest, opener: Opener) -> None:
     _allow_cpu(request.limits)
     try:
-        source = _opened(opener, request.limits)
-    except Refused as refused:
-        _send(channel, Kind.DOCUMENT_FAULT, 0, refused.fault.name.encode())
+        source = _open(opener, request.limits)
+    except RenderError as error:
+        _send(channel, FrameKind.DOCUMENT_FAULT, 0, encode_fault(error.fault))
         return
     opened = DocumentOpened(total_pages=source.total_pages, repaired=source.repaired)
-    _send(channel, Kind.DOCUMENT, 0, msgspec.json.encode(opened))
+    _send(channel, FrameKind.DOCUMENT, 0, encode_opened(opened))
     for line in lines:
-        for page_no in msgspec.json.decode(line, type=PagesRequest).pages:
+        for page_no in decode_pages_request(line).pages:
             _allow_cpu(request.limits)
-            kind, payload = _page(source, page_no)
+            kind, payload = _draw(source, page_no)
             _send(channel, kind, page_no, payload)
 
 
-def _opened(opener: Opener, limits: RenderLimits) -> PageSource:
+def _open(opener: Opener, limits: RenderLimits) -> PageSource:
     try:
         source = opener()
-    except Refused:
+    except RenderError:
         raise
     except MemoryError as error:
-        raise Refused(Fault.TOO_LARGE_TO_OPEN) from error
+        raise RenderError(Fault.TOO_LARGE_TO_OPEN) from error
     except Exception as error:
-        raise Refused(Fault.DAMAGED) from error
+        raise RenderError(Fault.DAMAGED) from error
     if source.total_pages < 1:
-        raise Refused(Fault.NO_PAGES)
+        raise RenderError(Fault.NO_PAGES)
     if source.total_pages > limits.max_pages:
-        raise Refused(Fault.TOO_MANY_PAGES)
+        raise RenderError(Fault.TOO_MANY_PAGES)
     return source
 
 
-def _page(source: PageSource, page_no: int) -> tuple[Kind, bytes]:
+def _draw(source: PageSource, page_no: int) -> tuple[FrameKind, bytes]:
+    """The frame of one page: its kind and payload."""
     try:
-        return Kind.PAGE, source.page_png(page_no)
-    except Refused as refused:
-        fault = refused.fault
+        return FrameKind.PAGE, source.page_png(page_no)
+    except RenderError as error:
+        fault = error.fault
     except MemoryError:
         fault = Fault.PAGE_MEMORY
-    except Exception as error:
+    except Exception as error:  # MuPDF reports a failed allocation by its message alone
         fault = Fault.PAGE_MEMORY if "malloc" in str(error) else Fault.PAGE_DAMAGED
-    return Kind.PAGE_FAULT, fault.name.encode()
+    return FrameKind.PAGE_FAULT, encode_fault(fault)
 
 
-def _send(channel: socket.socket, kind: Kind, page_no: int, payload: bytes) -> None:
+def _send(channel: socket.socket, kind: FrameKind, page_no: int, payload: bytes) -> None:
     channel.sendall(encode_header(kind, page_no, len(payload)))
     channel.sendall(payload)
 
@@ -108,27 +128,28 @@ def _lines(channel: socket.socket) -> Iterator[bytes]:
         yield from stream
 
 
-def _opener(request: OpenRequest) -> Opener:
+def _import_opener(request: OpenRequest) -> Opener:
     """Import the one library that this document needs, while files may still be opened freely."""
     if request.file_type is FileType.PDF:
-        from services.web.render.pdf import PdfSource
+        from services.web.render.child.pdf import PdfSource
 
         return lambda: PdfSource(request.path, request.dpi, request.limits)
-    from services.web.render.image import ImageSource
+    from services.web.render.child.image import ImageSource
 
     return lambda: ImageSource(request.path, request.file_type, request.limits)
 
 
-def _give_way() -> None:
-    """Let the engine and the web service go first where cores are shared: rendering is far ahead of reading anyway."""
+def _lower_priority() -> None:
+    """Let the engine and the web service run first where cores are shared."""
     os.nice(_NICE)
-    # Linux weighs sessions rather than processes on most desktops, and this process has a session of its own.
+    # Where autogroups are on, as on most desktops, Linux shares the processor between sessions and weighs niceness only
+    # within each; this process has a session of its own.
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def _allow_cpu(limits: RenderLimits) -> None:
-    """Allow another `cpu_seconds` from here; past them the kernel ends the process."""
+    """Allow another `cpu_seconds` of processor time from here; past them the kernel ends the process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + limits.cpu_seconds + 1
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]

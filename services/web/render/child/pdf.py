@@ -1,0 +1,148 @@
+"""PDF pages through MuPDF, each with the text it shows. MuPDF holds the interpreter lock and cannot be interrupted."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pymupdf
+
+from services.web.render.png import encode_png, without_colour
+from services.web.render.protocol import Fault, RenderError, RenderLimits
+
+# PyMuPDF is typed in part only.
+mupdf: Any = pymupdf
+
+_POINTS_PER_INCH = 72  # ISO 32000-1, 8.3.2.3
+# Share of `render_seconds` that drawing may have taken for the page's text to be searched too. Chosen: a page that was
+# slow to draw may be slow to search, and its image is what counts.
+_TEXT_SHARE = 0.2
+# Pixels by which MuPDF's fz_round_rect lets a rectangle pass a whole pixel without counting another.
+_ROUNDING = 0.001
+# Share of a page's area covered by pictures, past which its text layer is left out. Chosen: such a page is a scan, or
+# shows words that the layer lacks.
+_PICTURE_SHARE = 0.4
+# Flags of a character in MuPDF's structured text. Neither is set where it leaves no mark, as where OCR lays it over a
+# scan.
+_MARKS = mupdf.mupdf.FZ_STEXT_FILLED | mupdf.mupdf.FZ_STEXT_STROKED
+
+
+class PdfSource:
+    """A PDF whose pages are drawn as a viewer would draw them, with annotations and rotation, at `dpi`."""
+
+    def __init__(self, path: str, dpi: int, limits: RenderLimits) -> None:
+        mupdf.TOOLS.mupdf_display_errors(False)
+        mupdf.TOOLS.mupdf_display_warnings(False)
+        self._dpi = dpi
+        self._limits = limits
+        self._document: Any = _open(path)
+        self.total_pages: int = self._document.page_count
+        self.repaired: bool = self._document.is_repaired
+
+    def page_png(self, page_no: int) -> bytes:
+        """Render one page: smaller where it would pass the limits, and grey where it has no colour."""
+        began = time.monotonic()
+        page = self._document.load_page(page_no - 1)
+        scale = page_scale(page.rect.width, page.rect.height, self._dpi, self._limits)
+        matrix = mupdf.Matrix(scale, scale)
+        drawing = page.get_displaylist()
+        try:
+            pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            # The memory may be taken by what MuPDF caches of earlier pages.
+            mupdf.TOOLS.store_shrink(100)
+            pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
+        rows = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.stride)
+        pixels = rows[:, : 3 * pixmap.width].reshape(pixmap.height, pixmap.width, 3)
+        hurried = time.monotonic() - began > self._limits.render_seconds * _TEXT_SHARE
+        text = "" if hurried else visible_text(drawing)
+        return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH, text)
+
+
+def page_scale(width: float, height: float, dpi: int, limits: RenderLimits) -> float:
+    """Pixels per point for a page of `width` x `height` points: by `dpi`, or less to keep the limits.
+
+    Raises `RenderError` for a page that would be less than a pixel wide or high.
+    """
+    scale = dpi / _POINTS_PER_INCH
+    if min(width, height) * scale < 1:
+        raise RenderError(Fault.PAGE_EMPTY)
+    scale = min(scale, limits.max_side / max(width, height))
+    if _pixels(width, scale) * _pixels(height, scale) > limits.max_pixels:
+        # Each side is rounded up, so solve (width * s + 1) * (height * s + 1) = max_pixels for s.
+        half = (width + height) / 2
+        area = width * height
+        scale = (math.sqrt(half * half + area * (limits.max_pixels - 1)) - half) / area
+    if min(width, height) * scale < 1:
+        raise RenderError(Fault.PAGE_EMPTY)
+    return scale
+
+
+def _pixels(side: float, scale: float) -> int:
+    """As MuPDF rounds an area to whole pixels."""
+    return math.ceil(side * scale - _ROUNDING)
+
+
+def _open(path: str) -> Any:
+    try:
+        document = mupdf.open(path, filetype="pdf")
+    except (MemoryError, RuntimeError) as error:
+        raise RenderError(Fault.TOO_LARGE_TO_OPEN if _out_of_memory(error) else Fault.DAMAGED) from error
+    # MuPDF goes by the content too, and opens HTML, SVG and more under any name.
+    if not document.is_pdf:
+        raise RenderError(Fault.NOT_PDF)
+    if document.needs_pass:
+        raise RenderError(Fault.ENCRYPTED)
+    return document
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "malloc" in str(error)
+
+
+def visible_text(drawing: Any) -> str:
+    """The text in the `pymupdf.DisplayList` of a page, a line for each of its lines; empty where it proves nothing.
+
+    Text that a reader of the page does not see is left out: text without fill and stroke, and what was cropped away.
+    Never fails: the page's image is needed, its text only useful.
+    """
+    try:
+        return _text(drawing)
+    except Exception:  # MuPDF raises a class of its own for each fault that a document can have
+        return ""
+
+
+def _text(drawing: Any) -> str:
+    layout = mupdf.TextPage(drawing.get_textpage(flags=mupdf.TEXT_PRESERVE_IMAGES))
+    lines, pictures = 0, 0.0
+    hidden = False
+    for block in layout.this:
+        if block.m_internal.type == mupdf.mupdf.FZ_STEXT_BLOCK_IMAGE:
+            pictures += _area(block.m_internal.bbox)
+        else:
+            marks = [bool(flags & _MARKS) for flags in _first_flags(block)]
+            lines += sum(marks)
+            hidden = hidden or not all(marks)
+    if not lines or pictures > _PICTURE_SHARE * drawing.rect.width * drawing.rect.height:
+        return ""
+    # Taking every line apart costs as much as all else here, and hardly any page needs it.
+    return _marked(layout) if hidden else str(layout.extractText()).rstrip()
+
+
+def _first_flags(block: Any) -> Iterator[int]:
+    """The flags of the first character of each line: OCR lays whole lines over a scan."""
+    return (line.m_internal.first_char.flags for line in block if line.m_internal.first_char)
+
+
+def _marked(layout: Any) -> str:
+    """The lines of the page with only those spans that leave a mark."""
+    lines = (line for block in layout.extractDICT()["blocks"] for line in block.get("lines", ()))
+    spans = ([span["text"] for span in line["spans"] if span["char_flags"] & _MARKS] for line in lines)
+    return "\n".join(filter(None, map("".join, spans)))
+
+
+def _area(box: Any) -> float:
+    return abs(float((box.x1 - box.x0) * (box.y1 - box.y0)))
