@@ -16,10 +16,10 @@ from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcAsyncIOTransport
 
 from libs.config import ConfigError
+from libs.retry import RetryableFault
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.cloudsettings import CloudTasksSettings, Target
-from libs.taskqueue.queue import QueueCounts, QueueUnavailable
-from libs.taskqueue.retry import persist
+from libs.taskqueue.queue import QueueCounts, QueueUnavailable, persist
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
@@ -77,11 +77,12 @@ class CloudTasksQueue:
         """See `TaskQueue`. Tries for some 10 s. Raises `KeyError` for a queue without a target."""
         target = self._targets[queue]
         request = tasks_v2.CreateTaskRequest(parent=target.queue, task=self._task(target, task, name, delay_seconds))
-        fault = await persist(lambda: self._try(queue, name, request), clock=self._clock, jitter=self._jitter)
-        if fault:
-            # The caller may have reason to go on without a word (the sweep repairs it); the operator must see it.
-            log.warning("task_not_enqueued", queue=queue, task=name, code=fault)
-            raise QueueUnavailable(f"Cloud Tasks did not take the task: {fault}. Try again in a moment.")
+        try:
+            await persist(lambda: self._try(queue, name, request), clock=self._clock, jitter=self._jitter)
+        except RetryableFault as fault:
+            # The caller may suppress the error, since the sweep repairs it; the operator must see it.
+            log.warning("task_not_enqueued", queue=queue, task=name, code=str(fault))
+            raise QueueUnavailable(f"Cloud Tasks did not take the task: {fault}. Try again in a moment.") from fault
 
     async def health(self, queue: str) -> str:
         """See `WatchedQueue`."""
@@ -112,20 +113,19 @@ class CloudTasksQueue:
             message.schedule_time = datetime.fromtimestamp(self._clock.epoch() + delay_seconds, UTC)
         return message
 
-    async def _try(self, queue: str, name: str, request: tasks_v2.CreateTaskRequest) -> str:
-        """The fault that may be over soon, or nothing. A refusal that will stay raises at once."""
+    async def _try(self, queue: str, name: str, request: tasks_v2.CreateTaskRequest) -> None:
+        """One attempt. Raises `RetryableFault`, and `QueueUnavailable` for a refusal that would be repeated."""
         try:
             await self._client.create_task(request, retry=None, timeout=_REQUEST_SECONDS)
         except faults.AlreadyExists:
             log.info("task_duplicate", queue=queue, task=name)
         except _PASSING as error:
-            return type(error).__name__
+            raise RetryableFault(type(error).__name__) from error
         except faults.GoogleAPICallError as error:
             kind = type(error)
             log.error("task_refused", queue=queue, task=name, code=kind.__name__)
             advice = _ADVICE.get(kind, "see the status of Cloud Tasks and this service's log")
             raise QueueUnavailable(f"Cloud Tasks refused the task with {kind.__name__}: {advice}.") from error
-        return ""
 
 
 @asynccontextmanager

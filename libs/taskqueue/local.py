@@ -12,12 +12,12 @@ import httpx
 import msgspec
 import structlog
 
+from libs.retry import retry_after_seconds
 from libs.taskqueue.backoff import backoff_seconds, is_exhausted
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.dedup import EndedNames
 from libs.taskqueue.queue import QueueCounts, QueueUnavailable
 from libs.taskqueue.ratelimit import full_bucket
-from libs.taskqueue.retry_after import retry_after_seconds
 from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 

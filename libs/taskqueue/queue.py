@@ -1,13 +1,20 @@
 """The queue contract: at-least-once delivery of small tasks by HTTP push."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
+from libs.retry import RetryPolicy, with_retries
+from libs.taskqueue.clock import Clock
 from libs.taskqueue.task import OcrTask
 
 OCR_QUEUE = "ocr-processing"
 EXTRACT_QUEUE = "ocr-extraction"
+
+# Chosen: long enough for a restart of the other side. The sweep repairs what takes longer.
+_ENQUEUE = RetryPolicy(seconds=10.0, first_pause=0.2, longest_pause=2.0)
 
 
 class QueueUnavailable(Exception):
@@ -46,3 +53,15 @@ class WatchedQueue(TaskQueue, Protocol):
     def counts(self, queue: str) -> QueueCounts | None:
         """What is in the queue now, where that is known."""
         ...
+
+
+async def persist(attempt: Callable[[], Awaitable[None]], *, clock: Clock, jitter: Callable[[], float]) -> None:
+    """Call `attempt`, which enqueues a task, again after each `RetryableFault`; after some 10 s raises the last one.
+
+    `jitter`: see `with_retries`.
+    """
+
+    async def sleep(seconds: float) -> None:
+        await clock.wait(asyncio.Event(), clock.now() + seconds)
+
+    await with_retries(lambda deadline: attempt(), _ENQUEUE, now=clock.now, sleep=sleep, jitter=jitter)

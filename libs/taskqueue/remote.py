@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import httpx
 
+from libs.retry import RetryableFault
 from libs.taskqueue import enqueue as wire
 from libs.taskqueue.clock import Clock, SystemClock
-from libs.taskqueue.queue import QueueUnavailable
-from libs.taskqueue.retry import persist
+from libs.taskqueue.queue import QueueUnavailable, persist
 from libs.taskqueue.task import OcrTask
 
 _REQUEST_SECONDS = 5.0
@@ -36,12 +36,15 @@ class RemoteQueue:
     async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
         """See `TaskQueue`. Tries for some 10 s, then raises `QueueUnavailable`."""
         body = wire.encode(wire.EnqueueRequest(name=name, task=task, delay_seconds=delay_seconds))
-        fault = await persist(lambda: self._try(queue, body), clock=self._clock, jitter=self._jitter)
-        if fault:
-            raise QueueUnavailable(f"{self._base_url} did not take the task: {fault}. Is the web service running?")
+        try:
+            await persist(lambda: self._try(queue, body), clock=self._clock, jitter=self._jitter)
+        except RetryableFault as fault:
+            raise QueueUnavailable(
+                f"{self._base_url} did not take the task: {fault}. Is the web service running?"
+            ) from fault
 
-    async def _try(self, queue: str, body: bytes) -> str:
-        """The fault that may be over soon, or nothing. A refusal that will stay raises at once."""
+    async def _try(self, queue: str, body: bytes) -> None:
+        """One attempt. Raises `RetryableFault`, and `QueueUnavailable` for a refusal that would be repeated."""
         try:
             response = await self._client.post(
                 f"{self._base_url}/internal/queues/{queue}/tasks",
@@ -50,11 +53,11 @@ class RemoteQueue:
                 timeout=_REQUEST_SECONDS,
             )
         except httpx.TransportError as error:
-            return f"{type(error).__name__}: {error}"
+            raise RetryableFault(f"{type(error).__name__}: {error}") from error
         if response.is_success:
-            return ""
+            return
         if response.status_code == 429 or response.status_code >= 500:
-            return f"answer {response.status_code}"
+            raise RetryableFault(f"answer {response.status_code}")
         raise QueueUnavailable(
             f"{self._base_url} refused the task with {response.status_code}: check that web and worker share "
             "INTERNAL_TOKEN and come from the same version"

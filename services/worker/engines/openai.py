@@ -12,7 +12,7 @@ from PIL import Image
 
 from services.worker.engines.chat.client import ChatClient
 from services.worker.engines.chat.completion import CompletionRequest
-from services.worker.engines.chat.retry import with_retries
+from services.worker.engines.chat.retry import request_with_retries
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.prompt import PROMPT
@@ -54,7 +54,7 @@ class OpenAiTranscriber:
         """Choose the model, and wait for the server where it is not up yet. Raises `EngineUnavailable`."""
         await self._client.open()
         try:
-            listed = await with_retries(self._client.models, seconds=self._seconds)
+            listed = await request_with_retries(self._client.models, seconds=self._seconds)
             if not self._model and len(listed) != 1:
                 raise EngineUnavailable(f"The server lists {len(listed)} models; set OPENAI_MODEL to the one to use.")
         except EngineUnavailable:
@@ -68,7 +68,7 @@ class OpenAiTranscriber:
         """The page as the server's model writes it. Raises `Untranscribable`, `ServerFault`, `EngineUnavailable`."""
         image = await asyncio.to_thread(_encode, pixels, self._settings.openai_max_side, sampling.scale)
         request = CompletionRequest(model=self._model, prompt=self._prompt, image=image, sampling=sampling)
-        return await with_retries(
+        return await request_with_retries(
             lambda deadline: self._client.complete(request, alive, deadline), seconds=self._seconds
         )
 

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 from google.cloud import tasks_v2
 
+from libs.retry import retry_after_seconds
 from libs.taskqueue.clock import Clock
-from libs.taskqueue.retry_after import retry_after_seconds
 from tests.emulators.cloudtasks.entry import Answer, Entry
 from tests.emulators.cloudtasks.issuer import Issuer
 

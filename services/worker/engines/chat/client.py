@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import structlog
 
-from libs.taskqueue.retry_after import retry_after_seconds
+from libs.retry import retry_after_seconds
 from services.worker.engines.chat.completion import (
     CompletionRequest,
     ProtocolError,
@@ -22,7 +22,7 @@ from services.worker.engines.chat.completion import (
     models,
     refused_field,
 )
-from services.worker.engines.chat.retry import RetryableFault
+from services.worker.engines.chat.retry import RequestFault
 from services.worker.engines.chat.throttle import Throttle
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.settings import OpenAiSettings
@@ -54,7 +54,7 @@ _PAGE_REFUSED = {400, 413, 415, 422}
 class ChatClient:
     """One server: its connections, its throttle, and the request fields that it does not know.
 
-    Each method makes one request, for `retry.with_retries` to repeat, and raises `RetryableFault` or
+    Each method makes one request, for `retry.request_with_retries` to repeat, and raises `RequestFault` or
     `EngineUnavailable`.
     """
 
@@ -83,14 +83,14 @@ class ChatClient:
             async with asyncio.timeout_at(deadline), self._client.stream("GET", "models") as response:
                 body = await _body(response)
         except (httpx.HTTPError, TimeoutError) as error:
-            raise RetryableFault("cannot be reached", away=True) from error
+            raise RequestFault("cannot be reached", away=True) from error
         if response.status_code == 200:
             return models(body)
         if response.status_code in _NO_MODEL_LIST:
             return ()
         if response.status_code == 408 or response.status_code > 501:
             # A proxy answers for a server that has not started yet.
-            raise RetryableFault(f"is not up ({response.status_code})", away=True)
+            raise RequestFault(f"is not up ({response.status_code})", away=True)
         raise self._fault(response, body, 0)
 
     async def complete(self, request: CompletionRequest, alive: Callable[[], None], deadline: float) -> Transcript:
@@ -102,16 +102,16 @@ class ChatClient:
                 began = clock()
                 return await self._complete(request, alive, number)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise RetryableFault("cannot be reached", away=True) from error
+            raise RequestFault("cannot be reached", away=True) from error
         except TimeoutError as error:
             self._throttle.decrease(number)
             # A request that waited for the throttle may have had too little time left: not the page's fault.
             hurried = not number or deadline - began < self._seconds * FIRST_SHARE
-            raise RetryableFault("gives no answer in time", away=hurried) from error
+            raise RequestFault("gives no answer in time", away=hurried) from error
         except httpx.HTTPError as error:
-            raise RetryableFault("breaks the connection off", away=False) from error
+            raise RequestFault("breaks the connection off", away=False) from error
         except ProtocolError as error:
-            raise RetryableFault(str(error), away=False) from error
+            raise RequestFault(str(error), away=False) from error
 
     async def _complete(self, request: CompletionRequest, alive: Callable[[], None], number: int) -> Transcript:
         assert self._client, "open() comes first"
@@ -157,16 +157,16 @@ class ChatClient:
         if status in _BUSY:
             self._throttle.decrease(number)
             log.info("server_busy", status=status, requests_allowed=self._throttle.limit)
-            return RetryableFault(f"is busy ({status})", away=True, wait=wait)
+            return RequestFault(f"is busy ({status})", away=True, wait=wait)
         if status == 408 or status >= 500:
-            return RetryableFault(f"answers with an error ({status})", away=False, wait=wait)
+            return RequestFault(f"answers with an error ({status})", away=False, wait=wait)
         if status in _PAGE_REFUSED and number:
             field = refused_field(body)
             if field is None or field in self._unknown_fields:
                 return Untranscribable(f"The server refuses this page ({status}).")
             log.info("request_field_left_out", field=field)
             self._unknown_fields |= {field}
-            return RetryableFault(f"does not know {field}", away=True)
+            return RequestFault(f"does not know {field}", away=True)
         if status in (401, 403):
             return EngineUnavailable(f"The server refuses the key ({status}); correct OPENAI_API_KEY.")
         if status == 404:
