@@ -11,10 +11,19 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from libs import textlayer
-from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, unheard
+from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageFailure, PageImage, PageText, unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
 
+PAGE = """The company leases its headquarters under an agreement that expires in 2031. Payments under the lease rose by
+4.5 percent over the year, to 1,250,000 dollars, since the index of consumer prices on which they depend had risen too.
+Management believes that the premises are suitable for the purposes for which they are used, and that further space
+could be found nearby at reasonable cost should the number of employees continue to grow as it did in recent years."""
+INVENTED = """It was on a dreary night of November that I beheld the accomplishment of my toils. With an anxiety that
+almost amounted to agony, I collected the instruments of life around me, that I might infuse a spark of being into the
+lifeless thing that lay at my feet. It was already one in the morning; the rain pattered dismally against the panes,
+and my candle was nearly burnt out, when, by the glimmer of the light, I saw the dull yellow eye open."""
+CHINESE = "公司根据一项将于二零三一年到期的协议租用其总部大楼，去年租金上涨了百分之四点五。"
 IHDR_END = 33
 Order = Transcript | Exception | Callable[[Sampling], Transcript] | asyncio.Event | float
 """What to do in one try: answer, raise, answer by how it is asked; or first wait, for an event or for seconds."""
@@ -161,3 +170,14 @@ class Source:
             yield image
         if self._then is not None:
             raise self._then
+
+
+async def everything(engine: OcrEngine, source: Source) -> list[PageText | PageFailure]:
+    """Every result of one call."""
+    return [result async for result in engine.recognise(aiter(source))]
+
+
+async def settled() -> None:
+    """Give pages and tasks that must not go on the time to do so; whatever must is waited for by `until`."""
+    for _ in range(30):
+        await asyncio.sleep(0.01)

@@ -1,7 +1,7 @@
 """What the tests of the queues share: a clock that only the test turns, a target, and the queues to be tested."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
 from types import TracebackType
@@ -19,6 +19,7 @@ from libs.taskqueue.task import OcrTask
 from tests.emulators.cloudtasks.emulator import LOCATION, PROJECT, Emulator, emulator
 from tests.emulators.cloudtasks.faults import Faults
 from tests.emulators.cloudtasks.issuer import Issuer
+from tests.waiting import until
 
 TASK = OcrTask(session_id="session-1", user_email="reader@example.org", chain=3)
 EPOCH = 1_800_000_000.0
@@ -147,13 +148,6 @@ class Target:
         self.hung_up += hung_up.done()
         await released
         hung_up.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let real I/O go on until `condition` holds; the time of the queues stands still meanwhile."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - it waits for sockets and many objects, not for one event
-            await asyncio.sleep(0.001)
 
 
 class Watched(TaskQueue, Protocol):

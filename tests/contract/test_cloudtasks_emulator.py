@@ -20,10 +20,11 @@ from google.protobuf import field_mask_pb2
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.cloudtasks import client_of
 from libs.taskqueue.queue import OCR_QUEUE
-from tests.contract.queues import EPOCH, SETTINGS, Target, TurnedClock, issuer, until
+from tests.contract.queues import EPOCH, SETTINGS, Target, TurnedClock, issuer
 from tests.emulators.cloudtasks.emulator import PARENT, Emulator, emulator
 from tests.emulators.cloudtasks.faults import Faults
 from tests.emulators.cloudtasks.issuer import Issuer
+from tests.waiting import until
 
 OCR = f"{PARENT}/queues/{OCR_QUEUE}"
 WEEK = 7 * 86400.0

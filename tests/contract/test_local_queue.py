@@ -6,7 +6,8 @@ import pytest
 
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import OCR_QUEUE, QueueCounts, QueueUnavailable
-from tests.contract.queues import SETTINGS, TASK, Target, TurnedClock, local, until
+from tests.contract.queues import SETTINGS, TASK, Target, TurnedClock, local
+from tests.waiting import until
 
 
 async def test_the_queue_tells_how_much_waits_and_for_how_long(target: Target, clock: TurnedClock) -> None:

@@ -17,8 +17,8 @@ from tests.contract.queues import (
     local,
     pushed_in_turn,
     settled,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.fixture(params=[local, cloudtasks])

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
@@ -19,6 +19,7 @@ from tests.emulators.gcs.conditions import Conditions
 from tests.emulators.gcs.content import Content
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
+from tests.waiting import until
 
 MIB = 1 << 20
 PATH = "users/0123456789ab/session/page_001.png"
@@ -65,13 +66,6 @@ async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
 async def streamed(store: GcsStore, path: str) -> bytes:
     async with store.open_read(path) as opened:
         return b"".join([chunk async for chunk in opened.chunks])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for the emulator, whose thread tells no event of ours."""
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def put(bucket: Bucket, path: str, data: bytes) -> int:

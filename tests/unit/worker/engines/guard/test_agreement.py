@@ -7,16 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.worker.engines.guard.agreement import agreement, is_evidence
+from tests.transcripts import CHINESE, INVENTED, PAGE
 
-PAGE = """The company leases its headquarters under an agreement that expires in 2031. Payments under the lease rose by
-4.5 percent over the year, to 1,250,000 dollars, since the index of consumer prices on which they depend had risen too.
-Management believes that the premises are suitable for the purposes for which they are used, and that further space
-could be found nearby at reasonable cost should the number of employees continue to grow as it did in recent years."""
-INVENTED = """It was on a dreary night of November that I beheld the accomplishment of my toils. With an anxiety that
-almost amounted to agony, I collected the instruments of life around me, that I might infuse a spark of being into the
-lifeless thing that lay at my feet. It was already one in the morning; the rain pattered dismally against the panes,
-and my candle was nearly burnt out, when, by the glimmer of the light, I saw the dull yellow eye open."""
-CHINESE = "公司根据一项将于二零三一年到期的协议租用其总部大楼，去年租金上涨了百分之四点五。"
 OTHER_CHINESE = "那是十一月的一个沉闷的夜晚，我看到了自己辛勤劳动的成果，心中充满了焦虑与痛苦。"
 
 texts = st.text(max_size=300)

@@ -7,9 +7,21 @@ import pytest
 from services.worker.engines.engine import PageFailure, PageImage, PageText
 from services.worker.engines.guard.guarded import GuardedEngine
 from services.worker.engines.settings import EngineSettings
-from tests.transcripts import Order, ScriptedFallback, ScriptedTranscriber, Source, loop, page_image, stop
-from tests.unit.worker.engines.guard.test_agreement import CHINESE, INVENTED, PAGE
-from tests.unit.worker.engines.guard.test_guarded import everything, settled
+from tests.transcripts import (
+    CHINESE,
+    INVENTED,
+    PAGE,
+    Order,
+    ScriptedFallback,
+    ScriptedTranscriber,
+    Source,
+    everything,
+    loop,
+    page_image,
+    settled,
+    stop,
+)
+from tests.waiting import until
 
 PLAIN, WITH_LAYER, WITH_RUBBISH = page_image(1), page_image(1, layer=PAGE), page_image(1, layer="\ufffd \x02 " * 99)
 
@@ -103,6 +115,7 @@ async def test_pages_that_wait_for_the_second_engine_leave_room_for_others() -> 
     await engine.load()
     source = Source([page_image(n) for n in range(1, 9)])
     reading = asyncio.create_task(everything(engine, source))
+    await until(lambda: source.pulled == 3)
     await settled()
     assert source.pulled == 3  # one with the fallback, one that waits for it, and one behind
     reading.cancel()

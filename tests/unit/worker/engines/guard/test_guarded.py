@@ -17,10 +17,13 @@ from tests.transcripts import (
     ScriptedTranscriber,
     Source,
     cut_off,
+    everything,
     loop,
     page_image,
+    settled,
     stop,
 )
+from tests.waiting import until
 
 SETTINGS = EngineSettings()
 
@@ -143,6 +146,7 @@ async def test_all_calls_share_the_slots() -> None:
     assert slots_of(engine) == 3
     sources = [Source([page_image(n) for n in range(first, first + 4)]) for first in (1, 5, 9)]
     calls = [asyncio.create_task(everything(engine, source)) for source in sources]
+    await until(lambda: len(model.at_work) == 3 and sum(source.pulled for source in sources) == 4)
     await settled()
     assert len(model.at_work) == 3
     # Beside those in the slots, one page waits for the first slot that falls free.
@@ -168,8 +172,7 @@ async def test_a_call_that_is_left_frees_its_slots(way: str) -> None:
     left = engine.recognise(source())
     assert (await anext(left)).page_no == 4
     first.set()
-    await settled()
-    assert len(model.at_work) == 2
+    await until(lambda: len(model.at_work) == 2)
     if way == "close":
         await left.aclose()  # type: ignore[attr-defined]
     else:
@@ -221,8 +224,8 @@ async def test_pages_do_not_pile_up_before_the_fallback() -> None:
     source = Source([page_image(n) for n in range(1, 30)])
     results = engine.recognise(aiter(source))
     waiting = asyncio.create_task(following(results))
+    await until(lambda: fallback.at_work == 2 and source.pulled == 5)
     await settled()
-    assert fallback.at_work == 2
     assert source.pulled == 5
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -260,16 +263,6 @@ async def following(results: AsyncIterator[PageText | PageFailure]) -> PageText 
     return await anext(results)
 
 
-async def everything(engine: GuardedEngine, source: Source) -> list[PageText | PageFailure]:
-    return [result async for result in engine.recognise(aiter(source))]
-
-
 def others() -> list[asyncio.Task[object]]:
     """Tasks that are still running besides the test's own."""
     return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-
-
-async def settled() -> None:
-    """Let pages be decoded in their threads, until all tasks wait for the test."""
-    for _ in range(30):
-        await asyncio.sleep(0.01)
