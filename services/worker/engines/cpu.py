@@ -1,8 +1,7 @@
-"""The engine protocol for readers that take one page at a time on the CPU.
+"""The engine around a page reader that runs on the CPU, one page at a time.
 
-Decoding, blank pages, reading order and Markdown are the same for all of them; so are the threads: pages are read in
-one daemon thread, which leaves the event loop free and never holds up the end of the process, while the next image
-is decoded beside it.
+Decoding, blank pages, reading order and Markdown are the same for all such readers. Pages are read in one daemon
+thread, which neither blocks the event loop nor delays the end of the process; meanwhile the next image is decoded.
 """
 
 import asyncio
@@ -18,7 +17,8 @@ from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure
 from services.worker.engines.lines.block import blocks
 from services.worker.engines.lines.markdown import render
 from services.worker.engines.lines.order import regions
-from services.worker.engines.lines.sheet import PageReader, Sheet
+from services.worker.engines.lines.page_reader import PageReader
+from services.worker.engines.lines.pose import Pose
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
 
 T = TypeVar("T")
@@ -32,15 +32,15 @@ class CpuEngine:
         self._thread = _ReadingThread()
 
     async def load(self) -> None:
-        """Loads the reader's models. Raises `EngineUnavailable`."""
+        """Load the reader's models. Raises `EngineUnavailable`."""
         await self._thread.run(self._reader.load)
 
     def info(self) -> EngineInfo:
-        """What the reader says of itself."""
+        """The reader's."""
         return self._reader.info()
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        """Reads the pages in order, one at a time; at most one further image is held, decoded, in reserve."""
+        """Reads the pages in order, one at a time; at most one further image is decoded ahead."""
         upcoming = asyncio.create_task(_take(pages))
         try:
             while (page := await upcoming) is not None:
@@ -56,7 +56,7 @@ class CpuEngine:
 
 
 class _DecodedPage:
-    """A page in memory, waiting to be read."""
+    """A decoded page; `seconds` is the time that decoding took."""
 
     def __init__(self, page_no: int, pixels: Pixels, seconds: float) -> None:
         self._page_no = page_no
@@ -67,31 +67,32 @@ class _DecodedPage:
         started = time.monotonic()
         try:
             if is_blank(self._pixels):
-                finish, sheet = Finish.BLANK, None
+                finish, page = Finish.BLANK, None
             else:
-                finish, sheet = Finish.STOP, reader.read(self._pixels)
+                finish, page = Finish.STOP, reader.read(self._pixels)
         except PictureError as error:
             return PageFailure(page_no=self._page_no, reason=str(error), seconds=self._spent(started))
-        if sheet is None:
+        if page is None:
             return PageText(page_no=self._page_no, markdown="", finish=finish, seconds=self._spent(started))
-        parts = regions(sheet.lines)
-        ordered = [strip.line for part in parts for row in part.rows for strip in row]
+        parts = regions(page.lines)
+        ordered = [box.line for part in parts for row in part.rows for box in row]
         return PageText(
             page_no=self._page_no,
             markdown=render(blocks(parts)),
             finish=finish,
             seconds=self._spent(started),
-            lines=tuple(_as_stored(line, sheet) for line in ordered),
-            rotation=sheet.pose.rotation,
-            skew=round(sheet.pose.skew, 2),
+            lines=tuple(_as_stored(line, page.pose) for line in ordered),
+            rotation=page.pose.rotation,
+            skew=round(page.pose.skew, 2),
         )
 
     def _spent(self, started: float) -> float:
         return round(self._seconds + time.monotonic() - started, 3)
 
 
-def _as_stored(line: Line, sheet: Sheet) -> Line:
-    corners = sheet.pose.to_stored(np.array(line.box))
+def _as_stored(line: Line, pose: Pose) -> Line:
+    """The line with its box in coordinates of the stored page, rounded as they are stored."""
+    corners = pose.to_stored(np.array(line.box))
     a, b, c, d = ((round(float(x), 1), round(float(y), 1)) for x, y in corners)
     return Line(text=line.text, box=(a, b, c, d), confidence=round(line.confidence, 4))
 
@@ -134,9 +135,9 @@ class _ReadingThread:
             result, error = None, None
             try:
                 result = function(*arguments)
-            except BaseException as caught:  # the waiting caller must hear of it, whatever it is
+            except BaseException as caught:  # the waiting caller gets every exception
                 error = caught
-            # The loop is closed where the process ends while a page is read: nobody waits any more.
+            # A closed loop: the process ends while a page is read, and no caller waits any more.
             if not loop.is_closed():
                 loop.call_soon_threadsafe(deliver, result, error)
 

@@ -1,4 +1,4 @@
-"""What a vision model is asked to do with a page (R50)."""
+"""The prompt that a vision model gets with each page (requirement R50), unless OCR_PROMPT replaces it."""
 
 PROMPT = (
     "Write down all the text on this page as Markdown, in the order in which a person would read it. "

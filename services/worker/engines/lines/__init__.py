@@ -1,1 +1,1 @@
-"""Engines that recognise lines of text: from lines to a page in reading order, as Markdown."""
+"""Lines of text on a page: detection, recognition, reading order, blocks, Markdown."""

@@ -1,7 +1,7 @@
-"""RapidOCR's PP-OCRv6 models as a reader of pages: no download, no GPU.
+"""A page reader with RapidOCR's PP-OCRv6 models: no download, no GPU.
 
-The models come inside the `rapidocr` wheel and run on ONNX Runtime directly, since the package's own pipeline costs
-accuracy here: its text-line classifier turns upright lines into garbage, and it reads lines from a shrunken page.
+The models are in the `rapidocr` wheel and run on ONNX Runtime directly. The package's own pipeline is less accurate:
+its text-line classifier garbles some upright lines, and it recognises lines on a shrunken page.
 """
 
 import importlib.util
@@ -13,36 +13,68 @@ import numpy as np
 import numpy.typing as npt
 
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
-from services.worker.engines.lines import detector, marks
+from services.worker.engines.lines import detector, glyphs
 from services.worker.engines.lines.detector import Detector, Quads
-from services.worker.engines.lines.marks import Marks
-from services.worker.engines.lines.recogniser import Reading, Recogniser, mean_confidence
-from services.worker.engines.lines.sheet import Sheet
-from services.worker.engines.picture import Pixels, Pose
+from services.worker.engines.lines.glyphs import Glyphs
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+from services.worker.engines.lines.recogniser import RecognisedText, Recogniser, mean_confidence
+from services.worker.engines.picture import Pixels
 
 DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
 RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"
 
-_SIDE = 1600
-_SAMPLE = 6
-_SURE = 0.9
-_SURE_WORD = 0.95
-_DOUBTFUL = 0.6
-_UPRIGHT_BONUS = 0.1
+# Pixels of the longer side at which lines are found (a Letter page at 145 DPI). Chosen: the time of detection grows
+# with the area, and recognition uses the full-size page anyway.
+_DETECTION_SIDE = 1600
+# Small print: where the median line at that size is lower than `_SMALL` pixels, lines are found again at the size at
+# which it has `_LEGIBLE` pixels, at most at `_MAX_DETECTION_SIDE`, which bounds the memory. The median of fewer boxes
+# than `_MIN_BOXES` says little about the page.
 _SMALL = 11.0
 _LEGIBLE = 16.0
-_MAX_SIDE = 3200
-_MANY = 20
+_MAX_DETECTION_SIDE = 3200
+_MIN_BOXES = 20
+
+# Lines that are read to find the page's orientation: more cost time on every page, fewer fail by a single bad line.
+_SAMPLE = 6
+# Mean confidence (0 to 1) of the sample. From `_UPRIGHT` on the page is upright as it is, and no other way is tried;
+# from `_DOUBTFUL` on the axis of the text is certain, and the other axis is not tried.
+_UPRIGHT = 0.9
+_DOUBTFUL = 0.6
+# Added to the confidence of the page as it is. Pages come upright far more often than not: a narrow win for another way
+# is not enough.
+_UPRIGHT_BONUS = 0.1
+
+# Degrees of tilt from which the picture is straightened and its lines are found anew, and from which the tilt counts as
+# a wrong measurement. A smaller tilt is only taken out of the coordinates (`line_box.level`).
+_MIN_SKEW = 1.0
+_MAX_SKEW = 15.0
+
+# Height over width from which a box is a label that runs up or down, and the characters that count at most when its
+# readings in both directions are compared: a reading of one or two characters is confident by chance.
+_VERTICAL_ASPECT = 2.0
+_VERTICAL_CHARACTERS = 3
+
+# Width of a tall box, in glyph heights, from which it is always read by its cells: it holds several columns.
+_WIDE_TALL_BOX = 4
+
+# Confidence from which a line counts at all (RapidOCR's `text_score`), and from which uncovered glyphs count as a
+# number or as a word of so many letters at least. Pictures hold glyphs too, and lone letters are as often a part of a
+# drawing.
 _MIN_CONFIDENCE = 0.5
-_SKEW_TOLERANCE = 1.0
-_SKEW_LIMIT = 15.0
-_TALL = 2.0
+_MIN_NUMBER_CONFIDENCE = 0.9
+_MIN_WORD_CONFIDENCE = 0.95
+_MIN_WORD_LETTERS = 3
 _NUMBER = re.compile(r"[$€£(+-]?\d[\d.,:/-]*[)%]?")
+
+# Full-width forms of ASCII, and the ideographic comma and full stop.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3001: ",", 0x3002: "."}
+
+_NOTHING = RecognisedText(text="", confidence=0.0)
 
 
 class RapidReader:
-    """Reads one page at a time on `threads` cores. Not for use by several threads at once."""
+    """Reads one page at a time on `threads` cores. Not safe for several threads."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -50,7 +82,7 @@ class RapidReader:
         self._recogniser: Recogniser | None = None
 
     def load(self) -> None:
-        """Loads both models (about half a second). Raises `EngineUnavailable` where the wheel or a model is missing."""
+        """Load both models (half a second). Raises `EngineUnavailable` where the wheel or a model is missing."""
         models = model_directory()
         self._detector = Detector(models / DETECTION_MODEL, self._threads)
         self._recogniser = Recogniser(models / RECOGNITION_MODEL, self._threads)
@@ -63,148 +95,149 @@ class RapidReader:
             release = "absent"
         return EngineInfo(name="rapidocr", revision=f"{release}/PP-OCRv6-small", device="cpu")
 
-    def read(self, pixels: Pixels) -> Sheet:
-        """The lines of a page, in the upright picture, and how the page was set upright."""
+    def read(self, pixels: Pixels) -> PageLines:
+        """The lines of a page, after it is turned upright and straightened."""
         if self._detector is None or self._recogniser is None:
             raise RuntimeError("load() comes before read()")
         height, width = pixels.shape[:2]
         pose = Pose(width=width, height=height)
-        quads = _find(self._detector, pixels)
+        quads = _detect(self._detector, pixels)
         if not len(quads):
-            return Sheet(pose=pose)
+            return PageLines(pose=pose)
         rotation = self._rotation(self._recogniser, pixels, quads)
         if rotation:
             pose = Pose(width=width, height=height, rotation=rotation)
             pixels = pose.apply(pixels)
-            quads = _find(self._detector, pixels)
+            quads = _detect(self._detector, pixels)
         tilt = detector.tilt_of(quads)
-        if _SKEW_TOLERANCE < abs(tilt) <= _SKEW_LIMIT:
+        if _MIN_SKEW < abs(tilt) <= _MAX_SKEW:
             level = Pose(width=pixels.shape[1], height=pixels.shape[0], skew=-tilt)
             pixels = level.apply(pixels)
             pose = Pose(width=width, height=height, rotation=rotation, skew=-tilt)
-            quads = _find(self._detector, pixels)
-        readings = self._recogniser.read(pixels, quads)
-        self._reread_tall(self._recogniser, pixels, quads, readings)
-        if (found := marks.find(pixels)) is not None:
-            quads, readings = self._cut_tall(self._recogniser, pixels, found, quads, readings)
-            quads, readings = self._add_left_out(self._recogniser, pixels, found, quads, readings)
-        return Sheet(pose=pose, lines=tuple(_lines(quads, readings)))
+            quads = _detect(self._detector, pixels)
+        texts = self._recogniser.recognise(pixels, quads)
+        self._reread_vertical(self._recogniser, pixels, quads, texts)
+        if (found := glyphs.find(pixels)) is not None:
+            quads, texts = self._cut_tall(self._recogniser, pixels, found, quads, texts)
+            quads, texts = self._add_uncovered(self._recogniser, pixels, found, quads, texts)
+        return PageLines(pose=pose, lines=tuple(_lines(quads, texts)))
 
     def _rotation(self, recogniser: Recogniser, pixels: Pixels, quads: Quads) -> int:
         """The clockwise turn that sets the page upright, in degrees.
 
-        The shape of the boxes tells the axis of the text; a few lines read both ways tell its direction. Turning
-        the outline of a box by n corners reads it as if the page had been turned clockwise by n quarters.
+        The shape of the boxes shows the axis of the text; a few lines, recognised both ways, show its direction.
+        Rotating the corners of a box by n recognises it as if the page were turned clockwise by n quarters.
         """
         sideways = detector.is_sideways(quads)
         sample = _sample(quads, sideways)
         scores = {0: 0.0}
         for turns in ((1, 3), (0, 2)) if sideways else ((0, 2), (1, 3)):
             for turn in turns:
-                scores[turn] = mean_confidence(recogniser.read(pixels, sample, turn))
-                if scores[turn] >= _SURE and turn == 0:
+                scores[turn] = mean_confidence(recogniser.recognise(pixels, sample, turn))
+                if scores[turn] >= _UPRIGHT and turn == 0:
                     return 0
             if max(scores.values()) >= _DOUBTFUL:
                 break
-        # Pages come upright far more often than not: a narrow win for another way is not enough.
         scores[0] += _UPRIGHT_BONUS
         return 90 * max(scores, key=lambda turn: scores[turn])
 
-    def _reread_tall(self, recogniser: Recogniser, pixels: Pixels, quads: Quads, readings: list[Reading]) -> None:
-        """Labels that run up or down an otherwise upright page are read along their own direction."""
-        tall = np.flatnonzero(detector.height_of(quads) > _TALL * detector.width_of(quads))
-        if not tall.size:
+    def _reread_vertical(
+        self, recogniser: Recogniser, pixels: Pixels, quads: Quads, texts: list[RecognisedText]
+    ) -> None:
+        """Replace the texts of labels that run up or down an upright page, where their own direction reads better."""
+        vertical = np.flatnonzero(detector.height_of(quads) > _VERTICAL_ASPECT * detector.width_of(quads))
+        if not vertical.size:
             return
         for turn in (1, 3):
-            for i, reading in zip(tall, recogniser.read(pixels, quads[tall], turn), strict=True):
-                if reading.confidence * min(len(reading.text), 3) > readings[i].confidence * min(
-                    len(readings[i].text), 3
-                ):
-                    readings[i] = reading
+            for i, turned in zip(vertical, recogniser.recognise(pixels, quads[vertical], turn), strict=True):
+                if _evidence(turned) > _evidence(texts[i]):
+                    texts[i] = turned
 
     def _cut_tall(
-        self, recogniser: Recogniser, pixels: Pixels, found: Marks, quads: Quads, readings: list[Reading]
-    ) -> tuple[Quads, list[Reading]]:
-        """Boxes that hold several rows are read row by row, unless they make better sense as they are."""
-        for i in marks.tall(found, quads):
-            rows = marks.rows_of(found, quads[i])
-            if not len(rows):
+        self, recogniser: Recogniser, pixels: Pixels, found: Glyphs, quads: Quads, texts: list[RecognisedText]
+    ) -> tuple[Quads, list[RecognisedText]]:
+        """Replace boxes that hold several rows by their cells, where these read with more confidence."""
+        for i in glyphs.tall(found, quads):
+            cells = glyphs.cells_of(found, quads[i])
+            if not len(cells):
                 continue
-            parts = recogniser.read(pixels, rows)
-            if (
-                mean_confidence(parts) > readings[i].confidence
-                or detector.width_of(quads[i : i + 1])[0] > 4 * found.unit
-            ):
-                readings[i] = Reading(text="", confidence=0.0)
-                quads = np.concatenate([quads, rows])
-                readings = [*readings, *parts]
-        return quads, readings
+            parts = recogniser.recognise(pixels, cells)
+            wide = detector.width_of(quads[i : i + 1])[0] > _WIDE_TALL_BOX * found.height
+            if mean_confidence(parts) > texts[i].confidence or wide:
+                texts[i] = _NOTHING
+                quads = np.concatenate([quads, cells])
+                texts = [*texts, *parts]
+        return quads, texts
 
-    def _add_left_out(
-        self, recogniser: Recogniser, pixels: Pixels, found: Marks, quads: Quads, readings: list[Reading]
-    ) -> tuple[Quads, list[Reading]]:
-        """Marks that no box covers are read too; only what is surely text counts, since pictures hold marks as well."""
-        extra = marks.left_out(found, quads)
+    def _add_uncovered(
+        self, recogniser: Recogniser, pixels: Pixels, found: Glyphs, quads: Quads, texts: list[RecognisedText]
+    ) -> tuple[Quads, list[RecognisedText]]:
+        """Add the glyphs that no box covers, where they are certainly text."""
+        extra = glyphs.uncovered(found, quads)
         if not len(extra):
-            return quads, readings
-        parts = recogniser.read(pixels, extra)
-        sure = np.array([_is_surely_text(part) for part in parts])
-        # A speck reads as a 1 with confidence; in a table it has others above or below it.
+            return quads, texts
+        parts = recogniser.recognise(pixels, extra)
+        certain = np.array([_is_certain(part) for part in parts])
+        # A speck is recognised as a 1 with confidence; a 1 of a table has other cells above or below it.
         strokes = np.array([set(part.text.strip()) <= {"1"} for part in parts])
-        sure &= ~strokes | marks.in_columns(found, extra, sure & ~strokes, quads)
-        nothing = Reading(text="", confidence=0.0)
-        parts = [part if keep else nothing for part, keep in zip(parts, sure, strict=True)]
-        return np.concatenate([quads, extra]), [*readings, *parts]
+        certain &= ~strokes | glyphs.in_columns(found, extra, certain & ~strokes, quads)
+        parts = [part if keep else _NOTHING for part, keep in zip(parts, certain, strict=True)]
+        return np.concatenate([quads, extra]), [*texts, *parts]
 
 
-def _is_surely_text(reading: Reading) -> bool:
-    """A number, or a word of three letters at least: lone letters are as often a part of a drawing."""
-    text = reading.text.strip()
+def _evidence(text: RecognisedText) -> float:
+    """How well a label reads: its confidence, by its characters as far as they count."""
+    return text.confidence * min(len(text.text), _VERTICAL_CHARACTERS)
+
+
+def _is_certain(recognised: RecognisedText) -> bool:
+    """True for a number or a word that is recognised with confidence."""
+    text = recognised.text.strip()
     if _NUMBER.fullmatch(text):
-        return reading.confidence >= _SURE
-    return len(text) >= 3 and text.isalpha() and reading.confidence >= _SURE_WORD
+        return recognised.confidence >= _MIN_NUMBER_CONFIDENCE
+    return len(text) >= _MIN_WORD_LETTERS and text.isalpha() and recognised.confidence >= _MIN_WORD_CONFIDENCE
 
 
-def _find(finder: Detector, pixels: Pixels) -> Quads:
-    """The lines of a page; one of small print on large paper is looked at again, less shrunken."""
-    quads = finder.detect(pixels, _SIDE)
+def _detect(lines: Detector, pixels: Pixels) -> Quads:
+    """The boxes of the lines; those of small print on large paper are found at a larger size."""
+    quads = lines.detect(pixels, _DETECTION_SIDE)
     longer = max(pixels.shape[:2])
-    if len(quads) < _MANY or longer <= _SIDE:
+    if len(quads) < _MIN_BOXES or longer <= _DETECTION_SIDE:
         return quads
     height = float(np.median(np.minimum(detector.height_of(quads), detector.width_of(quads))))
-    height *= _SIDE / longer
+    height *= _DETECTION_SIDE / longer
     if height >= _SMALL:
         return quads
-    return finder.detect(pixels, min(longer, _MAX_SIDE, round(_SIDE * _LEGIBLE / height)))
+    return lines.detect(pixels, min(longer, _MAX_DETECTION_SIDE, round(_DETECTION_SIDE * _LEGIBLE / height)))
 
 
 def _sample(quads: Quads, sideways: bool) -> Quads:
-    """A handful of boxes that tell most: long, but no outliers."""
+    """Up to `_SAMPLE` long boxes; where there are many, every fourth of the longest, so that few are outliers."""
     lengths: npt.NDArray[np.float64] = detector.height_of(quads) if sideways else detector.width_of(quads)
     order = np.argsort(-lengths, kind="stable")
     return quads[order[: 4 * _SAMPLE : max(1, min(4, len(order) // _SAMPLE))]][:_SAMPLE]
 
 
-def _lines(quads: Quads, readings: list[Reading]) -> list[Line]:
+def _lines(quads: Quads, texts: list[RecognisedText]) -> list[Line]:
     lines = []
-    for quad, reading in zip(quads, readings, strict=True):
-        text = " ".join(_narrow(reading.text).split())
-        if not text or reading.confidence < _MIN_CONFIDENCE:
+    for quad, recognised in zip(quads, texts, strict=True):
+        text = " ".join(_narrow(recognised.text).split())
+        if not text or recognised.confidence < _MIN_CONFIDENCE:
             continue
         a, b, c, d = ((float(x), float(y)) for x, y in quad)
-        lines.append(Line(text=text, box=(a, b, c, d), confidence=reading.confidence))
+        lines.append(Line(text=text, box=(a, b, c, d), confidence=recognised.confidence))
     return lines
 
 
 def _narrow(text: str) -> str:
-    """Full-width punctuation, which the model mixes into Latin text, as its ordinary form; left in Asian text."""
+    """The text with full-width characters as ASCII, which the model mixes into Latin text; Asian text is unchanged."""
     if any("\u3040" <= character <= "\ud7ff" for character in text):
         return text
     return text.translate(_FULL_WIDTH)
 
 
 def model_directory() -> Path:
-    """Where the wheel keeps its models. Raises `EngineUnavailable` with a remedy."""
+    """The folder of the models in the wheel. Raises `EngineUnavailable` with a remedy."""
     remedy = "install the extra: pip install 'gnosis-ocr[cpu]'"
     for package in ("rapidocr", "onnxruntime", "cv2"):
         if importlib.util.find_spec(package) is None:

@@ -1,8 +1,8 @@
-"""What a line of text says: the recognition model of RapidOCR (PP-OCRv6), run on ONNX Runtime.
+"""Text recognition: the characters of each line, by RapidOCR's recognition model (PP-OCRv6) on ONNX Runtime.
 
-Every line is cut out of the page straight at the height the network wants, and read alone at its own width: a batch
-would pad every line to its longest. Lines run side by side, one core each, which scales better than many cores on
-one small line.
+Each line is cut out of the full-size page at the height that the network takes, and recognised alone at its own width:
+a batch would pad every line to its longest. Lines run in parallel, one core each, which scales better than several
+cores on one short line.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,34 @@ import onnxruntime
 from services.worker.engines.lines.detector import Quads, height_of, width_of
 from services.worker.engines.picture import Pixels
 
+# Pixels of the network's input: its height (`rec_img_shape` in the rapidocr wheel), the least and the greatest width,
+# and the multiple that the width is padded to. Chosen: wider lines than 3,200 (67 times their height) are squeezed to
+# it, which bounds the memory. The network makes one step of output for each 8 pixels of width.
 _HEIGHT = 48
 _MIN_WIDTH = 48
 _MAX_WIDTH = 3200
-_STEP = 8
-_SAMPLED = 64.0
+_WIDTH_STEP = 8
+# Least width of a cut-out before it is padded, in pixels.
+_MIN_CUT_WIDTH = 8
+# Pixels of the median line height to which a page of large letters is averaged down, a third above the network's
+# height; and the scale from which that is not worth it. Cut out directly, large letters are sampled with ragged edges,
+# which read as dots and accents.
+_SAMPLED_HEIGHT = 64.0
+_MAX_SCALE = 0.8
+# Class 0 of CTC: no character here.
 _BLANK = 0
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """The text of one line and its confidence from 0 to 1."""
+class RecognisedText(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of one line."""
 
     text: str
+    #: From 0 to 1: the mean probability of the characters.
     confidence: float
 
 
 class Recogniser:
-    """Reads cut-out lines. `threads` is how many lines are read at a time."""
+    """Recognises the text in boxes. `threads` is the number of lines at a time, one core each."""
 
     def __init__(self, model: Path, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -44,37 +55,39 @@ class Recogniser:
         self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         characters = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
-        # CTC: class 0 is "nothing here"; the model's last class is the space, which its list leaves out.
+        # The model's list of characters leaves out its first class (`_BLANK`) and its last, the space.
         self._characters = ["", *characters, " "]
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="recognise")
 
-    def read(self, pixels: Pixels, quads: Quads, turn: int = 0) -> list[Reading]:
-        """The text of each box (n, 4, 2), in order. `turn` quarters the cut-out clockwise before it is read."""
+    def recognise(self, pixels: Pixels, quads: Quads, turn: int = 0) -> list[RecognisedText]:
+        """The text of each box, in order. `turn`: quarters that each cut-out is turned clockwise before."""
         pixels, quads = _shrink(pixels, quads)
-        order = np.argsort([-_aspect(quad) for quad in quads], kind="stable")  # the longest first: no straggler
-        readings: dict[int, Reading] = {}
-        jobs = [(int(i), self._pool.submit(self._read_one, pixels, np.roll(quads[i], turn, axis=0))) for i in order]
+        order = np.argsort(
+            [-_aspect(quad) for quad in quads], kind="stable"
+        )  # longest first: no core waits for a late one
+        texts: dict[int, RecognisedText] = {}
+        jobs = [(int(i), self._pool.submit(self._recognise, pixels, np.roll(quads[i], turn, axis=0))) for i in order]
         for i, job in jobs:
-            readings[i] = job.result()
-        return [readings[i] for i in range(len(quads))]
+            texts[i] = job.result()
+        return [texts[i] for i in range(len(quads))]
 
-    def _read_one(self, pixels: Pixels, quad: Quads) -> Reading:
+    def _recognise(self, pixels: Pixels, quad: Quads) -> RecognisedText:
         (output,) = self._session.run(None, {self._input: _cut(pixels, quad)})
         return self._decode(output[0])
 
-    def _decode(self, output: npt.NDArray[np.float32]) -> Reading:
+    def _decode(self, output: npt.NDArray[np.float32]) -> RecognisedText:
         best = output.argmax(axis=1)
         keep = best != _BLANK
         keep[1:] &= best[1:] != best[:-1]
         at = np.flatnonzero(keep)
         if not at.size:
-            return Reading(text="", confidence=0.0)
+            return RecognisedText(text="", confidence=0.0)
         text = "".join(self._characters[i] for i in best[at])
         confidence = float(output[at, best[at]].mean())
-        return Reading(text=text, confidence=min(confidence, 1.0))
+        return RecognisedText(text=text, confidence=min(confidence, 1.0))
 
     def close(self) -> None:
-        """Lets the threads go."""
+        """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -83,10 +96,10 @@ def _aspect(quad: Quads) -> float:
 
 
 def _shrink(pixels: Pixels, quads: Quads) -> tuple[Pixels, Quads]:
-    """A page of large letters made smaller by averaging: cut out directly, their edges would be sampled ragged."""
+    """The page and its boxes, averaged down where the letters are large (`_SAMPLED_HEIGHT`)."""
     heights = np.minimum(height_of(quads), width_of(quads))
-    scale = _SAMPLED / float(np.median(heights)) if len(quads) else 1.0
-    if scale >= 0.8:
+    scale = _SAMPLED_HEIGHT / float(np.median(heights)) if len(quads) else 1.0
+    if scale >= _MAX_SCALE:
         return pixels, quads
     shape = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
@@ -94,8 +107,8 @@ def _shrink(pixels: Pixels, quads: Quads) -> tuple[Pixels, Quads]:
 
 
 def _cut(pixels: Pixels, quad: Quads) -> npt.NDArray[np.float32]:
-    """The line as the network's input (1, 3, 48, width), padded on the right to a multiple of 8 pixels."""
-    width = int(np.clip(round(_HEIGHT * _aspect(quad)), 8, _MAX_WIDTH))
+    """The line as the network's input (1, 3, 48, width), padded with zeros on the right to a multiple of 8 pixels."""
+    width = int(np.clip(round(_HEIGHT * _aspect(quad)), _MIN_CUT_WIDTH, _MAX_WIDTH))
     source = quad[[0, 1, 3]].astype(np.float32)
     target = np.array([[0, 0], [width, 0], [0, _HEIGHT]], np.float32)
     line = cv2.warpAffine(
@@ -105,7 +118,7 @@ def _cut(pixels: Pixels, quad: Quads) -> npt.NDArray[np.float32]:
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    padded = max(_MIN_WIDTH, -(-width // _STEP) * _STEP)
+    padded = max(_MIN_WIDTH, -(-width // _WIDTH_STEP) * _WIDTH_STEP)
     feed = np.zeros((1, 3, _HEIGHT, padded), np.float32)
     feed[0, :, :, :width] = line[:, :, ::-1].transpose(2, 0, 1)
     feed[0, :, :, :width] *= 2 / 255
@@ -113,9 +126,9 @@ def _cut(pixels: Pixels, quad: Quads) -> npt.NDArray[np.float32]:
     return feed
 
 
-def mean_confidence(readings: Sequence[Reading]) -> float:
-    """Mean confidence over characters, 0.0 where nothing was read."""
-    length = sum(len(reading.text) for reading in readings)
+def mean_confidence(texts: Sequence[RecognisedText]) -> float:
+    """Mean confidence over all characters; 0.0 where there are none."""
+    length = sum(len(text.text) for text in texts)
     if not length:
         return 0.0
-    return sum(reading.confidence * len(reading.text) for reading in readings) / length
+    return sum(text.confidence * len(text.text) for text in texts) / length

@@ -1,6 +1,6 @@
-"""Tesseract as a reader of pages, through its command line program.
+"""A page reader with Tesseract, through its command line program.
 
-A second engine for those who have it installed, and the peer that ours is measured against.
+A second engine where it is installed, and the reference that `bench.accuracy` compares the default engine with.
 """
 
 import csv
@@ -13,15 +13,24 @@ from collections import defaultdict
 import numpy as np
 
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
-from services.worker.engines.lines.sheet import Sheet
-from services.worker.engines.picture import PictureError, Pixels, Pose, encode, skew_by_profile
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+from services.worker.engines.lines.skew import skew_by_profile
+from services.worker.engines.picture import PictureError, Pixels, encode
 
 _PROGRAM = "tesseract"
-_SURE = 0.75
+# Mean confidence (0 to 1) from which a page counts as upright. Higher values cost good pages up to three more runs.
+_UPRIGHT = 0.75
+# Degrees of skew from which the picture is straightened. Below it the interpolation costs more than it gains.
 _MIN_SKEW = 0.3
+# The level of a word in Tesseract's TSV.
 _WORD = "5"
-# All turns of one page together: the worker takes an engine that ends no page in 120 seconds for hung.
+# Characters from which a line that is higher than wide counts as vertical text: short words may be higher than wide.
+_MIN_VERTICAL_CHARACTERS = 4
+# Seconds for all runs on a page. Chosen: below PAGE_SECONDS (120 on a CPU), after which the worker ends the process.
 _PAGE_SECONDS = 100.0
+# Seconds that a run gets at least.
+_MIN_RUN_SECONDS = 0.1
 _INSTALL = "install it (Debian: apt-get install tesseract-ocr), or set OCR_ENGINE=rapidocr"
 
 
@@ -35,7 +44,7 @@ class TesseractReader:
         self._deadline = 0.0
 
     def load(self) -> None:
-        """Finds the program and its languages. Raises `EngineUnavailable` where either is missing."""
+        """Find the program and its languages. Raises `EngineUnavailable` where either is missing."""
         self._deadline = time.monotonic() + _PAGE_SECONDS
         program = shutil.which(_PROGRAM)
         if program is None:
@@ -57,25 +66,25 @@ class TesseractReader:
         """Name, release of the program with its languages, and device."""
         return EngineInfo(name="tesseract", revision=f"{self._release}/{self._languages}", device="cpu")
 
-    def read(self, pixels: Pixels) -> Sheet:
-        """The lines of a page, in the upright picture, and how the page was set upright."""
+    def read(self, pixels: Pixels) -> PageLines:
+        """The lines of a page, after it is turned upright and straightened."""
         self._deadline = time.monotonic() + _PAGE_SECONDS
-        sheet = self._read_at(pixels, 0)
-        best = _certainty(sheet)
-        if best >= _SURE:
-            return sheet
+        page = self._read_at(pixels, 0)
+        best = _mean_confidence(page)
+        if best >= _UPRIGHT:
+            return page
         for rotation in self._other_turns(pixels):
             try:
                 turned = self._read_at(pixels, rotation)
             except PictureError:
-                break  # out of time: what was read so far counts
-            if _certainty(turned) > best:
-                sheet, best = turned, _certainty(turned)
-            if best >= _SURE:
+                break  # out of time: the best reading so far counts
+            if _mean_confidence(turned) > best:
+                page, best = turned, _mean_confidence(turned)
+            if best >= _UPRIGHT:
                 break
-        return sheet
+        return page
 
-    def _read_at(self, pixels: Pixels, rotation: int) -> Sheet:
+    def _read_at(self, pixels: Pixels, rotation: int) -> PageLines:
         height, width = pixels.shape[:2]
         pose = Pose(width=width, height=height, rotation=rotation)
         upright = pose.apply(pixels)
@@ -84,10 +93,13 @@ class TesseractReader:
             pose = Pose(width=width, height=height, rotation=rotation, skew=skew)
             upright = pose.apply(pixels)
         arguments = ["stdin", "stdout", "-l", self._languages, "--psm", "3", "tsv"]
-        return Sheet(pose=pose, lines=tuple(_lines(self._run(arguments, encode(upright)).decode("utf-8"))))
+        return PageLines(pose=pose, lines=tuple(_lines(self._run(arguments, encode(upright)).decode("utf-8"))))
 
     def _other_turns(self, pixels: Pixels) -> list[int]:
-        """The turns worth trying, the likeliest first: Tesseract's own guess needs enough text and its data file."""
+        """The turns worth trying, the likeliest first; none where Tesseract's orientation detection finds no turn.
+
+        That needs enough text, and a data file of its own; without them all three are tried.
+        """
         turns = [180, 90, 270]
         try:
             report = self._run(["stdin", "stdout", "--psm", "0"], encode(pixels)).decode("utf-8", "replace")
@@ -103,14 +115,14 @@ class TesseractReader:
     def _run(self, arguments: list[str], image: bytes) -> bytes:
         if not self._program:
             raise RuntimeError("load() comes before read()")
-        # One thread: Tesseract's own OpenMP threads make it slower than none.
+        # One thread: with its own OpenMP threads Tesseract takes twice as long (measured on 2 cores).
         environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
         try:
             done = subprocess.run(
                 [self._program, *arguments],
                 input=image,
                 capture_output=True,
-                timeout=max(self._deadline - time.monotonic(), 0.1),
+                timeout=max(self._deadline - time.monotonic(), _MIN_RUN_SECONDS),
                 env=environment,
                 check=False,
             )
@@ -121,8 +133,8 @@ class TesseractReader:
                 f"Tesseract did not end this page within {_PAGE_SECONDS:.0f} seconds; try another engine."
             ) from error
         if done.returncode != 0:
-            said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
-            raise PictureError(f"Tesseract could not read this page ({said}); try another engine.")
+            message = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+            raise PictureError(f"Tesseract could not read this page ({message}); try another engine.")
         return done.stdout
 
 
@@ -147,13 +159,13 @@ def _line(words: list[dict[str, str]]) -> Line:
     )
 
 
-def _certainty(sheet: Sheet) -> float:
-    """Mean confidence over characters, those of upright-standing lines counted as 0.0: the page lies on its side."""
-    length = sum(len(line.text) for line in sheet.lines)
-    sure = sum(line.confidence * len(line.text) for line in sheet.lines if not _is_tall(line))
+def _mean_confidence(page: PageLines) -> float:
+    """Mean confidence over characters; vertical lines count as 0.0, since they show that the page lies on its side."""
+    length = sum(len(line.text) for line in page.lines)
+    sure = sum(line.confidence * len(line.text) for line in page.lines if not _is_vertical(line))
     return sure / length if length else 0.0
 
 
-def _is_tall(line: Line) -> bool:
+def _is_vertical(line: Line) -> bool:
     (left, top), _, (right, bottom), _ = line.box
-    return len(line.text) > 3 and bottom - top > right - left
+    return len(line.text) >= _MIN_VERTICAL_CHARACTERS and bottom - top > right - left

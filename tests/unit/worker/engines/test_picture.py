@@ -1,36 +1,20 @@
-"""The pixels of a page: decoding, blankness, turning, tilt, and the way back to the stored page."""
+"""The pixels of a page: decoding, and whether it is blank."""
 
 import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from services.worker.engines import picture
-from services.worker.engines.picture import PictureError, Pixels, Pose, decode, is_blank, skew_by_profile
+from services.worker.engines.picture import PictureError, decode, is_blank
+from tests.unit.worker.engines.pages import paper, printed
 
 
 def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def paper(width: int = 1240, height: int = 1754, shade: int = 255) -> Pixels:
-    return np.full((height, width, 3), shade, np.uint8)
-
-
-def printed(tilt: float = 0.0) -> Pixels:
-    """A page of text, turned clockwise by `tilt` degrees."""
-    image = Image.new("L", (1240, 1754), 255)
-    draw = ImageDraw.Draw(image)
-    for i in range(30):
-        draw.text((150, 200 + 42 * i), "Lines of text stand level on a page " * 2, 0, ImageFont.load_default(24))
-    return np.repeat(
-        np.asarray(image.rotate(-tilt, fillcolor=255, resample=Image.Resampling.BILINEAR))[:, :, None], 3, axis=2
-    )
 
 
 def test_transparent_pixels_are_paper() -> None:
@@ -98,44 +82,3 @@ def test_page_with_a_single_small_digit_is_not_blank(side: tuple[int, int]) -> N
 
 def test_white_text_on_black_is_not_blank() -> None:
     assert not is_blank(255 - printed())
-
-
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize("skew", [0.0, 3.0, -7.5])
-def test_mark_on_the_upright_picture_is_found_again_on_the_stored_page(rotation: int, skew: float) -> None:
-    stored = paper(300, 200)
-    stored[40:44, 250:254] = 0
-    pose = Pose(width=300, height=200, rotation=rotation, skew=skew)
-    upright = pose.apply(stored)
-    assert upright.shape[:2] == pose.size()[::-1]
-    ys, xs = np.nonzero(upright[:, :, 0] < 128)
-    back = pose.to_stored(np.array([xs.mean() + 0.5, ys.mean() + 0.5]))
-    assert np.abs(back - [252, 42]).max() < 0.75
-
-
-def test_rotation_is_clockwise() -> None:
-    stored = paper(30, 20)
-    stored[0, 0] = 0
-    upright = Pose(width=30, height=20, rotation=90).apply(stored)
-    assert upright[0, -1, 0] == 0
-
-
-@settings(deadline=None)
-@given(st.sampled_from([0, 90, 180, 270]), st.floats(-10, 10), st.floats(-50, 5000), st.floats(-50, 5000))
-def test_no_box_leaves_the_stored_page(rotation: int, skew: float, x: float, y: float) -> None:
-    pose = Pose(width=1000, height=1500, rotation=rotation, skew=skew)
-    back = pose.to_stored(np.array([[x, y]]))[0]
-    assert 0 <= back[0] <= 1000
-    assert 0 <= back[1] <= 1500
-
-
-@pytest.mark.parametrize("tilt", [-9.0, -3.0, -0.8, 0.8, 3.0, 9.0])
-def test_tilt_of_a_page_is_measured(tilt: float) -> None:
-    assert skew_by_profile(printed(tilt)) == pytest.approx(-tilt, abs=0.25)
-
-
-def test_level_and_textless_pages_have_no_tilt() -> None:
-    assert abs(skew_by_profile(printed())) < 0.11
-    assert skew_by_profile(paper()) == 0.0
-    photograph = np.random.default_rng(1).integers(0, 255, (1200, 900, 1)).astype(np.uint8)
-    assert skew_by_profile(np.repeat(photograph, 3, axis=2)) == 0.0

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from bench.accuracy import plain_text
 from services.worker.engines.engine import Line
-from services.worker.engines.lines.block import Block, Kind, blocks
+from services.worker.engines.lines.block import Block, BlockKind, blocks
 from services.worker.engines.lines.markdown import render
 from services.worker.engines.lines.order import regions
 
@@ -28,7 +28,7 @@ def prose(top: float, count: int, left: float = 50) -> list[Line]:
 
 
 def paragraph(*lines: str) -> str:
-    return render([Block(kind=Kind.PARAGRAPH, lines=lines)])
+    return render([Block(kind=BlockKind.PARAGRAPH, lines=lines)])
 
 
 def seen(markdown_text: str) -> str:
@@ -148,7 +148,7 @@ def test_ordinary_text_is_written_as_it_is(printed: str) -> None:
 
 def test_number_that_a_list_would_count_wrongly_is_no_list() -> None:
     texts = ["2. two", "3. three", "9. nine", "text", "5. five"]
-    page = [Block(kind=Kind.PARAGRAPH, lines=(text,)) for text in texts]
+    page = [Block(kind=BlockKind.PARAGRAPH, lines=(text,)) for text in texts]
     assert render(page) == "2. two\n\n3. three\n\n9\\. nine\n\ntext\n\n5. five"
 
 

@@ -29,7 +29,7 @@ def column(name: str, left: float, top: float, count: int, tilt: float = 0.0) ->
 
 
 def read(lines: list[Line]) -> list[str]:
-    return [strip.line.text.split()[0] for region in regions(lines) for row in region.rows for strip in row]
+    return [box.line.text.split()[0] for region in regions(lines) for row in region.rows for box in row]
 
 
 def named(name: str, count: int) -> list[str]:

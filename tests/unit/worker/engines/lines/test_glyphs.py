@@ -1,10 +1,10 @@
-"""Marks of ink: cells that the detection network merges or leaves out."""
+"""Glyphs: cells that the detection network merges or leaves out."""
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from services.worker.engines.lines import marks
+from services.worker.engines.lines import glyphs
 from services.worker.engines.lines.detector import Quads
 from services.worker.engines.picture import Pixels
 
@@ -22,8 +22,8 @@ def digits() -> Pixels:
     return np.asarray(image)
 
 
-def found(pixels: Pixels) -> marks.Marks:
-    result = marks.find(pixels)
+def found(pixels: Pixels) -> glyphs.Glyphs:
+    result = glyphs.find(pixels)
     assert result is not None
     return result
 
@@ -35,30 +35,30 @@ def box(left: float, top: float, right: float, bottom: float) -> Quads:
 NO_QUADS = np.zeros((0, 4, 2))
 
 
-def test_every_digit_is_a_mark() -> None:
+def test_every_digit_is_a_glyph() -> None:
     assert len(found(digits()).rectangles) == len(ROWS) * len(COLUMNS)
 
 
 def test_column_taken_for_one_tall_shape_is_cut_into_its_cells_top_to_bottom() -> None:
-    cells = marks.rows_of(found(digits()), box(95, 55, 115, 465))
+    cells = glyphs.cells_of(found(digits()), box(95, 55, 115, 465))
     assert len(cells) == len(ROWS)
     assert list(cells[:, 0, 1]) == sorted(cells[:, 0, 1])
 
 
 def test_two_columns_in_one_shape_are_cut_across_and_down() -> None:
-    assert len(marks.rows_of(found(digits()), box(95, 55, 215, 465))) == 2 * len(ROWS)
+    assert len(glyphs.cells_of(found(digits()), box(95, 55, 215, 465))) == 2 * len(ROWS)
 
 
 def test_single_row_is_left_whole() -> None:
-    assert len(marks.rows_of(found(digits()), box(95, ROWS[0] - 5, 320, ROWS[0] + 18))) == 0
+    assert len(glyphs.cells_of(found(digits()), box(95, ROWS[0] - 5, 320, ROWS[0] + 18))) == 0
 
 
-def test_marks_that_no_box_covers_become_boxes() -> None:
+def test_glyphs_that_no_box_covers_become_boxes() -> None:
     covered = box(95, 55, 215, 465)[None]
-    extra = marks.left_out(found(digits()), covered)
+    extra = glyphs.uncovered(found(digits()), covered)
     assert len(extra) == len(ROWS)
     assert extra[:, 0, 0].min() > 215
-    assert len(marks.left_out(found(digits()), np.concatenate([covered, box(280, 40, 330, 480)[None]]))) == 0
+    assert len(glyphs.uncovered(found(digits()), np.concatenate([covered, box(280, 40, 330, 480)[None]]))) == 0
 
 
 def test_large_letters_among_small_ones_are_not_cut() -> None:
@@ -67,7 +67,7 @@ def test_large_letters_among_small_ones_are_not_cut() -> None:
     large = ImageFont.load_default(48)
     for y in (60, 130):
         draw.text((380, y), "WM", fill="black", font=large)
-    assert len(marks.rows_of(found(np.asarray(image)), box(375, 50, 490, 200))) == 0
+    assert len(glyphs.cells_of(found(np.asarray(image)), box(375, 50, 490, 200))) == 0
 
 
 def test_stroke_counts_only_in_a_column_of_cells() -> None:
@@ -76,9 +76,9 @@ def test_stroke_counts_only_in_a_column_of_cells() -> None:
     lone = box(430, 300, 440, 316)[None]
     boxes = np.concatenate([column, lone])
     sure = np.array([True, True, True, False, False, False])
-    assert list(marks.in_columns(page, boxes, sure, NO_QUADS)) == [True] * 5 + [False]
+    assert list(glyphs.in_columns(page, boxes, sure, NO_QUADS)) == [True] * 5 + [False]
 
 
 @pytest.mark.parametrize("shade", [255, 128, 0])
-def test_page_without_marks_tells_nothing(shade: int) -> None:
-    assert marks.find(np.full((300, 300, 3), shade, np.uint8)) is None
+def test_page_without_ink_has_no_glyphs(shade: int) -> None:
+    assert glyphs.find(np.full((300, 300, 3), shade, np.uint8)) is None

@@ -1,0 +1,29 @@
+"""What reads one page on the CPU, and the lines that it returns before they are put in order."""
+
+from typing import Protocol
+
+import msgspec
+
+from services.worker.engines.engine import EngineInfo, Line
+from services.worker.engines.lines.pose import Pose
+from services.worker.engines.picture import Pixels
+
+
+class PageLines(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines of a page in any order; their boxes are in pixels of the upright picture that `pose` describes."""
+
+    pose: Pose
+    lines: tuple[Line, ...] = ()
+
+
+class PageReader(Protocol):
+    """Reads the pixels of one page at a time, in one thread. It knows nothing of files, reading order or Markdown.
+
+    `load` is called first and raises `EngineUnavailable`. `read` raises `PictureError` where this page cannot be read.
+    """
+
+    def load(self) -> None: ...
+
+    def read(self, pixels: Pixels) -> PageLines: ...
+
+    def info(self) -> EngineInfo: ...
