@@ -8,7 +8,7 @@ from libs import trace
 from libs.taskqueue import enqueue as wire
 from libs.taskqueue import task as tasks
 from libs.taskqueue.task import BadTask
-from services.serving.json_body import read_body
+from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.service import Web, web
 

@@ -24,7 +24,7 @@ from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
-from services.serving.json_body import read_body
+from services.serving.body import read_body
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
 from services.serving.problem import HANDLED, Problem, handle

@@ -21,7 +21,7 @@ from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
-from services.serving.json_body import read_body
+from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.service import own_job, web
 from services.web.tasks import start_chains, start_extraction

@@ -15,7 +15,7 @@ from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.storage.session import SessionFiles, create_session, exists
 from libs.storage.store import DirectStore
-from services.serving.json_body import read_body
+from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.service import Web, web

@@ -1,29 +1,45 @@
-"""A multipart body as a stream: parts come as they arrive, and no part is ever held whole."""
+"""A multipart/form-data body as a stream: parts are read as they arrive, and none is ever held whole."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
 from email.message import Message
+from enum import Enum, auto
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from services.serving.problem import Problem
 
+#: Bytes of a part's headers at most. Chosen: room for the longest file name, and little to hold.
 MAX_HEADER_BYTES = 16_384
+#: Parts of a form at most. Chosen: an upload has four; each more costs the sender a few bytes and us a parsed header.
 MAX_PARTS = 100
-"""A form of ours has four; each more costs the sender a few bytes and us a header to parse."""
 
 _HINT = "Send the file as the multipart/form-data field named file, as in: curl -F file=@document.pdf"
 
 
+class Event(Enum):
+    """What the parser found, in the order in which it found it."""
+
+    PART_BEGIN = auto()
+    HEADER_FIELD = auto()
+    HEADER_VALUE = auto()
+    HEADER_END = auto()
+    HEADERS_FINISHED = auto()
+    PART_DATA = auto()
+    PART_END = auto()
+    FORM_END = auto()
+
+
 class Part:
-    """One field: its name, its file name if it has one, and its bytes, which can be read once."""
+    """One field of the form. Its bytes can be read once."""
 
     def __init__(self, name: str, filename: str | None, form: "Form") -> None:
+        #: The name of the field; empty when it has none.
         self.name = name
+        #: The name of the file as the client sent it; `None` for a field that is not a file, or has no file name.
         self.filename = filename
         self._form = form
 
@@ -34,15 +50,15 @@ class Part:
 
 
 class Form:
-    """The parts of a request's body, in order. What a part's reader leaves unread is skipped."""
+    """The parts of a request's body, in order. Bytes of a part that its reader does not read are skipped."""
 
     def __init__(self, request: Request, *, max_bytes: int, stall_seconds: float) -> None:
-        """Read at most `max_bytes` of body, and wait `stall_seconds` for each next piece of it."""
+        """Read at most `max_bytes` of body, and wait at most `stall_seconds` for each next piece of it."""
         self._body = request.stream()
         self._left = max_bytes
         self._max_bytes = max_bytes
         self._stall_seconds = stall_seconds
-        self._events: deque[tuple[str, bytes]] = deque()
+        self._events: deque[tuple[Event, bytes]] = deque()
         try:
             self._parser = MultipartParser(_boundary(request), self._callbacks())  # type: ignore[arg-type]
         except FormParserError as error:
@@ -53,54 +69,54 @@ class Form:
         """Every part. Raises `Problem`: 400 when the body is not well-formed or ends early, 408 when it stalls, 413."""
         header, headers, size, count = b"", Message(), 0, 0
         while (event := await self._next()) is not None:
-            kind, data = event
-            match kind:
-                case "begin":
+            found, data = event
+            match found:
+                case Event.PART_BEGIN:
                     headers, size, count = Message(), 0, count + 1
                     if count > MAX_PARTS:
                         raise _malformed(f"it has more than {MAX_PARTS} parts")
-                case "field":
+                case Event.HEADER_FIELD:
                     header += data
-                case "value":
+                case Event.HEADER_VALUE:
                     size += len(header) + len(data)
                     if size > MAX_HEADER_BYTES:
                         raise _malformed("a part's header is too long")
                     previous = headers.get(header.decode("latin-1"), "")
                     del headers[header.decode("latin-1")]
                     headers[header.decode("latin-1")] = previous + data.decode("utf-8", "replace")
-                case "header_end":
+                case Event.HEADER_END:
                     header = b""
-                case "form_end":
+                case Event.FORM_END:
                     self._ended = True
-                case "headers_finished":
+                case Event.HEADERS_FINISHED:
                     self._in_part = True
                     yield self._part(headers)
                     while await self.next_chunk() is not None:
                         pass
         if not self._ended:
-            # Between two parts, too: the fields still to come may be what the document needs.
+            # Also when it breaks off between two parts: the missing fields may be options of the job.
             raise _malformed("it ends before its last boundary")
 
     async def next_chunk(self) -> bytes | None:
-        """The next bytes of the part in hand, or `None` at its end."""
+        """The next bytes of the current part, or `None` at its end."""
         while self._in_part:
             event = await self._next()
             if event is None:
                 raise _malformed("it ends before its last boundary")
-            kind, data = event
-            if kind == "data":
+            found, data = event
+            if found is Event.PART_DATA:
                 return data
-            if kind == "end":
+            if found is Event.PART_END:
                 self._in_part = False
         return None
 
-    async def _next(self) -> tuple[str, bytes] | None:
+    async def _next(self) -> tuple[Event, bytes] | None:
         while not self._events:
             try:
                 async with asyncio.timeout(self._stall_seconds):
                     chunk = await anext(self._body, None)
             except TimeoutError as error:
-                # A client that vanished without a word would hold its place among the active jobs for ever.
+                # Without this an upload whose client vanished without closing the connection would be active for ever.
                 raise Problem(
                     408,
                     "Upload stalled",
@@ -132,38 +148,22 @@ class Form:
         return Part(str(name or ""), filename, self)
 
     def _callbacks(self) -> dict[str, object]:
-        def data(kind: str) -> object:
-            return lambda buffer, start, end: self._events.append((kind, buffer[start:end]))
+        def data(event: Event) -> Callable[[bytes, int, int], None]:
+            return lambda buffer, start, end: self._events.append((event, buffer[start:end]))
 
-        def mark(kind: str) -> object:
-            return lambda: self._events.append((kind, b""))
+        def mark(event: Event) -> Callable[[], None]:
+            return lambda: self._events.append((event, b""))
 
         return {
-            "on_part_begin": mark("begin"),
-            "on_part_data": data("data"),
-            "on_part_end": mark("end"),
-            "on_header_field": data("field"),
-            "on_header_value": data("value"),
-            "on_header_end": mark("header_end"),
-            "on_headers_finished": mark("headers_finished"),
-            "on_end": mark("form_end"),
+            "on_part_begin": mark(Event.PART_BEGIN),
+            "on_part_data": data(Event.PART_DATA),
+            "on_part_end": mark(Event.PART_END),
+            "on_header_field": data(Event.HEADER_FIELD),
+            "on_header_value": data(Event.HEADER_VALUE),
+            "on_header_end": mark(Event.HEADER_END),
+            "on_headers_finished": mark(Event.HEADERS_FINISHED),
+            "on_end": mark(Event.FORM_END),
         }
-
-
-async def drain(request: Request, most: int, stall_seconds: float) -> None:
-    """Read what is left of the body, up to `most` bytes and as long as it flows, and forget it.
-
-    An answer before the body has been read stalls the whole connection over HTTP/2, and loses the answer over
-    HTTP/1.1 with clients that only listen once they have sent everything.
-    """
-    body = request.stream()
-    with suppress(ClientDisconnect, RuntimeError, TimeoutError):  # RuntimeError: it was read to its end already
-        while most >= 0:
-            async with asyncio.timeout(stall_seconds):
-                chunk = await anext(body, None)
-            if chunk is None:
-                return
-            most -= len(chunk)
 
 
 def _boundary(request: Request) -> bytes:

@@ -19,13 +19,14 @@ from libs.storage.errors import StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles, create_session
 from libs.taskqueue.queue import QueueUnavailable
+from services.serving.body import drain
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, FileType, file_type
 from services.web.service import Web, web
 from services.web.tasks import start_extraction
 from services.web.upload.admission import check_room, empty, read_options, shown, too_large, unsupported
-from services.web.upload.multipart import Form, Part, drain
+from services.web.upload.multipart import Form, Part
 
 log = structlog.get_logger()
 

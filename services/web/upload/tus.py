@@ -14,6 +14,7 @@ from libs.jobstate.active import announce
 from libs.storage import layout
 from libs.storage.errors import PreconditionFailed, StorageError
 from libs.storage.session import create_session, exists
+from services.serving.body import drain
 from services.serving.problem import Problem, handle
 from services.web.auth import get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, file_type
@@ -22,7 +23,6 @@ from services.web.upload import parts as uploads
 from services.web.upload.admission import check_room, empty, read_options, too_large, unsupported
 from services.web.upload.completion import raw_file
 from services.web.upload.lookup import OwnUpload, own_upload, refuse_job
-from services.web.upload.multipart import drain
 from services.web.upload.parts import Parts, Upload
 from services.web.upload.tus_body import Body, too_long
 from services.web.upload.tus_headers import (
