@@ -141,9 +141,7 @@ MUTANTS: dict[str, Mutant] = {
     "a rebuilt record forgets that its job was cancelled": lambda: mock.patch.object(
         rebuild, "cancelled_run", _never_cancelled
     ),
-    "an upload announces nothing": lambda: mock.patch(
-        "services.web.upload.multipart_routes.announce", _announce_nothing
-    ),
+    "an upload announces nothing": lambda: mock.patch("services.web.upload.opening.announce", _announce_nothing),
 }
 
 

@@ -1,39 +1,24 @@
-"""What every upload must keep to, in one request or in many."""
+"""What an upload may ask for and be: its options, its name, and the reasons to refuse it."""
 
 import msgspec
 
-from libs.jobstate.intake import Options
+from libs.jobstate.intake import FileInfo, Options
 from libs.jobstate.selection import parse_pages
 from libs.storage import layout
 from libs.storage.errors import NotFound
-from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
 from services.serving.problem import Problem
+from services.web.render.filetype import FileType
 
+#: Resolutions at which pages are rendered, in dots per inch.
 MIN_DPI, MAX_DPI = 72, 400
+#: Characters of a file's name that are kept.
+MAX_NAME = 255
 FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
 
 
-async def check_room(files: SessionFiles, most: int) -> None:
-    """Refuse a user who has `most` active jobs already: `Problem` 429.
-
-    The session is announced already and counts by its place among the user's: of uploads that race for the last
-    place exactly one gets it. An id begins with its time, so whoever came first stays first.
-    """
-    prefix = f"{layout.ACTIVE}{files.user_hash}/"
-    before = [stat.path async for stat in files.store.list(prefix) if stat.path < prefix + files.session_id]
-    if len(before) >= most:
-        raise Problem(
-            429,
-            "Too many active jobs",
-            f"You have {len(before)} jobs that have not ended.",
-            "Wait for one to end, or cancel one.",
-            headers={"Retry-After": "30"},
-        )
-
-
 async def read_options(store: ObjectStore, fields: dict[str, str]) -> Options:
-    """The job's options from what the client named. Raises `Problem` 422."""
+    """The job's options, from the fields that the client sent. Raises `Problem` 422."""
     pages = fields.get("pages", "").strip() or None
     if pages is not None:
         try:
@@ -57,19 +42,20 @@ async def read_options(store: ObjectStore, fields: dict[str, str]) -> Options:
     return Options(pages=pages, dpi=int(dpi), engine=engine)
 
 
-def shown(filename: str) -> str:
-    """The owner's name for the file, as far as it may be shown: one line, no directories, 255 characters."""
-    last = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(c for c in last if c.isprintable())[:255] or "upload"
+def file_info(filename: str | None, kind: FileType, size: int) -> FileInfo:
+    """The file of an upload, by the name that the client gave it, if any, its type by content, its size in bytes."""
+    raw_file = layout.upload_name(filename)
+    name = raw_file if filename is None else _display_name(filename)
+    return FileInfo(filename=name, file_type=kind, raw_file=raw_file, file_size=size)
 
 
 def empty() -> Problem:
-    """400 for a file of no bytes."""
+    """400 for a file without bytes."""
     return Problem(400, "Empty file", "The file has no bytes.", "Choose a file that is not empty.")
 
 
 def unsupported() -> Problem:
-    """415 for a file whose first bytes are of no kind that we read."""
+    """415 for a file whose first bytes are of no supported type."""
     return Problem(
         415,
         "Unsupported file",
@@ -89,10 +75,16 @@ def too_large(most: int) -> Problem:
 
 
 async def _engines(store: ObjectStore) -> list[str]:
-    """What the worker said it has; an absent worker has none."""
+    """The names of the worker's engines, by the state that it stored; none when it never started."""
     try:
         state = msgspec.json.decode((await store.read(layout.WORKER_STATE)).data, type=dict[str, object])
     except (NotFound, msgspec.DecodeError):
         return []
     engines = state.get("engines")
     return [str(name) for name in engines] if isinstance(engines, list) else []
+
+
+def _display_name(filename: str) -> str:
+    """The client's name for the file, made fit to show: one line, no directories, `MAX_NAME` characters."""
+    last = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in last if c.isprintable())[:MAX_NAME] or "upload"

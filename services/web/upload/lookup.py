@@ -1,28 +1,32 @@
-"""The asker's own upload, by whichever way its bytes come: in parts through us, or to the bucket itself."""
+"""The user's own upload that an address names: by tus, or direct to the bucket."""
 
 import msgspec
 from starlette.requests import Request
 
+from libs.jobstate import upload as uploads
+from libs.jobstate.upload import PendingUpload
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, exists
 from services.serving.problem import Problem
 from services.web.auth import get_user_from_request
 from services.web.service import web
-from services.web.upload import parts as uploads
-from services.web.upload.parts import Upload
 
 
 class OwnUpload(msgspec.Struct, frozen=True, kw_only=True):
-    """An upload of the asker's, and whether it has become a job."""
+    """An upload of the user who asks."""
 
     files: SessionFiles
-    upload: Upload
+    upload: PendingUpload
+    #: Whether the upload has become a job.
     has_job: bool
 
 
 async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
-    """The upload that the address names, if it came that way. Raises `Problem` 404, and 410 when its time is over."""
+    """The upload that the address names, if it is of this way (`direct` or tus).
+
+    Raises `Problem` 404, 410 when it has expired, and `TornUpload`.
+    """
     service = web(request)
     user = await get_user_from_request(request)
     upload_id = request.path_params["upload_id"]
@@ -39,8 +43,8 @@ async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
         upload = uploads.decode((await service.store.read(files.path(layout.UPLOAD))).data)
     except NotFound as error:
         raise unknown from error
-    came_direct = upload.session is not None
-    if came_direct != direct or await files.is_deleted():
+    is_direct = upload.session is not None
+    if is_direct != direct or await files.is_deleted():
         raise unknown
     has_job = await exists(service.store, files.path(layout.RECORD))
     if not has_job and await service.store.now() > upload.expires_at:
@@ -49,7 +53,7 @@ async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
 
 
 def refuse_job(found: OwnUpload) -> None:
-    """An upload that has become a job cannot be given up any more. Raises a 409 `Problem`."""
+    """Raise `Problem` 409 for an upload that has become a job: it is deleted as one."""
     if found.has_job:
         raise Problem(
             409,

@@ -1,44 +1,37 @@
-"""`POST /upload`: bytes in, a job out. Order: active, raw file, intake, record, task."""
+"""`POST /upload`: a document in one multipart request. Order: active, raw file, intake, record, task."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
-import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from libs.jobstate import active, deletion
-from libs.jobstate import intake as intakes
 from libs.jobstate.active import announce
-from libs.jobstate.commit import create
 from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
 from libs.storage import layout
-from libs.storage.errors import StorageError
-from libs.storage.pace import write_paced
-from libs.storage.session import SessionFiles, create_session
-from libs.taskqueue.queue import QueueUnavailable
+from libs.storage.session import SessionFiles
 from services.serving.body import drain
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, FileType, file_type
 from services.web.service import Web, web
-from services.web.tasks import start_extraction
-from services.web.upload.admission import check_room, empty, read_options, shown, too_large, unsupported
+from services.web.upload.admission import empty, file_info, read_options, too_large, unsupported
+from services.web.upload.completion import accepted
 from services.web.upload.multipart import Form, Part
+from services.web.upload.opening import deleted_on_failure, opened_session
 
-log = structlog.get_logger()
-
+#: Bytes of a field other than the file at most. Chosen: a selection of pages is the longest.
 MAX_FIELD_BYTES = 20_000
+#: Bytes that the body of an upload may have beside the file: boundaries, headers, fields. Chosen: the headers and
+#: fields of a form together stay below.
 MAX_OVERHEAD_BYTES = 1_000_000
-"""What the body of an upload may have beside the file: boundaries, headers, fields."""
-STILL_HERE_SECONDS = 300.0
-"""How often a long upload tells the sweep that it goes on."""
+#: Seconds after which a long upload announces itself again, so that the sweep does not take it for abandoned.
+ANNOUNCE_SECONDS = 300.0
 
 
 async def upload(request: Request) -> Response:
-    """Store the file, create the job, start it: 202 and where to look."""
+    """`POST /upload`: store the file, create the job, start it: 202 and the addresses to follow it by."""
     service = web(request)
     try:
         user = await get_user_from_request(request)
@@ -47,64 +40,31 @@ async def upload(request: Request) -> Response:
             max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
             stall_seconds=service.config.upload_stall_seconds,
         )
-        job = await _receive(service, user, form)
+        files, job = await _receive(service, user, form)
     except Problem as problem:
-        if problem.status != 408:  # nobody sends, so there is nothing to wait for
+        if problem.status != 408:  # after a stall nothing more arrives
             await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
         raise
-    await active.request_slice(SessionFiles(store=service.store, user_hash=user.user_hash, session_id=job.session_id))
-    with suppress(QueueUnavailable):  # the sweep starts the job later
-        await start_extraction(service.queue, job, user_hash=user.user_hash)
-    service.metrics.upload(job.file_info.file_type, job.file_info.file_size)
-    log.info("job_created", job_id=job.job_id, file_type=job.file_info.file_type, size=job.file_info.file_size)
+    await service.completion.start(files, job)
     return accepted(job)
 
 
-def accepted(job: Job) -> Response:
-    """202: the job, and where to look."""
-    address = f"/api/jobs/{job.job_id}"
-    body = {
-        "job_id": job.job_id,
-        "session_id": job.session_id,
-        "status": job.status,
-        "links": {
-            "status": f"{address}/status",
-            "result": f"{address}/result",
-            "pages": f"{address}/pages/{{n}}",
-        },
-    }
-    return JSONResponse(body, status_code=202, headers={"Location": address})
-
-
-async def _receive(service: Web, user: User, form: Form) -> Job:
-    """Store what the form brings and open the job. When that fails, for whatever reason, nothing stays behind."""
-    files = await create_session(service.store, user.email)
-    await announce(files, run=1)
-    try:
-        await check_room(files, service.config.active_jobs_per_user)
+async def _receive(service: Web, user: User, form: Form) -> tuple[SessionFiles, Job]:
+    """Store the form's file and create its job. When that fails, nothing of it stays."""
+    async with opened_session(service, user) as files:
         intake = await _read(service, files, user, form)
-    except BaseException:  # a client that hangs up cancels
-        with suppress(StorageError):  # then the sweep finds it by `active/`
-            await deletion.remove_files(files)
-        raise
-    try:
-        await write_paced(service.store, files.path(layout.INTAKE), intakes.encode(intake))
-        return await create(files, Job.opened(intake))
-    except BaseException:
-        # What was reported as failed may have been written, and may be at work already: only a tombstone ends that.
-        with suppress(StorageError):
-            await deletion.delete(files)
-        raise
+    async with deleted_on_failure(files):
+        return files, await service.completion.create_job(files, intake)
 
 
 async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> Intake:
-    """The form's fields, the file streamed into storage. Raises `Problem`."""
+    """The intake that the form describes; its file is streamed into storage on the way. Raises `Problem`."""
     stored: FileInfo | None = None
     fields: dict[str, str] = {}
     async for part in form.parts():
         if part.name == "file":
             if stored is not None:
-                # Dropping the second without a word would lose a document.
+                # Taking only one of them would lose a document silently.
                 raise Problem(
                     400, "More than one file", "The form has two fields named file.", "Upload each file by itself."
                 )
@@ -123,7 +83,7 @@ async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> In
 
 
 async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
-    """Stream the part into storage, knowing from its first bytes what it is."""
+    """Stream the part into storage, once its first bytes show a supported type. Raises `Problem`."""
     chunks = part.chunks()
     head = b""
     async for chunk in chunks:
@@ -145,20 +105,15 @@ async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
             size += len(chunk)
             if size > service.config.upload_max_bytes:
                 raise too_large(service.config.upload_max_bytes)
-            if clock() > announced + STILL_HERE_SECONDS:
+            if clock() > announced + ANNOUNCE_SECONDS:
                 await announce(files, run=1)
                 announced = clock()
             yield chunk
 
-    raw_file = layout.upload_name(part.filename)
-    # Nobody else knows this session yet, so a lost answer and a second try must not look like a rival's file.
-    await service.store.write(files.path(raw_file), counted())
-    return FileInfo(
-        filename=raw_file if part.filename is None else shown(part.filename),
-        file_type=kind,
-        raw_file=raw_file,
-        file_size=size,
-    )
+    # Not create-only: no one else can write to this session yet, so after a lost answer the file found at a second
+    # attempt is our own and must not be taken for a rival's.
+    await service.store.write(files.path(layout.upload_name(part.filename)), counted())
+    return file_info(part.filename, kind, size)
 
 
 async def _after(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,7 +1,7 @@
-"""A resumable upload as it lies in storage: what was asked, and the parts that have arrived.
+"""The parts of a resumable upload that have arrived, as they are stored.
 
-A part is named by the offset at which it begins and is written create-only. So the parts form one chain, whoever
-writes: of two requests that go on from the same offset one creates the next part, and the other is refused. No lock
+A part is named by the offset at which it begins and is written create-only. So the parts form one chain, however many
+write: of two requests that continue from the same offset one creates the next part, and the other is refused. No lock
 is needed, and none can be left behind by a process that dies.
 """
 
@@ -11,50 +11,29 @@ from datetime import datetime
 
 import msgspec
 
-from libs.codec import Codec, TornObject
 from libs.fanout import fan_out
-from libs.jobstate.intake import Options
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.web.upload.tus_body import Body, bounded, verified
 from services.web.upload.tus_headers import Checksum
 
+#: Bytes of a part at most: as much as a process that dies loses, and no more than the store sends to Cloud Storage in
+#: one request.
 PART_BYTES = 8 << 20
-"""What the death of a process loses at most; no more than the store sends to Cloud Storage in one request."""
+#: Chosen: few enough for the store's pool of connections.
 PARALLEL_DELETES = 16
 
 
-class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """`upload.json`: what was asked. `length` in bytes is `None` while the client has not said it.
-
-    `session` is of uploads that go to the bucket directly: the address they are sent to, a secret, or nothing once it
-    is of no use any more. Those that come through us have `None`.
-    """
-
-    user_email: str
-    filename: str | None
-    length: int | None
-    metadata: str
-    options: Options
-    expires_at: datetime
-    session: str | None = None
-
-
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """The chain of parts: where each begins, where the last ends, and when it was written."""
+    """The chain of parts."""
 
+    #: The offset at which each part begins, ascending.
     starts: tuple[int, ...] = ()
+    #: The offset at which the chain ends: the bytes that are stored.
     end: int = 0
+    #: When the last part was written, by the storage's clock.
     changed_at: datetime | None = None
-
-
-class TornUpload(TornObject):
-    """The stored upload cannot be decoded."""
-
-
-_codec = Codec(Upload, TornUpload)
-encode, decode = _codec.encode, _codec.decode
 
 
 async def list_parts(files: SessionFiles) -> Parts:
@@ -73,8 +52,8 @@ async def list_parts(files: SessionFiles) -> Parts:
 async def append(files: SessionFiles, offset: int, body: Body, checksum: Checksum | None = None) -> int:
     """Store the body from `offset` on, and return where it ends.
 
-    A body with a checksum becomes one part, whole or not at all. Raises `PreconditionFailed` when somebody else has
-    written at the same place, and what the body raises.
+    A body with a checksum becomes one part, whole or not at all. Raises `PreconditionFailed` when another request has
+    written at the same offset, and what the body raises.
     """
     while await body.head(1):
         part = bounded(body, PART_BYTES) if checksum is None else verified(body, checksum)
@@ -85,7 +64,7 @@ async def append(files: SessionFiles, offset: int, body: Body, checksum: Checksu
 
 
 async def read_parts(files: SessionFiles, parts: Parts) -> AsyncIterator[bytes]:
-    """The bytes of the chain. Raises `NotFound` when a part is gone."""
+    """The bytes of the chain. Raises `NotFound` when a part was deleted."""
     for start in parts.starts:
         async with files.store.open_read(files.path(layout.part_name(start))) as part:
             async for chunk in part.chunks:
@@ -93,7 +72,7 @@ async def read_parts(files: SessionFiles, parts: Parts) -> AsyncIterator[bytes]:
 
 
 async def read_head(files: SessionFiles, parts: Parts, size: int) -> bytes:
-    """The first `size` bytes of the chain, or all it has."""
+    """The first `size` bytes of the chain, or all when it has fewer."""
     head = b""
     async for chunk in read_parts(files, parts):
         head += chunk
@@ -103,7 +82,7 @@ async def read_head(files: SessionFiles, parts: Parts, size: int) -> bytes:
 
 
 async def delete_parts(files: SessionFiles) -> None:
-    """Remove all parts, the first one first: what is left after a crash is then no chain any more."""
+    """Delete all parts, the first one first, so that what a crash leaves is not a chain any more."""
 
     async def delete(path: str) -> None:
         with suppress(NotFound):
@@ -116,7 +95,7 @@ async def delete_parts(files: SessionFiles) -> None:
 
 
 class _Counted:
-    """A stream that says how much has passed through it."""
+    """A stream that counts the bytes that have passed through it."""
 
     def __init__(self, stream: AsyncIterator[bytes]) -> None:
         self._stream = stream

@@ -1,7 +1,6 @@
-"""`/api/uploads`: tus 1.0, uploads that go on after a lost connection or a restarted server (R44)."""
+"""`/api/uploads`: tus 1.0, uploads that continue after a lost connection or a restarted server (R44)."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -10,20 +9,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs.jobstate import deletion
-from libs.jobstate.active import announce
+from libs.jobstate import upload as uploads
+from libs.jobstate.upload import PendingUpload
 from libs.storage import layout
-from libs.storage.errors import PreconditionFailed, StorageError
-from libs.storage.session import create_session, exists
+from libs.storage.errors import PreconditionFailed
+from libs.storage.session import exists
 from services.serving.body import drain
 from services.serving.problem import Problem, handle
 from services.web.auth import get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, file_type
 from services.web.service import Web, web
-from services.web.upload import parts as uploads
-from services.web.upload.admission import check_room, empty, read_options, too_large, unsupported
-from services.web.upload.completion import raw_file
+from services.web.upload import parts as chain
+from services.web.upload.admission import empty, read_options, too_large, unsupported
 from services.web.upload.lookup import OwnUpload, own_upload, refuse_job
-from services.web.upload.parts import Parts, Upload
+from services.web.upload.opening import deleted_on_failure, opened_session
+from services.web.upload.parts import Parts
 from services.web.upload.tus_body import Body, too_long
 from services.web.upload.tus_headers import (
     ALGORITHMS,
@@ -37,31 +37,33 @@ from services.web.upload.tus_headers import (
     read_number,
 )
 
+#: Every request lists the parts: many tiny ones would cost more than the bytes they carry. Chosen: 2 GB come in pieces
+#: of 200 KB at least.
 MAX_PARTS = 10_000
-"""Every request lists the parts: many tiny ones would cost more than the bytes they carry."""
 
 
-class Found(OwnUpload, frozen=True, kw_only=True):
-    """An upload of the asker's: `offset` is what is stored of it."""
+class TusUpload(OwnUpload, frozen=True, kw_only=True):
+    """An upload of the user who asks, and how much of it is stored."""
 
     parts: Parts
+    #: Bytes that are stored: the offset of the next one.
     offset: int
 
 
 async def collection(request: Request) -> Response:
-    """`/api/uploads`: POST creates an upload, OPTIONS tells what the server can do."""
+    """`/api/uploads`: POST creates an upload, OPTIONS returns the server's version and extensions."""
     return await _answer(request, {"POST": _create, "OPTIONS": _options})
 
 
 async def single(request: Request) -> Response:
-    """`/api/uploads/{upload_id}`: HEAD tells the offset, PATCH goes on from it, DELETE ends the upload."""
+    """`/api/uploads/{upload_id}`: HEAD returns the offset, PATCH continues there, DELETE ends the upload."""
     return await _answer(request, {"HEAD": _head, "PATCH": _patch, "DELETE": _delete, "OPTIONS": _options})
 
 
 async def _answer(request: Request, methods: dict[str, Callable[[Request], Awaitable[Response]]]) -> Response:
-    """The method's answer, or its problem, with the header that the protocol wants on both."""
-    # For clients behind something that lets only GET and POST through. Of POST alone: whether an API key may do this
-    # was judged by the request's own method, and one that may only read sends HEAD.
+    """The method's answer, or its problem, with the header that the protocol demands on both."""
+    # For clients behind a proxy that passes only GET and POST. Only of POST: an API key's scope is checked against the
+    # request's own method, so that a key which may only read must not turn a GET into a PATCH.
     override = request.headers.get("X-HTTP-Method-Override") if request.method == "POST" else None
     method = (override or request.method).upper()
     try:
@@ -76,9 +78,9 @@ async def _answer(request: Request, methods: dict[str, Callable[[Request], Await
                 headers={"Tus-Version": VERSION},
             )
         answer = await methods[method](request)
-    except Exception as error:  # as the app's own handlers do; they would not know the header
+    except Exception as error:  # handled here as by the app's handlers, which do not add the header
         if not (isinstance(error, ClientDisconnect) or (isinstance(error, Problem) and error.status == 408)):
-            config = web(request).config  # only where somebody still sends
+            config = web(request).config  # not when the client has gone, or stopped sending
             await drain(request, config.upload_max_bytes, config.upload_stall_seconds)
         answer = await handle(request, error)
     answer.headers["Tus-Resumable"] = VERSION
@@ -107,12 +109,10 @@ async def _create(request: Request) -> Response:
     metadata = request.headers.get("Upload-Metadata", "")
     fields = read_metadata(metadata)
     options = await read_options(service.store, fields)
-    files = await create_session(service.store, user.email)
-    await announce(files, run=1)
-    try:
-        await check_room(files, service.config.active_jobs_per_user)
+    with_bytes = request.headers.get("Content-Type") == BODY_TYPE
+    async with opened_session(service, user) as files:
         lifetime = timedelta(seconds=service.config.upload_expires_seconds)
-        upload = Upload(
+        upload = PendingUpload(
             user_email=user.email,
             filename=fields.get("filename"),
             length=length,
@@ -121,14 +121,13 @@ async def _create(request: Request) -> Response:
             expires_at=await service.store.now() + lifetime,
         )
         await service.store.write(files.path(layout.UPLOAD), uploads.encode(upload))
-        headers = {"Location": f"/api/uploads/{files.session_id}", "Upload-Expires": http_date(upload.expires_at)}
-        if request.headers.get("Content-Type") == BODY_TYPE:
-            found = Found(files=files, upload=upload, parts=Parts(), offset=0, has_job=False)
-            headers = await _receive(request, service, found) | headers
-    except BaseException:  # the client does not know the address yet, so it cannot go on
-        with suppress(StorageError):
-            await deletion.remove_files(files)
-        raise
+        created = TusUpload(files=files, upload=upload, parts=Parts(), offset=0, has_job=False)
+        if with_bytes:
+            created = await _append(request, service, created)
+    headers = {"Location": f"/api/uploads/{files.session_id}", "Upload-Expires": http_date(upload.expires_at)}
+    if with_bytes:
+        async with deleted_on_failure(files):  # the client does not know the address yet, so it cannot try again
+            headers = await _state(service, created) | headers
     await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
     return Response(status_code=201, headers=headers)
 
@@ -158,7 +157,8 @@ async def _patch(request: Request) -> Response:
             headers={"Upload-Offset": str(found.offset)},
         )
     found = await _with_length(request, service, found)
-    return Response(status_code=204, headers=await _receive(request, service, found))
+    found = await _append(request, service, found)
+    return Response(status_code=204, headers=await _state(service, found))
 
 
 async def _delete(request: Request) -> Response:
@@ -168,8 +168,8 @@ async def _delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _receive(request: Request, service: Web, found: Found) -> dict[str, str]:
-    """Store what the request brings, and when that was the last of it, make the job. The headers to answer with."""
+async def _append(request: Request, service: Web, found: TusUpload) -> TusUpload:
+    """Store the bytes of the request, and return the upload with its new offset. Raises `Problem`."""
     config = service.config
     most = (config.upload_max_bytes if found.upload.length is None else found.upload.length) - found.offset
     announced = request.headers.get("Content-Length", "")
@@ -187,7 +187,7 @@ async def _receive(request: Request, service: Web, found: Found) -> dict[str, st
     body = Body(request, most=most, stall_seconds=config.upload_stall_seconds)
     await _check_type(service, found, body)
     try:
-        offset = await uploads.append(found.files, found.offset, body, expected)
+        offset = await chain.append(found.files, found.offset, body, expected)
     except PreconditionFailed as error:
         raise Problem(
             409,
@@ -197,14 +197,14 @@ async def _receive(request: Request, service: Web, found: Found) -> dict[str, st
         ) from error
     if body.fault is not None:
         raise body.fault
-    return await _state(service, msgspec.structs.replace(found, offset=offset))
+    return msgspec.structs.replace(found, offset=offset)
 
 
-async def _check_type(service: Web, found: Found, body: Body) -> None:
-    """Refuse a file that we cannot read as soon as its first bytes are there, and end its upload."""
+async def _check_type(service: Web, found: TusUpload, body: Body) -> None:
+    """As soon as the first bytes show an unsupported file, delete the upload and raise `Problem` 415."""
     if found.offset >= HEAD_BYTES:
         return
-    known = await uploads.read_head(found.files, found.parts, HEAD_BYTES)
+    known = await chain.read_head(found.files, found.parts, HEAD_BYTES)
     head = known + await body.head(HEAD_BYTES - len(known))
     decided = len(head) == HEAD_BYTES or len(head) == found.upload.length
     if decided and file_type(head) is None:
@@ -212,23 +212,19 @@ async def _check_type(service: Web, found: Found, body: Body) -> None:
         raise unsupported()
 
 
-async def _state(service: Web, found: Found) -> dict[str, str]:
-    """Where the upload stands: how far, until when, which job. Makes the job when only that is missing."""
+async def _state(service: Web, found: TusUpload) -> dict[str, str]:
+    """The headers of an answer: offset, and expiry or job. Makes the job when all bytes are stored."""
     headers = {"Upload-Offset": str(found.offset)}
     if found.offset != found.upload.length:
         return headers | {"Upload-Expires": http_date(found.upload.expires_at)}
     if not found.has_job:
-        try:
-            await service.completion.finish(found.files, found.upload)
-        except Problem:  # a file that is nothing we read, which only the whole of it could tell
-            await deletion.delete(found.files)
-            raise
+        await service.completion.finish(found.files, found.upload)
     job_id = found.files.session_id
     return headers | {"Location": f"/api/jobs/{job_id}", "Gnosis-Job-Id": job_id}
 
 
-async def _with_length(request: Request, service: Web, found: Found) -> Found:
-    """The upload with the length that this request says, if it had none. Raises `Problem`."""
+async def _with_length(request: Request, service: Web, found: TusUpload) -> TusUpload:
+    """The upload, with the length from this request if it had none. Raises `Problem`."""
     length = _length(request, service.config.upload_max_bytes)
     if length is None or length == found.upload.length:
         return found
@@ -246,18 +242,18 @@ async def _with_length(request: Request, service: Web, found: Found) -> Found:
     return msgspec.structs.replace(found, upload=upload)
 
 
-async def _find(request: Request) -> Found:
-    """The asker's upload that the address names, and how far it is. Raises as `own_upload` does."""
+async def _find(request: Request) -> TusUpload:
+    """The user's own upload that the address names, and how much of it is stored. Raises as `own_upload` does."""
     own = await own_upload(request, direct=False)
     files, upload = own.files, own.upload
     if own.has_job:
-        return Found(files=files, upload=upload, parts=Parts(), offset=upload.length or 0, has_job=True)
-    parts = await uploads.list_parts(files)
+        return TusUpload(files=files, upload=upload, parts=Parts(), offset=upload.length or 0, has_job=True)
+    parts = await chain.list_parts(files)
     offset = parts.end
-    # Without its first part the upload is new, or its parts have been put together already.
-    if not parts.starts and await exists(web(request).store, files.path(raw_file(upload))):
+    # Without its first part the upload is new, or its parts were put together before.
+    if not parts.starts and await exists(web(request).store, files.path(upload.raw_file)):
         offset = upload.length or 0
-    return Found(files=files, upload=upload, parts=parts, offset=offset, has_job=False)
+    return TusUpload(files=files, upload=upload, parts=parts, offset=offset, has_job=False)
 
 
 def _length(request: Request, most: int) -> int | None:

@@ -10,8 +10,8 @@ from libs.jobstate.intake import TornIntake
 from libs.jobstate.lease import TornLease
 from libs.jobstate.outcome import TornOutcome
 from libs.jobstate.record import TornRecord
+from libs.jobstate.upload import TornUpload
 from services.serving.problem import HANDLED, handle
-from services.web.upload.parts import TornUpload
 
 REQUEST = Request({"type": "http", "method": "GET", "path": "/", "headers": []})
 

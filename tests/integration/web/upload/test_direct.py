@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.jobstate import upload as uploads
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.gcs import GcsStore
@@ -16,7 +17,6 @@ from libs.storage.store import DirectStore, ObjectStore
 from services.serving.queue_identity import SharedSecret
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
-from services.web.upload import parts as uploads
 from tests.emulators.gcs.bucket import Bucket
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator

@@ -1,0 +1,71 @@
+"""Opening an upload, however its bytes come: a session of its user's, announced, within the limit of active jobs."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from libs.jobstate import deletion
+from libs.jobstate.active import announce
+from libs.storage import layout
+from libs.storage.errors import OutOfSpace, StorageError
+from libs.storage.session import SessionFiles, create_session
+from services.serving.problem import Problem
+from services.web.auth import User
+from services.web.service import Web
+
+
+@contextlib.asynccontextmanager
+async def opened_session(service: Web, user: User) -> AsyncIterator[SessionFiles]:
+    """A new session, announced before anything else is stored. Raises `Problem` 429, `StorageError`.
+
+    When the block fails, or is cancelled because the client hung up, everything of the session is removed: the client
+    does not know of it yet, and no work on it can have begun.
+    """
+    files = await create_session(service.store, user.email)
+    await announce(files, run=1)
+    try:
+        await _check_room(files, service.config.active_jobs_per_user)
+        yield files
+    except BaseException:
+        with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
+            await deletion.remove_files(files)
+        raise
+
+
+@contextlib.asynccontextmanager
+async def deleted_on_failure(files: SessionFiles) -> AsyncIterator[None]:
+    """Delete the session for good when the block, which makes its job, fails or is cancelled.
+
+    A write that was reported as failed may have been made all the same, and work on the job may have begun: only a
+    tombstone ends that.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(StorageError):
+            await _delete(files)
+        raise
+
+
+async def _delete(files: SessionFiles) -> None:
+    try:
+        await deletion.delete(files)
+    except OutOfSpace:  # of the tombstone, for which the files then make room
+        await deletion.remove_files(files)
+
+
+async def _check_room(files: SessionFiles, most: int) -> None:
+    """Raise `Problem` 429 when the user has `most` active jobs besides this session.
+
+    The session is announced already and counts by its place in the user's index: of uploads that race for the last
+    place exactly one gets it. A session id begins with its time, so the earlier one gets it.
+    """
+    prefix = f"{layout.ACTIVE}{files.user_hash}/"
+    before = [stat.path async for stat in files.store.list(prefix) if stat.path < prefix + files.session_id]
+    if len(before) >= most:
+        raise Problem(
+            429,
+            "Too many active jobs",
+            f"You have {len(before)} jobs that have not ended.",
+            "Wait for one to end, or cancel one.",
+            headers={"Retry-After": "30"},
+        )
