@@ -1,10 +1,11 @@
-"""What a file is, by its first bytes: the name and the client's word count for nothing."""
+"""What a file is, by its first bytes: its name and the client's `Content-Type` are ignored."""
 
 from enum import StrEnum
 
+#: Bytes from a file's beginning that `file_type` needs. Chosen: above `_PDF_WITHIN` and every signature.
 HEAD_BYTES = 2048
-"""How much of a file `file_type` needs to see."""
 
+# Bytes within which `%PDF-` has to begin (PDF Reference 1.7, appendix H, implementation note 13).
 _PDF_WITHIN = 1024
 
 
@@ -22,7 +23,7 @@ class FileType(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """The IANA media type; a bare JPEG 2000 codestream has none and goes by that of its container."""
+        """The IANA media type. A bare JPEG 2000 codestream has none; that of its container is used."""
         return "application/pdf" if self is FileType.PDF else f"image/{self.value}"
 
 
@@ -40,15 +41,15 @@ _SIGNATURES = (
     (b"\xff\x4f\xff\x51", FileType.JP2),  # a bare codestream
 )
 
-# Sizes of the DIB headers that exist. Two letters "BM" alone also begin ordinary text.
+# Bytes of the DIB headers that exist. The two letters "BM" alone also begin ordinary text.
 _DIB_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
 def file_type(head: bytes) -> FileType | None:
-    """Recognise a file from its first `HEAD_BYTES` bytes, or None when it is nothing we read.
+    """The type of a file, from its first `HEAD_BYTES` bytes; `None` for a type that cannot be turned into pages.
 
-    A signature at the very start decides. Otherwise `%PDF-` may stand anywhere in the first 1024 bytes, as
-    viewers allow (PDF 1.7, implementation note 13): mail gateways and web servers put lines before it.
+    A signature at the start decides. Otherwise `%PDF-` may begin anywhere in the first 1024 bytes, as viewers allow:
+    mail gateways and web servers put lines before it.
     """
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):

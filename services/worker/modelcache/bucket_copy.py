@@ -16,7 +16,7 @@ from libs.storage.errors import NotFound, StorageError
 from libs.storage.store import Stat, Stored
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import disk, hubcache
-from services.worker.modelcache.download_wire import ModelRequest
+from services.worker.modelcache.download_protocol import ModelRequest
 from services.worker.modelcache.progress import OnProgress, Progress, Transfer
 from services.worker.modelcache.weights import Damaged, shards
 

@@ -13,7 +13,7 @@ from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import disk, hubcache
 from services.worker.modelcache.bucket_copy import copy
 from services.worker.modelcache.download import download
-from services.worker.modelcache.download_wire import ModelRequest
+from services.worker.modelcache.download_protocol import ModelRequest
 from services.worker.modelcache.lock import locked
 from services.worker.modelcache.progress import Progress, ProgressLog, Transfer
 from services.worker.modelcache.settings import ModelSettings, root_variable

@@ -10,7 +10,7 @@ from libs.codec import BadMessage
 from services.serving.childprocess import ChildLost, ChildProcess, inherited_python_path
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.modelcache import hubcache
-from services.worker.modelcache.download_wire import EVENTS, MAX_EVENT_BYTES, REQUESTS, DownloadEvent, ModelRequest
+from services.worker.modelcache.download_protocol import EVENTS, MAX_EVENT_BYTES, REQUESTS, DownloadEvent, ModelRequest
 from services.worker.modelcache.progress import OnProgress, Progress, Transfer
 from services.worker.modelcache.settings import ModelSettings
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from services.serving.confinement import parent_channel, silence
 from services.worker.modelcache import disk, hubcache
-from services.worker.modelcache.download_wire import EVENTS, REQUESTS, DownloadEvent, ModelRequest
+from services.worker.modelcache.download_protocol import EVENTS, REQUESTS, DownloadEvent, ModelRequest
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Report = Callable[[DownloadEvent], None]
 
+#: Bytes hashed at a time.
 BLOCK = 1 << 20
+#: Files downloaded at once. Chosen: a model has a few large files, and more connections seldom make it faster.
 FILES_AT_ONCE = 4
 
 
@@ -68,7 +70,7 @@ def _download(request: ModelRequest, report: Report) -> None:
     except DownloadFailed:
         raise
     except Exception as error:
-        raise DownloadFailed(_in_words(error, request)) from error
+        raise DownloadFailed(_describe(error, request)) from error
 
 
 def _fetch(api: "HfApi", request: ModelRequest, report: Report) -> None:
@@ -88,7 +90,8 @@ def _fetch(api: "HfApi", request: ModelRequest, report: Report) -> None:
     if (free := shutil.disk_usage(hub).free) < needed:
         raise DownloadFailed(disk.describe_lack(needed, free, hub.parent, request.moves_root))
     report(DownloadEvent(bytes_total=needed))
-    # By its commit, so that the library leaves the ref to us: it would write it before the first file.
+    # By its commit, so that the library writes no ref: it would write it before the first file, and a ref has to show
+    # that all files are there.
     api.snapshot_download(
         request.model, revision=commit, cache_dir=hub, allow_patterns=list(wanted), max_workers=FILES_AT_ONCE
     )
@@ -99,11 +102,12 @@ def _fetch(api: "HfApi", request: ModelRequest, report: Report) -> None:
 
 
 def _check(file: Path, listed: "RepoSibling") -> None:
-    """Hold a file that has come against the hash that the hub lists: the library compares sizes alone."""
+    """Compare a downloaded file with the hash that the hub lists, since the library compares sizes alone. Raises
+    `DownloadFailed` for another content, after removing it."""
     if listed.lfs is not None:
         expected, digest = listed.lfs.sha256, hashlib.sha256()
     elif listed.blob_id is not None:
-        # As git names a file.
+        # Git's name of a file with this content.
         size = file.stat().st_size
         expected, digest = listed.blob_id, hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     else:
@@ -116,7 +120,7 @@ def _check(file: Path, listed: "RepoSibling") -> None:
         raise DownloadFailed(f"{file.name} was damaged on its way from the hub and has been removed. Ask again.")
 
 
-def _in_words(error: Exception, request: ModelRequest) -> str:
+def _describe(error: Exception, request: ModelRequest) -> str:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     model, place = request.model, os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
@@ -135,7 +139,7 @@ def _in_words(error: Exception, request: ModelRequest) -> str:
                     "set HF_TOKEN."
                 )
             case HfHubHTTPError():
-                return _of_status(cause.response.status_code, place)
+                return _describe_status(cause.response.status_code, place)
             case OSError() if words := disk.describe_fault(cause, Path(request.hub).parent, request.moves_root):
                 return words
     return (
@@ -144,7 +148,7 @@ def _in_words(error: Exception, request: ModelRequest) -> str:
     )
 
 
-def _of_status(status: int, place: str) -> str:
+def _describe_status(status: int, place: str) -> str:
     if status in (401, 403):
         return f"{place} refuses the model ({status}). Correct HF_TOKEN, or unset it."
     return f"{place} answers {status}. Ask again later, or bring the model another way (docs/model-cache.md)."

@@ -1,1 +1,1 @@
-"""One page, read by another engine in a process that can be killed."""
+"""Reads one page with another engine: `process` is the worker's end, `child` the program, `protocol` between them."""

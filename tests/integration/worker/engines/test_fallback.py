@@ -22,7 +22,7 @@ from services.worker.engines import select
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.fallback import process as fallback
 from services.worker.engines.fallback.process import FallbackProcess, choose
-from services.worker.engines.fallback.wire import Answer, decode_answer, encode_answer
+from services.worker.engines.fallback.protocol import FallbackAnswer, decode_answer, encode_answer
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
@@ -166,7 +166,7 @@ def test_what_the_child_says_of_tries_and_trust_counts_for_nothing() -> None:
     claimed = msgspec.structs.replace(
         text, tries=(Try(engine="x" * 999, ending="stop"),), tokens=9, trust=1.0, fallback="no reason"
     )
-    assert decode_answer(encode_answer(Answer(engine=info, text=claimed))).text == text
+    assert decode_answer(encode_answer(FallbackAnswer(engine=info, text=claimed))).text == text
 
 
 @pytest.fixture
