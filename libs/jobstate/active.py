@@ -8,7 +8,6 @@ import msgspec
 
 from libs.codec import Codec, TornObject
 from libs.jobstate.job import Job
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
@@ -60,15 +59,15 @@ def decode(data: bytes) -> Active:
 
 async def announce(files: SessionFiles, run: int) -> None:
     """Say that `run` is about to begin: before its record, so that no moment exists in which nobody looks."""
-    await write_paced(files.store, _path(files), encode(Active(run=run)))
+    await write_paced(files.store, files.active_path, encode(Active(run=run)))
 
 
 async def request_slice(files: SessionFiles) -> None:
     """Say by the object's time that the job asks for its turn now; whoever is at work sees it and makes room."""
     with suppress(StorageError):  # it would only wait a little longer
-        stored = await files.store.read(_path(files))
+        stored = await files.store.read(files.active_path)
         if stored.updated_at + JUST < await files.store.now():
-            await files.store.write(_path(files), stored.data, if_generation=stored.generation)
+            await files.store.write(files.active_path, stored.data, if_generation=stored.generation)
 
 
 async def is_woken_since(files: SessionFiles, wake: int) -> bool:
@@ -82,7 +81,7 @@ async def is_woken_since(files: SessionFiles, wake: int) -> bool:
 async def newest_wake(files: SessionFiles, wake: int) -> int:
     """The number of the last waking, `wake` at least: a task that is made now and bears an older one would soon end."""
     try:
-        return max(wake, decode((await files.store.read(_path(files))).data).wakes)
+        return max(wake, decode((await files.store.read(files.active_path)).data).wakes)
     except NotFound:
         return wake
 
@@ -90,13 +89,9 @@ async def newest_wake(files: SessionFiles, wake: int) -> int:
 async def remove(files: SessionFiles, job: Job) -> None:
     """Take an ended job off the index, unless its next run is announced."""
     with suppress(NotFound, PreconditionFailed):
-        stored = await files.store.read(_path(files))
+        stored = await files.store.read(files.active_path)
         announced = decode(stored.data).run > job.run
         if announced and stored.updated_at + ANNOUNCED > await files.store.now():
             return
         # By generation: a retry may announce its run at this very moment.
-        await files.store.delete(_path(files), if_generation=stored.generation)
-
-
-def _path(files: SessionFiles) -> str:
-    return layout.active_path(files.user_hash, files.session_id)
+        await files.store.delete(files.active_path, if_generation=stored.generation)

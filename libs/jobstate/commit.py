@@ -10,7 +10,6 @@ import msgspec
 
 from libs.jobstate import record
 from libs.jobstate.job import Job
-from libs.storage import layout
 from libs.storage.errors import PreconditionFailed, TooFast
 from libs.storage.pace import pause
 from libs.storage.session import SessionFiles
@@ -36,14 +35,14 @@ async def load(files: SessionFiles) -> Job:
 
 async def load_stored(files: SessionFiles) -> StoredJob:
     """The same, with its generation."""
-    stored = await files.store.read(files.path(layout.RECORD))
+    stored = await files.store.read(files.record_path)
     return StoredJob(job=record.decode(stored.data), generation=stored.generation)
 
 
 async def create(files: SessionFiles, job: Job) -> Job:
     """Write the first record. A record that stands already is kept and returned."""
     try:
-        await files.store.write(files.path(layout.RECORD), record.encode(job), if_generation=0)
+        await files.store.write(files.record_path, record.encode(job), if_generation=0)
     except PreconditionFailed:
         return await load(files)
     return job
@@ -61,7 +60,7 @@ async def commit_stored(files: SessionFiles, change: Change) -> StoredJob:
     Returns the record as it stands afterwards. Raises `NotFound` when the job was deleted, `TornRecord`, and what
     `change` raises.
     """
-    path = files.path(layout.RECORD)
+    path = files.record_path
     while True:
         stored = await files.store.read(path)
         before = record.decode(stored.data)

@@ -24,7 +24,7 @@ async def remove_files(files: SessionFiles) -> None:
 
     Without a tombstone this is only for a session in which no work can have begun.
     """
-    paths = [stat.path async for stat in files.store.list(files.path(""))]
+    paths = [stat.path async for stat in files.store.list(files.prefix)]
     # The record first, since every worker looks at it; the index last, since it leads the sweep here.
     paths.sort(key=lambda path: not path.endswith(layout.RECORD))
     for path in [*paths, files.active_path]:

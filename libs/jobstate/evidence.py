@@ -13,7 +13,6 @@ from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, TornOutcome
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
@@ -51,7 +50,7 @@ async def read_versioned(files: SessionFiles, page_no: int) -> tuple[PageOutcome
     Where it is torn, nothing stands there: the page is read again.
     """
     try:
-        stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
+        stored = await files.store.read(files.page_outcome_path(page_no))
     except NotFound:
         return None, 0
     return _whole(stored.data), stored.generation
@@ -66,7 +65,7 @@ async def read_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
 async def require_readable_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
     """The outcome for whoever asks to see it. Raises `TornOutcome`: a damaged result is not one still to come."""
     try:
-        stored = await files.store.read(files.path(layout.page_outcome_name(page_no)))
+        stored = await files.store.read(files.page_outcome_path(page_no))
     except NotFound:
         return None
     found = outcome.decode(stored.data)
@@ -90,7 +89,7 @@ async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int
 
     Returns the outcome that stands. Raises `PreconditionFailed` when a retry has begun a later run.
     """
-    path = files.path(layout.page_outcome_name(result.page_no))
+    path = files.page_outcome_path(result.page_no)
     while True:
         try:
             await write_paced(files.store, path, outcome.encode(result), if_generation=generation)
@@ -118,7 +117,7 @@ async def derive_text(files: SessionFiles, result: PageOutcome) -> None:
     """Write the text file of a standing outcome, unless it is there."""
     if result.status is not OutcomeStatus.COMPLETED:
         return
-    path, text = files.path(layout.page_result_name(result.page_no)), result.text.encode()
+    path, text = files.page_result_path(result.page_no), result.text.encode()
     with suppress(NotFound, PreconditionFailed):  # whoever was faster wrote the same, or belongs to a later run
         try:
             await write_paced(files.store, path, text, if_generation=0)

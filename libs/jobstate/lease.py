@@ -15,7 +15,6 @@ import msgspec
 
 from libs.codec import Codec, TornObject
 from libs.jobstate.outcome import BriefOutcome
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
@@ -107,7 +106,7 @@ class HeldLease:
                     # A suspicious batch names each page before it is read: more than one write a second.
                     self._generation = await write_paced(
                         self._files.store,
-                        _path(self._files, lease.name),
+                        self._files.lease_path(lease.name),
                         encode(lease),
                         if_generation=self._generation,
                         written_at=self._written_at,
@@ -161,7 +160,7 @@ async def take(
                 return None
             fresh = _after(before, fresh)
     try:
-        generation = await write_paced(files.store, _path(files, name), encode(fresh), if_generation=generation)
+        generation = await write_paced(files.store, files.lease_path(name), encode(fresh), if_generation=generation)
     except PreconditionFailed as error:
         try:
             _, generation = await _still_ours(files, fresh, error)
@@ -172,7 +171,7 @@ async def take(
 
 async def _stored(files: SessionFiles, name: str) -> Stored | None:
     with suppress(NotFound):
-        return await files.store.read(_path(files, name))
+        return await files.store.read(files.lease_path(name))
     return None
 
 
@@ -206,14 +205,10 @@ def _after(before: Lease, fresh: Lease) -> Lease:
 async def _still_ours(files: SessionFiles, lease: Lease, error: PreconditionFailed) -> tuple[Lease, int]:
     """The stored lease and its generation when it carries our claim, else `LeaseLost`."""
     try:
-        stored = await files.store.read(_path(files, lease.name))
+        stored = await files.store.read(files.lease_path(lease.name))
         standing = decode(stored.data)
     except (NotFound, TornLease):
         raise LeaseLost(lease.name) from error
     if standing.claim != lease.claim:
         raise LeaseLost(lease.name) from error
     return standing, stored.generation
-
-
-def _path(files: SessionFiles, name: str) -> str:
-    return files.path(layout.lease_name(name))

@@ -6,7 +6,6 @@ from contextlib import suppress
 from libs.fanout import fan_out
 from libs.jobstate import lease
 from libs.jobstate.lease import Lease, TornLease
-from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
@@ -21,7 +20,7 @@ class Leases:
 
     async def listed(self) -> dict[str, Stat]:
         """What is stored, by the leases' names."""
-        prefix = self._files.path(layout.BATCHES)
+        prefix = self._files.leases_prefix
         return {
             stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in self._files.store.list(prefix)
         }

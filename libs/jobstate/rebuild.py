@@ -16,7 +16,6 @@ from libs.jobstate.job import Job
 from libs.jobstate.lease import TornLease
 from libs.jobstate.outcome import TornOutcome
 from libs.jobstate.record import TornRecord
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
@@ -38,7 +37,7 @@ def rebuilt(asked: intake.Intake, last_run: int, at: datetime) -> Job:
 
 async def load_or_rebuild(files: SessionFiles) -> Job:
     """The record; one that is lost or torn is made anew. Raises `NotFound` without an intake, or once deleted."""
-    path = files.path(layout.RECORD)
+    path = files.record_path
     generation = 0
     with suppress(NotFound, TornRecord):
         stored = await files.store.read(path)
@@ -47,7 +46,7 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
     # Only now: a deletion writes its tombstone before it removes the record.
     if await files.is_deleted():
         raise NotFound(path, "deleted")
-    stored = await files.store.read(files.path(layout.INTAKE))
+    stored = await files.store.read(files.intake_path)
     at = await files.store.now()
     if not generation and stored.updated_at + UPLOADING > at:
         raise NotFound(path, "still being uploaded")
@@ -74,7 +73,7 @@ async def _last_run(files: SessionFiles) -> int:
         except (NotFound, TornLease, TornOutcome):
             return 0
 
-    leases = files.path(layout.BATCHES)
-    listed = [stat.path async for stat in files.store.list(files.path(""))]
+    leases = files.leases_prefix
+    listed = [stat.path async for stat in files.store.list(files.prefix)]
     paths = [path for path in listed if path.startswith(leases) or path.endswith("_result.json")]
     return max(await fan_out(run_of, paths), default=0)

@@ -14,7 +14,6 @@ from libs.jobstate.job import Job
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome
 from libs.jobstate.plan import chains
-from libs.storage import layout
 from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
 
@@ -118,7 +117,7 @@ class Recorder:
     async def refresh(self) -> Job:
         """Read the record again if it was written since. Raises `NotFound` when the job was deleted."""
         async with self._lock:
-            stat = await self._files.store.stat(self._path)
+            stat = await self._files.store.stat(self._files.record_path)
             if stat.generation != self._stored.generation:
                 self._saw(await load_stored(self._files))
             return self.job
@@ -182,7 +181,7 @@ class Recorder:
 
     async def _look(self) -> float:
         """Seconds until the record is due, whoever wrote it last; it is read again where that is long ago."""
-        stat = await self._files.store.stat(self._path)
+        stat = await self._files.store.stat(self._files.record_path)
         if stat.generation != self._stored.generation and self._clock() - self._read_at > LOOK_SECONDS / 2:
             async with self._lock:
                 self._saw(await load_stored(self._files))
@@ -195,7 +194,3 @@ class Recorder:
     def _saw(self, stored: StoredJob) -> None:
         self._stored = StoredJob(job=self._opening(stored.job), generation=stored.generation)
         self._read_at = self._clock()
-
-    @property
-    def _path(self) -> str:
-        return self._files.path(layout.RECORD)

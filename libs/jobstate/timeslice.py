@@ -52,7 +52,7 @@ class TimeSlice:
     async def _look(self) -> datetime | None:
         """When another job last asked for its turn, as it was known at most `ASK_SECONDS` ago."""
         if self._asked is None or self._clock() >= self._asked + ASK_SECONDS:
-            own = layout.active_path(self._files.user_hash, self._files.session_id)
+            own = self._files.active_path
             others = [stat.updated_at async for stat in self._files.store.list(layout.ACTIVE) if stat.path != own]
             self._newest, self._asked = max(others, default=None), self._clock()
         return self._newest

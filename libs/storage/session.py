@@ -7,7 +7,6 @@ import msgspec
 
 from libs.storage import layout
 from libs.storage.errors import Forbidden, NotFound, PreconditionFailed
-from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 
 
@@ -18,9 +17,45 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
     user_hash: str
     session_id: str
 
-    def path(self, name: str) -> str:
-        """The path of the file `name` in the store."""
-        return layout.session_prefix(self.user_hash, self.session_id) + name
+    @property
+    def prefix(self) -> str:
+        """What the path of every file of the session begins with."""
+        return layout.session_prefix(self.user_hash, self.session_id)
+
+    @property
+    def record_path(self) -> str:
+        """The path of the job's record."""
+        return self.path(layout.RECORD)
+
+    @property
+    def intake_path(self) -> str:
+        """The path of the intake, which exists once the upload is complete."""
+        return self.path(layout.INTAKE)
+
+    @property
+    def upload_path(self) -> str:
+        """The path of the upload's description, where it comes in more than one request."""
+        return self.path(layout.UPLOAD)
+
+    @property
+    def cancellation_path(self) -> str:
+        """The path of the note that a run was cancelled."""
+        return self.path(layout.CANCELLED)
+
+    @property
+    def combined_path(self) -> str:
+        """The path of the combined result."""
+        return self.path(layout.COMBINED)
+
+    @property
+    def leases_prefix(self) -> str:
+        """The folder of the leases."""
+        return self.path(layout.BATCHES)
+
+    @property
+    def parts_prefix(self) -> str:
+        """The folder of the parts of a resumable upload."""
+        return self.path(layout.PARTS)
 
     @property
     def active_path(self) -> str:
@@ -31,6 +66,30 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
     def tombstone_path(self) -> str:
         """The path of the tombstone, which exists once the session was deleted."""
         return layout.tombstone_path(self.user_hash, self.session_id)
+
+    def path(self, name: str) -> str:
+        """The path of the file `name`: for the uploaded file, and for names that a client asks for."""
+        return self.prefix + name
+
+    def page_image_path(self, page_no: int) -> str:
+        """The path of the image of a page."""
+        return self.path(layout.page_image_name(page_no))
+
+    def page_result_path(self, page_no: int) -> str:
+        """The path of the Markdown of a page."""
+        return self.path(layout.page_result_name(page_no))
+
+    def page_outcome_path(self, page_no: int) -> str:
+        """The path of the outcome of a page."""
+        return self.path(layout.page_outcome_name(page_no))
+
+    def lease_path(self, name: str) -> str:
+        """The path of the lease called `name`."""
+        return self.path(layout.lease_name(name))
+
+    def part_path(self, offset: int) -> str:
+        """The path of the part of a resumable upload that begins at byte `offset`."""
+        return self.path(layout.part_name(offset))
 
     async def is_deleted(self) -> bool:
         """Whether the session was deleted, by its tombstone: files may still be there, or be written late."""
@@ -45,20 +104,16 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
 
         A repeated extraction thus never replaces an image that somebody may be reading.
         """
-        path = self.path(layout.page_image_name(page_no))
+        path = self.page_image_path(page_no)
         try:
             return await self.store.write(path, png, if_generation=0)
         except PreconditionFailed:
             return (await self.store.stat(path)).generation
 
-    async def save_page_result(self, page_no: int, markdown: str) -> int:
-        """Save the Markdown of a page and return its generation."""
-        return await write_paced(self.store, self.path(layout.page_result_name(page_no)), markdown.encode())
-
     async def save_combined(self, content: str | AsyncIterator[bytes]) -> int:
         """Save the combined result, whole or as chunks of UTF-8, and return its generation."""
         data = content.encode() if isinstance(content, str) else content
-        return await self.store.write(self.path(layout.COMBINED), data)
+        return await self.store.write(self.combined_path, data)
 
     async def read_text(self, name: str) -> str:
         """The text of the file `name`. Raises `NotFound`."""
@@ -90,7 +145,7 @@ async def validate_session(
     if await files.is_deleted():
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
     # Without its record it is still a session while its intake stands: the record can be made anew.
-    if not (await exists(store, files.path(layout.RECORD)) or await exists(store, files.path(layout.INTAKE))):
+    if not (await exists(store, files.record_path) or await exists(store, files.intake_path)):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files
 

@@ -113,9 +113,9 @@ class Sweeper:
             return False
         waking = waking.again(job.revision, now)
         if job.extraction_complete:
-            await start_chains(self._queue, job, user_hash=files.user_hash, wake=waking.wakes, at=now)
+            await start_chains(self._queue, job, wake=waking.wakes, at=now)
         else:
-            await start_extraction(self._queue, job, user_hash=files.user_hash, wake=waking.wakes, at=now)
+            await start_extraction(self._queue, job, wake=waking.wakes, at=now)
         # Afterwards: it ends the tasks of earlier wakings. The names are the same for whoever wakes it a second time.
         await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         log.info("job_woken", job_id=job.job_id, times=waking.times)

@@ -9,9 +9,7 @@ from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name
 
 
-async def start_chains(
-    queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0, at: datetime | None = None
-) -> None:
+async def start_chains(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
     """Enqueue the first task of each of the job's OCR chains; `wake` tells repeated starts of a run apart.
 
     `at`: now, where that is not when the record was last written.
@@ -20,7 +18,7 @@ async def start_chains(
         task = OcrTask(
             session_id=job.session_id,
             user_email=job.user_email,
-            user_hash=user_hash,
+            user_hash=job.user_hash,
             chain=chain,
             run=job.run,
             trace=trace.current(),
@@ -30,14 +28,12 @@ async def start_chains(
         await queue.enqueue(OCR_QUEUE, task, name=first_name(job.session_id, job.run, f"ocr-{chain}", wake))
 
 
-async def start_extraction(
-    queue: TaskQueue, job: Job, *, user_hash: str, wake: int = 0, at: datetime | None = None
-) -> None:
+async def start_extraction(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
     """Enqueue the extraction of the job; see `start_chains`."""
     task = OcrTask(
         session_id=job.session_id,
         user_email=job.user_email,
-        user_hash=user_hash,
+        user_hash=job.user_hash,
         run=job.run,
         trace=trace.current(),
         wake=wake,

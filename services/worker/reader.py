@@ -10,7 +10,6 @@ import structlog
 from libs.jobstate.evidence import derive_text, read_all_versioned
 from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.outcome import OutcomeStatus
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from services.worker.call import Call, EngineBroke, EngineHangs
 from services.worker.engines.engine import EngineLost, EngineUnavailable, PageFailure, PageImage, PageText
@@ -161,7 +160,7 @@ class BatchReader:
                 return
             self._call.time_slice.pages += 1
             try:
-                stored = await self._files.store.read(self._files.path(layout.page_image_name(page_no)))
+                stored = await self._files.store.read(self._files.page_image_path(page_no))
             except NotFound:
                 # Raises `NotFound` where the whole job was deleted, which ends the call; else one image was lost.
                 await self._call.recorder.flush()

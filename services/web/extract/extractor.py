@@ -255,4 +255,4 @@ async def _settle(extraction: Extraction) -> None:
 
 async def _start_chains(extraction: Extraction, job: Job) -> None:
     wake = await newest_wake(extraction.files, extraction.task.wake)
-    await start_chains(extraction.context.queue, job, user_hash=extraction.files.user_hash, wake=wake)
+    await start_chains(extraction.context.queue, job, wake=wake)

@@ -6,7 +6,6 @@ from datetime import datetime
 from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned, save_outcome
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.recorder import Recorder
-from libs.storage import layout
 from libs.storage.session import SessionFiles
 from services.web.render.document import FailedPage
 
@@ -18,10 +17,10 @@ async def pages_to_render(files: SessionFiles, recorder: Recorder) -> Sequence[i
     stored = {stat.path: stat async for stat in files.store.list(files.path("page_"))}
     found: set[int] = set()
     for page_no in open_pages:
-        if (stat := stored.get(files.path(layout.page_image_name(page_no)))) is not None:
+        if (stat := stored.get(files.page_image_path(page_no))) is not None:
             recorder.note_image(page_no, stat.updated_at)
             found.add(page_no)
-    ended = [n for n in open_pages if n not in found and files.path(layout.page_outcome_name(n)) in stored]
+    ended = [n for n in open_pages if n not in found and files.page_outcome_path(n) in stored]
     for page_no, outcome in (await read_outcomes(files, ended)).items():
         if outcome.run >= job.pages[page_no].run:
             recorder.note_outcome(page_no, outcome.brief())

@@ -16,7 +16,6 @@ from libs.jobstate.commit import commit
 from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned
 from libs.jobstate.job import Job, RetryRefused
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
@@ -56,9 +55,9 @@ async def retry(request: Request) -> Response:
     await fan_out(partial(_mark_pending, files, job.run), again)
     with suppress(QueueUnavailable):  # the sweep starts it later
         if job.extraction_complete:
-            await start_chains(service.queue, job, user_hash=files.user_hash)
+            await start_chains(service.queue, job)
         else:
-            await start_extraction(service.queue, job, user_hash=files.user_hash)
+            await start_extraction(service.queue, job)
     return JSONResponse({"job_id": job.job_id, "status": job.status, "run": job.run}, status_code=202)
 
 
@@ -83,7 +82,7 @@ async def _unrecorded(files: SessionFiles, job: Job) -> dict[int, BriefOutcome]:
 
 async def _mark_pending(files: SessionFiles, run: int, page_no: int) -> None:
     """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
-    text = files.path(layout.page_result_name(page_no))
+    text = files.page_result_path(page_no)
     try:
         derived = (await files.store.stat(text)).generation
     except NotFound:
@@ -92,7 +91,7 @@ async def _mark_pending(files: SessionFiles, run: int, page_no: int) -> None:
     if standing is not None and standing.run >= run:
         return  # marked already, or even read: the sweep was faster
     marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
-    path = files.path(layout.page_outcome_name(page_no))
+    path = files.page_outcome_path(page_no)
     with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
         await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
         if derived is not None:

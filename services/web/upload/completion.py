@@ -16,7 +16,6 @@ from libs.jobstate.intake import Intake
 from libs.jobstate.job import Job
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.jobstate.upload import PendingUpload
-from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles, exists
@@ -73,7 +72,7 @@ class Completion:
 
         Raises `StorageError`; the job may then exist all the same.
         """
-        path = files.path(layout.INTAKE)
+        path = files.intake_path
         try:
             await write_paced(self._store, path, intakes.encode(intake), if_generation=0)
         except PreconditionFailed:  # by a rival, or by ourselves in an attempt whose answer was lost
@@ -90,12 +89,12 @@ class Completion:
         """Enqueue the job's extraction. Where storage or queue do not answer, the sweep does it later."""
         await active.request_slice(files)
         with suppress(QueueUnavailable):
-            await start_extraction(self._queue, job, user_hash=files.user_hash)
+            await start_extraction(self._queue, job)
 
     async def is_abandoned(self, files: SessionFiles, announced_at: datetime, now: datetime) -> bool:
         """For the sweep: whether to delete a session without a job. Finishes one that has all bytes since a crash."""
         try:
-            upload = uploads.decode((await self._store.read(files.path(layout.UPLOAD))).data)
+            upload = uploads.decode((await self._store.read(files.upload_path)).data)
         except NotFound:
             return announced_at + ABANDONED < now
         arrived = await parts.list_parts(files)
@@ -143,7 +142,7 @@ class Completion:
         if upload.session:
             closed = msgspec.structs.replace(upload, session="")
             with suppress(StorageError):  # the address is of no use any more: the object exists
-                await self._store.write(files.path(layout.UPLOAD), uploads.encode(closed))
+                await self._store.write(files.upload_path, uploads.encode(closed))
         return job
 
     async def _store_raw(self, files: SessionFiles, upload: PendingUpload) -> None:

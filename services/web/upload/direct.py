@@ -118,7 +118,7 @@ async def _open(
             session=await direct.create_resumable_upload_session(path, origin=origin, size=asked.size),
         )
         # Stored so that the sweep can close the bucket's session; one that is lost before this is known to no one.
-        await service.store.write(files.path(layout.UPLOAD), uploads.encode(upload))
+        await service.store.write(files.upload_path, uploads.encode(upload))
     return OwnUpload(files=files, upload=upload, has_job=False)
 
 

@@ -40,13 +40,13 @@ async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
         raise unknown
     files = SessionFiles(store=service.store, user_hash=user.user_hash, session_id=upload_id)
     try:
-        upload = uploads.decode((await service.store.read(files.path(layout.UPLOAD))).data)
+        upload = uploads.decode((await service.store.read(files.upload_path)).data)
     except NotFound as error:
         raise unknown from error
     is_direct = upload.session is not None
     if is_direct != direct or await files.is_deleted():
         raise unknown
-    has_job = await exists(service.store, files.path(layout.RECORD))
+    has_job = await exists(service.store, files.record_path)
     if not has_job and await service.store.now() > upload.expires_at:
         raise Problem(410, "Upload expired", "The time for this upload is over.", "Begin a new upload of the file.")
     return OwnUpload(files=files, upload=upload, has_job=has_job)

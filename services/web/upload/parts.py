@@ -12,7 +12,6 @@ from datetime import datetime
 import msgspec
 
 from libs.fanout import fan_out
-from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.web.upload.tus_body import Body, bounded, verified
@@ -40,8 +39,8 @@ async def list_parts(files: SessionFiles) -> Parts:
     """The chain as it is stored now."""
     starts: list[int] = []
     end, changed_at = 0, None
-    async for stat in files.store.list(files.path(layout.PARTS)):
-        if stat.path != files.path(layout.part_name(end)):
+    async for stat in files.store.list(files.parts_prefix):
+        if stat.path != files.part_path(end):
             break  # the chain is being deleted from its beginning
         starts.append(end)
         end += stat.size
@@ -58,7 +57,7 @@ async def append(files: SessionFiles, offset: int, body: Body, checksum: Checksu
     while await body.head(1):
         part = bounded(body, PART_BYTES) if checksum is None else verified(body, checksum)
         counted = _Counted(part)
-        await files.store.write(files.path(layout.part_name(offset)), counted.chunks(), if_generation=0)
+        await files.store.write(files.part_path(offset), counted.chunks(), if_generation=0)
         offset += counted.size
     return offset
 
@@ -66,7 +65,7 @@ async def append(files: SessionFiles, offset: int, body: Body, checksum: Checksu
 async def read_parts(files: SessionFiles, parts: Parts) -> AsyncIterator[bytes]:
     """The bytes of the chain. Raises `NotFound` when a part was deleted."""
     for start in parts.starts:
-        async with files.store.open_read(files.path(layout.part_name(start))) as part:
+        async with files.store.open_read(files.part_path(start)) as part:
             async for chunk in part.chunks:
                 yield chunk
 
@@ -88,7 +87,7 @@ async def delete_parts(files: SessionFiles) -> None:
         with suppress(NotFound):
             await files.store.delete(path)
 
-    paths = [stat.path async for stat in files.store.list(files.path(layout.PARTS))]
+    paths = [stat.path async for stat in files.store.list(files.parts_prefix)]
     for path in paths[:1]:
         await delete(path)
     await fan_out(delete, paths[1:], at_once=PARALLEL_DELETES)

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from libs.jobstate import deletion
 from libs.jobstate import upload as uploads
 from libs.jobstate.upload import PendingUpload
-from libs.storage import layout
 from libs.storage.errors import PreconditionFailed
 from libs.storage.session import exists
 from services.serving.body import drain
@@ -120,7 +119,7 @@ async def _create(request: Request) -> Response:
             options=options,
             expires_at=await service.store.now() + lifetime,
         )
-        await service.store.write(files.path(layout.UPLOAD), uploads.encode(upload))
+        await service.store.write(files.upload_path, uploads.encode(upload))
         created = TusUpload(files=files, upload=upload, parts=Parts(), offset=0, has_job=False)
         if with_bytes:
             created = await _append(request, service, created)
@@ -230,7 +229,7 @@ async def _with_length(request: Request, service: Web, found: TusUpload) -> TusU
         return found
     if found.upload.length is not None or length < found.offset:
         raise bad_header("Upload-Length contradicts what is known of the upload.")
-    path = found.files.path(layout.UPLOAD)
+    path = found.files.upload_path
     stored = await service.store.read(path)
     upload = msgspec.structs.replace(uploads.decode(stored.data), length=length)
     try:

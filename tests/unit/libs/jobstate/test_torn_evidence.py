@@ -138,11 +138,11 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
     queue = KeptTasks()
     sweeper = _sweeper(files, queue)
     assert await sweeper.sweep() == 2
-    assert {task.user_hash for task in queue.tasks.values()} == {files.user_hash, other.user_hash}
+    assert {task.session_id for task in queue.tasks.values()} == {files.session_id, other.session_id}
     # It has been made whole, and the next waking is a task of its own.
     clock.wait(3600)
     await sweeper.sweep()
-    assert len([task for task in queue.tasks.values() if task.user_hash == files.user_hash]) == 2
+    assert len([task for task in queue.tasks.values() if task.session_id == files.session_id]) == 2
 
 
 async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: SessionFiles, clock: StorageClock) -> None:

@@ -44,13 +44,6 @@ async def test_a_page_image_is_saved_once_and_never_replaced(store: MemoryStore,
     assert (await store.read(session.path("page_007.png"))).data == b"first"
 
 
-async def test_a_page_result_is_utf8_text_and_may_be_saved_again(session: SessionFiles) -> None:
-    first = await session.save_page_result(1, "# Überschrift ☐")
-    second = await session.save_page_result(1, "# Überschrift ☑")
-    assert second > first
-    assert await session.read_text("page_001_result.txt") == "# Überschrift ☑"
-
-
 async def test_the_combined_result_is_saved_whole_or_in_chunks(session: SessionFiles) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"<!-- page 1 -->\n"
