@@ -100,11 +100,6 @@ HANDLED: tuple[type[Exception], ...] = (
 )
 
 
-def not_found() -> Problem:
-    """One answer for a job that is unknown, malformed, or somebody else's: none can be told from the others."""
-    return Problem(404, "Job not found", "No such job.", "Check the job id; GET /api/jobs lists your jobs.")
-
-
 def _from_http(error: HTTPException) -> Problem:
     match error.status_code:
         case 404:

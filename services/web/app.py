@@ -216,5 +216,4 @@ def create_parts(
         extractor=extractor,
         completion=completion,
         sweeper=sweeper,
-        metrics=metrics,
     )

@@ -1,26 +1,81 @@
-"""What every route works with."""
+"""The parts of the running service, as its routes see them."""
 
-from typing import cast
+from datetime import datetime
+from typing import Protocol, cast
 
 import httpx
 import msgspec
 from starlette.requests import Request
 
+from libs.jobstate.intake import Intake
 from libs.jobstate.job import Job
-from libs.jobstate.rebuild import load_or_rebuild
-from libs.storage.errors import NotFound
-from libs.storage.session import SessionFiles, validate_session
+from libs.jobstate.upload import PendingUpload
+from libs.storage.session import SessionFiles
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import WatchedQueue
-from services.serving.problem import not_found
+from libs.taskqueue.task import OcrTask
 from services.serving.queue_identity import QueueIdentity
-from services.web.auth import get_user_from_request
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
-from services.web.extract.extractor import Extractor
-from services.web.metrics import WebMetrics
-from services.web.sweeper import Sweeper
-from services.web.upload.completion import Completion
+from services.web.metrics import Survey
+
+
+class Extraction(Protocol):
+    """Renders the pages of documents; `extract.extractor.Extractor` is one."""
+
+    async def process(self, task: OcrTask, name: str) -> bool:
+        """Work on an extraction task; whether there was anything to do. Raises `StorageError`, `QueueUnavailable`."""
+        ...
+
+    def drain(self) -> None:
+        """The process is about to end: give leases back and enqueue successors."""
+        ...
+
+
+class JobCreation(Protocol):
+    """Makes jobs of uploads; `upload.completion.Completion` is one."""
+
+    async def create_job(self, files: SessionFiles, intake: Intake) -> Job:
+        """Write intake and record for a stored file. Raises `StorageError`; the job may then exist all the same."""
+        ...
+
+    async def start(self, files: SessionFiles, job: Job) -> None:
+        """Enqueue the job's extraction; the sweep does it where storage or queue do not answer."""
+        ...
+
+    async def finish(self, files: SessionFiles, upload: PendingUpload) -> Job:
+        """Make and start the job of an upload that has all its bytes.
+
+        Raises `Problem` 415 or 422 once the upload is deleted, and `StorageError`: what has arrived then stays.
+        """
+        ...
+
+    async def close(self, files: SessionFiles, upload: PendingUpload) -> None:
+        """Make the bucket refuse more bytes of a direct upload. Raises `StorageError`."""
+        ...
+
+    async def is_abandoned(self, files: SessionFiles, announced_at: datetime, now: datetime) -> bool:
+        """Whether to delete a session without a job. Finishes one that has all its bytes since a crash."""
+        ...
+
+
+class Sweep(Protocol):
+    """Wakes jobs that nothing works on; `sweeper.Sweeper` is one."""
+
+    #: The active jobs as the last sweep saw them; `None` before the first.
+    survey: Survey | None
+
+    async def run(self) -> None:
+        """Sweep at intervals until cancelled."""
+        ...
+
+    async def sweep(self) -> int:
+        """Look at every active job once; how many were woken. Raises `StorageError`, `QueueUnavailable`."""
+        ...
+
+    async def nudge(self, files: SessionFiles, job: Job) -> None:
+        """Look at this job now, if its record has not changed for long."""
+        ...
 
 
 class Web(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,34 +84,19 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     config: WebConfig
     store: ObjectStore
     queue: WatchedQueue
+    #: Identifies users.
     identity: Identity
+    #: Identifies the queue.
     queue_identity: QueueIdentity
+    #: Calls the worker.
     client: httpx.AsyncClient
-    extractor: Extractor
-    completion: Completion
-    sweeper: Sweeper
-    metrics: WebMetrics
+    extractor: Extraction
+    completion: JobCreation
+    sweeper: Sweep
+    #: The store, where clients can upload to it directly.
     direct: DirectStore | None = None
 
 
 def web(request: Request) -> Web:
     """The parts behind this request."""
     return cast(Web, request.app.state.web)
-
-
-async def own_session(request: Request) -> SessionFiles:
-    """The files of the job that the address names, looked for under the asker's own hash. Raises `Problem` 404."""
-    user = await get_user_from_request(request)
-    try:
-        return await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
-    except NotFound as error:
-        raise not_found() from error
-
-
-async def own_job(request: Request) -> tuple[SessionFiles, Job]:
-    """The same, and the job's record. Raises `Problem` 404, `TornRecord`."""
-    files = await own_session(request)
-    try:
-        return files, await load_or_rebuild(files)
-    except NotFound as error:
-        raise not_found() from error

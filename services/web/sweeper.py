@@ -17,8 +17,8 @@ from libs.storage.session import SessionFiles, indexed_session
 from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.web.metrics import Survey, survey
+from services.web.service import JobCreation
 from services.web.tasks import start_chains, start_extraction
-from services.web.upload.completion import Completion
 
 log = structlog.get_logger()
 
@@ -38,7 +38,7 @@ class Sweeper:
         *,
         store: ObjectStore,
         queue: TaskQueue,
-        completion: Completion,
+        completion: JobCreation,
         every_seconds: float,
         lease_seconds: float,
         queue_forgets: bool = False,

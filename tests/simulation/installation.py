@@ -160,7 +160,6 @@ class Installation:
             extractor=self.extractor,
             completion=completion,
             sweeper=sweeper,
-            metrics=metrics,
         )
         self._web.start(sweeper.run())
 

@@ -282,7 +282,6 @@ class World:
             extractor=extractor,
             completion=completion,
             sweeper=sweeper,
-            metrics=metrics,
         )
         process.start(sweeper.run())
         self._webs[process] = (app, extractor)

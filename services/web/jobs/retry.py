@@ -22,7 +22,8 @@ from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import QueueUnavailable
 from services.serving.body import read_body
 from services.serving.problem import Problem
-from services.web.service import own_job, web
+from services.web.jobs.lookup import own_job
+from services.web.service import web
 from services.web.tasks import start_chains, start_extraction
 
 

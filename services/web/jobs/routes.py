@@ -21,7 +21,8 @@ from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.serving.problem import Problem
 from services.web.auth import get_user_from_request
-from services.web.service import own_job, own_session, web
+from services.web.jobs.lookup import own_job, own_session
+from services.web.service import web
 from services.web.text import html, plain
 
 MAX_LISTED = 100

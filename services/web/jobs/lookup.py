@@ -1,0 +1,37 @@
+"""The user's own job that an address names."""
+
+from starlette.requests import Request
+
+from libs.jobstate.job import Job
+from libs.jobstate.rebuild import load_or_rebuild
+from libs.storage.errors import NotFound
+from libs.storage.session import SessionFiles, validate_session
+from services.serving.problem import Problem
+from services.web.auth import get_user_from_request
+from services.web.service import web
+
+
+async def own_session(request: Request) -> SessionFiles:
+    """The files of the job that the address names, looked up under the hash of the user who asks.
+
+    Raises `Problem` 404 for a job that is unknown, deleted or another user's.
+    """
+    user = await get_user_from_request(request)
+    try:
+        return await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
+    except NotFound as error:
+        raise _not_found() from error
+
+
+async def own_job(request: Request) -> tuple[SessionFiles, Job]:
+    """The same, and the job's record. Raises `Problem` 404, `TornIntake`."""
+    files = await own_session(request)
+    try:
+        return files, await load_or_rebuild(files)
+    except NotFound as error:
+        raise _not_found() from error
+
+
+def _not_found() -> Problem:
+    """The same for a job that is unknown, malformed or another user's, so that they cannot be told apart."""
+    return Problem(404, "Job not found", "No such job.", "Check the job id; GET /api/jobs lists your jobs.")
