@@ -1,4 +1,4 @@
-"""What a batching engine does with pages: several at once, whoever's they are, each given back as it ends."""
+"""The scheduling of a batching engine for tests: several pages at once, of any call, each returned as it ends."""
 
 import asyncio
 import contextlib
@@ -7,42 +7,42 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from services.worker.engines.engine import PageFailure, PageImage, PageText
 
 Reading = PageText | PageFailure
-# What a slot tells the call that it works for: a page's reading, that the engine broke, or that no page is left.
-Told = asyncio.Queue[Reading | Exception | None]
+#: From the slots to the call whose pages they read: a reading, an engine's exception, or None for a slot that ends.
+Readings = asyncio.Queue[Reading | Exception | None]
 
 
 class Batching:
-    """Takes a page when one of its `slots` is free. Where `read` raises, it has broken for all that are reading."""
+    """Takes a page when one of its `slots` is free. Where `read` raises, it raises in all calls that are reading."""
 
     def __init__(self, slots: int, read: Callable[[PageImage], Awaitable[Reading]]) -> None:
         self._slots = slots
         self._read = read
         self._free = asyncio.Semaphore(slots)
-        self._calls: dict[Told, None] = {}
+        self._calls: dict[Readings, None] = {}
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[Reading]:
-        """As `OcrEngine` says."""
-        told: Told = asyncio.Queue()
-        self._calls[told] = None
+        """See `OcrEngine`."""
+        readings: Readings = asyncio.Queue()
+        self._calls[readings] = None
         taking = asyncio.Lock()
-        slots = [asyncio.create_task(self._work(pages, taking, told)) for _ in range(self._slots)]
+        slots = [asyncio.create_task(self._work(pages, taking, readings)) for _ in range(self._slots)]
         working = len(slots)
         try:
             while working:
-                said = await told.get()
-                if said is None:
+                reading = await readings.get()
+                if reading is None:
                     working -= 1
-                elif isinstance(said, Exception):
-                    raise said
+                elif isinstance(reading, Exception):
+                    raise reading
                 else:
-                    yield said
+                    yield reading
         finally:
-            self._calls.pop(told)
+            self._calls.pop(readings)
             for slot in slots:
                 slot.cancel()
             await asyncio.gather(*slots, return_exceptions=True)
 
-    async def _work(self, pages: AsyncIterator[PageImage], taking: asyncio.Lock, told: Told) -> None:
+    async def _work(self, pages: AsyncIterator[PageImage], taking: asyncio.Lock, readings: Readings) -> None:
         while True:
             async with contextlib.AsyncExitStack() as slot:
                 async with taking:
@@ -50,10 +50,10 @@ class Batching:
                     try:
                         page = await anext(pages, None)
                     except Exception as error:
-                        told.put_nowait(error)
+                        readings.put_nowait(error)
                         return
                 if page is None:
-                    told.put_nowait(None)
+                    readings.put_nowait(None)
                     return
                 try:
                     reading = await self._read(page)
@@ -61,4 +61,4 @@ class Batching:
                     for call in self._calls:
                         call.put_nowait(error)
                     return
-            told.put_nowait(reading)
+            readings.put_nowait(reading)

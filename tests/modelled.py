@@ -1,4 +1,4 @@
-"""An engine that needs the model of the cache, and reads which one it got: `OCR_ENGINE=tests.modelled:create`."""
+"""An engine that needs the model of the cache, and returns its size: `OCR_ENGINE=tests.modelled:create`."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish
 
 
 def create(*, threads: int, context: EngineContext) -> "ModelledEngine":
-    """The engine with what it is lent."""
+    """The engine, for the context given."""
     return ModelledEngine(context)
 
 

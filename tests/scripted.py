@@ -1,7 +1,7 @@
-"""An engine that does as it is told: for tests of everything around an engine.
+"""An engine that follows a script: for tests of everything around an engine.
 
-`OCR_ENGINE=tests.scripted:create` plugs it into a real worker; `SCRIPT` holds the orders as JSON. Each page read is a
-line of the journal file, so a test can count how often each page was read, across processes.
+`OCR_ENGINE=tests.scripted:create` plugs it into a real worker; the environment variable `SCRIPT` holds the script as
+JSON. Each page read is a line of the journal file, so a test can count how often each page was read, across processes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """Orders by page number. `seconds` is how long a page takes; `journal` is a file path."""
+    """What happens on which pages, by their numbers. `seconds` is how long a page takes; `journal` is a file path."""
 
     seconds: float = 0.0
     load_seconds: float = 0.0
@@ -34,12 +34,12 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create(*, threads: int) -> "ScriptedEngine":
-    """The engine for the orders in the environment."""
+    """The engine for the script in the environment."""
     return ScriptedEngine(msgspec.json.decode(os.environ.get("SCRIPT", "{}"), type=Script))
 
 
 class ScriptedEngine:
-    """Reads `Page N <digest of the image>` on page N, unless told otherwise."""
+    """Reads `Page N <digest of the image>` on page N, unless the script says otherwise."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -109,7 +109,7 @@ def _note(journal: Path, page_no: int) -> None:
 
 
 class Spare:
-    """Stands in for an engine, and does in `read` what it is told."""
+    """A fallback engine that calls `read` for each page; an empty text is a failure."""
 
     def __init__(self, read: Callable[[], str]) -> None:
         self._read = read
@@ -118,7 +118,7 @@ class Spare:
         """Nothing to load."""
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        """Do as told, once a page."""
+        """Call `read` once a page."""
         async for page in pages:
             if text := self._read():
                 yield PageText(page_no=page.page_no, markdown=text, finish=Finish.STOP, seconds=0.1)

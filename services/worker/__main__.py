@@ -19,7 +19,7 @@ from services.worker.queue import choose_queue
 
 
 def refuse_missing_model(config: WorkerConfig) -> None:
-    """Refuse an engine that can never be loaded (R53). Raises `ConfigError`."""
+    """Refuse an engine whose model is missing and may not be fetched (R53). Raises `ConfigError`."""
     needs_model = config.ocr_engine in MODEL_ENGINES
     if needs_model and (reason := offline_refusal(config.model, root=config.cache_root)):
         raise ConfigError(reason)
@@ -64,5 +64,5 @@ if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # A page that was abandoned still runs in the engine's thread; nobody waits for it.
+    # An abandoned page may still run in a thread: end without waiting for it.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""The worker's HTTP side: one route that works, a few that tell."""
+"""The worker's HTTP side: the queue's route, and the routes that report the worker's status."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """What the routes work with."""
+    """What the routes share."""
 
     store: ObjectStore
     queue_identity: QueueIdentity
@@ -62,9 +62,9 @@ def create_app(
     open_queue: OpenQueue | None = None,
     layers: Layers = BARE,
 ) -> Starlette:
-    """The app for `config`; callables appended to `drained` are to be called when the process has to stop.
+    """The app for `config`. It appends to `drained` what the caller has to call when the process has to stop.
 
-    `open_queue` makes the queue, by default the way to web's.
+    `open_queue` opens the queue for successors; the default is the queue in web.
     """
     open_queue = open_queue or local_queue(config)
 
@@ -105,7 +105,7 @@ def create_app(
 
 
 def assemble(*, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """The routes; what is behind them is in `app.state`, which `lifespan` sets."""
+    """The app of the routes, which use `app.state`; `lifespan` sets that."""
     return Starlette(
         routes=ROUTES,
         middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES)],
@@ -122,7 +122,7 @@ def create_worker(
     queue_identity: QueueIdentity,
     metrics: WorkerMetrics,
 ) -> Worker:
-    """The worker over the parts given."""
+    """The worker on the given store and queue."""
     fallback = _fallback(config)
     cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=metrics)
     engines = EngineRegistry(
@@ -160,7 +160,7 @@ def _fallback(config: WorkerConfig) -> FallbackProcess | None:
 
 
 async def process_batch(request: Request) -> Response:
-    """`POST /process-ocr-batch` (R31 to R34): called by the queue alone."""
+    """`POST /process-ocr-batch` (R31 to R34): only the queue may call it."""
     worker = _worker(request)
     await worker.queue_identity.admit(request.headers)
     task = _task(await read_body(request, hint="Send a task as the queue sends it."))
@@ -169,8 +169,8 @@ async def process_batch(request: Request) -> Response:
         with trace.tracing(task.trace):
             result = await worker.batches.process(task, name)
     except EngineHangs:
-        # The thread that hangs cannot be stopped, and it holds the engine. The queue delivers again to the process
-        # that the supervisor (or Cloud Run) starts in our place.
+        # The thread that hangs cannot be stopped, and it holds the engine. The queue delivers the task again to the
+        # process that the supervisor (or Cloud Run) starts instead of this one.
         os._exit(70)
     except (EngineBroke, EngineUnavailable) as error:
         log.warning("call_postponed", job_id=task.session_id, reason=str(error))
@@ -185,7 +185,7 @@ async def process_batch(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """`GET /health`: the process lives; which engine, in which state; the model's cache, where the engine needs it."""
+    """`GET /health`: the engine and its state, and the model's cache where the engine needs it; 503 where it failed."""
     report = await _worker(request).status.health()
     return JSONResponse(report, status_code=503 if report["status"] == "failed" else 200)
 
@@ -202,7 +202,7 @@ async def cache_info(request: Request) -> Response:
 
 
 async def cache_warm(request: Request) -> Response:
-    """`POST /cache/warm` (R56): load the default engine, fetching its model if need be, and answer once it can read."""
+    """`POST /cache/warm` (R56): load the default engine, fetch its model if necessary, and answer once it can read."""
     worker = _worker(request)
     await worker.queue_identity.admit(request.headers)
     await worker.engines.open()
@@ -222,7 +222,7 @@ def _task(body: bytes) -> tasks.OcrTask:
     except tasks.BadTask as error:
         raise Problem(422, "Bad task", str(error), 'Send JSON with "session_id" and "user_email".') from error
     if not layout.is_session_id(task.session_id) or (task.user_hash and not layout.is_user_hash(task.user_hash)):
-        # Final, and not an error that a queue would repeat: there is no such session.
+        # Processed as an unknown session, which is final: the queue would repeat a task that is answered with an error.
         return msgspec.structs.replace(task, session_id="0" * 32, user_hash="")
     return task
 

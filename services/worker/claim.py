@@ -14,8 +14,8 @@ from services.worker.call import Call
 
 log = structlog.get_logger()
 
-# A lease of the chain's own batches that was written less than this ago is held, or was just finished. Chosen: longer
-# than the writes of a call take, shorter than a batch.
+# A lease of the chain's own batches that was written less than this ago is held, or was just finished. Chosen: less
+# would read leases in vain, more would leave a batch that the chain has released waiting.
 FRESH = timedelta(seconds=1)
 
 

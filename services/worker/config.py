@@ -26,12 +26,12 @@ class WorkerConfig(ServiceSettings, frozen=True, kw_only=True):
 
     @property
     def queue_audience(self) -> str:
-        """For whom the tokens of the queue are made: this service's own address, unless `WORKER_AUDIENCE` says."""
+        """The audience of the queue's tokens: `WORKER_AUDIENCE`, by default this service's own address."""
         return self.worker_audience or self.worker_url.rstrip("/")
 
     @property
     def queue_base(self) -> str:
-        """Where tasks are enqueued: web on this machine, unless `QUEUE_URL` says otherwise."""
+        """Where tasks are enqueued: `QUEUE_URL`, by default web on this machine."""
         return self.queue_url or f"http://127.0.0.1:{self.web_port}"
 
     @property

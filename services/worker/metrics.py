@@ -1,10 +1,11 @@
-"""What a worker counts: pages, how fast, how many failed; batches; the engine's state."""
+"""The worker's metrics: pages, their time and failures; batches; engines and the model's cache."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from libs.jobstate.outcome import LOW_TRUST, OutcomeStatus, PageOutcome
 from services.worker.engines.engine import EngineInfo
 
+#: Bucket bounds of a page's time, in seconds. Chosen: about doubling, up to the most that a page may take on a GPU.
 PAGE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 
 
@@ -67,7 +68,7 @@ class WorkerMetrics:
         )
 
     def page(self, outcome: PageOutcome) -> None:
-        """A page has its outcome."""
+        """Count a page that was given an outcome."""
         engine = outcome.engine or "none"
         kind = "blank" if outcome.blank else outcome.status.value
         self._pages.labels(engine, kind).inc()
@@ -82,11 +83,11 @@ class WorkerMetrics:
             self._low_trust.labels(engine).inc()
 
     def batch(self, end: str) -> None:
-        """A batch is out of hand: `done` (finished or given back), `lost` to another holder, `broken` by the engine."""
+        """Count a batch by its end: `done` (finished or released), `lost` to another holder, `broken` by the engine."""
         self._batches.labels(end).inc()
 
     def loaded(self, engine: EngineInfo, seconds: float) -> None:
-        """An engine can read now."""
+        """Show an engine that was loaded, and the time that took."""
         self._loads.labels(engine.name).set(seconds)
         if (execution := engine.execution) is not None:
             self._kernels.labels(engine.name, execution.kernel).set(1)
@@ -94,10 +95,10 @@ class WorkerMetrics:
             self._fell_back.labels(engine.name).set(execution.fallback is not None)
 
     def model_asked(self, *, cached: bool) -> None:
-        """An engine has asked for the model: it was there whole (`hit`), or not (`miss`)."""
+        """Count a request for the model: it was in the cache and complete (`hit`), or not (`miss`)."""
         self._asked.labels("hit" if cached else "miss").inc()
 
     def model_brought(self, way: str, *, seconds: float, size_bytes: int) -> None:
-        """The model has come: from the `hub`, from the `bucket`, or by being `read` once from a network mount."""
+        """Show a transfer of the model; `way` is a `Transfer`."""
         self._brought_seconds.labels(way).set(seconds)
         self._brought_bytes.labels(way).set(size_bytes)

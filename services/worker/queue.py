@@ -1,4 +1,4 @@
-"""Where the worker's tasks go: to the queue in web, or to Cloud Tasks."""
+"""The queue that takes the worker's tasks: the one in web, or Cloud Tasks."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,7 +14,7 @@ from libs.taskqueue.remote import RemoteQueue
 from libs.taskqueue.settings import QueueSettings, queue_path, read_queue_settings
 from services.worker.config import WorkerConfig
 
-# Opens the queue; takes the internal token, which goes with every push.
+#: Opens the queue. The argument is the internal token, which goes with every request to it.
 OpenQueue = Callable[[str], AbstractAsyncContextManager[TaskQueue]]
 
 
@@ -26,7 +26,7 @@ def choose_queue(config: WorkerConfig, environ: Mapping[str, str]) -> OpenQueue:
 
 
 def local_queue(config: WorkerConfig) -> OpenQueue:
-    """The way to the dispatcher in web."""
+    """The local queue, which web serves."""
 
     @asynccontextmanager
     async def opened(token: str) -> AsyncIterator[TaskQueue]:

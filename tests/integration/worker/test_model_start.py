@@ -1,4 +1,4 @@
-"""A worker whose engine needs the model: real processes, a hub of ours."""
+"""A worker whose engine needs the model: real processes and an emulated hub."""
 
 import concurrent.futures
 import json
@@ -27,7 +27,7 @@ def hub() -> Iterator[Hub]:
 
 @contextmanager
 def services(folder: Path, hub: Hub, **environ: str) -> Iterator[Running]:
-    """Web and worker; nobody has waited for the worker yet."""
+    """Web and worker, which answer; the engine may still be loading."""
     environ = {
         "OCR_ENGINE": "tests.modelled:create",
         "HF_ENDPOINT": hub.url,
@@ -73,8 +73,8 @@ def warm(services: Running) -> httpx.Response:
     return httpx.post(worker(services, "/cache/warm"), headers={HEADER: token}, timeout=60, trust_env=False)
 
 
-def left(services: Running) -> dict[str, Any]:
-    """What the worker left for web."""
+def written(services: Running) -> dict[str, Any]:
+    """The status that the worker has written for web; empty before the first time."""
     try:
         found: dict[str, Any] = json.loads((services.storage / "system" / "worker.json").read_bytes())
     except FileNotFoundError:
@@ -87,12 +87,12 @@ def test_job_that_comes_while_the_model_is_fetched_waits_and_is_read(tmp_path: P
     hub.chunk_seconds = 0.1
     with services(tmp_path, hub) as found:
         job_id = found.upload(pdf(tmp_path / "two.pdf", 2))
-        told = found.until(lambda: (told := cache(found))["progress"] and told, "progress")
+        report = found.until(lambda: (report := cache(found))["progress"] and report, "progress")
         ready = reached(found, "/ready")
         assert ready is not None
         assert (ready.status_code, ready.json()["engine_state"]) == (503, "loading")
-        assert (told["present"], told["complete"], told["engine_state"]) == (told["present"], False, "loading")
-        assert 0 <= told["progress"]["bytes_done"] <= told["progress"]["bytes_total"]
+        assert (report["present"], report["complete"], report["engine_state"]) == (report["present"], False, "loading")
+        assert 0 <= report["progress"]["bytes_done"] <= report["progress"]["bytes_total"]
         assert found.status(job_id)["status"] in ("queued", "extracting", "processing")
         health = reached(found, "/health")
         assert health is not None
@@ -105,13 +105,13 @@ def test_job_that_comes_while_the_model_is_fetched_waits_and_is_read(tmp_path: P
         assert hub.asked["GET revision"] == 1, "the start, the job and both warms shared one load"
         assert job["status"] == "completed"
         assert {page["status"] for page in job["pages"].values()} == {"completed"}
-        told = cache(found)
-        assert (told["model"], told["revision"], told["commit"]) == (NAME, "main", COMMIT)
-        assert (told["present"], told["complete"], told["offline"], told["needed"]) == (True, True, True, True)
-        assert told["cache_root"] == str(tmp_path / "cache")
-        assert told["size_bytes"] > 800_000
-        assert told["source"].startswith("Downloaded from")
-        found.until(lambda: left(found).get("cache", {}).get("complete"), "the word left for web")
+        report = cache(found)
+        assert (report["model"], report["revision"], report["commit"]) == (NAME, "main", COMMIT)
+        assert (report["present"], report["complete"], report["offline"], report["needed"]) == (True, True, True, True)
+        assert report["cache_root"] == str(tmp_path / "cache")
+        assert report["size_bytes"] > 800_000
+        assert report["source"].startswith("Downloaded from")
+        found.until(lambda: written(found).get("cache", {}).get("complete"), "the status to be written")
         counted = samples(worker(found, ""))
         assert counted["gnosis_model_cache_total", ("miss",)] == 1
         assert ("gnosis_model_brought_seconds", ("hub",)) in counted
@@ -121,14 +121,14 @@ def test_job_that_comes_while_the_model_is_fetched_waits_and_is_read(tmp_path: P
 def test_load_that_failed_is_tried_again_by_a_warm_call_and_by_a_job(tmp_path: Path, hub: Hub) -> None:
     with services(tmp_path, hub) as found:
         health = found.until(
-            lambda: (told := reached(found, "/health")) and told.status_code == 503 and told, "the load to fail"
+            lambda: (report := reached(found, "/health")) and report.status_code == 503 and report, "the load to fail"
         )
         assert "Correct MODEL_NAME" in health.json()["reason"]
         assert httpx.post(worker(found, "/cache/warm"), trust_env=False).status_code == 401
         refused = warm(found)
         assert refused.status_code == 503
         assert "Correct MODEL_NAME" in refused.json()["detail"]
-        found.until(lambda: left(found).get("state") == "failed", "the word left for web")
+        found.until(lambda: written(found).get("state") == "failed", "the status to be written")
 
         hub.add(made())
         answer = warm(found)
@@ -136,7 +136,7 @@ def test_load_that_failed_is_tried_again_by_a_warm_call_and_by_a_job(tmp_path: P
         assert answer.status_code == 200, answer.text
         assert (answer.json()["engine"], answer.json()["engine_state"]) == ("modelled", "ready")
         found.wait_ready()
-        found.until(lambda: left(found).get("state") == "ready", "the word left for web")
+        found.until(lambda: written(found).get("state") == "ready", "the status to be written")
         job = found.ended(found.upload(pdf(tmp_path / "one.pdf", 1)))
         assert job["status"] == "completed"
 
@@ -145,13 +145,13 @@ def test_job_is_not_lost_when_the_model_comes_only_later(tmp_path: Path, hub: Hu
     with services(tmp_path, hub) as found:
         job_id = found.upload(pdf(tmp_path / "one.pdf", 1))
         refusal = ("gnosis_http_requests_total", ("POST", "/process-ocr-batch", "503"))
-        found.until(lambda: samples(worker(found, "")).get(refusal), "the queue to be sent away")
+        found.until(lambda: samples(worker(found, "")).get(refusal), "the queue to be answered 503")
         hub.add(made())
 
         assert found.ended(job_id)["status"] == "completed"
 
 
-def test_whole_model_is_a_hit_and_nobody_is_asked(tmp_path: Path, hub: Hub) -> None:
+def test_complete_model_is_a_hit_and_the_hub_is_not_asked(tmp_path: Path, hub: Hub) -> None:
     place(tmp_path / "cache", made(), linked=False)
     with services(tmp_path, hub, MODEL_OFFLINE="true") as found:
         found.wait_ready()
@@ -163,7 +163,7 @@ def test_whole_model_is_a_hit_and_nobody_is_asked(tmp_path: Path, hub: Hub) -> N
 def test_strict_offline_says_model_cache_not_available(tmp_path: Path, hub: Hub) -> None:
     with services(tmp_path, hub, MODEL_OFFLINE="true") as found:
         health = found.until(
-            lambda: (told := reached(found, "/health")) and told.status_code == 503 and told, "the load to fail"
+            lambda: (report := reached(found, "/health")) and report.status_code == 503 and report, "the load to fail"
         )
         assert health.json()["reason"].startswith("Model cache not available")
         found.kill("worker")
@@ -178,8 +178,8 @@ def test_engine_that_needs_no_model_fetches_none(tmp_path: Path, hub: Hub) -> No
     with running(tmp_path, script=Script(), HF_ENDPOINT=hub.url, HF_CACHE_HOST_PATH=str(tmp_path / "cache")) as found:
         assert warm(found).status_code == 200
         assert found.ended(found.upload(pdf(tmp_path / "one.pdf", 1)))["status"] == "completed"
-        told = cache(found)
-        assert (told["present"], told["complete"], told["needed"]) == (False, False, False)
-        assert "needs no model of this cache" in told["detail"]
+        report = cache(found)
+        assert (report["present"], report["complete"], report["needed"]) == (False, False, False)
+        assert "needs no model of this cache" in report["detail"]
     assert hub.asked.total() == 0
     assert not (tmp_path / "cache").exists()

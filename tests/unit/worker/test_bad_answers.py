@@ -1,4 +1,4 @@
-"""Engines may answer anything: an answer that makes no sense fails its page, and nothing torn is ever written."""
+"""Engines may return values of any type: a wrong one fails its page, and no outcome is written that cannot be read."""
 
 import math
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ answers: list[PageText | PageFailure] = []
 
 
 class Engine:
-    """Says what the test has laid down for each page."""
+    """Returns for each page what the test has put into `answers`."""
 
     def __init__(self, info: EngineInfo) -> None:
         self._info = info
@@ -58,12 +58,12 @@ class Engine:
         """Nothing to load."""
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        """The answers, one a page."""
+        """One answer for each page."""
         async for page in pages:
             yield answers[page.page_no - 1]
 
     def info(self) -> EngineInfo:
-        """As made."""
+        """As given."""
         return self._info
 
 
@@ -77,9 +77,9 @@ def nameless(*, threads: int) -> Engine:
     return Engine(EngineInfo(name=None, revision="1", device="none"))  # type: ignore[arg-type]
 
 
-async def read(said: PageText | PageFailure) -> list[PageOutcome]:
-    """The outcomes of a job of two pages: on the first the engine says `said`."""
-    answers[:] = [said, msgspec.structs.replace(GOOD, page_no=2)]
+async def read(first: PageText | PageFailure) -> list[PageOutcome]:
+    """The outcomes of a job of two pages; for the first the engine returns `first`."""
+    answers[:] = [first, msgspec.structs.replace(GOOD, page_no=2)]
     files = SessionFiles(store=MemoryStore(), user_hash="a" * 12, session_id="0" * 32)
     await create(files, extracted(2))
     for page_no in (1, 2):
@@ -112,7 +112,7 @@ async def test_answer_that_makes_no_sense_fails_its_page_alone(change: dict[str,
     assert (second.status, second.text) == (OutcomeStatus.COMPLETED, "x")
 
 
-async def test_what_an_engine_says_of_its_tries_is_recorded() -> None:
+async def test_tries_tokens_and_trust_of_an_engine_are_recorded() -> None:
     tries = (Try(engine="made up", ending="loop", temperature=0.2, scale=0.9, tokens=300, seconds=1.5),)
     first, second = await read(msgspec.structs.replace(GOOD, tries=tries, tokens=300, trust=0.62))
     assert (first.tries, first.tokens, first.trust) == (tries, 300, 0.62)
@@ -134,12 +134,12 @@ async def test_failure_that_makes_no_sense_is_a_failure_with_a_reason(seconds: A
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_could_not_be_read_again_is_not_encoded(value: float) -> None:
+def test_outcome_that_could_not_be_decoded_again_is_not_encoded(value: float) -> None:
     with pytest.raises(TornOutcome):
         outcome.encode(PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, seconds=value))
 
 
-async def test_engine_that_does_not_say_who_it_is_cannot_be_used() -> None:
+async def test_engine_without_a_valid_info_cannot_be_used() -> None:
     registry = EngineRegistry("tests.unit.worker.test_bad_answers:nameless", BARE)
     with pytest.raises(EngineUnavailable, match="does not say who it is"):
         await registry.engine(None)

@@ -1,4 +1,4 @@
-"""A batching engine is kept busy: batches of a call, and calls, feed its slots side by side."""
+"""A batching engine is kept busy: batches of one call, and several calls, fill its slots side by side."""
 
 import asyncio
 from collections import Counter
@@ -37,7 +37,8 @@ from tests.simulation.installation import in_virtual_time
 from tests.tasks import KeptTasks
 
 SLOTS = 8
-SETTLED = 1.0  # seconds of virtual time, in which everything happens that is not waiting for the engine
+# Virtual time in which everything happens that does not wait for the engine.
+SETTLED_SECONDS = 1.0
 
 
 class Engine(Batching):
@@ -75,7 +76,7 @@ class Engine(Batching):
 
 
 class OneEngine(EngineRegistry):
-    """Has the one engine."""
+    """Returns the one engine for every name."""
 
     def __init__(self, engine: OcrEngine) -> None:
         super().__init__("held", BARE)
@@ -115,15 +116,15 @@ class Place:
         return files
 
     def call(self, files: SessionFiles, *, due_at: datetime | None = None) -> "asyncio.Task[CallResult]":
-        """What the queue does."""
+        """Deliver a task of the job, as the queue does."""
         task = OcrTask(session_id=files.session_id, user_email="", user_hash=files.user_hash, due_at=due_at)
         return asyncio.create_task(self.worker.process(task, "a task"))
 
     async def read_to_the_end(self, *calls: "asyncio.Task[CallResult]") -> list[Counter[bytes]]:
-        """Whose pages were inside, each time before one was let go."""
+        """End page after page; the images that were inside the engine before each, counted."""
         seen = []
         while not all(call.done() for call in calls):
-            await asyncio.sleep(SETTLED)
+            await asyncio.sleep(SETTLED_SECONDS)
             if self.engine.inside:
                 seen.append(Counter(self.engine.inside.values()))
                 self.engine.let_go()
@@ -158,7 +159,7 @@ def test_call_claims_no_more_than_keeps_the_engine_busy() -> None:
         place = Place()
         files = await place.job("a", 40)
         call = place.call(files)
-        await asyncio.sleep(SETTLED)
+        await asyncio.sleep(SETTLED_SECONDS)
         held = [stat async for stat in place.store.list(files.path(layout.BATCHES))]
         place.worker.drain()
         await call
@@ -168,7 +169,7 @@ def test_call_claims_no_more_than_keeps_the_engine_busy() -> None:
 
 
 @pytest.mark.parametrize(("newcomer", "pages"), [(True, SLOTS), (False, 10)], ids=["new", "known"])
-def test_turn_beside_another_job_is_filling_the_engine_once(newcomer: bool, pages: int) -> None:
+def test_call_beside_another_job_fills_the_engine_once(newcomer: bool, pages: int) -> None:
     async def live() -> tuple[int, int]:
         place = Place()
         files = await place.job("a", 40, active=True)
@@ -186,7 +187,7 @@ def test_engine_that_breaks_under_many_pages_leaves_all_under_suspicion_and_none
         place = Place()
         files = await place.job("a", 2, batch_size=1)
         call = place.call(files)
-        await asyncio.sleep(SETTLED)
+        await asyncio.sleep(SETTLED_SECONDS)
         place.engine.let_go(RuntimeError("told to break"))
         with pytest.raises(EngineBroke):
             await call
@@ -203,7 +204,7 @@ def test_engine_that_is_lost_ends_the_process_and_names_a_lone_page() -> None:
         place = Place()
         files = await place.job("a", 1)
         call = place.call(files)
-        await asyncio.sleep(SETTLED)
+        await asyncio.sleep(SETTLED_SECONDS)
         place.engine.let_go(EngineLost("an illegal memory access was encountered"))
         with pytest.raises(EngineHangs):
             await call
@@ -221,7 +222,7 @@ def test_page_that_hangs_is_seen_while_others_go_on() -> None:
         call = place.call(files)
         hanging = 0
         while not call.done():
-            await asyncio.sleep(SETTLED)
+            await asyncio.sleep(SETTLED_SECONDS)
             for page in list(place.engine.inside)[1:]:
                 del place.engine.inside[page]
                 page.set_result(None)
@@ -238,7 +239,7 @@ def test_hang_ends_the_process_though_the_record_is_torn_meanwhile() -> None:
         place = Place()
         files = await place.job("a", 2, batch_size=2)
         call = place.call(files)
-        await asyncio.sleep(SETTLED)
+        await asyncio.sleep(SETTLED_SECONDS)
         await place.store.write(files.path(layout.RECORD), b"torn")
         place.engine.let_go()  # a page to record, which fails; the other one hangs
         with pytest.raises(EngineHangs):
@@ -260,12 +261,12 @@ def test_pages_that_wait_for_a_slot_do_not_hang() -> None:
     assert in_virtual_time(0, live) == 16
 
 
-def test_page_that_gets_on_may_take_long() -> None:
+def test_page_that_makes_progress_may_take_long() -> None:
     async def live() -> int:
         place = Place()
         call = place.call(await place.job("a", 1))
         for _ in range(5):
-            await asyncio.sleep(50)  # a try ends; a page may take 60 seconds without a sign of life
+            await asyncio.sleep(50)  # a page may take 60 seconds without progress
             place.engine.taken[0].alive()
         place.engine.let_go()
         return (await call).pages_processed
@@ -273,14 +274,14 @@ def test_page_that_gets_on_may_take_long() -> None:
     assert in_virtual_time(0, live) == 1
 
 
-def test_page_waits_for_an_engine_that_is_away_however_often_that_is() -> None:
+def test_page_waits_for_an_unavailable_engine_however_often_it_is_tried() -> None:
     async def live() -> Job:
         place = Place()
         files = await place.job("a", 1)
         for _ in range(10):
             await asyncio.sleep(5)  # the queue waits before it delivers again
             call = place.call(files)
-            await asyncio.sleep(SETTLED)
+            await asyncio.sleep(SETTLED_SECONDS)
             place.engine.let_go(EngineUnavailable("The server is away."))
             with pytest.raises(EngineUnavailable):
                 await call
@@ -292,12 +293,12 @@ def test_page_waits_for_an_engine_that_is_away_however_often_that_is() -> None:
     assert (job.ended, job.pages[1].engine, job.pages[1].error) == (True, "held", None)
 
 
-def test_drained_worker_gives_all_its_batches_back_in_time() -> None:
+def test_drained_worker_releases_all_its_batches_in_time() -> None:
     async def live() -> tuple[float, bool]:
         place = Place()
         files = await place.job("a", 40)
         call = place.call(files)
-        await asyncio.sleep(SETTLED)
+        await asyncio.sleep(SETTLED_SECONDS)
         began = asyncio.get_running_loop().time()
         place.worker.drain()
         await call

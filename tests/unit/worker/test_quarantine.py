@@ -1,11 +1,11 @@
-"""Reading alone, and together."""
+"""Readers that run together, and readers that run alone."""
 
 import asyncio
 
 from services.worker.quarantine import Quarantine
 
 
-async def test_one_alone_waits_for_those_who_read_together_and_keeps_later_ones_out() -> None:
+async def test_waiting_solo_reader_blocks_new_readers() -> None:
     quarantine = Quarantine()
     events: list[str] = []
     leave = asyncio.Event()
@@ -35,7 +35,7 @@ async def test_one_alone_waits_for_those_who_read_together_and_keeps_later_ones_
     assert events[2:] == ["first out", "second out", "alone in", "alone out", "late in", "late out"]
 
 
-async def test_one_who_gives_up_waiting_to_be_alone_holds_nobody_up() -> None:
+async def test_cancelled_solo_reader_blocks_no_one() -> None:
     quarantine = Quarantine()
     async with quarantine.together():
         waiting = asyncio.create_task(quarantine.alone().__aenter__())

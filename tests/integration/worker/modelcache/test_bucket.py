@@ -18,7 +18,7 @@ from services.worker.modelcache.snapshot import inspect
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
 from tests.emulators.hub.model import COMMIT, NAME, made, place
-from tests.integration.worker.modelcache.test_download import Counted
+from tests.integration.worker.modelcache.meter import CountingMeter
 
 BUCKET = "gnosis-ocr-models"
 FOLDER = f"models--{NAME.replace('/', '--')}"
@@ -36,13 +36,13 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield emulator
 
 
-def cache(root: Path, *, in_cloud: bool = True, meter: Counted | None = None, **settings: str) -> ModelCache:
+def cache(root: Path, *, in_cloud: bool = True, meter: CountingMeter | None = None, **settings: str) -> ModelCache:
     chosen = ModelSettings(hf_endpoint=NOWHERE, **settings)  # type: ignore[arg-type]
-    return ModelCache(chosen, root=root, in_cloud=in_cloud, meter=meter or Counted())
+    return ModelCache(chosen, root=root, in_cloud=in_cloud, meter=meter or CountingMeter())
 
 
 async def fill(folder: Path, revision: str) -> None:
-    """What the stage `models` of the deployment does, its copies done by hand as `gcloud storage cp` does them."""
+    """Run the stage `models` of the deployment; its copies are made here as `gcloud storage cp` makes them."""
     given = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "1", "MODEL_REVISION": revision, "MODEL_BUCKET_NAME": BUCKET}
     store = GcsStore(BUCKET)
     for step in plan(["models"], given):
@@ -73,7 +73,7 @@ async def test_model_is_copied_as_the_deployment_laid_it_out(tmp_path: Path, emu
         (tmp_path / "pulled" / "hub" / FOLDER / "refs" / "main").unlink()
         (tmp_path / "pulled" / "hub" / FOLDER / "refs").rmdir()
     await fill(tmp_path / "pulled", revision)
-    meter = Counted()
+    meter = CountingMeter()
     copied = cache(tmp_path / "cache", meter=meter, model_revision=revision)
 
     found = await copied.ensure()
@@ -89,7 +89,7 @@ async def test_model_is_copied_as_the_deployment_laid_it_out(tmp_path: Path, emu
     assert report.source.startswith(f"Copied from the bucket {BUCKET} in ")
 
 
-async def test_copy_comes_through_bad_weather_whole(
+async def test_copy_survives_faults_of_the_bucket_complete(
     tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "RANGE_BYTES", 20_000)
@@ -129,12 +129,12 @@ async def test_copy_that_was_cut_short_goes_on_with_what_is_missing(
 
 
 @pytest.mark.parametrize(
-    ("lost", "said"),
+    ("lost", "message"),
     [("refs/main", "lacks"), (f"snapshots/{COMMIT}/{SHARD}", f"{SHARD} is not there"), ("", "lacks")],
     ids=["ref", "shard", "all"],
 )
 async def test_bucket_that_lacks_the_model_says_so_and_how_to_fill_it(
-    tmp_path: Path, emulator: Emulator, lost: str, said: str
+    tmp_path: Path, emulator: Emulator, lost: str, message: str
 ) -> None:
     place(tmp_path / "pulled", made())
     if lost:
@@ -146,7 +146,7 @@ async def test_bucket_that_lacks_the_model_says_so_and_how_to_fill_it(
     with pytest.raises(EngineUnavailable) as caught:
         await cache(tmp_path / "cache").ensure()
 
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "make deploy-models" in str(caught.value)
     assert "cannot be downloaded" in str(caught.value), "then the hub was asked"
     assert not inspect(tmp_path / "cache" / "hub", NAME, "main").complete
@@ -160,7 +160,7 @@ async def test_bucket_that_does_not_exist_is_named(tmp_path: Path, emulator: Emu
 async def test_two_processes_worth_of_caches_copy_once(tmp_path: Path, emulator: Emulator) -> None:
     place(tmp_path / "pulled", made())
     await fill(tmp_path / "pulled", "main")
-    meter = Counted()
+    meter = CountingMeter()
 
     found = await asyncio.gather(*(cache(tmp_path / "cache", meter=meter).ensure() for _ in range(3)))
 

@@ -1,4 +1,4 @@
-"""What the disk may do to the model's cache: mounts that read slowly, folders that take nothing, full disks."""
+"""The model's cache on difficult disks: network mounts, folders that cannot be written, full disks."""
 
 import errno
 import os
@@ -14,12 +14,13 @@ from services.worker.modelcache.cache import ModelCache
 from services.worker.modelcache.progress import OnProgress
 from services.worker.modelcache.settings import ModelSettings
 from tests.emulators.hub.model import COMMIT, made, place
-from tests.integration.worker.modelcache.test_download import Counted
+from tests.integration.worker.modelcache.meter import CountingMeter
 
+# The user id of `nobody` on Linux.
 NOBODY = 65534
 
 
-def cache(root: Path, meter: Counted) -> ModelCache:
+def cache(root: Path, meter: CountingMeter) -> ModelCache:
     return ModelCache(ModelSettings(hf_endpoint="http://127.0.0.1:9"), root=root, in_cloud=False, meter=meter)
 
 
@@ -31,7 +32,7 @@ async def test_model_on_a_network_mount_is_read_once_from_end_to_end_before_it_i
     mounts = tmp_path / "mounts"
     mounts.write_text(f"overlay / overlay rw 0 0\nmodels {tmp_path / 'mounted'} fuse.gcsfuse ro 0 0\n")
     monkeypatch.setattr(disk, "MOUNTS", mounts)
-    meter, read = Counted(), set[str]()
+    meter, read = CountingMeter(), set[str]()
     whole = disk.read_once
 
     async def noted(files: list[Path], *, on_progress: OnProgress) -> None:
@@ -54,7 +55,7 @@ async def test_model_on_a_network_mount_is_read_once_from_end_to_end_before_it_i
 
 async def test_model_on_a_disk_of_this_machine_is_not_read_beforehand(tmp_path: Path) -> None:
     place(tmp_path, made())
-    meter = Counted()
+    meter = CountingMeter()
     await cache(tmp_path, meter).ensure()
     assert meter.ways == []
 
@@ -72,8 +73,8 @@ async def test_every_byte_of_a_mount_is_read_and_reported(tmp_path: Path) -> Non
 
 
 @contextmanager
-def somebody_else() -> Iterator[None]:
-    """Where the tests run as root, who may write everywhere, be nobody for a while."""
+def unprivileged() -> Iterator[None]:
+    """Run as the user `nobody` where the tests run as root, who may write everywhere."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(NOBODY)
@@ -86,8 +87,8 @@ def somebody_else() -> Iterator[None]:
 async def test_folder_that_may_not_be_written_to_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o555)
 
-    with somebody_else(), pytest.raises(EngineUnavailable) as caught:
-        await cache(tmp_path / "cache", Counted()).ensure()
+    with unprivileged(), pytest.raises(EngineUnavailable) as caught:
+        await cache(tmp_path / "cache", CountingMeter()).ensure()
 
     assert f"The model cache {tmp_path / 'cache'} does not let this user write" in str(caught.value)
     assert "HF_CACHE_HOST_PATH" in str(caught.value)
@@ -97,7 +98,7 @@ async def test_root_that_is_no_folder_is_named_with_what_to_do(tmp_path: Path) -
     (tmp_path / "cache").write_text("")
 
     with pytest.raises(EngineUnavailable, match=r"cannot be used.*Set HF_CACHE_HOST_PATH"):
-        await cache(tmp_path / "cache", Counted()).ensure()
+        await cache(tmp_path / "cache", CountingMeter()).ensure()
 
 
 @pytest.mark.parametrize(

@@ -23,26 +23,12 @@ from services.worker.modelcache.snapshot import inspect
 from tests import ROOT
 from tests.emulators.hub.model import COMMIT, NAME, made, place
 from tests.emulators.hub.server import Hub
+from tests.integration.worker.modelcache.meter import CountingMeter
 
+# How long a test waits for another process before it fails. Chosen for a busy machine.
 PATIENCE_SECONDS = 60.0
 FOLDER = f"models--{NAME.replace('/', '--')}"
 SHARD = "model-00001-of-00002.safetensors"
-
-
-class Counted:
-    """What the cache counted."""
-
-    def __init__(self) -> None:
-        self.hits: list[bool] = []
-        self.ways: list[str] = []
-
-    def model_asked(self, *, cached: bool) -> None:
-        """Of `Meter`."""
-        self.hits.append(cached)
-
-    def model_brought(self, way: str, *, seconds: float, size_bytes: int) -> None:
-        """Of `Meter`."""
-        self.ways.append(way)
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +43,13 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def a_cache(root: Path, hub: Hub, meter: Counted, **environ: str) -> ModelCache:
+def a_cache(root: Path, hub: Hub, meter: CountingMeter, **environ: str) -> ModelCache:
     config = read(WorkerConfig, {"HF_ENDPOINT": hub.url, **environ})
     return ModelCache(config.model, root=root, in_cloud=False, meter=meter)
 
 
 async def brought(root: Path, hub: Hub, **environ: str) -> ModelFiles:
-    return await a_cache(root, hub, Counted(), **environ).ensure()
+    return await a_cache(root, hub, CountingMeter(), **environ).ensure()
 
 
 async def refused(root: Path, hub: Hub, **environ: str) -> str:
@@ -101,7 +87,7 @@ def until(holds: object, what: str) -> None:
 async def test_model_comes_whole_once_and_is_not_asked_for_again(tmp_path: Path, hub: Hub) -> None:
     files = made()
     hub.add(files)
-    meter = Counted()
+    meter = CountingMeter()
 
     found = await a_cache(tmp_path, hub, meter).ensure()
     asked = hub.asked.total()
@@ -149,9 +135,9 @@ def test_whole_model_is_loaded_without_any_attempt_on_the_network(tmp_path: Path
     (tmp_path / "hub").mkdir()
     make_model(tmp_path / "hub")
 
-    told = ended(start(tmp_path, hub, "-c", FORBIDDEN + FETCH + LOAD))
+    output = ended(start(tmp_path, hub, "-c", FORBIDDEN + FETCH + LOAD))
 
-    assert "whole" in told
+    assert "whole" in output
     assert hub.asked.total() == 0
 
 
@@ -165,9 +151,9 @@ async def test_strict_offline_fails_at_once_and_says_what_to_do(tmp_path: Path, 
     hub.add(made())
 
     for switch in ("MODEL_OFFLINE", "HF_HUB_OFFLINE"):
-        said = await refused(tmp_path, hub, **{switch: "true"})
-        assert said.startswith("Model cache not available")
-        assert "unset MODEL_OFFLINE" in said
+        message = await refused(tmp_path, hub, **{switch: "true"})
+        assert message.startswith("Model cache not available")
+        assert "unset MODEL_OFFLINE" in message
     assert hub.asked.total() == 0
 
 
@@ -202,7 +188,7 @@ async def test_token_goes_to_the_hub_and_not_to_where_its_files_are(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("kind", "environ", "said"),
+    ("kind", "environ", "message"),
     [
         ("plain", {"MODEL_NAME": "nanonets/Nothing"}, "Correct MODEL_NAME"),
         ("plain", {"MODEL_REVISION": "v9"}, "Correct MODEL_REVISION"),
@@ -215,7 +201,7 @@ async def test_token_goes_to_the_hub_and_not_to_where_its_files_are(tmp_path: Pa
     ids=["name", "revision", "commit", "private", "gated", "down", "away"],
 )
 async def test_model_that_cannot_be_had_is_refused_with_what_to_do(
-    tmp_path: Path, hub: Hub, kind: str, environ: dict[str, str], said: str
+    tmp_path: Path, hub: Hub, kind: str, environ: dict[str, str], message: str
 ) -> None:
     hub.add(made(), private=kind == "private", gated=kind == "gated")
     if kind == "down":
@@ -223,7 +209,7 @@ async def test_model_that_cannot_be_had_is_refused_with_what_to_do(
     if kind == "away":
         environ = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 
-    assert said in await refused(tmp_path, hub, **environ)
+    assert message in await refused(tmp_path, hub, **environ)
 
 
 async def test_model_without_all_of_its_files_is_refused(tmp_path: Path, hub: Hub) -> None:
@@ -240,10 +226,10 @@ async def test_disk_that_cannot_hold_the_model_is_found_before_the_first_byte(tm
     honest = repository.listed
     repository.listed = lambda path: honest(path) | {"size": 10**15}  # type: ignore[method-assign]
 
-    said = await refused(tmp_path, hub)
+    message = await refused(tmp_path, hub)
 
-    assert "GB free" in said
-    assert "set HF_CACHE_HOST_PATH to a larger one" in said
+    assert "GB free" in message
+    assert "set HF_CACHE_HOST_PATH to a larger one" in message
     assert hub.sent == 0
 
 
@@ -270,10 +256,10 @@ def test_two_processes_that_start_at_once_download_once(tmp_path: Path, hub: Hub
     hub.add(made(shard_bytes=300_000))
     hub.chunk_seconds = 0.02
 
-    told = [ended(process) for process in [start(tmp_path, hub) for _ in range(2)]]
+    outputs = [ended(process) for process in [start(tmp_path, hub) for _ in range(2)]]
 
-    assert sum("Another process brought it." in line for line in told) == 1
-    assert sum("Downloaded from" in line for line in told) == 1
+    assert sum("Another process brought it." in line for line in outputs) == 1
+    assert sum("Downloaded from" in line for line in outputs) == 1
     assert hub.asked["GET revision"] == 1
     assert hub.sent < 700_000
 
@@ -292,7 +278,7 @@ def test_download_that_is_killed_leaves_nothing_that_counts_and_the_next_one_com
     assert not inspect(tmp_path / "hub", NAME, "main").complete
     hub.chunk_seconds = 0.0
 
-    assert "Downloaded from" in ended(second), "the lock went with whoever had it"
+    assert "Downloaded from" in ended(second), "the lock ended with its holder"
     assert inspect(tmp_path / "hub", NAME, "main").complete
     assert not list(tmp_path.rglob("*.incomplete"))
 
@@ -349,10 +335,10 @@ async def test_child_that_dies_is_a_refusal_and_the_next_one_completes(tmp_path:
     assert (await brought(tmp_path, hub)).revision == COMMIT
 
 
-async def test_progress_and_how_it_came_are_told(tmp_path: Path, hub: Hub) -> None:
+async def test_progress_and_source_are_reported(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=200_000))
     hub.chunk_seconds = 0.1
-    cache = a_cache(tmp_path, hub, Counted())
+    cache = a_cache(tmp_path, hub, CountingMeter())
 
     before = await cache.describe()
     task = asyncio.create_task(cache.ensure())

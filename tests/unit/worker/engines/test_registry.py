@@ -18,7 +18,7 @@ FILES = ModelFiles(folder=Path("/nowhere"), name="made/up", revision="1")
 
 
 class Model:
-    """Comes when it is let; each asking is counted."""
+    """Arrives when `let` is set; each request for it is counted."""
 
     def __init__(self) -> None:
         self.let = asyncio.Event()
@@ -26,7 +26,7 @@ class Model:
         self.fault: Exception | None = None
 
     async def __call__(self) -> ModelFiles:
-        """Of `EngineContext.model`."""
+        """See `EngineContext.model`."""
         self.asked += 1
         await self.let.wait()
         if self.fault:
@@ -41,17 +41,17 @@ class Engine:
         self._context = context
 
     async def load(self) -> None:
-        """Wait for it."""
+        """Wait for the model."""
         assert self._context.model is not None
         await self._context.model()
 
     async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        """No page comes here."""
+        """Fails every page; no test reads one."""
         async for page in pages:
             yield PageFailure(page_no=page.page_no, reason="", seconds=0.0)
 
     def info(self) -> EngineInfo:
-        """Made up."""
+        """A made-up engine."""
         return EngineInfo(name="made up", revision="1", device="none")
 
 
@@ -61,7 +61,7 @@ def create(*, threads: int, context: EngineContext) -> Engine:
 
 
 class Slotless(Engine):
-    """Could never read a page."""
+    """Has no slot, so that it could never read a page."""
 
     slots = 0
 
@@ -89,8 +89,8 @@ async def settled() -> None:
 async def test_calls_that_come_while_an_engine_loads_wait_for_the_one_load(
     model: Model, registry: EngineRegistry
 ) -> None:
-    told: list[str] = []
-    registry.on_loaded = lambda engine, seconds: told.append(engine.name)
+    loaded: list[str] = []
+    registry.on_loaded = lambda engine, seconds: loaded.append(engine.name)
     opening = asyncio.create_task(registry.open())
     calls = [asyncio.create_task(registry.engine(name)) for name in (None, None, NAME)]
     await settled()
@@ -102,10 +102,10 @@ async def test_calls_that_come_while_an_engine_loads_wait_for_the_one_load(
     await opening
 
     assert len({id(engine) for engine in engines}) == 1
-    assert (model.asked, registry.state, told) == (1, EngineState.READY, ["made up"])
+    assert (model.asked, registry.state, loaded) == (1, EngineState.READY, ["made up"])
 
 
-async def test_caller_that_goes_away_takes_the_load_from_nobody(model: Model, registry: EngineRegistry) -> None:
+async def test_cancelled_caller_does_not_cancel_the_load_of_the_others(model: Model, registry: EngineRegistry) -> None:
     first, second = (asyncio.create_task(registry.engine(None)) for _ in range(2))
     await settled()
     first.cancel()
@@ -117,7 +117,7 @@ async def test_caller_that_goes_away_takes_the_load_from_nobody(model: Model, re
     assert (first.cancelled(), model.asked) == (True, 1)
 
 
-async def test_load_whose_callers_all_went_away_still_ends_well(model: Model, registry: EngineRegistry) -> None:
+async def test_load_goes_on_when_all_its_callers_were_cancelled(model: Model, registry: EngineRegistry) -> None:
     call = asyncio.create_task(registry.engine(None))
     await settled()
     call.cancel()
@@ -147,9 +147,7 @@ async def test_failed_load_is_tried_again_at_once_when_asked_to_and_by_calls_aft
     assert (model.asked, registry.state, registry.reason) == (3, EngineState.READY, None)
 
 
-async def test_load_that_breaks_is_a_failure_with_a_reason_and_no_silence(
-    model: Model, registry: EngineRegistry
-) -> None:
+async def test_load_that_raises_is_a_failure_with_a_reason(model: Model, registry: EngineRegistry) -> None:
     model.fault = RuntimeError("out of memory")
     model.let.set()
 
