@@ -1,4 +1,4 @@
-"""How well the CPU engines read: ours, bare RapidOCR and Tesseract on the same page images in the same run.
+"""The accuracy of the CPU engines: ours, bare RapidOCR and Tesseract on the same page images in the same run.
 
     python -m bench.accuracy --corpus PATH [--folders NAME ...] [--limit N] [--engines NAME ...] [--json OUT]
     python -m bench.accuracy --corpus PATH --orientations
@@ -6,12 +6,12 @@
 The corpus is a folder of folders; in them `X.txt` is the text of page image (or one-page PDF) `X`. Scores:
 
 - CER: Levenshtein distance over the length of the true text, order-aware, after Unicode NFC and with every run of
-  white space one space. Lower is better; a page whose columns are read in another order than the truth lists them
-  scores badly here without a wrong character.
-- word recall and precision: words (split at white space) as multisets, whatever their order.
+  white space one space. Lower is better; a page whose columns are read in another order than in the true text scores
+  badly here without a wrong character.
+- word recall and precision: words (split at white space) as multisets, in any order.
 
 Per folder these are summed over its pages (so a long page counts more than a short one). Line-end hyphens, quotation
-marks and dashes count as they are printed: nothing is folded. From our Markdown only markup is taken away: tags
+marks and dashes count as they are printed: nothing is folded. From our Markdown only markup is removed: tags
 of tables, heading and list marks at the start of a line, backslashes before punctuation and character references
 (`plain_text`). Bare RapidOCR is its defaults without the line classifier, its boxes in its own order, joined by
 newlines. Tesseract is the program with its default page segmentation, English but for de_* (deu) and fr_* (fra).

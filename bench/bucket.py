@@ -1,4 +1,4 @@
-"""What the bucket store costs in memory and gains by its connections.
+"""The memory that the bucket store needs, and the gain from its parallel connections.
 
     python -m bench.bucket [--mib 300] [--pages 200]
 

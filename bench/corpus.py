@@ -3,15 +3,15 @@
     python -m bench.corpus [FOLDER] [--bombs] [--blind] [--limit N] [--at-once N]
 
 Starts web and worker on free ports over a temporary storage folder. Prints a line per document as it ends, then
-totals: states, the slowest, restarts of the services (there may be none), processes left over, memory, and how quickly
-`/health` answered (see `bench/health.py`). `--bombs` adds the documents of `tests/bombs`, made to hurt whoever opens
-them. Fails when a document does not end, a service dies, a process or memory stays, or one request of a hundred to
-`/health` takes longer than 250 ms.
+totals: states, the slowest, restarts of the services (there may be none), processes left over, memory, and how
+quickly `/health` answered (see `bench/health.py`). `--bombs` adds the hostile documents of `tests/bombs`. Fails when
+a document does not end, a service dies, a process or memory is left, or one request of a hundred to `/health` takes
+longer than 250 ms.
 
-Page N of a result is held against the document itself: of the text layers of all its pages, the one whose words
-the result shares most (by F1 of word counts) has to be that of page N. Pages with fewer than `WORDS` words prove
-nothing and are not counted, nor do twins: pages of tables whose own layers share most of their numbers. The
-comparison reads the PDF with PyMuPDF, apart from the service.
+Page N of a result is compared with the document itself: of the text layers of all its pages, the one whose words the
+result shares most (by F1 of word counts) has to be that of page N. Pages with fewer than `WORDS` words prove nothing
+and are not counted, and neither are twins: pages of tables whose own layers share most of their numbers. The
+comparison reads the PDF with PyMuPDF, independently of the service.
 """
 
 import argparse
@@ -145,7 +145,7 @@ async def settled(web: psutil.Process, worker: psutil.Process, base: int) -> tup
 
 
 def left_over(web: psutil.Process, worker: psutil.Process) -> list[psutil.Process]:
-    """Children of the services, and children of theirs that nobody owns any more."""
+    """Children of the services, and their children whose parent has ended."""
     left = [child for process in (web, worker) for child in process.children(recursive=True)]
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -227,7 +227,7 @@ def compare(path: Path, texts: dict[int, str]) -> tuple[int, int]:
 
 
 def words(text: str) -> "Counter[str]":
-    """The words of a text, markup aside, and how often each stands there."""
+    """The words of a text without its markup, and how often each occurs."""
     return Counter(re.findall(r"\w+", re.sub(r"<[^>]+>", " ", text).lower()))
 
 

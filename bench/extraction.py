@@ -1,4 +1,4 @@
-"""Pages per second from document to PNG in the parent's hands, against MuPDF's own render time.
+"""Pages per second from a document to PNGs in the parent process, compared with MuPDF's own time for rendering.
 
     python -m bench.extraction [FILE...]
 

@@ -1,11 +1,11 @@
-"""How quickly a service answers while something else goes on: a process of its own that asks at a fixed rate.
+"""How quickly a service answers under load: a process of its own that sends requests at a fixed rate.
 
     python -m bench.health URL PID
 
-Asks `GET URL` every `EVERY_SECONDS` until its standard input ends, then prints a `Watch` as JSON. A latency runs from
-the moment the request was *due* to the last byte of the answer, and no request waits for the one before it, so that a
-service that stands still for a second is charged with every request of that second. A request opens a connection of
-its own when all others are busy. The memory is that of process PID.
+Sends `GET URL` every `EVERY_SECONDS` until its standard input ends, then prints a `Watch` as JSON. A latency runs from
+the moment the request was *due* to the last byte of the answer, and no request waits for the one before it: if the
+service does not answer for a second, every request of that second counts. A request opens a new connection when all
+others are busy. The memory is that of process PID.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ FAILED_SECONDS = PATIENCE_SECONDS
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
-    """Latencies in seconds, in the order of asking; how many got no 200; memory in bytes; mean load of the machine."""
+    """Latencies in seconds, in the order of sending; how many got no 200; memory in bytes; mean load of the machine."""
 
     latencies: list[float]
     failed: int

@@ -1,9 +1,9 @@
-"""How a long document moves through: first result, phases, memory of web.
+"""The processing of a long document: first result, phases, memory of web.
 
     python -m bench.pipeline [--pages 20 200]
 
 For each length: when the first page's result could be read over HTTP and how many pages were rendered by then, the
-order in which percent went, and web's largest memory while it took and extracted the document.
+values that percent took, and web's largest memory during upload and extraction.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python -m bench.upload [--megabytes 1000]
 
-Sends one file four ways, each to a web service of its own, and prints MB/s until the answer (the bytes are then on the
-disk) and web's peak of resident memory above what it had before (bar: 150 MB). Then past web into a bucket, which is an
-emulator on this machine: its speed says nothing, web's memory does.
+Sends one file in four ways, each to a web service of its own, and prints MB/s until the answer (the bytes are then on
+the disk) and web's peak of resident memory above its memory before (bar: 150 MB). Then it sends the file to a bucket
+directly. The bucket is an emulator on this machine, so that only web's memory is meaningful there.
 """
 
 import argparse

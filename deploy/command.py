@@ -21,18 +21,20 @@ _VARIABLE = re.compile(r"(\$\{[A-Z_]+\})")
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """One command. `unless` succeeds where it is done already; `instead` then brings what is there up to date.
-
-    `where` succeeds where there is something to do. `fed_by` is a command whose output it reads, `text` what it reads
-    otherwise. `into` names the variable of the script that gets what it prints; words and texts name it as `${NAME}`.
-    """
+    """One command, with the conditions under which the script runs it."""
 
     words: tuple[Word, ...]
+    #: A command that succeeds where there is something to do; only then this one runs.
     where: tuple[Word, ...] = ()
+    #: A command that succeeds where this one was done before; then it does not run.
     unless: tuple[Word, ...] = ()
+    #: Runs instead where `unless` succeeds: it updates what exists.
     instead: tuple[Word, ...] = ()
+    #: A command whose output is this one's input.
     fed_by: tuple[Word, ...] = ()
+    #: This command's input, where no command feeds it.
     text: str = ""
+    #: The script's variable that gets the output. Words and texts refer to it as `${NAME}`.
     into: str = ""
 
     def script(self) -> str:
@@ -54,7 +56,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
         return f"if {found}\nthen {_line(self.instead)}\nelse {line}\nfi"
 
     def lines(self) -> list[tuple[Word, ...]]:
-        """Every command line that it may run."""
+        """Every command line that the script may run for it."""
         return [line for line in (self.where, self.unless, self.instead, self.fed_by, self.words) if line]
 
 
@@ -70,7 +72,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def gcloud(*words: Word) -> tuple[Word, ...]:
-    """The words of a gcloud command that asks nothing."""
+    """The words of a gcloud command that never prompts."""
     return ("gcloud", *words, "--quiet")
 
 
@@ -92,7 +94,7 @@ def _quoted(word: Word) -> str:
 
 
 def _document(text: str) -> str:
-    """A here-document's marker and lines: taken as they are, but for variables."""
+    """A here-document's marker and lines, in which the shell expands our variables only."""
     if not _VARIABLE.search(text):
         return f"'END'\n{text}"
     pieces = (

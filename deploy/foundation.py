@@ -1,4 +1,4 @@
-"""What a deployment stands on: APIs, accounts, buckets, the shared secret, the queues."""
+"""What the services of a deployment need: APIs, accounts, buckets, the shared secret, the queues."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> lis
         )
         described = gcloud("tasks", "queues", "describe", name, *place)
         commands.append(Command(words=(*create, "--quiet"), unless=described, instead=(*update, "--quiet")))
-    # Readiness asks for the queue's state, which to enqueue alone does not allow.
+    # Readiness reads the queue's state, which the role of an enqueuer does not allow.
     grants = [
         (name, settings.web_account, role)
         for name in limits
@@ -45,7 +45,7 @@ def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> lis
 
 
 def lifecycle(retention_days: int) -> str:
-    """The bucket's rules as JSON: a job's files go so many days after they were written."""
+    """The bucket's rules as JSON: a job's files are deleted so many days after they were written."""
     rule = {"action": {"type": "Delete"}, "condition": {"age": retention_days, "matchesPrefix": ["users/"]}}
     return json.dumps({"rule": [rule]})
 
@@ -84,7 +84,7 @@ def _accounts(settings: DeploySettings) -> Step:
         )
         for name, purpose in purposes.items()
     ]
-    # Whoever makes a task names the account that it is pushed as, and needs to be allowed to.
+    # A service that enqueues a task names the account that pushes it, and needs the right to act as that account.
     commands += [
         _grant(
             settings,
@@ -133,7 +133,7 @@ def _bucket(settings: DeploySettings, url: str) -> Command:
     create = gcloud(
         *("storage", "buckets", "create", url, f"--project={settings.project}", f"--location={settings.region}"),
         *("--uniform-bucket-level-access", "--public-access-prevention"),
-        # What a user deletes is to be gone, and a record that is written every second would be kept in every version.
+        # What a user deletes must be gone; and every version of a record that is written each second would be kept.
         "--soft-delete-duration=0",
     )
     return Command(words=create, unless=gcloud("storage", "buckets", "describe", url))
@@ -157,7 +157,7 @@ def _grant(
     settings: DeploySettings, kind: tuple[Word, ...], name: str, account: str, role: str, *more: Word
 ) -> Command:
     """A role on one thing for one account."""
-    # A bucket's name says where it is; everything else is looked for in a project.
+    # The names of buckets are global; all other names are looked up in a project.
     project = () if name.startswith("gs://") else (f"--project={settings.project}",)
     member = f"--member=serviceAccount:{settings.account(account)}"
     return Command(words=gcloud(*kind, "add-iam-policy-binding", name, member, f"--role={role}", *more, *project))

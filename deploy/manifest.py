@@ -1,4 +1,4 @@
-"""The services' manifests: `deploy/cloudrun/*.yaml`, with a deployment's values in their `${PLACES}`."""
+"""The services' manifests: `deploy/cloudrun/*.yaml`, with a deployment's values for their `${PLACES}`."""
 
 import json
 import string
@@ -17,7 +17,7 @@ def web(settings: DeploySettings) -> str:
 
 
 def extract(settings: DeploySettings) -> str:
-    """The private service that draws pages and sweeps: the same image as web."""
+    """The private service that renders pages and sweeps: the same image as web."""
     return _fill("extract.yaml", settings)
 
 
@@ -27,7 +27,7 @@ def worker(settings: DeploySettings) -> str:
 
 
 def values(settings: DeploySettings) -> dict[str, str]:
-    """What each place holds."""
+    """The value of each place."""
     number, region = settings.project_number, settings.region
     by_iap = settings.identity == "iap"
     iap_audience = f"/projects/{number}/locations/{region}/services/{settings.web_service}"
@@ -38,7 +38,7 @@ def values(settings: DeploySettings) -> dict[str, str]:
         "MODEL_BUCKET": settings.model_bucket,
         "MODEL_NAME": settings.model_name,
         "MODEL_REVISION": settings.model_revision,
-        # From a bucket it has to be fetched; what a mount or the image lacks, no instance is to fetch for itself.
+        # Only with the source "bucket" does an instance fetch the model; a mount or an image has to be complete.
         "MODEL_OFFLINE": str(settings.model_source != "bucket").lower(),
         "MODEL_MOUNTS": json.dumps([MODEL_MOUNT] if settings.model_source == "mount" else []),
         "MODEL_VOLUMES": json.dumps([_model_volume(settings)] if settings.model_source == "mount" else []),
@@ -53,7 +53,7 @@ def values(settings: DeploySettings) -> dict[str, str]:
         "WEB_MIN_INSTANCES": str(settings.web_min_instances),
         "WEB_MAX_INSTANCES": str(settings.web_max_instances),
         "WEB_REQUEST_SECONDS": str(settings.web_request_seconds),
-        # Without IAP only HTTP/2 carries uploads of more than 32 MiB; with it the protocol stays the default one.
+        # Without IAP, HTTP/2 carries uploads of more than 32 MiB; with IAP the protocol stays HTTP/1.
         "WEB_PORT_NAME": "http1" if by_iap else "h2c",
         "IAP_ENABLED": str(by_iap).lower(),
         "IAP_AUDIENCE": iap_audience if by_iap else "",

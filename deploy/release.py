@@ -1,4 +1,4 @@
-"""What changes with every version: images, services and the sweep, the way back, and the models."""
+"""What changes with every version: images, services and the sweep, roll-backs, and the models."""
 
 import re
 
@@ -52,11 +52,11 @@ def web(settings: DeploySettings) -> list[Step]:
 
 
 def sweep(settings: DeploySettings) -> list[Step]:
-    """The backstop: wakes jobs that nobody works on."""
+    """The scheduler job of the sweep, which wakes jobs that make no progress."""
     job = ("scheduler", "jobs")
     base = settings.url(settings.extract_service)
     place = (f"--location={settings.region}", f"--project={settings.project}")
-    # Cloud Run takes the signature off the token, so the service wants the secret beside it (docs/deploy.md).
+    # Cloud Run removes the token's signature, so the service requires the secret too (docs/deploy.md).
     token = f"={HEADER}="
     target: tuple[Word, ...] = (
         f"--schedule={settings.sweep_schedule}",
@@ -64,7 +64,7 @@ def sweep(settings: DeploySettings) -> list[Step]:
         "--http-method=POST",
         f"--oidc-service-account-email={settings.account(settings.tasks_account)}",
         f"--oidc-token-audience={base}",
-        # A sweep that takes longer is overtaken by the next.
+        # The next sweep starts after a minute anyway.
         "--attempt-deadline=60s",
         *place,
     )
@@ -117,8 +117,8 @@ def models(settings: DeploySettings) -> list[Step]:
     source = f"{PULLED_MODELS}/hub/{folder}"
     target = f"gs://{settings.model_bucket}/hub/{folder}"
     pull = ("hf", "download", settings.model_name, f"--revision={settings.model_revision}")
-    # Links become files on the way, so the blobs that they point to need not go too. The ref goes last: a model counts
-    # as present once its ref resolves. A commit has none, and `hf` makes none for it.
+    # The copy follows links, so the blobs that they point to need not be copied. The ref is copied last: a model counts
+    # as present once its ref resolves. A commit has no ref, and `hf` makes none for it.
     parts = ("snapshots",) if COMMIT.fullmatch(settings.model_revision) else ("snapshots", "refs")
     copies = (Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/")) for part in parts)
     commands = (Command(words=(*pull, f"--cache-dir={PULLED_MODELS}/hub")), *copies)
@@ -126,7 +126,7 @@ def models(settings: DeploySettings) -> list[Step]:
 
 
 def _registry(settings: DeploySettings) -> tuple[Command, ...]:
-    """Where the images lie, asked of the repository itself unless a setting says it."""
+    """The command that reads the address of the images from their repository, unless a setting has it."""
     if settings.image_registry:
         return ()
     describe = gcloud(
@@ -137,7 +137,7 @@ def _registry(settings: DeploySettings) -> tuple[Command, ...]:
 
 
 def _build(settings: DeploySettings, service: str, image: str, *, extras: str, torch: str, model: str) -> Command:
-    # Another separator than the comma, which the extras hold themselves.
+    # Not separated by commas, since the extras contain them.
     chosen = (
         f"^;^_SERVICE={service};_IMAGE={image};_EXTRAS={extras};_TORCH_INDEX_URL={torch}"
         f";_MODEL_NAME={model};_MODEL_REVISION={settings.model_revision}"
@@ -145,7 +145,7 @@ def _build(settings: DeploySettings, service: str, image: str, *, extras: str, t
     return Command(
         words=gcloud(
             *("builds", "submit", ".", "--config=deploy/cloudbuild.yaml", f"--substitutions={chosen}"),
-            # What the images are made of, and nothing else of the folder, leaves this machine.
+            # Uploads what the images are made of, and no other file of the folder.
             *("--ignore-file=.dockerignore", f"--project={settings.project}"),
         )
     )
@@ -156,7 +156,7 @@ def _replace(settings: DeploySettings, text: str) -> Command:
 
 
 def _admission(settings: DeploySettings) -> tuple[Command, ...]:
-    """Who may reach the public service; who is asking, the service itself finds out."""
+    """Who may reach the public service; the service itself checks who its users are."""
     if settings.identity != "iap":
         return (_invoker(settings, settings.web_service, "allUsers"),)
     agent = f"service-{settings.project_number}@gcp-sa-iap.iam.gserviceaccount.com"

@@ -22,18 +22,19 @@ RequestSeconds = Annotated[int, Meta(ge=1, le=3600)]
 Seconds = Annotated[int, Meta(ge=1)]
 
 GIB = 1024**3
-# Python, its packages and the page images in hand, beside the upload and the drawing child.
+# Bytes for Python, its packages and the page images in hand, beside the upload and the rendering child. Chosen: above
+# web's peak of memory in docs/performance.md.
 EXTRACT_ROOM_BYTES = GIB // 2
-# Of the deploying script: it asks the repository for its address where no setting says it.
+# A variable of the deploying script, which reads the address from the repository where no setting has it.
 REGISTRY = "${IMAGE_REGISTRY}"
-# CPUs and GiB that Cloud Run demands at least beside each GPU.
+# The least CPUs and GiB that Cloud Run requires with each GPU (its documentation of GPUs).
 GPU_NEEDS = {"nvidia-l4": (4, 16), "nvidia-rtx-pro-6000": (20, 80)}
 
 
 class DeploySettings(Settings, frozen=True, kw_only=True):
     """A deployment. Each field is the variable of the same name in capitals.
 
-    The defaults make a small one: one worker on CPUs, and everything asleep until it is asked.
+    The defaults make a small one: one worker on CPUs, and no instance runs without requests.
     """
 
     # Where
@@ -105,7 +106,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
 
     @property
     def bucket(self) -> str:
-        """The bucket of jobs. Bucket names are the world's, so the default carries the project's."""
+        """The bucket of jobs. Bucket names are global, so the default contains the project's."""
         return self.gcs_bucket_name or f"{self.project}-gnosis-ocr-storage"
 
     @property
@@ -120,17 +121,17 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
 
     @property
     def worker_cpus(self) -> int:
-        """The worker's CPUs: as asked for, else what fits its device."""
+        """The worker's CPUs: as set, else what its device needs."""
         return self.worker_cpu or (GPU_NEEDS[self.worker_gpu][0] if self.gpu else 4)
 
     @property
     def worker_memory(self) -> int:
-        """The worker's memory in GiB: as asked for, else what fits its device."""
+        """The worker's memory in GiB: as set, else what its device needs."""
         return self.worker_memory_gib or (GPU_NEEDS[self.worker_gpu][1] if self.gpu else 4)
 
     @property
     def page_limit_seconds(self) -> int:
-        """How long a page may take before the engine is held to hang."""
+        """How long (seconds) a page may take before its engine counts as hanging."""
         return self.page_seconds or (300 if self.gpu else 120)
 
     def account(self, name: str) -> str:
@@ -147,7 +148,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
 
 
 def check(settings: DeploySettings, queues: Mapping[str, QueueSettings]) -> None:
-    """Raise `ConfigError` for settings that do not go together, or not with the queues."""
+    """Raise `ConfigError` for settings that contradict each other or the queues."""
     if not settings.project or not settings.project_number:
         raise ConfigError(
             "PROJECT and PROJECT_NUMBER are needed: the project's id, and what "
@@ -170,7 +171,7 @@ def check(settings: DeploySettings, queues: Mapping[str, QueueSettings]) -> None
         "extract",
         queues[EXTRACT_QUEUE],
         request_seconds=settings.extract_request_seconds,
-        # One at a time on an instance, and room for the sweep beside them.
+        # Each instance handles one request at a time, and the sweep needs one.
         capacity=settings.extract_max_instances - 1,
         capacity_names="EXTRACT_MAX_INSTANCES less one for the sweep",
         budget_seconds=settings.extract_seconds,

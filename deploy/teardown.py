@@ -1,4 +1,4 @@
-"""The way out: everything that a deployment made, removed."""
+"""Removal of everything that a deployment made."""
 
 from deploy.command import Command, Step, Word, gcloud
 from deploy.settings import DeploySettings
@@ -10,7 +10,7 @@ def down(settings: DeploySettings) -> list[Step]:
     project = f"--project={settings.project}"
     region, location = f"--region={settings.region}", f"--location={settings.region}"
     steps = [
-        # First what calls, then what is called.
+        # Callers first, so that nothing calls a service that is gone.
         Step(
             title="Sweep and queues (a queue's name stays taken for some days)",
             commands=(
@@ -50,5 +50,5 @@ def down(settings: DeploySettings) -> list[Step]:
 
 
 def _gone(kind: tuple[str, ...], name: str, *place: Word) -> Command:
-    """Delete it where it is there."""
+    """Delete it where it exists."""
     return Command(words=gcloud(*kind, "delete", name, *place), where=gcloud(*kind, "describe", name, *place))

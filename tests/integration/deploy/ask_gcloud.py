@@ -24,12 +24,12 @@ faults = []
 
 parser = CreateCLI([])._CLI__parser
 for line in asked["lines"]:
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
             parser.parse_args(line)
     except SystemExit:
-        faults.append(f"{' '.join(line)}\n{said.getvalue()}")
+        faults.append(f"{' '.join(line)}\n{output.getvalue()}")
 
 kind = apis.GetMessagesModule("run", "v1").Service
 for text in asked["manifests"]:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud i
 
 
 def faults(lines: list[list[str]], manifests: list[str], folder: Path) -> list[str]:
-    """What gcloud has against them. The folder is its configuration, in which nobody is logged in."""
+    """The faults that gcloud finds. `folder` is its configuration, without a log-in."""
     root = Path(shutil.which("gcloud") or "").resolve().parents[1]
     bundled = root / "platform" / "bundledpythonunix" / "bin" / "python3"
     ended = subprocess.run(

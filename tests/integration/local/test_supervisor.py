@@ -73,10 +73,10 @@ def is_alive(pid: int) -> bool:
 async def supervised(
     *services: Service, timings: Timings = TIMINGS, kill_now: asyncio.Event | None = None
 ) -> AsyncIterator[tuple[Supervisor, list[str]]]:
-    said: list[str] = []
-    supervisor = Supervisor(services, os.environ, say=said.append, timings=timings, kill_now=kill_now)
+    lines: list[str] = []
+    supervisor = Supervisor(services, os.environ, say=lines.append, timings=timings, kill_now=kill_now)
     async with supervisor:
-        yield supervisor, said
+        yield supervisor, lines
 
 
 async def test_it_is_ready_when_every_service_answers_and_leaves_no_process(tmp_path: Path) -> None:
@@ -91,24 +91,24 @@ async def test_it_is_ready_when_every_service_answers_and_leaves_no_process(tmp_
 
 
 async def test_a_service_that_dies_is_started_again(tmp_path: Path) -> None:
-    async with supervised(service(tmp_path, SERVE)) as (supervisor, said):
+    async with supervised(service(tmp_path, SERVE)) as (supervisor, lines):
         await supervisor.ready()
         os.kill(pids(tmp_path)[0], signal.SIGKILL)
         await until(lambda: len(pids(tmp_path)) == 2)
         await supervisor.ready()
 
-    assert said == ["web ended unexpectedly (killed by SIGKILL); starting it again in 0 s"]
+    assert lines == ["web ended unexpectedly (killed by SIGKILL); starting it again in 0 s"]
 
 
 async def test_a_service_that_cannot_stay_up_is_given_up(tmp_path: Path) -> None:
     program = "import sys; open(sys.argv[1], 'a').write('1\\n'); sys.exit(3)"
     timings = Timings(restart_delays=(0.0,), quick_death=60.0, quick_deaths=3)
-    async with supervised(service(tmp_path, program), timings=timings) as (supervisor, said):
+    async with supervised(service(tmp_path, program), timings=timings) as (supervisor, lines):
         assert await supervisor.given_up() == 1
 
     assert len(pids(tmp_path)) == 3
-    assert said[0] == "web ended unexpectedly (exit code 3); starting it again in 0 s"
-    assert said[-1] == "web ended 3 times in a row right after its start: giving up"
+    assert lines[0] == "web ended unexpectedly (exit code 3); starting it again in 0 s"
+    assert lines[-1] == "web ended 3 times in a row right after its start: giving up"
 
 
 async def test_deaths_after_a_longer_life_are_not_counted(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ async def test_deaths_after_a_longer_life_are_not_counted(tmp_path: Path) -> Non
 
 async def test_a_service_with_wrong_settings_is_not_started_again(tmp_path: Path) -> None:
     program = "import sys; open(sys.argv[1], 'a').write('1\\n'); sys.exit(2)"
-    async with supervised(service(tmp_path, program)) as (supervisor, said):
+    async with supervised(service(tmp_path, program)) as (supervisor, lines):
         assert await supervisor.given_up() == 2
 
     assert len(pids(tmp_path)) == 1
-    assert said == ["web cannot start with these settings (see above)"]
+    assert lines == ["web cannot start with these settings (see above)"]
 
 
 async def test_a_service_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:

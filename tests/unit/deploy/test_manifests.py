@@ -49,8 +49,8 @@ def test_every_variable_has_one_text_and_none_is_one_that_cloud_run_keeps_for_it
 
 def environ_in_the_cloud(name: str, **environ: str) -> dict[str, str]:
     """The variables as the process finds them on Cloud Run."""
-    told = {key: value for key, value in variables(name, **environ).items() if value is not None}
-    return told | {"INTERNAL_TOKEN": "f" * 64, "K_SERVICE": name}
+    given = {key: value for key, value in variables(name, **environ).items() if value is not None}
+    return given | {"INTERNAL_TOKEN": "f" * 64, "K_SERVICE": name}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -121,11 +121,11 @@ def test_web_is_public_and_speaks_http2_and_has_no_route_of_the_queue() -> None:
 
 def test_behind_the_identity_proxy_web_believes_its_assertions_alone() -> None:
     iap = {"IDENTITY": "iap", "IAP_MEMBERS": "domain:example.com"}
-    told = variables("web", **iap)
+    given = variables("web", **iap)
 
     assert service("web", **iap)["metadata"]["annotations"]["run.googleapis.com/iap-enabled"] == "true"
-    assert told["IAP_AUDIENCE"] == "/projects/123456789012/locations/europe-west4/services/gnosis-ocr-web"
-    assert (told["API_KEYS"], told["GOOGLE_AUDIENCE"]) == ("false", "")
+    assert given["IAP_AUDIENCE"] == "/projects/123456789012/locations/europe-west4/services/gnosis-ocr-web"
+    assert (given["API_KEYS"], given["GOOGLE_AUDIENCE"]) == ("false", "")
     assert variables("web")["API_KEYS"] == "true"
 
 
@@ -156,12 +156,12 @@ def test_a_gpu_worker_asks_for_one_gpu_and_for_cpus_that_are_never_throttled() -
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_the_worker_is_told_which_model_and_where_it_is(device: str) -> None:
+def test_the_worker_gets_the_models_name_and_place(device: str) -> None:
     revision = "1234567890" * 4
-    told = variables("worker", WORKER_DEVICE=device, MODEL_NAME="acme/Reader", MODEL_REVISION=revision)
+    given = variables("worker", WORKER_DEVICE=device, MODEL_NAME="acme/Reader", MODEL_REVISION=revision)
     config = read(WorkerConfig, environ_in_the_cloud("worker", WORKER_DEVICE=device, MODEL_REVISION=revision))
 
-    assert (told["MODEL_NAME"], told["MODEL_REVISION"]) == ("acme/Reader", revision)
+    assert (given["MODEL_NAME"], given["MODEL_REVISION"]) == ("acme/Reader", revision)
     assert config.model.model_revision == revision, "digits alone are a text all the same"
     assert config.model.bucket(in_cloud=True) == "acme-ocr-1-gnosis-ocr-models"
     assert not config.model.offline

@@ -75,6 +75,6 @@ def test_expression_asks_for_what_the_services_tell(name: str, expression: str, 
     assert grouped | selected <= known, name
 
 
-def test_a_metric_that_is_not_told_would_be_noticed(samples: dict[str, set[str]]) -> None:
+def test_a_metric_that_does_not_exist_would_be_noticed(samples: dict[str, set[str]]) -> None:
     assert "gnosis_pages_total" in samples
     assert "gnosis_pages" not in samples

@@ -17,7 +17,7 @@ def wider(queue: str, dispatches: int) -> dict[str, QueueSettings]:
 
 
 def refusal(queues: dict[str, QueueSettings] = SHIPPED, /, **environ: str) -> str:
-    """What is said against a deployment; empty for a good one."""
+    """The error with which a deployment is refused; empty for a valid one."""
     try:
         check(read(DeploySettings, GIVEN | environ), queues)
     except ConfigError as error:
@@ -68,9 +68,9 @@ def test_each_way_of_identity_needs_its_own_setting() -> None:
 
 @pytest.mark.parametrize(("instances", "concurrency", "holds"), [(4, 1, True), (2, 2, True), (3, 1, False)])
 def test_the_worker_takes_all_that_its_queue_sends_at_once(instances: int, concurrency: int, holds: bool) -> None:
-    said = refusal(wider(OCR_QUEUE, 4), WORKER_MAX_INSTANCES=str(instances), WORKER_CONCURRENCY=str(concurrency))
-    assert ("" if holds else "WORKER_MAX_INSTANCES x WORKER_CONCURRENCY = 3 is below") in said
-    assert (said == "") is holds
+    message = refusal(wider(OCR_QUEUE, 4), WORKER_MAX_INSTANCES=str(instances), WORKER_CONCURRENCY=str(concurrency))
+    assert ("" if holds else "WORKER_MAX_INSTANCES x WORKER_CONCURRENCY = 3 is below") in message
+    assert (message == "") is holds
 
 
 def test_extraction_keeps_an_instance_for_the_sweep_beside_those_of_its_queue() -> None:
