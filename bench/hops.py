@@ -39,8 +39,8 @@ from starlette.applications import Starlette
 from libs.storage.memory import MemoryStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue_settings import read_queue_settings
 from libs.taskqueue.remote import RemoteQueue
-from libs.taskqueue.settings import read_queue_settings
 from libs.taskqueue.task import OcrTask, encode
 from services.serving.layers import Layers
 from services.web.app import create_app as create_web

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from libs.taskqueue.queue import OCR_QUEUE
-from libs.taskqueue.settings import QueueSettings, read_queue_settings
+from libs.taskqueue.queue_settings import QueueSettings, read_queue_settings
 from tests.simulation.installation import Installation, in_virtual_time
 from tests.simulation.meter import Tally
 from tests.simulation.script import PageScript

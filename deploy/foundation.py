@@ -7,7 +7,7 @@ from deploy import queues as queue_flags
 from deploy.command import Command, Step, Word, gcloud
 from deploy.settings import DeploySettings
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 
 APIS = ("run", "cloudtasks", "cloudscheduler", "storage", "secretmanager", "artifactregistry", "cloudbuild", "iam")
 LOG_RATIO = 1.0

@@ -11,7 +11,7 @@ from deploy.command import Step
 from deploy.queues import NotDeployable
 from deploy.settings import DeploySettings, check
 from libs.config import ConfigError, read
-from libs.taskqueue.settings import BadQueueFile, QueueSettings, queue_path, read_queue_settings
+from libs.taskqueue.queue_settings import BadQueueFile, QueueSettings, queue_path, read_queue_settings
 
 Queues = Mapping[str, QueueSettings]
 Stage = Callable[[DeploySettings, Queues], list[Step]]

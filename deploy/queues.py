@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 
 
 class NotDeployable(Exception):

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from libs.config import ConfigError, Settings
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import DEFAULT_QUEUE_FILE, QueueSettings
+from libs.taskqueue.queue_settings import DEFAULT_QUEUE_FILE, QueueSettings
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z]([-a-z0-9]{0,47}[a-z0-9])?\Z")]
 # A service account's id: the part of its address before the @.

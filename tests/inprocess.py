@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import read_queue_settings
+from libs.taskqueue.queue_settings import read_queue_settings
 from services.serving.metrics import new_registry
 from services.serving.queue_identity import QueueIdentity
 from services.web.app import assemble, create_parts

@@ -1,15 +1,32 @@
 """Percent and message of a job (R24), derived from its pages."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
-from libs.jobstate.page import PageStatus
+from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
 
-if TYPE_CHECKING:
-    from libs.jobstate.job import Job
+
+class Progressing(Protocol):
+    """The part of a job that its progress follows from; `Job` is one."""
+
+    @property
+    def status(self) -> JobStatus: ...
+
+    @property
+    def current_step(self) -> Step: ...
+
+    @property
+    def error(self) -> str | None: ...
+
+    @property
+    def extraction_complete(self) -> bool: ...
+
+    @property
+    def pages(self) -> Mapping[int, Page]: ...
 
 
-def percent(job: "Job") -> int:
+def percent(job: Progressing) -> int:
     """0 queued, 5 loading, 10 to 40 rendering, 40 to 90 reading, 90 to 100 combining and done."""
     if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
         return 100
@@ -23,7 +40,7 @@ def percent(job: "Job") -> int:
     return 40 + 50 * _done(job) // total
 
 
-def message(job: "Job", before: str) -> str:
+def message(job: Progressing, before: str) -> str:
     """One line for a person; `before` is kept where the job has nothing new to say."""
     total = len(job.pages)
     match job.current_step:
@@ -43,13 +60,13 @@ def message(job: "Job", before: str) -> str:
             return before
 
 
-def current_page(job: "Job") -> int:
+def current_page(job: Progressing) -> int:
     """The page being worked on: the first one in hand, else the number of pages done so far."""
     held = (n for n, page in job.pages.items() if page.status is PageStatus.PROCESSING)
     return next(held, _done(job))
 
 
-def _reading(job: "Job") -> str:
+def _reading(job: Progressing) -> str:
     total = len(job.pages)
     for number, page in job.pages.items():
         if page.status is PageStatus.PROCESSING:
@@ -58,9 +75,9 @@ def _reading(job: "Job") -> str:
     return f"Completed page {last} of {total}"
 
 
-def _prepared(job: "Job") -> int:
+def _prepared(job: Progressing) -> int:
     return sum(page.image is not None or page.ended for page in job.pages.values())
 
 
-def _done(job: "Job") -> int:
+def _done(job: Progressing) -> int:
     return sum(page.ended for page in job.pages.values())

@@ -18,6 +18,7 @@ from libs.storage.errors import NotFound, PreconditionFailed, Unavailable
 from libs.storage.layout import check_folder, check_path, check_prefix
 from libs.storage.lock import LastGeneration, locked
 from libs.storage.store import OpenObject, Stat, Stored
+from libs.storage.tree import Tree
 
 CHUNK_BYTES = 1 << 20
 LOCK_COUNT = 64
@@ -47,6 +48,7 @@ class LocalStore:
         self._root = root.absolute()
         self._temporary = self._root / ".tmp"
         self._locks = self._root / ".locks"
+        self._tree = Tree(self._root, hidden=(self._temporary.name, self._locks.name))
         # Waiting threads of this process queue here; a file lock can only poll.
         self._turns = [threading.Lock() for _ in range(LOCK_COUNT)]
         self._prepare()
@@ -90,11 +92,11 @@ class LocalStore:
             if isinstance(entry, Stat):
                 yield entry
                 continue
-            waiting.extend(reversed(await _in_thread(self._scan, entry, prefix)))
+            waiting.extend(reversed(await _in_thread(self._tree.scan, entry, prefix)))
 
     async def children(self, prefix: str) -> AsyncIterator[str]:
         check_folder(prefix)
-        for name in await _in_thread(self._folders, prefix):
+        for name in await _in_thread(self._tree.folders, prefix):
             yield name
 
     async def now(self) -> datetime:
@@ -221,48 +223,6 @@ class LocalStore:
     def _locked(self, path: str) -> AbstractContextManager["LastGeneration"]:
         number = zlib.crc32(path.encode()) % LOCK_COUNT
         return locked(path, self._turns[number], self._locks / f"{number:02d}")
-
-    def _scan(self, folder: str, prefix: str) -> builtins.list[Stat | str]:
-        """What in `folder` can begin with `prefix`, in path order: objects, and folders to go into."""
-        found: dict[str, Stat | str] = {}
-        base = f"{folder}/" if folder else ""
-        for entry in self._entries(folder):
-            path = base + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                below = f"{path}/"
-                if below.startswith(prefix) or prefix.startswith(below):
-                    found[below] = path
-            elif path.startswith(prefix):
-                # An entry may go between the scan and the stat; one that is no plain file is no object.
-                with suppress(FileNotFoundError, NotFound):
-                    found[path] = disk.stat_of(path, entry.stat(follow_symlinks=False))
-        return [found[key] for key in sorted(found)]
-
-    def _folders(self, prefix: str) -> builtins.list[str]:
-        folder = prefix.removesuffix("/")
-        names = [entry.name for entry in self._entries(folder) if entry.is_dir(follow_symlinks=False)]
-        return sorted((name for name in names if self._holds_object(prefix + name)), key=lambda n: f"{n}/")
-
-    def _holds_object(self, folder: str) -> bool:
-        """Whether any object lies below: a folder just made for a write, or left empty, is none."""
-        below = []
-        for entry in self._entries(folder):
-            if entry.is_file(follow_symlinks=False):
-                return True
-            if entry.is_dir(follow_symlinks=False):
-                below.append(f"{folder}/{entry.name}")
-        return any(self._holds_object(name) for name in below)
-
-    def _entries(self, folder: str) -> builtins.list[os.DirEntry[str]]:
-        try:
-            with disk.translated(folder), os.scandir(self._file(folder)) as entries:
-                found = list(entries)
-        except NotFound:
-            return []
-        if folder:
-            return found
-        own = (self._temporary.name, self._locks.name)
-        return [entry for entry in found if entry.name not in own]
 
     def _clear_temporary(self, older_than: timedelta) -> int:
         removed = 0

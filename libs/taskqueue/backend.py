@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from libs.config import ConfigError
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import WatchedQueue
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import msgspec
 
 from libs.config import ConfigError, Settings
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 
 # As Cloud Tasks allows them.
 _QueueId = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9-]{1,100}\Z")]

@@ -20,7 +20,7 @@ from libs.retry import RetryableFault
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.cloudsettings import CloudTasksSettings, Target
 from libs.taskqueue.queue import QueueCounts, QueueUnavailable, persist
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
 _REQUEST_SECONDS = 5.0

@@ -13,12 +13,11 @@ import msgspec
 import structlog
 
 from libs.retry import retry_after_seconds
-from libs.taskqueue.backoff import backoff_seconds, is_exhausted
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.dedup import EndedNames
 from libs.taskqueue.queue import QueueCounts, QueueUnavailable
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.ratelimit import full_bucket
-from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
 _CONNECT_SECONDS = 10.0
@@ -226,11 +225,11 @@ class _Lane:
     def _retry(self, entry: _Entry, answer: _Answer, started: float, now: float) -> None:
         first_attempt = started if entry.first_attempt is None else entry.first_attempt
         attempts = entry.retries + 1
-        if is_exhausted(self._settings, attempts=attempts, age_seconds=now - first_attempt):
+        if self._settings.is_exhausted(attempts=attempts, age_seconds=now - first_attempt):
             self._log.warning("task_dropped", task=entry.name, attempts=attempts, reason=answer.reason)
             self._end(entry, now)
             return
-        wait = max(backoff_seconds(self._settings, attempts), answer.retry_after or 0.0)
+        wait = max(self._settings.backoff_seconds(attempts), answer.retry_after or 0.0)
         self._log.warning("task_retry", task=entry.name, attempts=attempts, reason=answer.reason, wait_seconds=wait)
         answered = answer.status is not None and answer.status < 500
         self._put(

@@ -2,16 +2,33 @@
 
 import random
 from collections.abc import Callable
+from typing import Annotated
 
 import httpx
+import msgspec
 
+from libs.codec import Codec
 from libs.retry import RetryableFault
-from libs.taskqueue import enqueue as wire
 from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.queue import QueueUnavailable, persist
-from libs.taskqueue.task import OcrTask
+from libs.taskqueue.task import BadTask, OcrTask
 
 _REQUEST_SECONDS = 5.0
+# Names as Cloud Tasks has them, and its farthest schedule time.
+_Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,500}\Z")]
+_Delay = Annotated[float, msgspec.Meta(ge=0, le=30 * 86400)]
+
+
+class EnqueueRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /internal/queues/{queue}/tasks`."""
+
+    name: _Name
+    task: OcrTask
+    delay_seconds: _Delay = 0.0
+
+
+_codec = Codec(EnqueueRequest, BadTask)
+encode, decode = _codec.encode, _codec.decode
 
 
 class RemoteQueue:
@@ -35,7 +52,7 @@ class RemoteQueue:
 
     async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
         """See `TaskQueue`. Tries for some 10 s, then raises `QueueUnavailable`."""
-        body = wire.encode(wire.EnqueueRequest(name=name, task=task, delay_seconds=delay_seconds))
+        body = encode(EnqueueRequest(name=name, task=task, delay_seconds=delay_seconds))
         try:
             await persist(lambda: self._try(queue, body), clock=self._clock, jitter=self._jitter)
         except RetryableFault as fault:

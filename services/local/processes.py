@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from libs.taskqueue.settings import SHIPPED_QUEUE_FILE
+from libs.taskqueue.queue_settings import SHIPPED_QUEUE_FILE
 from services.local.supervisor import Service
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from libs.config import Settings
-from libs.taskqueue.settings import DEFAULT_QUEUE_FILE
+from libs.taskqueue.queue_settings import DEFAULT_QUEUE_FILE
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from libs import eventlog
 from libs.config import ConfigError, read, refuse_forgotten_switch
-from libs.taskqueue.settings import BadQueueFile, queue_path, read_queue_settings
+from libs.taskqueue.queue_settings import BadQueueFile, queue_path, read_queue_settings
 from services.serving import server
 from services.serving.layers import BARE, Layers
 from services.web.app import create_app

@@ -17,7 +17,7 @@ from libs.internal_token import internal_token
 from libs.storage.backend import open_store
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
 from services.serving.problem import HANDLED, handle

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs import trace
-from libs.taskqueue import enqueue as wire
+from libs.taskqueue import remote
 from libs.taskqueue import task as tasks
 from libs.taskqueue.task import BadTask
 from services.serving.body import read_body
@@ -38,7 +38,7 @@ async def enqueue(request: Request) -> Response:
     """`POST /internal/queues/{queue}/tasks`: the worker enqueues on the local queue."""
     service = await _admitted(request)
     try:
-        order = wire.decode(await read_body(request, hint=HINT))
+        order = remote.decode(await read_body(request, hint=HINT))
     except BadTask as error:
         raise _bad(error) from error
     try:

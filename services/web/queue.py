@@ -9,7 +9,7 @@ from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WatchedQueue
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from services.web.config import WebConfig
 
 # Opens the queue; takes the internal token, which goes with every push.

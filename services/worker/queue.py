@@ -10,8 +10,8 @@ from libs.internal_token import HEADER
 from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
+from libs.taskqueue.queue_settings import QueueSettings, queue_path, read_queue_settings
 from libs.taskqueue.remote import RemoteQueue
-from libs.taskqueue.settings import QueueSettings, queue_path, read_queue_settings
 from services.worker.config import WorkerConfig
 
 #: Opens the queue. The argument is the internal token, which goes with every request to it.

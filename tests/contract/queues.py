@@ -14,7 +14,7 @@ from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.cloudtasks import CloudTasksQueue, client_of
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask
 from tests.emulators.cloudtasks.emulator import LOCATION, PROJECT, Emulator, emulator
 from tests.emulators.cloudtasks.faults import Faults

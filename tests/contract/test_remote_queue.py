@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from libs.taskqueue import enqueue as wire
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
-from libs.taskqueue.remote import RemoteQueue
+from libs.taskqueue.remote import EnqueueRequest, RemoteQueue, decode
 from libs.taskqueue.task import BadTask
 from tests.contract.queues import TASK, Target, TurnedClock, tried
 
@@ -25,8 +24,8 @@ async def test_the_worker_hands_its_task_to_web_with_name_delay_and_token(target
     async with remote(target, clock) as queue:
         await queue.enqueue(OCR_QUEUE, TASK, name="next-1", delay_seconds=2.5)
 
-    request = wire.decode(target.pushes[0][2])
-    assert request == wire.EnqueueRequest(name="next-1", delay_seconds=2.5, task=TASK)
+    request = decode(target.pushes[0][2])
+    assert request == EnqueueRequest(name="next-1", delay_seconds=2.5, task=TASK)
     assert json.loads(target.pushes[0][2])["task"]["session_id"] == "session-1"
     assert target.header(0, "X-Internal-Token") == "secret"
 
@@ -82,4 +81,4 @@ async def test_a_refusal_that_will_stay_is_not_tried_again(target: Target, clock
 )
 def test_an_enqueue_request_of_another_shape_is_refused(body: bytes) -> None:
     with pytest.raises(BadTask):
-        wire.decode(body)
+        decode(body)

@@ -27,7 +27,7 @@ from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import read_queue_settings
+from libs.taskqueue.queue_settings import read_queue_settings
 from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES, create_parts

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from libs.storage import layout
 from libs.storage.store import Stored
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask
 from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import SharedSecret

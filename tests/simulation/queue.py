@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from libs.taskqueue.backoff import backoff_seconds
 from libs.taskqueue.queue import QueueUnavailable
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.ratelimit import full_bucket
-from libs.taskqueue.settings import QueueSettings
 from libs.taskqueue.task import OcrTask
 from tests.simulation.fault_rates import Weather
 from tests.simulation.process import Process
@@ -144,7 +143,7 @@ class Broker:
 
     def _again(self, entry: Entry) -> None:
         entry = msgspec.structs.replace(entry, failures=entry.failures + 1)
-        self._later(backoff_seconds(self._settings, entry.failures), entry)
+        self._later(self._settings.backoff_seconds(entry.failures), entry)
 
 
 class Sender:

@@ -18,7 +18,7 @@ from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
 from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import SharedSecret

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from libs.taskqueue.settings import read_queue_settings
+from libs.taskqueue.queue_settings import read_queue_settings
 from tests.emulators.cloudtasks.emulator import LOCATION, PROJECT, emulator
 from tests.emulators.cloudtasks.faults import Faults
 from tests.emulators.cloudtasks.issuer import Issuer

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import grpc.aio
 
 from libs.taskqueue.clock import Clock, SystemClock
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from tests.emulators.cloudtasks.faults import Faults
 from tests.emulators.cloudtasks.issuer import Issuer
 from tests.emulators.cloudtasks.lane import Lane

@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 from google.cloud import tasks_v2
 
-from libs.taskqueue.backoff import backoff_seconds, is_exhausted
 from libs.taskqueue.clock import Clock
 from libs.taskqueue.dedup import EndedNames
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.ratelimit import TokenBucket, full_bucket
-from libs.taskqueue.settings import QueueSettings
 from tests.emulators.cloudtasks.entry import Answer, Entry
 from tests.emulators.cloudtasks.faults import Faults
 from tests.emulators.cloudtasks.push import Pusher
@@ -163,8 +162,8 @@ class Lane:
 
     def _again(self, entry: Entry, answer: Answer, now: float) -> None:
         age = now - (entry.first_attempt if entry.first_attempt is not None else now)
-        if is_exhausted(self.settings, attempts=entry.retries, age_seconds=age):
+        if self.settings.is_exhausted(attempts=entry.retries, age_seconds=age):
             self.end(entry.id)  # no dead letters, no word to anybody
             return
-        wait = max(backoff_seconds(self.settings, entry.retries), answer.retry_after or 0.0)
+        wait = max(self.settings.backoff_seconds(entry.retries), answer.retry_after or 0.0)
         self._put(msgspec.structs.replace(entry, due=now + wait + self._faults.lateness()))

@@ -11,7 +11,7 @@ import grpc
 import msgspec
 from google.cloud import tasks_v2
 
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 
 LONGEST_DELAY_SECONDS = 30 * 86400
 _QUEUE = re.compile(r"(projects/[A-Za-z0-9:.-]+/locations/[a-z0-9-]+)/queues/([A-Za-z0-9-]{1,100})")

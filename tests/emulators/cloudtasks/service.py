@@ -10,7 +10,7 @@ from google.protobuf import empty_pb2
 
 from libs.taskqueue.clock import Clock
 from libs.taskqueue.dedup import EndedNames
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 from tests.emulators.cloudtasks import limits
 from tests.emulators.cloudtasks.faults import Faults
 from tests.emulators.cloudtasks.lane import Lane

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.queues import command
 from libs.taskqueue.queue import OCR_QUEUE
-from libs.taskqueue.settings import SHIPPED_QUEUE_FILE, read_queue_settings
+from libs.taskqueue.queue_settings import SHIPPED_QUEUE_FILE, read_queue_settings
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 

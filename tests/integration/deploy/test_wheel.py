@@ -48,7 +48,7 @@ def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> Non
 def test_the_queues_and_the_web_page_are_found_from_any_folder(installed: Path, tmp_path: Path) -> None:
     show = (
         "from importlib.resources import files\n"
-        "from libs.taskqueue.settings import queue_path, read_queue_settings\n"
+        "from libs.taskqueue.queue_settings import queue_path, read_queue_settings\n"
         "from services.web.config import WebConfig\n"
         "path = queue_path(WebConfig().queue_file)\n"
         "print(path, *read_queue_settings(path), (files('services.web') / 'static' / 'index.html').is_file())"

@@ -9,7 +9,7 @@ from libs.config import read, refuse_forgotten_switch
 from libs.config import variables as config_variables
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE
-from libs.taskqueue.settings import read_queue_settings
+from libs.taskqueue.queue_settings import read_queue_settings
 from services.serving.queue_identity import check_queue_settings
 from services.web.auth.configured import check_identity_settings
 from services.web.config import WebConfig

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.status import JobStatus
 from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.settings import read_queue_settings
+from libs.taskqueue.queue_settings import read_queue_settings
 from services.serving.metrics import Requests, new_registry
 from services.web.metrics import Backlog, Survey, WebMetrics
 from services.worker.engines.engine import EngineInfo

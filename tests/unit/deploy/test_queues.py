@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from deploy.queues import NotDeployable, command
-from libs.taskqueue.settings import QueueSettings
+from libs.taskqueue.queue_settings import QueueSettings
 
 SETTINGS = QueueSettings(
     max_dispatches_per_second=2.5,

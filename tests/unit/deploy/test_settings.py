@@ -4,7 +4,7 @@ import pytest
 from deploy.settings import GIB, DeploySettings, check
 from libs.config import ConfigError, read
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import QueueSettings, read_queue_settings
+from libs.taskqueue.queue_settings import QueueSettings, read_queue_settings
 from tests import ROOT
 
 SHIPPED = read_queue_settings(ROOT / "deploy" / "queue.yaml")

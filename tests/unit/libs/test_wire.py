@@ -16,8 +16,8 @@ from libs.jobstate.lease import Lease, LeaseState
 from libs.jobstate.outcome import BriefOutcome, Line, OutcomeStatus, PageOutcome, Try
 from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
-from libs.taskqueue import enqueue, task
-from libs.taskqueue.enqueue import EnqueueRequest
+from libs.taskqueue import remote, task
+from libs.taskqueue.remote import EnqueueRequest
 from libs.taskqueue.task import OcrTask
 
 # JSON has no surrogates and no infinities, and msgspec no integer beyond 64 bits.
@@ -168,7 +168,7 @@ Encode = Callable[[Any], bytes]
 Decode = Callable[[bytes], Any]
 FORMATS = [
     pytest.param(task.encode, task.decode, task.BadTask, tasks, id="task"),
-    pytest.param(enqueue.encode, enqueue.decode, task.BadTask, requests, id="enqueue"),
+    pytest.param(remote.encode, remote.decode, task.BadTask, requests, id="enqueue"),
     pytest.param(lease.encode, lease.decode, lease.TornLease, leases, id="lease"),
     pytest.param(outcome.encode, outcome.decode, outcome.TornOutcome, outcomes, id="outcome"),
     pytest.param(intake.encode, intake.decode, intake.TornIntake, intakes, id="intake"),

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
-from libs.taskqueue.settings import (
+from libs.taskqueue.queue_settings import (
     DEFAULT_QUEUE_FILE,
     SHIPPED_QUEUE_FILE,
     BadQueueFile,

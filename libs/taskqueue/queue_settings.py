@@ -36,6 +36,29 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_doublings: int
     dispatch_deadline_seconds: float
 
+    def backoff_seconds(self, failures: int) -> float:
+        """Seconds to wait after the n-th failure in a row (n >= 1).
+
+        As Cloud Tasks does it: doubling `max_doublings` times from the minimum, then growing by the last step,
+        up to the maximum (10 s, 300 s, 3 doublings: 10, 20, 40, 80, 160, 240, 300, 300 ...).
+        https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues#RetryConfig
+        """
+        doublings = min(failures - 1, self.max_doublings)
+        step = self.min_backoff_seconds * (1 << doublings)
+        return min(step * (failures - doublings), self.max_backoff_seconds)
+
+    def is_exhausted(self, *, attempts: int, age_seconds: float) -> bool:
+        """Whether a task that failed is given up: every limit that is set has been passed.
+
+        `age_seconds` counts from the first attempt. With no limit set, never.
+        """
+        passed = []
+        if self.max_attempts is not None:
+            passed.append(attempts >= self.max_attempts)
+        if self.max_retry_seconds is not None:
+            passed.append(age_seconds >= self.max_retry_seconds)
+        return bool(passed) and all(passed)
+
 
 def queue_path(configured: str) -> Path:
     """Where the queue file is: as configured, or the project's own where the default is not below this folder."""

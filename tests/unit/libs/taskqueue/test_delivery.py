@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.taskqueue.backoff import backoff_seconds, is_exhausted
 from libs.taskqueue.dedup import EndedNames
+from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.ratelimit import full_bucket
-from libs.taskqueue.settings import QueueSettings
 
 
 def queue(
@@ -31,13 +30,13 @@ def queue(
 
 def test_back_off_doubles_then_grows_by_the_last_step_then_stays_at_the_maximum() -> None:
     # The example of the Cloud Tasks reference.
-    assert [backoff_seconds(queue(), n) for n in range(1, 10)] == [10, 20, 40, 80, 160, 240, 300, 300, 300]
+    assert [queue().backoff_seconds(n) for n in range(1, 10)] == [10, 20, 40, 80, 160, 240, 300, 300, 300]
 
 
 def test_back_off_without_doublings_grows_by_the_minimum() -> None:
     settings = queue(min_backoff=1.0, max_backoff=3.5, doublings=0)
 
-    assert [backoff_seconds(settings, n) for n in range(1, 6)] == [1, 2, 3, 3.5, 3.5]
+    assert [settings.backoff_seconds(n) for n in range(1, 6)] == [1, 2, 3, 3.5, 3.5]
 
 
 @given(
@@ -51,7 +50,7 @@ def test_back_off_never_falls_and_stays_within_its_limits(
 ) -> None:
     settings = queue(min_backoff=min_backoff, max_backoff=min_backoff * factor, doublings=doublings)
 
-    waits = [backoff_seconds(settings, n) for n in (failures, failures + 1)]
+    waits = [settings.backoff_seconds(n) for n in (failures, failures + 1)]
 
     assert min_backoff <= waits[0] <= waits[1] <= min_backoff * factor
 
@@ -74,7 +73,7 @@ def test_a_task_is_given_up_when_every_limit_that_is_set_has_been_passed(
 ) -> None:
     settings = queue(max_attempts=max_attempts, max_retry_seconds=max_retry_seconds)
 
-    assert is_exhausted(settings, attempts=attempts, age_seconds=age) is exhausted
+    assert settings.is_exhausted(attempts=attempts, age_seconds=age) is exhausted
 
 
 @given(
