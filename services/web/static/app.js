@@ -1,4 +1,4 @@
-// The page's address says what it shows: #/, #/jobs/{id}, #/jobs/{id}/pages/{n}.
+// The views of the page, chosen by the fragment of its address: #/, #/jobs/{id}, #/jobs/{id}/pages/{n}.
 
 import { byId, setText, show } from "./element.js";
 import { Home } from "./home.js";
@@ -26,7 +26,7 @@ function route() {
     home.open();
     window.scrollTo(0, 0);
   }
-  // A keyboard or screen reader starts at the heading of what has just been opened, but not on the first load.
+  // Focus moves to the heading of the view just opened, for keyboards and screen readers; not on the first load.
   if (!first) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
   first = false;
 }

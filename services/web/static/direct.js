@@ -1,15 +1,20 @@
-// Sending a large file to the bucket itself (a resumable upload of Cloud Storage), where the service offers that.
+// Uploads of large files straight to the bucket (resumable uploads of Cloud Storage), where the service offers that.
 
 import { Problem, request, unreachable } from "./http.js";
 
-// The bucket takes multiples of 256 KiB.
+// Bytes a request. The bucket takes multiples of 256 KiB.
+// https://cloud.google.com/storage/docs/performing-resumable-uploads#chunked-upload
 const PIECE = 16 * 1024 * 1024;
+// Milliseconds before each further attempt: some five minutes in all.
 const DELAYS = [500, 1000, 2000, 4000, 8000, ...Array(20).fill(15000)];
-// A bucket that has not answered so often is one that this browser may not reach: its network or the bucket forbids it.
+// Failures without any answer of the bucket after which it counts as out of reach: a network policy or the bucket's CORS
+// settings forbid it to this browser.
 const UNHEARD = 3;
 
+// The bucket cannot be used from here: the file has to be sent another way.
 export class Unreached extends Error {}
 
+// The connection broke or the bucket is busy: another attempt may succeed.
 class Lost extends Error {}
 
 let offered = null;
@@ -25,7 +30,7 @@ export function isOffered() {
   return offered;
 }
 
-// The id of the job. Throws Unreached when the file has to go another way.
+// Uploads the file and returns the id of its job. Throws Unreached, Problem.
 export async function sendDirect({ file, options, row }) {
   const upload = new Direct(file, options, row);
   try {
@@ -47,12 +52,12 @@ class Direct {
   #begun = null;
   #call = null;
   #heard = false;
-  // How many bytes the bucket has; null while that is to be asked.
+  // Bytes that the bucket has stored; null when unknown, and then the bucket is asked.
   #at = null;
 
   constructor(file, options, row) {
     [this.#file, this.#options, this.#row] = [file, options, row];
-    // The same file with other options is another upload.
+    // The options are part of the key: the same file with other options is another upload.
     this.#key = ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi].join("|");
   }
 
@@ -69,11 +74,11 @@ class Direct {
   async giveUp() {
     sessionStorage.removeItem(this.#key);
     if (!this.#begun) return;
-    // An upload that was complete a moment ago has become a job, which is not stopped this way.
+    // Fails where the upload has just been completed: it is a job then, and this does not delete jobs.
     await request(`/api/direct-uploads/${this.#begun.upload_id}`, { method: "DELETE" }).catch(() => {});
   }
 
-  // Whether an upload of this file broke off in this window and can go on.
+  // Whether an upload of this file was interrupted in this window and can be resumed.
   async #goOn() {
     const kept = JSON.parse(sessionStorage.getItem(this.#key));
     if (!kept || Date.parse(kept.expires_at) < Date.now()) return false;
@@ -100,7 +105,7 @@ class Direct {
     }
     this.#at = 0;
     this.#goes();
-    // For a reloaded page, and gone with this window: whoever has the address may write the file.
+    // For a reload of the page. In sessionStorage, which ends with the window: the address is enough to write the file.
     sessionStorage.setItem(this.#key, JSON.stringify(this.#begun));
   }
 
@@ -139,7 +144,7 @@ class Direct {
           await sleep(DELAYS[tries]);
           continue;
         }
-        // What is no document is gone there, too.
+        // A refusal is final, and the service has removed the upload.
         if (!passes) sessionStorage.removeItem(this.#key);
         throw error;
       }
@@ -150,7 +155,7 @@ class Direct {
     return this.#kept(await this.#put(null, `bytes */${this.#file.size}`));
   }
 
-  // How many bytes the bucket has, by its answer.
+  // Bytes that the bucket has stored, from its response.
   #kept({ status, range }) {
     if (status === 200 || status === 201) return this.#file.size;
     if (status === 308) return range ? Number(range.split("-")[1]) + 1 : 0;

@@ -1,4 +1,4 @@
-// Building and finding elements. Text is always set as text; nothing here parses HTML.
+// Building and finding elements. Text is set as text; nothing here parses HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -15,7 +15,7 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-// Writing the same text again would make screen readers repeat it and the browser lay the line out anew.
+// Unchanged text is not written again: screen readers would repeat it, and the browser would lay it out again.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,4 +1,4 @@
-// Numbers, sizes, times and page lists as people write them.
+// Numbers, sizes, times and page ranges, formatted for display.
 
 const count = new Intl.NumberFormat(undefined);
 const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
@@ -34,7 +34,7 @@ export function seconds(value) {
 
 export const percent = (share) => `${Math.round(100 * share)}%`;
 
-// [1, 2, 3, 7, 9, 10] -> [[1, 3], [7, 7], [9, 10]]; the input is sorted.
+// Ranges of sorted page numbers: [1, 2, 3, 7, 9, 10] -> [[1, 3], [7, 7], [9, 10]].
 export function runs(pages) {
   const found = [];
   for (const page of pages) {

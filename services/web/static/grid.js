@@ -1,4 +1,4 @@
-// The pages of a job as tiles. A document has up to thousands of them, so only tiles that changed are touched.
+// The pages of a job as tiles. A document may have thousands, so an update touches only the tiles that changed.
 
 import { byId, el, setText } from "./element.js";
 import { pageNumbers, pageState, pageWord } from "./state.js";

@@ -1,4 +1,4 @@
-// The front page: uploads, and the list of documents.
+// The home view: uploads, and the list of documents.
 
 import { byId, el, setText, show } from "./element.js";
 import { moment, plural } from "./format.js";
@@ -7,6 +7,7 @@ import { isEnded, jobWord } from "./state.js";
 import { UploadForm } from "./upload.js";
 import { Watch } from "./watch.js";
 
+// Documents listed at once; more follow on request.
 const FIRST = 20;
 
 export class Home {

@@ -1,4 +1,4 @@
-// Talking to the service: one request function, and errors that carry the service's own explanation.
+// Requests to the service, and Problem: an error with the service's own explanation (RFC 9457).
 
 import { el } from "./element.js";
 
@@ -25,7 +25,7 @@ export function problemFrom(status, contentType, body) {
       const { title, detail, hint } = JSON.parse(body);
       return new Problem({ status, title, detail, hint });
     } catch {
-      // A proxy in between may answer with something else; the status still says enough.
+      // A proxy in between may answer with something else; then the status is all there is to show.
     }
   }
   return new Problem({ status, title: "The service gave an unexpected answer", detail: `HTTP status ${status}.` });

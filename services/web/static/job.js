@@ -1,4 +1,4 @@
-// One document: its progress, its pages, and what can be done with it.
+// The job view: a document's progress, its pages, and the actions on it.
 
 import { byId, el, setText, show } from "./element.js";
 import { moment, number, plural, runs, seconds, size } from "./format.js";
@@ -9,7 +9,9 @@ import { isEnded, jobWord, pageNumbers, reason, tally } from "./state.js";
 import { folderOf } from "./storage.js";
 import { Watch } from "./watch.js";
 
+// Milliseconds between two announcements: a message that changes every second would never let a screen reader finish.
 const ANNOUNCE_MS = 8000;
+// Ranges of failed pages that are linked; the pages of further ranges are only counted.
 const LINKED_FAILURES = 12;
 
 export class JobView {
@@ -49,7 +51,7 @@ export class JobView {
     return this.#id;
   }
 
-  // `page` is a page number, or null for the overview.
+  // `page` is a page number, or null for the overview of the job.
   open(page) {
     const reading = page !== null;
     if (reading && byId("reader").hidden) this.#gridScroll = window.scrollY;
@@ -128,7 +130,6 @@ export class JobView {
     this.#announce(job, ended);
   }
 
-  // A message that changes every second would never let a screen reader finish.
   #announce(job, ended) {
     const now = Date.now();
     const text = ended ? `${jobWord(job)}. ${job.message}` : `${job.message} ${job.percent}%`;

@@ -1,10 +1,11 @@
-// One page: its image beside the text that was read on it.
+// The reader: one page's image beside its text.
 
 import { byId, el, setText, show } from "./element.js";
 import { percent, plural, seconds } from "./format.js";
 import { problemBox, request } from "./http.js";
 import { isDoubtful, isEnded, pageNumbers, pageState, reason } from "./state.js";
 
+// Pages whose text is kept for going back to them.
 const KEPT_PAGES = 40;
 
 export class Reader {
@@ -101,7 +102,7 @@ export class Reader {
       image.alt = `Image of page ${this.#page}`;
       byId("scan-link").href = url;
     }
-    // The page that a reader is most likely to want next.
+    // Preloaded: the next page is most likely to be opened next.
     const after = next === undefined ? null : this.#job.pages[next].image;
     if (after) new Image().src = this.#urlOf(after);
   }
@@ -171,7 +172,7 @@ export class Reader {
   #fill({ html, json }, page) {
     this.#markdown = json.text ?? "";
     show(byId("reader-state"), false);
-    // The server has sanitised this HTML; parsing it in a document of its own keeps it inert until it is placed.
+    // The service has sanitised this HTML; parsed into a document of its own, it runs and loads nothing until inserted.
     byId("rendered").replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
     setText(byId("raw"), this.#markdown);
     const facts = [json.engine ?? page.engine, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
@@ -216,12 +217,12 @@ export class Reader {
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
     const link = { ArrowLeft: "reader-prev", ArrowRight: "reader-next", Escape: "reader-back" }[event.key];
     if (!link || !byId(link).hasAttribute("href")) return;
-    // A wide table or a long Markdown line scrolls sideways with the same keys.
+    // The same keys scroll a wide table or a long Markdown line sideways.
     if (event.key !== "Escape" && event.target.scrollWidth > event.target.clientWidth + 1 && event.target.closest("#rendered, #raw")) return;
     event.preventDefault();
     const href = byId(link).getAttribute("href");
     location.hash = href;
-    // The address is acted on only later; a second key that comes before would otherwise turn the same page again.
+    // hashchange comes later: without this, a second key before it would go to the same page again.
     if (event.key !== "Escape") this.open(Number(href.split("/").at(-1)));
   }
 }

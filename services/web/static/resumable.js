@@ -1,10 +1,12 @@
-// Sending a large file in pieces (tus 1.0), so that neither a lost connection nor a closed page begins it anew.
+// Uploads of large files in pieces (tus 1.0): a lost connection or a closed page does not start them over.
 
 import { Problem, problemFrom, unreachable } from "./http.js";
 
-// Below what Cloud Run takes in one HTTP/1.1 request.
+// Bytes a request. Cloud Run takes at most 32 MiB in one HTTP/1.1 request (https://cloud.google.com/run/quotas).
 const PIECE = 16 * 1024 * 1024;
+// Milliseconds before each further attempt: some five minutes in all.
 const DELAYS = [500, 1000, 2000, 4000, 8000, ...Array(20).fill(15000)];
+// The status of a full disk: another attempt would fail as well.
 const FULL = 507;
 
 export async function sendResumable({ file, options, row }) {
@@ -17,7 +19,7 @@ export async function sendResumable({ file, options, row }) {
       chunkSize: PIECE,
       retryDelays: DELAYS,
       metadata: { filename: file.name, filetype: file.type, ...options },
-      // The same file with other options is another upload.
+      // The options are part of it: the same file with other options is another upload.
       fingerprint: async () =>
         ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi].join("|"),
       removeFingerprintOnSuccess: true,
@@ -36,7 +38,7 @@ export async function sendResumable({ file, options, row }) {
         jobId ? resolve(jobId) : reject(new Problem({ title: "The service gave an unexpected answer" })),
     });
     row.onStop = () => {
-      // An upload that was complete a moment ago has become a job, which is not stopped this way.
+      // Fails where the upload has just been completed: it is a job then, and this does not delete jobs.
       upload.abort(true).catch(() => {});
       reject(new DOMException("stopped", "AbortError"));
     };

@@ -1,4 +1,4 @@
-// What a job's document means to a reader: states of jobs and pages, in words.
+// The states of jobs and pages as words for display.
 
 const ENDED = new Set(["completed", "partial", "failed", "cancelled"]);
 
@@ -29,7 +29,7 @@ export const jobWord = (job) => JOB_WORDS[job.status] ?? job.status;
 
 export const pageWord = (state) => PAGE_WORDS[state];
 
-// As in libs/jobstate/outcome.py: half a page missing gives 0.67.
+// As LOW_TRUST in libs/jobstate/outcome.py: a page of which half is missing gets 0.67.
 const LOW_TRUST = 0.75;
 
 export const isDoubtful = (page) => typeof page.trust === "number" && page.trust < LOW_TRUST;
@@ -37,7 +37,7 @@ export const isDoubtful = (page) => typeof page.trust === "number" && page.trust
 export function pageState(page, job) {
   if (page.status === "completed") return page.blank ? "blank" : isDoubtful(page) ? "doubtful" : "done";
   if (page.status === "failed") return "failed";
-  // A cancelled job leaves pages as they were, but nobody is working on them any more.
+  // Pages of a cancelled job keep the state they had, but none of them is being read any more.
   if (isEnded(job)) return "unread";
   if (page.status === "processing") return "reading";
   return page.image ? "rendered" : "waiting";

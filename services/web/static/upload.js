@@ -1,4 +1,4 @@
-// Sending files: one after the other, each with its own line of progress; large ones in pieces, to the bucket if there is one.
+// Uploads: one file after the other, each with a line of progress; large files in pieces, to the bucket where possible.
 
 import { Unreached, isOffered, sendDirect } from "./direct.js";
 import { byId, el, setText, show } from "./element.js";
@@ -6,12 +6,12 @@ import { size } from "./format.js";
 import { Problem, problemBox, problemFrom, unreachable } from "./http.js";
 import { sendResumable } from "./resumable.js";
 
-// What takes long enough for the connection to be lost meanwhile.
+// Bytes from which a file is sent resumably: its upload lasts long enough for the connection to be lost meanwhile.
 const LARGE = 32_000_000;
 
 const PAGE_LIST = /^\d+\s*(-\s*\d*)?(\s*,\s*\d+\s*(-\s*\d*)?)*$/;
 
-// `uploaded(jobIds, failures)` is called when the last file of a selection has been sent.
+// `uploaded(jobIds, failures)` is called after the last file of a selection.
 export class UploadForm {
   #uploaded;
   #queue = [];
@@ -65,7 +65,7 @@ export class UploadForm {
     const zone = byId("dropzone");
     const home = byId("home");
     const carriesFiles = (event) => !home.hidden && event.dataTransfer?.types.includes("Files");
-    // A drag enters and leaves every element it crosses, so only the balance says whether it is still here.
+    // A drag enters and leaves every element it crosses: it is over the page while more were entered than left.
     let inside = 0;
     const settle = (change) => {
       inside = Math.max(0, inside + change);
@@ -75,7 +75,7 @@ export class UploadForm {
     window.addEventListener("dragleave", (event) => carriesFiles(event) && settle(-1));
     window.addEventListener("dragover", (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
-      // Without this the browser leaves the page and opens the file.
+      // Without this the browser would leave the page and open the file.
       event.preventDefault();
       event.dataTransfer.dropEffect = home.hidden ? "none" : "copy";
     });
@@ -121,7 +121,7 @@ async function sendLarge(next) {
   return sendResumable(next);
 }
 
-// XMLHttpRequest, because fetch does not tell how much of a body has been sent.
+// By XMLHttpRequest: fetch does not report how much of a body has been sent.
 function send({ file, options, row }) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
@@ -153,7 +153,7 @@ function send({ file, options, row }) {
   });
 }
 
-// Whether the same file may be taken at another time: not when the file itself was the trouble.
+// Whether another attempt with the same file may succeed: not where the service refused the file itself.
 const mayPass = ({ status }) => status === 0 || status === 408 || status === 429 || status >= 500;
 
 function parse(text) {

@@ -1,14 +1,17 @@
-// A resource that is asked for again and again until it has nothing new to say.
+// Polls a resource until its last version: conditional requests, slower after failures and in hidden windows.
 
 import { Problem, problemFrom } from "./http.js";
 
+// A request that takes longer counts as failed.
 const REQUEST_LIMIT_MS = 20_000;
+// By how much polling slows down in a hidden window.
 const HIDDEN_FACTOR = 10;
+// The longest pause after failures, in a visible window.
 const SLOWEST_MS = 15_000;
 
-// `value(latest)` gets each new version and returns true (or a promise of it) when it
-// was the last one; `trouble(lost)` tells whether the
-// connection is lost; `gone(problem)` ends the watch: the resource is not there or not ours.
+// The listener: `value(latest)` gets each new version and returns true, or a promise of it, for the last one;
+// `trouble(lost)` is called when the connection is lost and when it is back; `gone(problem)` ends the watch, since the
+// resource does not exist or belongs to another user.
 export class Watch {
   #url;
   #every;
@@ -57,7 +60,7 @@ export class Watch {
     try {
       const headers = { Accept: "application/json" };
       if (this.#etag) headers["If-None-Match"] = this.#etag;
-      // The browser's own cache would answer a 304 with the old body and hide it from us.
+      // The browser's cache would turn a 304 into the old body, and the 304 could not be recognised.
       const response = await fetch(this.#url, { headers, signal: controller.signal, cache: "no-store" });
       if (response.status === 304) {
         this.#recovered();
