@@ -350,7 +350,7 @@ def test_a_deleted_document_is_gone_after_it_was_confirmed(visit: Visit, tmp_pat
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
 
-    expect(page.get_by_role("heading", level=1, name="TimeSlice documents into text.")).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="Turn documents into text.")).to_be_visible()
     expect(page.locator("#joblist li")).to_have_count(0)
     visit.job(job_id)
     expect(page.get_by_role("heading", level=1, name="This document is not here.")).to_be_visible()
