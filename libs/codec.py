@@ -4,6 +4,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from libs.errors import ErrorKind, ExpectedError
+
 T = TypeVar("T")
 
 
@@ -11,8 +13,10 @@ class Undecodable(ValueError):
     """Bytes that are no document of the expected kind; the message says where they are wrong."""
 
 
-class TornObject(Undecodable):
+class TornObject(ExpectedError, Undecodable):
     """A stored object is damaged. Each kind of object that can be reported has its own subclass, `Torn...`."""
+
+    kind = ErrorKind.DAMAGED
 
 
 class BadMessage(Undecodable):

@@ -1,8 +1,14 @@
 """What can go wrong in a store: a small closed set, whatever the backend."""
 
+from typing import ClassVar
 
-class StorageError(Exception):
+from libs.errors import ErrorKind, ExpectedError
+
+
+class StorageError(ExpectedError):
     """Base of every error that a store raises on purpose."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UNAVAILABLE
 
     def __init__(self, path: str, detail: str = "") -> None:
         super().__init__(f"{path}: {detail}" if detail else path)
@@ -13,6 +19,8 @@ class StorageError(Exception):
 class NotFound(StorageError):
     """No object at this path."""
 
+    kind = ErrorKind.NOT_FOUND
+
 
 class PreconditionFailed(StorageError):
     """The object is not at the generation that the writer named: somebody else wrote it."""
@@ -20,6 +28,8 @@ class PreconditionFailed(StorageError):
 
 class Forbidden(StorageError):
     """The path belongs to another user, or leads outside the tree."""
+
+    kind = ErrorKind.FORBIDDEN
 
 
 class Unavailable(StorageError):
@@ -32,3 +42,5 @@ class TooFast(Unavailable):
 
 class OutOfSpace(StorageError):
     """No room left: the write did not happen and will not until somebody frees space."""
+
+    kind = ErrorKind.OUT_OF_SPACE

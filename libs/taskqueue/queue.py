@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from libs.errors import ErrorKind, ExpectedError
 from libs.retry import RetryPolicy, with_retries
 from libs.taskqueue.clock import Clock
 from libs.taskqueue.task import OcrTask
@@ -17,8 +18,10 @@ EXTRACT_QUEUE = "ocr-extraction"
 _ENQUEUE = RetryPolicy(seconds=10.0, first_pause=0.2, longest_pause=2.0)
 
 
-class QueueUnavailable(Exception):
+class QueueUnavailable(ExpectedError):
     """The queue did not take the task; the same call may work later."""
+
+    kind = ErrorKind.UNAVAILABLE
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The `Authorization` header, and what those hear who are not admitted."""
+"""The `Authorization` header, and the answers to requests that are not authorized."""
 
 from starlette.datastructures import Headers
 
@@ -6,7 +6,7 @@ from services.serving.problem import Problem
 
 
 def bearer(headers: Headers) -> str | None:
-    """The bearer token (RFC 6750); None where the request has none. Raises `Problem` 401 for more than one."""
+    """The bearer token (RFC 6750); `None` without one. Raises `Problem` 401 for two `Authorization` headers."""
     given = headers.getlist("Authorization")
     if len(given) > 1:
         raise unauthorized("The request has more than one Authorization header.", "Send one.")
@@ -15,12 +15,12 @@ def bearer(headers: Headers) -> str | None:
 
 
 def unauthorized(detail: str, hint: str) -> Problem:
-    """401, for a caller who is not known."""
+    """401, for a request that does not identify its caller."""
     return Problem(401, "Unauthorized", detail, hint, headers={"WWW-Authenticate": "Bearer"})
 
 
 def keys_unavailable() -> Problem:
-    """503: nobody is let in on a token that cannot be checked."""
+    """503, for a token that cannot be checked now: it is never accepted unchecked."""
     return Problem(
         503,
         "Token not checked",

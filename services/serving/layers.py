@@ -1,4 +1,4 @@
-"""What may lie between a service and the parts it works with."""
+"""Wrappers around the parts that a service works with: a seam for tests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,22 +10,24 @@ from libs.idtoken.token import GOOGLE, Issuer
 from libs.storage.store import ObjectStore
 
 
-def _nothing(part: Any) -> Any:
+def _unchanged(part: Any) -> Any:
     return part
 
 
 class Layers(msgspec.Struct, frozen=True, kw_only=True):
-    """Each is given a part and returns what the service sees of it. A shipped service has none.
+    """Each takes a part and returns what the service uses in its place. A shipped service has none.
 
-    They are the seam for the chaos run (`tests/chaos`), which starts the services exactly as they ship but for a store,
-    a queue and answers that die at chosen points, and for the tests of cloud mode, where `google`, who signs the tokens
-    of users and of the queue, is an emulator. `queue` passes on whatever else the queue can do.
+    The chaos run (`tests/chaos`) starts the services exactly as they ship, except for a store, a queue and answers that
+    die at chosen points; the tests of cloud mode replace Google by an emulator.
     """
 
-    store: Callable[[ObjectStore], ObjectStore] = _nothing
-    queue: Callable[[Any], Any] = _nothing
-    app: Callable[[ASGIApp], ASGIApp] = _nothing
+    store: Callable[[ObjectStore], ObjectStore] = _unchanged
+    #: What it returns has every method of the queue that it was given.
+    queue: Callable[[Any], Any] = _unchanged
+    app: Callable[[ASGIApp], ASGIApp] = _unchanged
+    #: The issuer of users' and the queue's tokens.
     google: Issuer = GOOGLE
 
 
+#: No wrappers: a service as shipped.
 BARE = Layers()

@@ -1,6 +1,6 @@
-"""Prometheus metrics that both services have, and the page that shows them all.
+"""Prometheus metrics that both services have, and the route that exposes a service's metrics.
 
-Labels come from closed sets (routes, engines, outcomes): no user, job or file is ever one.
+Labels come from closed sets (routes, engines, outcomes), never from users, jobs or files.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: Methods counted by name; any other counts as `other`, since a client may send any word.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: Buckets of request times, in seconds. Chosen: from a status (milliseconds) to a push that lasts the dispatch
+#: deadline (10 minutes).
 SECONDS = (0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0)
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry of one app, with what the process itself uses (memory, CPU, open files)."""
-    disable_created_metrics()  # a time of birth beside each count is noise
+    """A registry for one app, with the metrics of its process (memory, CPU, open files, garbage collection)."""
+    disable_created_metrics()  # a creation time beside each counter is noise
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
@@ -35,7 +38,7 @@ def new_registry() -> CollectorRegistry:
 
 
 class Requests:
-    """Counts requests and times them, by route; an address that is no route counts as `unknown`."""
+    """Middleware that counts and times requests by route; an address without a route counts as `unknown`."""
 
     def __init__(self, app: ASGIApp, *, registry: CollectorRegistry, routes: Sequence[BaseRoute]) -> None:
         self._app = app
@@ -79,6 +82,6 @@ class Requests:
 
 
 async def exposition(request: Request) -> Response:
-    """`GET /metrics`: everything in the app's registry, in Prometheus' text format."""
+    """`GET /metrics`: the app's registry in the Prometheus text format."""
     registry: CollectorRegistry = request.app.state.registry
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

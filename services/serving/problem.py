@@ -1,4 +1,4 @@
-"""Errors over HTTP: RFC 9457 problem details, one class and one mapping for both services."""
+"""Errors over HTTP: problem details (RFC 9457), one class and one mapping for both services."""
 
 import json
 from collections.abc import Mapping
@@ -9,15 +9,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from libs import trace
-from libs.codec import TornObject
-from libs.storage.errors import Forbidden, NotFound, OutOfSpace, StorageError
-from libs.taskqueue.queue import QueueUnavailable
+from libs.errors import ErrorKind, ExpectedError
 
 log = structlog.get_logger()
 
 
 class Problem(Exception):
-    """An answer that is not a success: what happened, and (`hint`) what to do next."""
+    """An answer that is not a success, raised where that is found out."""
 
     def __init__(
         self,
@@ -30,11 +28,16 @@ class Problem(Exception):
         **more: object,
     ) -> None:
         super().__init__(title)
+        #: The HTTP status code.
         self.status = status
+        #: The kind of problem; the same for each of its occurrences.
         self.title = title
+        #: What happened this time.
         self.detail = detail
+        #: What the client can do next.
         self.hint = hint
         self.headers = dict(headers or {})
+        #: Further members of the body.
         self.more = more
 
 
@@ -56,51 +59,81 @@ def respond(problem: Problem) -> Response:
     )
 
 
+#: What `handle` is registered for; `Exception` covers every error that is not expected.
+HANDLED: tuple[type[Exception], ...] = (Problem, ExpectedError, HTTPException, ClientDisconnect, Exception)
+
+_ANSWERS: Mapping[ErrorKind, Problem] = {
+    ErrorKind.NOT_FOUND: Problem(
+        404,
+        "Not found",
+        "There is no such file.",
+        "Check the name, or the job's status.",
+    ),
+    ErrorKind.FORBIDDEN: Problem(
+        403,
+        "Forbidden",
+        "This file is not yours.",
+        "Use the address given in your own job.",
+    ),
+    ErrorKind.DAMAGED: Problem(
+        409,
+        "Record damaged",
+        "What is stored of this job cannot be read.",
+        "Retry the damaged pages (POST /api/jobs/{job_id}/retry), or DELETE the job and upload again.",
+    ),
+    ErrorKind.OUT_OF_SPACE: Problem(
+        507,
+        "Out of space",
+        "The storage is full; nothing was kept.",
+        "Free space, then try again.",
+    ),
+    ErrorKind.UNAVAILABLE: Problem(
+        503,
+        "Temporarily unavailable",
+        "Storage or queue did not answer.",
+        "Try again in a moment.",
+        headers={"Retry-After": "5"},
+    ),
+}
+
+
 async def handle(request: Request, error: Exception) -> Response:
-    """Answer any exception with its problem. Registered for the exceptions of `HANDLED`."""
-    if isinstance(error, Problem):
-        return respond(error)
-    if isinstance(error, ClientDisconnect):
-        # Nobody is there to read it, and it is no failure of ours to log.
-        return respond(Problem(400, "Cut off", "The client left before its request was whole.", "Send it again."))
-    if isinstance(error, HTTPException):
-        return respond(_from_http(error))
-    if isinstance(error, TornObject):
-        log.error("record_torn", method=request.method, route=_route(request), kind=type(error).__name__)
-        return respond(
-            Problem(
-                409,
-                "Record damaged",
-                "What is stored of this job cannot be read.",
-                "Retry the damaged pages (POST /api/jobs/{job_id}/retry), or DELETE the job and upload again.",
-            )
-        )
-    if isinstance(error, StorageError | QueueUnavailable):
-        return respond(_from_backend(error))
+    """Answer any error with its problem. Registered for the types in `HANDLED`."""
+    return respond(_problem(request, error))
+
+
+def _problem(request: Request, error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case ExpectedError():
+            _log_expected(request, error)
+            return _ANSWERS[error.kind]
+        case HTTPException():
+            return _from_http(error)
+        case ClientDisconnect():  # no one reads the answer, and there is no failure of ours to log
+            return Problem(400, "Cut off", "The client left before its request was whole.", "Send it again.")
     log.error("request_failed", method=request.method, route=_route(request), exc_info=error)
-    return respond(
-        Problem(
-            500,
-            "Internal error",
-            "The service failed on this request.",
-            "Try again; if it stays, tell the operator the trace id: it finds the log lines.",
-            trace_id=trace.current(),
-        )
+    return Problem(
+        500,
+        "Internal error",
+        "The service failed on this request.",
+        "Try again; if it stays, tell the operator the trace id: it finds the log lines.",
+        trace_id=trace.current(),
     )
 
 
-HANDLED: tuple[type[Exception], ...] = (
-    Problem,
-    ClientDisconnect,
-    HTTPException,
-    TornObject,
-    StorageError,
-    QueueUnavailable,
-    Exception,
-)
+def _log_expected(request: Request, error: ExpectedError) -> None:
+    """Log damaged objects, and storage or queue that did not answer."""
+    name = type(error).__name__
+    if error.kind is ErrorKind.DAMAGED:
+        log.error("record_torn", method=request.method, route=_route(request), kind=name)
+    elif error.kind is ErrorKind.UNAVAILABLE:
+        log.warning("backend_unavailable", error=name, detail=getattr(error, "detail", ""))
 
 
 def _from_http(error: HTTPException) -> Problem:
+    """The problem for an error that Starlette's own routing raised."""
     match error.status_code:
         case 404:
             return Problem(404, "Not found", "There is nothing at this address.", "GET /docs lists the addresses.")
@@ -113,24 +146,6 @@ def _from_http(error: HTTPException) -> Problem:
                 headers=error.headers,
             )
     return Problem(error.status_code, "Request refused", str(error.detail), "GET /docs describes the request.")
-
-
-def _from_backend(error: StorageError | QueueUnavailable) -> Problem:
-    match error:
-        case Forbidden():
-            return Problem(403, "Forbidden", "This file is not yours.", "Use the address given in your own job.")
-        case NotFound():
-            return Problem(404, "Not found", "There is no such file.", "Check the name, or the job's status.")
-        case OutOfSpace():
-            return Problem(507, "Out of space", "The storage is full; nothing was kept.", "Free space, then try again.")
-    log.warning("backend_unavailable", error=type(error).__name__, detail=getattr(error, "detail", ""))
-    return Problem(
-        503,
-        "Temporarily unavailable",
-        "Storage or queue did not answer.",
-        "Try again in a moment.",
-        headers={"Retry-After": "5"},
-    )
 
 
 def _route(request: Request) -> str:

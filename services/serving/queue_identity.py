@@ -1,4 +1,4 @@
-"""Who may push tasks: the queue of this installation, and nobody else (design, section 7)."""
+"""Admission of the queue: only the queue of this installation may push tasks (design, section 7)."""
 
 from typing import Protocol
 
@@ -14,21 +14,22 @@ from services.serving.authorization import bearer, keys_unavailable, unauthorize
 from services.serving.problem import Problem
 from services.serving.settings import ServiceSettings
 
+#: Chosen: 128 bits when written in hex, beyond guessing.
 MIN_SECRET_CHARACTERS = 32
 
 log = structlog.get_logger()
 
 
 class QueueIdentity(Protocol):
-    """Tells the queue from everybody else."""
+    """Decides whether a request is from the queue."""
 
     async def admit(self, headers: Headers) -> None:
-        """Return for a request of the queue. Raises `Problem` 401 for any other, 503 where it cannot be checked."""
+        """Return when the request is from the queue. Raises `Problem` 401 when not, 503 when it cannot be checked."""
         ...
 
 
 class SharedSecret:
-    """Local mode: the services of one installation know one secret."""
+    """Local mode: the services of an installation share a secret."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
@@ -40,10 +41,10 @@ class SharedSecret:
 
 
 class QueueAccount:
-    """Cloud mode: the queue signs in as its service account, by an OIDC token made for this service.
+    """Cloud mode: the queue sends an OIDC token of its service account, issued for this service.
 
-    Behind its own check Cloud Run takes the token's signature away. What is left anybody could write, so
-    it counts only on Cloud Run, and only together with the shared secret.
+    Cloud Run checks the token itself and then strips its signature. Such a token anyone could write, so it is accepted
+    only on Cloud Run, and only together with the shared secret.
     """
 
     def __init__(self, *, tokens: TokenVerifier, account: str, secret: str, on_cloud_run: bool) -> None:
@@ -82,7 +83,7 @@ def queue_account(
     client: httpx.AsyncClient,
     google: Issuer = GOOGLE,
 ) -> QueueAccount:
-    """The queue's service account `account`, whose tokens are made for `audience`: the address of this service."""
+    """Admission of the service account `account`, whose tokens are issued for `audience`: this service's address."""
     keys = KeySet(google.keys_url, google.algorithm, client)
     tokens = TokenVerifier(google, audience, keys)
     return QueueAccount(tokens=tokens, account=account, secret=secret, on_cloud_run=on_cloud_run)
@@ -91,7 +92,7 @@ def queue_account(
 def queue_identity(
     config: ServiceSettings, *, audience: str, token: str, client: httpx.AsyncClient, google: Issuer
 ) -> QueueIdentity:
-    """Who the queue of this installation is: whoever knows `token`, or in the cloud its service account."""
+    """Admission by the secret `token` in local mode, by the queue's service account in cloud mode."""
     if not config.running_in_cloud:
         return SharedSecret(token)
     return queue_account(
@@ -105,7 +106,7 @@ def queue_identity(
 
 
 def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) -> None:
-    """Raise `ConfigError` unless cloud mode can tell the queue from others. `url` is the setting `url_name`."""
+    """Raise `ConfigError` when cloud mode could not identify the queue. `url` is the setting named `url_name`."""
     if not account:
         raise ConfigError(
             "TASKS_SERVICE_ACCOUNT is not set, so the queue could not be told from anybody else. "

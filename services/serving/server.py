@@ -1,4 +1,4 @@
-"""Serving an app with Hypercorn: HTTP/1.1 and h2c, ending in good order on SIGTERM and SIGINT."""
+"""Serving an app with Hypercorn over HTTP/1.1 and h2c, with a graceful stop on SIGTERM and SIGINT."""
 
 import asyncio
 import os
@@ -12,17 +12,17 @@ from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 from starlette.types import ASGIApp
 
-# Cloud Run kills 10 s after SIGTERM; requests in flight get what is left once leases are given back.
+#: Seconds that requests in flight have after a stop signal: Cloud Run kills 10 s after SIGTERM.
 GRACE_SECONDS = 9.0
 
 
 def run(app: ASGIApp, *, host: str, port: int, on_stop: Callable[[], None]) -> int:
-    """Serve until a signal, and return the exit code: 0, or 2 when the app cannot start, with one line on stderr.
+    """Serve until a stop signal. The exit code: 0, or 2 when the app cannot start, with one line on stderr.
 
-    `on_stop` is called at the signal, before requests in flight are waited for.
+    `on_stop` is called at the signal, before the wait for requests in flight.
     """
     try:
-        # Before the app starts: Hypercorn would bind after it, and fail in the middle of a start.
+        # Bound before the app starts: Hypercorn would bind after its start, and fail in the middle of it.
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         print(

@@ -8,6 +8,7 @@ from msgspec import Meta
 from libs.config import Settings
 from libs.taskqueue.queue_settings import DEFAULT_QUEUE_FILE
 
+#: A TCP port.
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[float, Meta(gt=0)]
 
