@@ -74,7 +74,7 @@ class Bench:
         """The fast path's, over the model's own weights."""
         visual, pictures = self.model.model.visual, Qwen2VLImageProcessorPil
         vision = VisionTower(visual, mean=tuple(pictures.image_mean), std=tuple(pictures.image_std))
-        return vision, TextTower(self.model, limit=self.capacity)
+        return vision, TextTower(self.model, max_tokens=self.capacity)
 
     def decoder(self) -> SlotDecoder:
         """The fast path, with as many slots as the memory plan allows."""
@@ -112,11 +112,9 @@ class Bench:
         item, text = self.machine.dtype.itemsize, self.model.model.language_model
         weights = _count(text) * item
         config = self.config.text_config
-        size = config.hidden_size // config.num_attention_heads
-        read: float = (
-            weights + batch * context * 2 * config.num_hidden_layers * config.num_key_value_heads * size * item
-        )
-        return read
+        head_dim = config.hidden_size // config.num_attention_heads
+        token = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim * item
+        return float(weights + batch * context * token)
 
     def decode(self, decoder: SlotDecoder, bandwidth: float | None) -> Iterator[dict[str, float | None]]:
         """A step's time at several batch sizes, against the time that reading alone would take at `bandwidth`."""

@@ -9,7 +9,7 @@ _REASON_CHARACTERS = 300
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """The attention of a step, and how its kernels are launched. Fixed once the engine is loaded."""
 
-    #: `flash`: torch's bundled FlashAttention; `folded`: `scaled_dot_product_attention`; `generate`: transformers' own.
+    #: `flash`: torch's bundled FlashAttention; `sdpa`: `scaled_dot_product_attention`; `generate`: transformers' own.
     kernel: str
     #: The number of batch sizes for which a step is captured as a CUDA graph; 0 where every step is launched by Python.
     graphs: int = 0

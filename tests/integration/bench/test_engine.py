@@ -68,7 +68,7 @@ def test_the_bench_runs_to_its_end_and_its_figures_hang_together(file: Path) -> 
     )
     if not torch.cuda.is_available():
         assert of["agreement"] == {"share": 1.0, "shortfall": 0.0}
-        assert (of["decoder"]["kernel"], of["decoder"]["graphs"], of["decoder"]["fallback"]) == ("folded", 0, None)
+        assert (of["decoder"]["kernel"], of["decoder"]["graphs"], of["decoder"]["fallback"]) == ("sdpa", 0, None)
 
 
 def test_a_bench_that_is_killed_leaves_what_it_had(file: Path) -> None:

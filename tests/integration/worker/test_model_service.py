@@ -52,7 +52,7 @@ def test_a_document_is_read_by_the_model_from_upload_to_combined_result(tmp_path
     assert pages, json.dumps(job["pages"])
     assert {(page["engine"], page["revision"]) for page in pages} == {("nanonets", f"{REPOSITORY}@{snapshot.name}")}
     assert all(page["text"] and page["tries"] and page["tokens"] for page in pages)
-    kernel = {"fast": "folded", "reference": "generate"}[decoder]
+    kernel = {"fast": "sdpa", "reference": "generate"}[decoder]
     assert health["execution"] == left["execution"] == {"kernel": kernel, "graphs": 0, "fallback": None}
     assert counted["gnosis_engine_kernel", ("nanonets", kernel)] == 1
     assert counted["gnosis_engine_graphs", ("nanonets",)] == counted["gnosis_engine_fell_back", ("nanonets",)] == 0

@@ -164,7 +164,7 @@ def test_the_table_shows_what_there_is_and_lists_what_is_missing(figures: Figure
 
     figures.measure(Part(name="bandwidth", seconds=99, run=broken))
     fallback = "flash refuses: RuntimeError: no"
-    decoder = {"slots": 8, "capacity": 99, "kernel": "folded", "graphs": 0, "fallback": fallback}
+    decoder = {"slots": 8, "capacity": 99, "kernel": "sdpa", "graphs": 0, "fallback": fallback}
     figures.measure(Part(name="decoder", seconds=1, run=lambda: decoder))
     figures.measure(Part(name="decode", seconds=1, run=rows))
     figures.measure(Part(name="fast", seconds=1, run=broken))

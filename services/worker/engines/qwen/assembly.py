@@ -73,7 +73,7 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
         return Assembly(checkpoint=checkpoint, decoder=reference)
     pictures = checkpoint.processor.image_processor
     vision = VisionTower(checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std)
-    text = TextTower(checkpoint.model, limit=capacity)
+    text = TextTower(checkpoint.model, max_tokens=capacity)
     slots = plan(available=available_beside(cost.weights, device)).slots
     try:
         decoder = SlotDecoder(

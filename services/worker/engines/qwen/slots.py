@@ -54,7 +54,7 @@ class SlotDecoder:
         self._tokens, self._positions, self._lengths, self._active = (zeros.clone() for _ in range(4))
         self._recent = torch.zeros((POLL, slots), dtype=torch.int64, device=device)
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
-        self._logits = torch.zeros((slots, text.vocabulary), dtype=text.dtype, device=device)
+        self._logits = torch.zeros((slots, text.vocab_size), dtype=text.dtype, device=device)
         self._context = capacity
         self._steps = Steps(self._step, slots=slots, capture=text.capturable)
         self._clear()

@@ -43,7 +43,7 @@ class Workshop:
         self.prompt = make_prompt(blueprint.processor, REQUEST)
         pictures = blueprint.processor.image_processor
         self.vision = VisionTower(self.checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std)
-        self.text = TextTower(self.checkpoint.model, limit=CAPACITY)
+        self.text = TextTower(self.checkpoint.model, max_tokens=CAPACITY)
 
     def reference(self, is_loop: IsLoop = never) -> ReferenceDecoder:
         return ReferenceDecoder(self.checkpoint, prompt=REQUEST, size=SIZE, is_loop=is_loop)

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from services.worker.engines.qwen import attention
-from services.worker.engines.qwen.attention import Choice, Flash, LayerAttention, SlotAttention, folded
+from services.worker.engines.qwen.attention import (
+    AttentionShape,
+    ChosenAttention,
+    FlashAttention,
+    LayerAttention,
+    SlotAttention,
+    sdpa_grouped,
+)
 
 # As `torch.ops.aten._flash_attention_forward.default._schema` prints them, in pieces.
 _FIRST = (
@@ -18,7 +25,7 @@ _FIRST = (
 _LAST = ") -> (Tensor output, Tensor softmax_logsumexp, Tensor rng_state, Tensor unused, Tensor debug_attn_mask)"
 SCHEMAS = {"2.11": _FIRST + _LAST, "2.13": _FIRST + ", Tensor? block_table=None, int? num_splits=None" + _LAST}
 RELEASE = ".".join(torch.__version__.split(".")[:2])
-HEADS, SHARED, SIZE = 16, 2, 128
+NUM_HEADS, NUM_KV_HEADS, HEAD_DIM = 16, 2, 128
 CPU = torch.device("cpu")
 
 
@@ -75,26 +82,35 @@ def operator(request: pytest.FixtureRequest) -> Iterator[Operator]:
         library._destroy()
 
 
-def trial(make: Any, capacity: int = 1100) -> Choice:
-    return attention.tried(
-        make, heads=HEADS, shared=SHARED, size=SIZE, capacity=capacity, dtype=torch.bfloat16, device=CPU
+def shape(capacity: int, dtype: torch.dtype) -> AttentionShape:
+    return AttentionShape(
+        num_heads=NUM_HEADS,
+        num_kv_heads=NUM_KV_HEADS,
+        head_dim=HEAD_DIM,
+        capacity=capacity,
+        dtype=dtype,
+        device=CPU,
     )
 
 
+def trial(make: Any, capacity: int = 1100) -> ChosenAttention:
+    return attention.try_flash(make, shape(capacity, torch.bfloat16))
+
+
 def test_flash_is_called_as_either_version_of_torch_takes_it_and_is_exact(operator: Operator) -> None:
-    choice = trial(lambda: Flash(operator.overload))
+    choice = trial(lambda: FlashAttention(operator.overload))
     assert (choice.kernel, choice.fallback) == ("flash", None)
-    assert isinstance(choice.attention, Flash)
+    assert isinstance(choice.attention, FlashAttention)
     expected = 3 if "num_splits" in str(operator.overload._schema) else None
     assert set(operator.splits) == {expected}
 
 
 def test_the_installed_torch_takes_the_call_on_tensors_without_contents() -> None:
     meta = torch.device("meta")
-    flash = attention.bundled()
-    keys = torch.empty(64, 11400, SHARED, SIZE, dtype=torch.bfloat16, device=meta)
+    flash = attention.bundled_flash_attention()
+    keys = torch.empty(64, 11400, NUM_KV_HEADS, HEAD_DIM, dtype=torch.bfloat16, device=meta)
     for batch in (1, 5, 64):
-        query = torch.empty(batch, HEADS, SIZE, dtype=torch.bfloat16, device=meta)
+        query = torch.empty(batch, NUM_HEADS, HEAD_DIM, dtype=torch.bfloat16, device=meta)
         lengths = torch.empty(batch, dtype=torch.int64, device=meta)
         out = flash(lengths, 11400, 11400)(query, keys, keys)
         assert (out.shape, out.dtype) == (query.shape, query.dtype)
@@ -113,14 +129,14 @@ def test_a_slot_is_split_by_its_capacity(capacity: int, splits: int) -> None:
 
 
 def test_the_trial_uses_the_splits_of_production(operator: Operator) -> None:
-    trial(lambda: Flash(operator.overload), capacity=4700)
+    trial(lambda: FlashAttention(operator.overload), capacity=4700)
     assert set(operator.splits) in ({10}, {None})
 
 
 def test_a_kernel_that_refuses_leaves_its_reason() -> None:
     # Of a GPU's operator on a CPU: a true refusal.
-    choice = trial(attention.bundled)
-    assert (choice.kernel, choice.attention) == ("folded", folded)
+    choice = trial(attention.bundled_flash_attention)
+    assert (choice.kernel, choice.attention) == ("sdpa", sdpa_grouped)
     assert choice.fallback is not None
     assert choice.fallback.startswith(
         "flash refuses: NotImplementedError: Could not run 'aten::_flash_attention_forward'"
@@ -128,7 +144,7 @@ def test_a_kernel_that_refuses_leaves_its_reason() -> None:
 
 
 def test_a_torch_without_the_operator_leaves_its_reason() -> None:
-    choice = trial(lambda: Flash(torch.ops.aten._no_such_attention.default))
+    choice = trial(lambda: FlashAttention(torch.ops.aten._no_such_attention.default))
     assert choice.fallback is not None
     assert choice.fallback.startswith("flash refuses: AttributeError: ")
     assert "_no_such_attention" in choice.fallback
@@ -137,14 +153,14 @@ def test_a_torch_without_the_operator_leaves_its_reason() -> None:
 @pytest.mark.parametrize("amount", [1.0, float("nan")])
 def test_a_kernel_that_is_wrong_leaves_by_how_much(amount: float) -> None:
     def wrong(lengths: torch.Tensor, capacity: int, context: int) -> LayerAttention:
-        right = folded(lengths, capacity, context)
+        right = sdpa_grouped(lengths, capacity, context)
         return lambda query, keys, values: right(query, keys, values) + amount
 
     def make() -> SlotAttention:
         return wrong
 
     choice = trial(make)
-    assert choice.kernel == "folded"
+    assert choice.kernel == "sdpa"
     assert choice.fallback is not None
     assert "flash differs from the exact result by" in choice.fallback
 
@@ -158,5 +174,5 @@ def test_memory_that_runs_out_is_no_reason_to_fall_back() -> None:
 
 
 def test_a_cpu_has_one_way_and_no_fallback() -> None:
-    choice = attention.choose(heads=HEADS, shared=SHARED, size=SIZE, capacity=1100, dtype=torch.float32, device=CPU)
-    assert choice == attention.FOLDED
+    choice = attention.choose(shape(1100, torch.float32))
+    assert choice == attention.SDPA

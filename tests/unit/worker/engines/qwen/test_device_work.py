@@ -19,7 +19,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from bench.engine.shapes import FULL
 from services.worker.engines.execution import Execution
 from services.worker.engines.qwen import attention
-from services.worker.engines.qwen.attention import FOLDED, Choice
+from services.worker.engines.qwen.attention import SDPA, ChosenAttention
 from services.worker.engines.qwen.decoder import Writing
 from services.worker.engines.qwen.graphs import Steps
 from services.worker.engines.qwen.memory import cost
@@ -38,8 +38,8 @@ CAPACITY = LENGTH + 8200
 SLOTS = 64
 CONFIG: Any = Qwen2_5_VLConfig(**FULL)  # type: ignore[arg-type]
 LAYERS = CONFIG.text_config.num_hidden_layers
-FLASH = Choice(kernel="flash", attention=attention.bundled())
-REFUSED = msgspec.structs.replace(FOLDED, fallback="flash refuses: RuntimeError: no kernel image")
+FLASH = ChosenAttention(kernel="flash", attention=attention.bundled_flash_attention())
+REFUSED = msgspec.structs.replace(SDPA, fallback="flash refuses: RuntimeError: no kernel image")
 
 
 class Work(TorchDispatchMode):
@@ -83,13 +83,13 @@ def model() -> Any:
 
 @pytest.fixture
 def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SlotDecoder:
-    choice: Choice = request.param
-    # Which kernel is right is found by numbers, of which there are none here.
-    monkeypatch.setattr(attention, "choose", lambda **_: choice)
+    choice: ChosenAttention = request.param
+    # A trial compares numbers, of which there are none here.
+    monkeypatch.setattr(attention, "choose", lambda shape: choice)
     monkeypatch.setattr(Steps, "_capture", lambda *_: None)
     return SlotDecoder(
         VisionTower(model.model.visual, mean=(0.5,) * 3, std=(0.5,) * 3),
-        TextTower(model, limit=CAPACITY),
+        TextTower(model, max_tokens=CAPACITY),
         slots=SLOTS,
         capacity=CAPACITY,
         size=SIZE,
@@ -99,7 +99,7 @@ def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     )
 
 
-@pytest.mark.parametrize("decoder", [FLASH, FOLDED], indirect=True, ids=["flash", "folded"])
+@pytest.mark.parametrize("decoder", [FLASH, SDPA], indirect=True, ids=["flash", "sdpa"])
 @pytest.mark.parametrize("batch", [1, SLOTS])
 def test_a_step_asks_the_host_for_nothing_and_keeps_to_half_precision(decoder: SlotDecoder, batch: int) -> None:
     with Work() as work, torch.inference_mode():
@@ -110,9 +110,9 @@ def test_a_step_asks_the_host_for_nothing_and_keeps_to_half_precision(decoder: S
     assert sum(work.names.values()) < 40 * LAYERS
 
 
-@pytest.mark.parametrize("decoder", [FLASH, FOLDED, REFUSED], indirect=True, ids=["flash", "folded", "refused"])
+@pytest.mark.parametrize("decoder", [FLASH, SDPA, REFUSED], indirect=True, ids=["flash", "sdpa", "refused"])
 def test_a_decoder_shows_how_it_computes_and_why(decoder: SlotDecoder, request: pytest.FixtureRequest) -> None:
-    choice: Choice = request.node.callspec.params["decoder"]
+    choice: ChosenAttention = request.node.callspec.params["decoder"]
     assert decoder.execution == Execution(kernel=choice.kernel, graphs=0, fallback=choice.fallback)
 
 
@@ -136,7 +136,7 @@ def test_a_page_is_read_in_without_a_look_from_the_host(decoder: SlotDecoder) ->
         assert picture.shape == (HEIGHT * WIDTH // 784, 2048)
         tokens, positions = (torch.empty(shape, dtype=torch.int64, device=DEVICE) for shape in ((LENGTH,), (3, LENGTH)))
         logits = decoder._text.prefill(tokens, positions, picture, 3, decoder._cache, SLOTS - 1)
-    assert logits.shape == (decoder._text.vocabulary,)
+    assert logits.shape == (decoder._text.vocab_size,)
     assert logits.dtype == torch.bfloat16
     # Thousands of windows, at most four calls a layer.
     assert work.names["scaled_dot_product_attention"] <= 4 * 32 + LAYERS

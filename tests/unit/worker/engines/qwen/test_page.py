@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from transformers.vision_utils import get_vision_window_index
 
-from services.worker.engines.qwen.attention import folded
+from services.worker.engines.qwen.attention import sdpa_grouped
 from services.worker.engines.qwen.page import PageSize, Prompt
 from services.worker.engines.qwen.vision import window_order
 from services.worker.engines.transcriber import Untranscribable
@@ -70,17 +70,17 @@ def test_positions_go_on_after_the_longer_side_of_the_picture() -> None:
     ]
 
 
-@pytest.mark.parametrize(("heads", "shared"), [(8, 2), (4, 4), (3, 1)])
-def test_attention_over_slots_is_attention_over_what_each_slot_holds(heads: int, shared: int) -> None:
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(8, 2), (4, 4), (3, 1)])
+def test_attention_over_slots_is_attention_over_what_each_slot_holds(num_heads: int, num_kv_heads: int) -> None:
     torch.manual_seed(0)
-    keys, values = torch.randn(5, 40, shared, 16), torch.randn(5, 40, shared, 16)
-    query, lengths = torch.randn(4, heads, 16), torch.tensor([1, 40, 7, 23])
-    keys[0, 1:] = 1e4  # what lies past a slot's length must not count
-    seen = folded(lengths, keys.shape[1], 40)(query, keys, values)
+    keys, values = torch.randn(5, 40, num_kv_heads, 16), torch.randn(5, 40, num_kv_heads, 16)
+    query, lengths = torch.randn(4, num_heads, 16), torch.tensor([1, 40, 7, 23])
+    keys[0, 1:] = 1e4  # what is past a slot's length must not count
+    attended = sdpa_grouped(lengths, keys.shape[1], 40)(query, keys, values)
     for row, length in enumerate(lengths.tolist()):
         alone = functional.scaled_dot_product_attention(
             query[row].unsqueeze(1),
-            keys[row, :length].transpose(0, 1).repeat_interleave(heads // shared, dim=0),
-            values[row, :length].transpose(0, 1).repeat_interleave(heads // shared, dim=0),
+            keys[row, :length].transpose(0, 1).repeat_interleave(num_heads // num_kv_heads, dim=0),
+            values[row, :length].transpose(0, 1).repeat_interleave(num_heads // num_kv_heads, dim=0),
         )
-        torch.testing.assert_close(seen[row], alone.squeeze(1))
+        torch.testing.assert_close(attended[row], alone.squeeze(1))
