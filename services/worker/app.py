@@ -48,7 +48,6 @@ log = structlog.get_logger()
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """What the routes share."""
 
-    store: ObjectStore
     queue_identity: QueueIdentity
     engines: EngineRegistry
     batches: BatchWorker
@@ -142,9 +141,7 @@ def create_worker(
         status.changed()
 
     engines.on_loaded = loaded
-    return Worker(
-        store=store, queue_identity=queue_identity, engines=engines, batches=BatchWorker(context), status=status
-    )
+    return Worker(queue_identity=queue_identity, engines=engines, batches=BatchWorker(context), status=status)
 
 
 def _fallback(config: WorkerConfig) -> FallbackProcess | None:

@@ -1,4 +1,4 @@
-"""Whole or not, by the files alone (R52); where the cache is (R51)."""
+"""Complete or not, by the files alone (R52)."""
 
 import json
 from collections.abc import Callable
@@ -6,10 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from libs.config import ConfigError, read
-from services.worker.config import WorkerConfig
-from services.worker.modelcache.disk import file_system
-from services.worker.modelcache.settings import ModelSettings
 from services.worker.modelcache.snapshot import in_words, inspect
 from tests.emulators.hub.model import COMMIT, NAME, made, place, weights
 
@@ -148,61 +144,3 @@ def test_weights_know_their_own_size(tmp_path: Path) -> None:
     file.write_bytes(weights(1000)[:-1] + b"ab")
 
     assert "instead of" in in_words(inspect(tmp_path / "hub", NAME, "main").missing)
-
-
-def test_root_is_where_a_model_already_is(tmp_path: Path) -> None:
-    home, storage = tmp_path / "home", tmp_path / "storage"
-    plain = ModelSettings()
-
-    assert plain.cache_root(in_cloud=True, storage=storage, home=home) == Path("/cache/huggingface")
-    assert plain.cache_root(in_cloud=False, storage=storage, home=home) == storage / "cache" / "huggingface"
-    assert plain.cache_root(in_cloud=False, storage=storage, home=None) == storage / "cache" / "huggingface"
-    (home / ".cache" / "huggingface").mkdir(parents=True)
-    assert plain.cache_root(in_cloud=False, storage=storage, home=home) == home / ".cache" / "huggingface"
-    chosen = ModelSettings(hf_cache_host_path="/models", model_cache_path="/elsewhere")
-    assert chosen.cache_root(in_cloud=False, storage=storage, home=home) == Path("/models")
-    assert chosen.cache_root(in_cloud=True, storage=storage, home=home) == Path("/elsewhere")
-
-
-def test_bucket_is_the_one_named_and_in_the_cloud_there_is_a_default() -> None:
-    assert ModelSettings().bucket(in_cloud=False) == ""
-    assert ModelSettings().bucket(in_cloud=True) == "gnosis-ocr-models"
-    assert ModelSettings(model_bucket_name="mine").bucket(in_cloud=False) == "mine"
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("MODEL_NAME", "../../etc"),
-        ("MODEL_NAME", "a/b/c"),
-        ("MODEL_NAME", "a--b/c"),
-        ("MODEL_REVISION", "../main"),
-        ("MODEL_REVISION", "/main"),
-        ("MODEL_REVISION", "a//b"),
-    ],
-)
-def test_names_that_lead_out_of_the_cache_are_refused_at_the_start(name: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=name):
-        read(WorkerConfig, {name: value})
-
-
-MOUNTS = r"""overlay / overlay rw 0 0
-tmpfs /tmp tmpfs rw 0 0
-models /cache/huggingface fuse.gcsfuse ro,nosuid 0 0
-models /mnt/with\040blank fuse rw 0 0
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/cache/huggingface/hub/models--a", "fuse.gcsfuse"),
-        ("/cache/huggingface2", "overlay"),
-        ("/cache", "overlay"),
-        ("/mnt/with blank/hub", "fuse"),
-        ("/tmp/x", "tmpfs"),
-    ],
-)
-def test_the_deepest_mount_says_what_holds_a_folder(path: str, kind: str) -> None:
-    assert file_system(Path(path), MOUNTS) == kind
-    assert file_system(Path(path), "") == ""

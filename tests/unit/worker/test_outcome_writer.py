@@ -88,7 +88,7 @@ async def read(first: PageText | PageFailure) -> list[PageOutcome]:
         WorkerContext(
             store=files.store,
             queue=KeptTasks(),
-            engines=EngineRegistry("tests.unit.worker.test_bad_answers:create_engine", BARE),
+            engines=EngineRegistry("tests.unit.worker.test_outcome_writer:create_engine", BARE),
             fallback=None,
             limits=Limits(lease_seconds=60, page_seconds=60, batch_seconds=60),
             metrics=WorkerMetrics(CollectorRegistry()),
@@ -140,6 +140,6 @@ def test_outcome_that_could_not_be_decoded_again_is_not_encoded(value: float) ->
 
 
 async def test_engine_without_a_valid_info_cannot_be_used() -> None:
-    registry = EngineRegistry("tests.unit.worker.test_bad_answers:nameless", BARE)
+    registry = EngineRegistry("tests.unit.worker.test_outcome_writer:nameless", BARE)
     with pytest.raises(EngineUnavailable, match="does not say who it is"):
         await registry.engine(None)
