@@ -10,6 +10,7 @@ from libs.taskqueue.queue_settings import DEFAULT_QUEUE_FILE
 
 #: A TCP port.
 Port = Annotated[int, Meta(ge=1, le=65535)]
+#: A number above 0.
 Positive = Annotated[float, Meta(gt=0)]
 
 
@@ -33,10 +34,10 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
 
     @property
     def logs_json(self) -> bool:
-        """Whether log lines are JSON: as `LOG_FORMAT` says, by default in the cloud alone."""
+        """Whether log lines are JSON: by `LOG_FORMAT`, whose default is JSON in the cloud and text elsewhere."""
         return self.log_format == "json" or (self.log_format == "auto" and self.running_in_cloud)
 
     @property
     def log_file(self) -> Path | None:
-        """Where log lines go besides stderr (R16): nowhere in the cloud, whose local files are memory."""
+        """The file that log lines go to besides stderr (R16); none in the cloud, where local files are memory."""
         return None if self.running_in_cloud else Path(self.storage_path) / "logs" / "gnosis-ocr.log"

@@ -1,4 +1,4 @@
-"""The web service: its routes, its middleware, its parts."""
+"""The web service: its routes, its middleware, and how its parts are put together."""
 
 import asyncio
 import contextlib
@@ -83,9 +83,9 @@ def create_app(
     open_queue: OpenQueue | None = None,
     layers: Layers = BARE,
 ) -> Starlette:
-    """The app for `config`; callables appended to `drained` are to be called when the process has to stop.
+    """The app for `config`. Its start appends to `drained` what is to be called when the process has to stop.
 
-    `open_queue` makes the queue, the local one by default.
+    `open_queue` makes the queue; the local one by default.
     """
     open_queue = open_queue or local_queue(config, queues)
 
@@ -121,7 +121,7 @@ def create_app(
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
             drained.append(parts.extractor.drain)
-            # In the cloud there is no processor time between requests: Cloud Scheduler calls /internal/sweep.
+            # Cloud Run gives no processor time between requests: there Cloud Scheduler calls /internal/sweep.
             sweeping = None if config.running_in_cloud else asyncio.create_task(parts.sweeper.run())
             yield
             if sweeping is not None:
@@ -134,7 +134,7 @@ def create_app(
 def assemble(
     config: WebConfig, *, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None
 ) -> Starlette:
-    """Routes and middleware for `config`; the parts behind them are in `app.state`, which `lifespan` sets."""
+    """The app with its routes and middleware; the parts behind them are in `app.state`, which `lifespan` sets."""
     return Starlette(
         routes=mounted(config),
         middleware=[
@@ -149,7 +149,7 @@ def assemble(
 
 
 def mounted(config: WebConfig) -> Sequence[Route | Mount]:
-    """The routes that this service has: all, those of users, or those of the queue."""
+    """The routes that `WEB_ROUTES` selects: all, those for users, or those for the queue."""
     match config.web_routes:
         case "public":
             return [route for route in ROUTES if not route.path.startswith("/internal/")]
@@ -170,8 +170,8 @@ def create_parts(
     identity: Identity,
     queue_identity: QueueIdentity,
 ) -> Web:
-    """The service over the parts given. `direct` is the store, where clients can reach it by themselves."""
-    # Half of what may run at once: one huge job then never fills the queue.
+    """The service's parts over those given. `direct` is the store, where clients can upload to it directly."""
+    # Half of the pushes that may be under way, so that one huge job never fills the queue.
     parallelism = config.job_parallelism or max(1, queues[OCR_QUEUE].max_concurrent_dispatches // 2)
     extractor = Extractor(
         ExtractContext(

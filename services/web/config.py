@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from services.serving.settings import Positive, ServiceSettings
 
+#: A whole number of at least 1.
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -38,20 +39,20 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
 
     @property
     def asks_for_proof(self) -> bool:
-        """Whether a setting names a proof of identity, so that nobody is believed without one."""
+        """Whether a setting names a credential, so that requests without one are refused."""
         return bool(self.iap_audience or self.google_audience or self.api_keys)
 
     @property
     def queue_audience(self) -> str:
-        """For whom the tokens of the queue are made: this service's own address, unless `EXTRACT_AUDIENCE` says."""
+        """The audience of the queue's tokens: this service's own address, unless `EXTRACT_AUDIENCE` names another."""
         return self.extract_audience or self.extract_base
 
     @property
     def worker_base(self) -> str:
-        """Where OCR tasks are pushed: the worker on this machine, unless `WORKER_URL` says otherwise."""
+        """The address that OCR tasks are pushed to: the worker on this machine, unless `WORKER_URL` names another."""
         return (self.worker_url or f"http://127.0.0.1:{self.worker_port}").rstrip("/")
 
     @property
     def extract_base(self) -> str:
-        """Where extraction tasks are pushed: web itself, unless `EXTRACT_URL` says otherwise."""
+        """The address that extraction tasks are pushed to: web itself, unless `EXTRACT_URL` names another."""
         return (self.extract_url or f"http://127.0.0.1:{self.web_port}").rstrip("/")

@@ -1,4 +1,4 @@
-"""Routes for the queue and the worker alone."""
+"""Routes for the queue, the worker and Cloud Scheduler; no user may call them."""
 
 import msgspec
 from starlette.requests import Request
@@ -12,14 +12,14 @@ from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.service import Web, web
 
-HINT = "Send a task as the queue sends it."
+_HINT = "Send a task as the queue sends it."
 
 
 async def extract(request: Request) -> Response:
-    """`POST /internal/extract`: an extraction task, pushed by the queue."""
+    """`POST /internal/extract`: work on an extraction task that the queue pushes."""
     service = await _admitted(request)
     try:
-        task = tasks.decode(await read_body(request, hint=HINT))
+        task = tasks.decode(await read_body(request, hint=_HINT))
     except BadTask as error:
         raise _bad(error) from error
     name = request.headers.get("X-CloudTasks-TaskName") or tasks.first_name(task.session_id, task.run, "bare")
@@ -29,25 +29,25 @@ async def extract(request: Request) -> Response:
 
 
 async def sweep(request: Request) -> Response:
-    """`POST /internal/sweep`: one look at every active job, where no timer of our own can (Cloud Scheduler calls)."""
+    """`POST /internal/sweep`: look at every active job. Called by Cloud Scheduler: in the cloud web has no timer."""
     service = await _admitted(request)
     return JSONResponse({"status": "swept", "woken": await service.sweeper.sweep()})
 
 
 async def enqueue(request: Request) -> Response:
-    """`POST /internal/queues/{queue}/tasks`: the worker enqueues on the local queue."""
+    """`POST /internal/queues/{queue}/tasks`: enqueue a task of the worker on the local queue."""
     service = await _admitted(request)
     try:
-        order = remote.decode(await read_body(request, hint=HINT))
+        given = remote.decode(await read_body(request, hint=_HINT))
     except BadTask as error:
         raise _bad(error) from error
     try:
         await service.queue.enqueue(
-            request.path_params["queue"], order.task, name=order.name, delay_seconds=order.delay_seconds
+            request.path_params["queue"], given.task, name=given.name, delay_seconds=given.delay_seconds
         )
     except KeyError as error:
         raise Problem(404, "No such queue", "There is no queue of that name.", "See deploy/queue.yaml.") from error
-    return JSONResponse(msgspec.to_builtins({"name": order.name}), status_code=201)
+    return JSONResponse(msgspec.to_builtins({"name": given.name}), status_code=201)
 
 
 async def _admitted(request: Request) -> Web:

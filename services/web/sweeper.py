@@ -1,4 +1,4 @@
-"""The backstop: wakes active jobs that nobody works on, and removes what deleted jobs left behind."""
+"""The backstop: wakes active jobs that nothing works on, and removes what was written late to deleted ones."""
 
 import asyncio
 from contextlib import suppress
@@ -18,19 +18,20 @@ from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.web.metrics import Survey, survey
 from services.web.service import JobCreation
-from services.web.tasks import start_chains, start_extraction
+from services.web.tasks import start_stage
 
 log = structlog.get_logger()
 
-# A job whose record has not moved for this long may have lost its tasks.
+#: A job whose record has not changed for this long may have lost its tasks. Chosen: as long as a lease by default.
 STILL = timedelta(minutes=1)
 
 
 class Sweeper:
-    """Looks at every active job, at start and then at intervals.
+    """Looks at every active job, at the start and then at intervals.
 
-    `queue_forgets`: the queue lives in this process, so what an earlier one enqueued died with it. Without this a web
-    that is killed again and again would leave its jobs lying for as long as the pauses between wakings have grown.
+    `queue_forgets`: the queue is in this process, so the tasks that an earlier process enqueued are lost, and wakings
+    from before this one's start do not count. Otherwise the jobs of a web that is killed repeatedly would wait as long
+    as the pauses between wakings have grown.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Sweeper:
         self._completion = completion
         self._every = every_seconds
         self._lease = timedelta(seconds=lease_seconds)
+        #: The active jobs as the last sweep saw them; `None` before the first.
         self.survey: Survey | None = None
         self._queue_forgets = queue_forgets
         self._queue_since: datetime | None = None
@@ -61,33 +63,33 @@ class Sweeper:
                 await self.sweep()
             except (StorageError, QueueUnavailable) as error:
                 log.warning("sweep_postponed", error=type(error).__name__)
-            except Exception:  # whatever it is: without the backstop a lost task is a lost job
+            except Exception:  # any bug: without the backstop a lost task is a lost job
                 log.exception("sweep_failed")
             await asyncio.sleep(self._every)
 
     async def sweep(self) -> int:
-        """One look at everything; how many jobs were woken."""
+        """Look at every active job and tombstone once; how many jobs were woken."""
         woken = 0
         seen: list[Job] = []
         async for stat in self._store.list(layout.ACTIVE):
             try:
-                with suppress(NotFound, PreconditionFailed):  # it ended, or another sweeper was faster
+                with suppress(NotFound, PreconditionFailed):  # the job ended, or another sweeper was faster
                     woken += await self._look(stat, seen)
-            except ValueError as error:  # one job whose files make no sense must not hold up all others
+            except ValueError as error:  # one job with damaged files must not keep the others from being woken
                 log.error("job_unreadable", path=stat.path, error=type(error).__name__)
         async for stat in self._store.list(layout.TOMBSTONES):
             try:
                 await deletion.bury(self._store, stat)
-            except ValueError:  # no tombstone of ours has such a name
+            except ValueError:  # an object whose name is not a tombstone's
                 log.error("tombstone_unreadable", path=stat.path)
         self.survey = survey(seen, await self._store.now())
         return woken
 
     async def nudge(self, files: SessionFiles, job: Job) -> None:
-        """Somebody asks for the job: look at it now, as a sweep would, if its record has stood still for long."""
+        """Look at this job now, as a sweep would, if its record has not changed for `STILL`: a client asks for it."""
         if job.ended or job.updated_at + STILL > await self._store.now():
             return
-        # Whoever asks gets the record anyway.
+        # The client gets the record in any case.
         with suppress(StorageError, QueueUnavailable, ValueError):
             await self._look(await self._store.stat(files.active_path), [])
 
@@ -112,36 +114,29 @@ class Sweeper:
         if not waking.due(job.revision, now, self._queue_since) or await self._is_worked_on(files, job, now):
             return False
         waking = waking.again(job.revision, now)
-        if job.extraction_complete:
-            await start_chains(self._queue, job, wake=waking.wakes, at=now)
-        else:
-            await start_extraction(self._queue, job, wake=waking.wakes, at=now)
-        # Afterwards: it ends the tasks of earlier wakings. The names are the same for whoever wakes it a second time.
+        await start_stage(self._queue, job, wake=waking.wakes, at=now)
+        # Only now, since it ends the tasks of earlier wakings. A sweeper that repeats this waking enqueues the same
+        # names, which the queue drops.
         await self._store.write(stat.path, active.encode(waking), if_generation=stored.generation)
         log.info("job_woken", job_id=job.job_id, times=waking.times)
         return True
 
     async def _is_worked_on(self, files: SessionFiles, job: Job, now: datetime) -> bool:
-        """Whether the record moved lately, or somebody holds a live lease of the stage that is missing.
-
-        Where tasks wait long in the queue, the next one may take twice as long as the last.
-        """
+        """Whether the record changed lately, a lease of its run is held, or its next task may still be in the queue."""
         if job.updated_at + timedelta(seconds=self._every) > now and job.revision:
             return True
         leases = Leases(files)
-        standing = await leases.listed()
-        last = max(standing, key=lambda name: standing[name].updated_at, default="")
-        looked_at = {
-            name: stat for name, stat in standing.items() if stat.updated_at + self._lease > now or name == last
-        }
-        found = {name: lease for name, lease in (await leases.read(looked_at)).items() if lease.run == job.run}
-        # A queue that forgets has lost the tasks of before: there is nothing to wait for.
-        waits = self._queue_since is None or (last in found and standing[last].updated_at > self._queue_since)
-        if last in found and waits and found[last].waited:
-            patience = timedelta(seconds=self._every + 2 * found[last].waited)
-            if standing[last].updated_at + patience > now:
-                return True
-        return any(
-            lease.state is LeaseState.HELD and standing[name].updated_at + self._lease > now
-            for name, lease in found.items()
-        )
+        stats = await leases.listed()
+        newest = max(stats, key=lambda name: stats[name].updated_at, default="")
+        live = {name for name, stat in stats.items() if stat.updated_at + self._lease > now}
+        read = await leases.read({name: stat for name, stat in stats.items() if name in live or name == newest})
+        found = {name: lease for name, lease in read.items() if lease.run == job.run}
+        if any(lease.state is LeaseState.HELD and name in live for name, lease in found.items()):
+            return True
+        if newest not in found or not (waited := found[newest].waited):
+            return False
+        written_at = stats[newest].updated_at
+        if self._queue_since is not None and written_at <= self._queue_since:
+            return False  # the queue has lost the tasks from before: there is nothing to wait for
+        # Where tasks wait long in the queue, the next one may take twice as long as the last.
+        return written_at + timedelta(seconds=self._every + 2 * waited) > now

@@ -1,4 +1,4 @@
-"""The tasks that set a job going: its extraction, and the chains that read its pages."""
+"""The tasks that start a job's work: its extraction, and the chains that read its pages."""
 
 from datetime import datetime
 
@@ -9,34 +9,37 @@ from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name
 
 
-async def start_chains(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
-    """Enqueue the first task of each of the job's OCR chains; `wake` tells repeated starts of a run apart.
+async def start_stage(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
+    """Enqueue what the job needs next: its extraction, or once that is complete its OCR chains.
 
-    `at`: now, where that is not when the record was last written.
+    `wake` is the number of the waking, for the repeated starts of a run: a name used before would be dropped. `at` is
+    the present time, where that is not when the record was last written. Raises `QueueUnavailable`.
     """
+    start = start_chains if job.extraction_complete else start_extraction
+    await start(queue, job, wake=wake, at=at)
+
+
+async def start_chains(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
+    """Enqueue the first task of each of the job's OCR chains; see `start_stage`."""
     for chain in range(batches.chains(job)):
-        task = OcrTask(
-            session_id=job.session_id,
-            user_email=job.user_email,
-            user_hash=job.user_hash,
-            chain=chain,
-            run=job.run,
-            trace=trace.current(),
-            wake=wake,
-            due_at=at or job.updated_at,
-        )
-        await queue.enqueue(OCR_QUEUE, task, name=first_name(job.session_id, job.run, f"ocr-{chain}", wake))
+        name = first_name(job.session_id, job.run, f"ocr-{chain}", wake)
+        await queue.enqueue(OCR_QUEUE, _task(job, chain, wake, at), name=name)
 
 
 async def start_extraction(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
-    """Enqueue the extraction of the job; see `start_chains`."""
-    task = OcrTask(
+    """Enqueue the extraction of the job; see `start_stage`."""
+    name = first_name(job.session_id, job.run, "extract", wake)
+    await queue.enqueue(EXTRACT_QUEUE, _task(job, 0, wake, at), name=name)
+
+
+def _task(job: Job, chain: int, wake: int, at: datetime | None) -> OcrTask:
+    return OcrTask(
         session_id=job.session_id,
         user_email=job.user_email,
         user_hash=job.user_hash,
+        chain=chain,
         run=job.run,
         trace=trace.current(),
         wake=wake,
         due_at=at or job.updated_at,
     )
-    await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, "extract", wake))

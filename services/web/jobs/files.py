@@ -1,4 +1,4 @@
-"""`GET /storage/{user_hash}/{session_id}/{filename}`: files out, in ranges, to their owner only (R14)."""
+"""`GET /storage/{user_hash}/{session_id}/{filename}`: stored files, whole or in ranges, for their owner (R14)."""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,24 +16,24 @@ from services.web.render.filetype import HEAD_BYTES, file_type
 from services.web.service import web
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-# What we write ourselves, by ending; all else is the owner's upload.
-_OURS = {".png": "image/png", ".txt": "text/plain; charset=utf-8", ".json": "application/json"}
+# The types of the files that the service writes itself, by extension.
+_MEDIA_TYPES = {".png": "image/png", ".txt": "text/plain; charset=utf-8", ".json": "application/json"}
 
 
 async def stored_file(request: Request) -> Response:
-    """The file, or the range of it that was asked for."""
+    """The file, or the requested range of it. Raises `Problem` 416, 503, and `Forbidden` and `NotFound`."""
     user_hash, session_id, name = (request.path_params[key] for key in ("user_hash", "session_id", "filename"))
-    asker = (await get_user_from_request(request)).user_hash
-    files = await validate_session(web(request).store, user_hash, session_id, asker=asker)
+    user = await get_user_from_request(request)
+    files = await validate_session(web(request).store, user_hash, session_id, asker=user.user_hash)
     path = files.path(name)
     stat = await files.store.stat(path)
     headers = {
         "ETag": f'"{stat.generation}"',
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
-        # A page image never changes; everything else may be written again.
+        # A page image never changes; every other file may be written again.
         "Cache-Control": "private, max-age=86400" if name.endswith(".png") else "private, no-cache",
-        # An upload opened as a page of ours must not be able to run anything.
+        # An upload opened in the browser must not be able to run scripts on our origin.
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
     if request.headers.get("If-None-Match") == headers["ETag"]:
@@ -45,7 +45,7 @@ async def stored_file(request: Request) -> Response:
     async with AsyncExitStack() as stack:
         opened = await stack.enter_async_context(files.store.open_read(path, start=start, end=end))
         if opened.stat.generation != stat.generation:
-            # Replaced between the two calls: lengths and ranges no longer fit.
+            # Replaced between the two calls: size and range do not fit any more.
             raise Problem(503, "File changed", "The file was replaced just now.", "Ask again.")
         headers["Content-Type"] = await _media_type(files, name)
         if _is_upload(name):
@@ -64,7 +64,10 @@ async def _chunks(chunks: AsyncIterator[bytes], closing: AsyncExitStack) -> Asyn
 
 
 def _range(request: Request, size: int, etag: str) -> tuple[int, int]:
-    """First byte and the byte after the last. Several ranges, or a stale `If-Range`, get the whole file."""
+    """First byte and the byte after the last. For several ranges or an outdated `If-Range` it is the whole file.
+
+    Raises `Problem` 416.
+    """
     given = _RANGE.fullmatch(request.headers.get("Range", "").strip())
     if given is None or request.headers.get("If-Range", etag) != etag:
         return 0, size
@@ -87,7 +90,7 @@ def _range(request: Request, size: int, etag: str) -> tuple[int, int]:
 
 
 def _number(digits: str) -> int:
-    """The number, or one larger than any file: Python refuses to read thousands of digits."""
+    """The number; one of very many digits, which Python refuses to read, becomes another beyond any file's size."""
     return int(digits.lstrip("0")[:19] or "0")
 
 
@@ -98,7 +101,7 @@ def _is_upload(name: str) -> bool:
 async def _media_type(files: SessionFiles, name: str) -> str:
     if not _is_upload(name):
         ending = name[name.rfind(".") :]
-        return "text/markdown; charset=utf-8" if name == layout.COMBINED else _OURS.get(ending, "text/plain")
+        return "text/markdown; charset=utf-8" if name == layout.COMBINED else _MEDIA_TYPES.get(ending, "text/plain")
     async with files.store.open_read(files.path(name), end=HEAD_BYTES) as opened:
         head = b"".join([chunk async for chunk in opened.chunks])
     kind = file_type(head)

@@ -24,12 +24,13 @@ from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.jobs.lookup import own_job
 from services.web.service import web
-from services.web.tasks import start_chains, start_extraction
+from services.web.tasks import start_stage
 
 
 class RetryBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `POST /api/jobs/{job_id}/retry` takes."""
+    """The body of `POST /api/jobs/{job_id}/retry`."""
 
+    #: The numbers of the pages to read again; `None`: those that failed.
     pages: list[int] | None = None
 
 
@@ -48,22 +49,19 @@ async def retry(request: Request) -> Response:
     except RetryRefused as error:
         raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
     await announce(files, planned.run)
-    read_before = {n for n, page in job.pages.items() if page.ended} | found.keys()
+    had_outcome = {n for n, page in job.pages.items() if page.ended} | found.keys()
     job = await commit(files, lambda now: now.retry(numbers, at, found=found) if now.run < planned.run else now)
     await cancellation.forget(files)
-    # After the record: a web that dies here must not have taken away what the last run still shows.
-    again = [n for n, page in job.pages.items() if page.run == job.run and n in read_before]
+    # After the record: a web that dies before that must not have removed what the last run still shows.
+    again = [n for n, page in job.pages.items() if page.run == job.run and n in had_outcome]
     await fan_out(partial(_mark_pending, files, job.run), again)
     with suppress(QueueUnavailable):  # the sweep starts it later
-        if job.extraction_complete:
-            await start_chains(service.queue, job)
-        else:
-            await start_extraction(service.queue, job)
+        await start_stage(service.queue, job)
     return JSONResponse({"job_id": job.job_id, "status": job.status, "run": job.run}, status_code=202)
 
 
 async def _pages(request: Request) -> list[int] | None:
-    """The body of a retry: nothing, or `{"pages": [..]}`."""
+    """The page numbers in the body of a retry; `None` without a body. Raises `Problem` 413, 422."""
     body = await read_body(request, hint="Name fewer pages.")
     if not body.strip():
         return None
@@ -74,7 +72,7 @@ async def _pages(request: Request) -> list[int] | None:
 
 
 async def _unrecorded(files: SessionFiles, job: Job) -> dict[int, BriefOutcome]:
-    """Outcomes of pages that were read just before the job was cancelled, so that the record lacks them."""
+    """Outcomes that the record lacks, of pages that were read just before the job was cancelled."""
     found = await read_outcomes(files, (n for n, page in job.pages.items() if not page.ended))
     for outcome in found.values():
         await derive_text(files, outcome)
@@ -82,19 +80,19 @@ async def _unrecorded(files: SessionFiles, job: Job) -> dict[int, BriefOutcome]:
 
 
 async def _mark_pending(files: SessionFiles, run: int, page_no: int) -> None:
-    """Put the new run's marker where the outcome stands, so that a late writer of the old run is refused."""
+    """Replace the page's outcome by the new run's marker, so that a late writer of the old run is refused."""
     text = files.page_result_path(page_no)
     try:
         derived = (await files.store.stat(text)).generation
     except NotFound:
         derived = None
-    standing, generation = await read_versioned(files, page_no)
-    if standing is not None and standing.run >= run:
-        return  # marked already, or even read: the sweep was faster
+    outcome, generation = await read_versioned(files, page_no)
+    if outcome is not None and outcome.run >= run:
+        return  # marked before, or even read: the sweep was faster
     marker = PageOutcome(page_no=page_no, run=run, status=OutcomeStatus.PENDING)
     path = files.page_outcome_path(page_no)
     with suppress(PreconditionFailed, NotFound):  # a second retry, or a reader of the new run, was faster
         await write_paced(files.store, path, outcomes.encode(marker), if_generation=generation)
         if derived is not None:
-            # By generation: what lies there may be the new run's text by now.
+            # By generation: it may be the new run's text by now.
             await files.store.delete(text, if_generation=derived)

@@ -1,4 +1,4 @@
-"""Jobs: list, status, pages, result, cancel, delete."""
+"""Routes of jobs: list, status, pages, result, cancel, delete."""
 
 import asyncio
 from urllib.parse import quote
@@ -25,11 +25,12 @@ from services.web.jobs.lookup import own_job, own_session
 from services.web.service import web
 from services.web.text import html, plain
 
+#: Jobs on a page of the list at most. Chosen: each costs a read of its record.
 MAX_LISTED = 100
 
 
 async def listing(request: Request) -> Response:
-    """`GET /api/jobs`: the asker's jobs, newest first, a page at a time."""
+    """`GET /api/jobs`: the user's jobs, newest first, a page at a time."""
     service = web(request)
     user = await get_user_from_request(request)
     limit = _limit(request.query_params.get("limit", "20"))
@@ -54,7 +55,7 @@ async def listing(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    """`GET /api/jobs/{job_id}/status`: the whole record (R42). 304 while it is the one the client has."""
+    """`GET /api/jobs/{job_id}/status`: the whole record (R42); 304 when the client has it."""
     files, job = await own_job(request)
     await web(request).sweeper.nudge(files, job)
     headers = {"ETag": f'"{job.revision}"'}
@@ -144,7 +145,7 @@ async def result(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """`POST /api/jobs/{job_id}/cancel`: stop the job; pages already read stay."""
+    """`POST /api/jobs/{job_id}/cancel`: stop the job and keep the pages that were read."""
     files, _ = await own_job(request)
     at = await files.store.now()
     job = await commit(files, lambda job: job.cancel(at))
@@ -155,8 +156,8 @@ async def cancel(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """`DELETE /api/jobs/{job_id}`: everything of the job goes, at once; the sweep removes what is written late."""
-    files = await own_session(request)  # the record is not needed, so a torn one is no obstacle
+    """`DELETE /api/jobs/{job_id}`: delete every file of the job; the sweep removes what is written late."""
+    files = await own_session(request)  # not own_job: a job with a damaged record can be deleted too
     await deletion.delete(files)
     return Response(status_code=204)
 
@@ -196,6 +197,6 @@ def _limit(text: str) -> int:
 
 
 def _attachment(name: str) -> str:
-    """A `Content-Disposition` that keeps any name (RFC 6266)."""
+    """A `Content-Disposition` header for a file of any name (RFC 6266)."""
     plain = "".join(c if (c.isascii() and c.isalnum()) or c in "._- " else "_" for c in name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,8 +1,8 @@
 """Page Markdown to HTML that is safe to place in the web page.
 
-The text was read from a document that anybody may have made, so it is hostile until shown otherwise. Two
-stages: the first turns Markdown into HTML and is only about faithfulness to the page; the second, an allow-list,
-is the only one that safety rests on.
+The text was read from a document of unknown origin, so it is treated as hostile. There are two stages: the first turns
+Markdown into HTML and is only concerned with fidelity to the page; the second is an allow-list, and safety rests on it
+alone.
 """
 
 import re
@@ -19,13 +19,14 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+#: Every tag that can be in the output. Models write `watermark` and `page_number` around those parts of a page.
 TAGS = frozenset(
     {"h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "blockquote", "pre", "code", "ul", "ol", "li"}
     | {"strong", "b", "em", "i", "u", "s", "del", "ins", "sub", "sup", "small", "a", "figure", "figcaption"}
     | {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "watermark", "page_number"}
 )
-"""Every tag that can come out. `watermark` and `page_number` are what the models write around those parts."""
 
+#: The attributes that can be in the output, by tag.
 ATTRIBUTES = {
     "a": {"href"},
     "td": {"colspan", "rowspan", "align"},
@@ -33,16 +34,17 @@ ATTRIBUTES = {
     "ol": {"start"},
 }
 
+#: Cells that a table cell may span: the HTML standard's limit for `colspan`.
 MAX_SPAN = 1000
-"""Cells a table cell may span: the limit of the HTML standard for `colspan`."""
 
-LONGEST_FORMULA = 2000
-TALLEST_FORMULA = 40
-"""Characters and lines within which a formula must close: without a limit, unclosed ones cost quadratic time."""
+#: Characters and lines within which a formula must close: without a limit, unclosed ones cost quadratic time. Chosen.
+MAX_FORMULA_CHARACTERS = 2000
+MAX_FORMULA_LINES = 40
 
-SHORTEST_RUNNING_LINE = 40
-FULL_LINE = 0.75
-"""Running text has lines of so many characters at least, and they fill this part of the widest one."""
+#: A line of running text has at least so many characters, and fills at least this share of the paragraph's widest line.
+#: Chosen: shorter lines are of an address, a receipt or a table of contents.
+RUNNING_LINE_CHARACTERS = 40
+RUNNING_LINE_SHARE = 0.75
 
 _LINK = re.compile(r"(?:https?://|mailto:)[^\s\x00-\x1f]+", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[!?]|/?([A-Za-z][\w:.-]*))")
@@ -57,11 +59,11 @@ _WRITTEN = TAGS | {"img", "page-break"}
 
 
 def to_html(markdown: str) -> str:
-    """One page's Markdown as an HTML fragment, sanitised.
+    """The Markdown of one page as a sanitised HTML fragment.
 
-    What the models write besides Markdown is kept: HTML tables, image descriptions (`<img>...</img>`, as a
-    figure), watermarks, page numbers and page breaks. LaTeX stays as it is written. Any other tag is shown as the
-    text it is, since it was printed on the page. Pictures are never fetched; links lead to http, https and mail.
+    What models write besides Markdown is kept: HTML tables, image descriptions (`<img>...</img>`, shown as a figure),
+    watermarks, page numbers and page breaks. LaTeX stays as written. Any other tag is shown as text, since it was
+    printed on the page. Pictures are never fetched; links lead to http, https and mail addresses.
     """
     html = _parser.render(markdown)
     html = _LONE_FIGURE.sub(r"\1", _PAGE_BREAK.sub("<hr>", _IMAGE.sub(_figure, html)))
@@ -69,11 +71,11 @@ def to_html(markdown: str) -> str:
 
 
 def sanitise(html: str) -> str:
-    """Any HTML, reduced to `TAGS` and `ATTRIBUTES`; what remains of other tags is their text."""
+    """Any HTML, reduced to `TAGS` and `ATTRIBUTES`; of other tags only their text is kept."""
     clean = nh3.clean(
         html,
         tags=set(TAGS),
-        attributes={**ATTRIBUTES, "*": set()},  # without the last, nh3 lets title and lang through everywhere
+        attributes={**ATTRIBUTES, "*": set()},  # without the last, nh3 allows title and lang on every tag
         attribute_filter=_attribute,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
@@ -93,33 +95,33 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
         case "align":
             return value if value in ("left", "center", "right") else None
         case _:
-            # nh3 adds rel and target itself and passes them through here.
+            # rel and target, which nh3 adds itself and passes through this filter.
             return value
 
 
 def _figure(found: re.Match[str]) -> str:
-    """An image as what is said about it; without a word about it, nothing."""
+    """An image as its description in a figure; nothing without a description."""
     attributes, description = found.groups()
     alt = _ALT.search(attributes)
-    said = (description or "").strip() or ((alt.group(1) or alt.group(2) or "").strip() if alt else "")
-    return f"<figure>{said}</figure>" if said else ""
+    text = (description or "").strip() or ((alt.group(1) or alt.group(2) or "").strip() if alt else "")
+    return f"<figure>{text}</figure>" if text else ""
 
 
-def _shown(html: str) -> str:
-    """Raw HTML in which only the tags that models write stay tags."""
+def _escape_unknown(html: str) -> str:
+    """Raw HTML in which every tag that models do not write is escaped."""
     return _TAG.sub(lambda found: "<" if (found.group(1) or "").lower() in _WRITTEN else "&lt;", html)
 
 
 def _math_inline(state: StateInline, silent: bool) -> bool:
-    """LaTeX between delimiters, taken as it is: Markdown would eat its backslashes and underscores."""
+    """LaTeX between delimiters, kept as it is: Markdown would consume its backslashes and underscores."""
     for opening, closing in _MATH:
         if state.src.startswith(opening, state.pos):
             start = state.pos + len(opening)
-            end = state.src.find(closing, start, min(state.posMax, start + LONGEST_FORMULA))
+            end = state.src.find(closing, start, min(state.posMax, start + MAX_FORMULA_CHARACTERS))
             return end > 0 and _take(state, end + len(closing), silent)
     if state.src[state.pos] != "$":
         return False
-    # Pandoc's rule, which leaves "$5 and $10" alone.
+    # Pandoc's rule, by which "$5 and $10" is no formula.
     found = _DOLLARS.match(state.src, state.pos, state.posMax)
     return found is not None and _take(state, found.end(), silent)
 
@@ -128,11 +130,10 @@ _DOLLARS = re.compile(r"\$(?!\s)(?:[^$\\\n]|\\.){1,500}?(?<!\s)\$(?!\d)")
 
 
 def _printed_lines(state: StateCore) -> None:
-    """Keep the line breaks that mean something.
+    """Keep the line breaks that have a meaning.
 
-    Engines write a line for each printed line. Those of running text may flow together; but the lines of a receipt
-    or an address, and the last one of a paragraph, end short of the margin, and those of a list of contents in a
-    number.
+    Engines write one line for each printed line. Lines of running text may be joined; but the lines of a receipt or an
+    address, and the last line of a paragraph, end before the margin, and those of a table of contents end in a number.
     """
     for block in state.tokens:
         if not block.children:
@@ -143,7 +144,7 @@ def _printed_lines(state: StateCore) -> None:
                 lines.append("")
             else:
                 lines[-1] += token.content
-        margin = max(SHORTEST_RUNNING_LINE, FULL_LINE * max(map(len, lines)))
+        margin = max(RUNNING_LINE_CHARACTERS, RUNNING_LINE_SHARE * max(map(len, lines)))
         ended = iter(lines)
         for token in block.children:
             if token.type in ("softbreak", "hardbreak"):
@@ -153,7 +154,7 @@ def _printed_lines(state: StateCore) -> None:
 
 
 def _page_number(state: StateInline, silent: bool) -> bool:
-    """The models' page number tag: with its underscore it is no tag to CommonMark."""
+    """The page number tag that models write; CommonMark allows no underscore in a tag's name."""
     found = _PAGE_NUMBER.match(state.src, state.pos, state.posMax)
     if found is None:
         return False
@@ -171,7 +172,7 @@ def _take(state: StateInline, end: int, silent: bool) -> bool:
 
 
 def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula on lines of its own, whose lines would otherwise become lists, rules or headings."""
+    """A formula on lines of its own: its lines would otherwise become lists, rules or headings."""
     first = _line(state, start)
     pair = next((pair for pair in _MATH[:2] if first.startswith(pair[0])), None)
     if pair is None or state.is_code_block(start):
@@ -180,7 +181,7 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     line, rest = start, first[len(opening) :]
     while not rest.endswith(closing):
         line += 1
-        if line >= min(end, start + TALLEST_FORMULA) or state.isEmpty(line):
+        if line >= min(end, start + MAX_FORMULA_LINES) or state.isEmpty(line):
             return False
         rest = _line(state, line)
     if line == start and closing in rest[: -len(closing)]:
@@ -198,13 +199,13 @@ def _line(state: StateBlock, number: int) -> str:
 
 
 class _Renderer(RendererHTML):
-    """HTML of the tokens; raw HTML only where a model may have written it, pictures as their description."""
+    """Renders tokens as HTML: of raw HTML only the tags that models write, pictures as their description."""
 
     def html_inline(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return _shown(tokens[at].content)
+        return _escape_unknown(tokens[at].content)
 
     def html_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return _shown(tokens[at].content)
+        return _escape_unknown(tokens[at].content)
 
     def math_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         return f"<pre>{escapeHtml(tokens[at].content)}</pre>\n"
@@ -221,7 +222,7 @@ class _Renderer(RendererHTML):
 
 
 def _cell(token: Token) -> str:
-    """A table cell: its alignment as an attribute, since styles are not let through."""
+    """A table cell, aligned by an attribute, since the allow-list has no styles."""
     style = str(token.attrGet("style") or "")
     align = style.removeprefix("text-align:")
     return f'<{token.tag} align="{align}">' if align else f"<{token.tag}>"
@@ -229,8 +230,8 @@ def _cell(token: Token) -> str:
 
 def _make_parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", renderer_cls=_Renderer).enable(["table", "strikethrough"])
-    # On a scanned page indented text is layout, a dashed line below text is a rule, and "[1]: ..." is a note: as code,
-    # heading and link definition they would look wrong or vanish.
+    # On a scanned page indented text is layout, a dashed line below text is a rule, and "[1]: ..." is a note: shown as
+    # code or heading they would be wrong, and a link definition would disappear.
     parser.disable(["code", "lheading", "reference"])
     parser.inline.ruler.before("escape", "math_inline", _math_inline)
     parser.inline.ruler.before("html_inline", "page_number", _page_number)

@@ -15,9 +15,9 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 
 def to_text(combined: str) -> str:
-    """Every page without markup, table cells apart by tabs, pages apart by form feeds (as pdftotext has them).
+    """The pages without markup: tabs between table cells, form feeds between pages (as pdftotext writes them).
 
-    A failed page reads `[page N failed: REASON]`; a blank one is empty.
+    A failed page becomes `[page N failed: REASON]`, a blank one is empty.
     """
     parts = _PAGE.split(combined)
     pages = zip(parts[1::3], parts[2::3], parts[3::3], strict=True)

@@ -1,4 +1,4 @@
-"""The body of a request as a resumable upload takes it: whatever arrived before a break counts."""
+"""The body of a resumable upload's request: what arrived before the connection broke counts."""
 
 import asyncio
 from collections import deque
@@ -11,24 +11,25 @@ from services.web.upload.tus_headers import Checksum
 
 
 class Body:
-    """Bytes as they arrive. A break of the connection ends them, and `fault` then says what it was."""
+    """The bytes as they arrive. When the connection breaks or stalls they end, and `fault` is set."""
 
     def __init__(self, request: Request, *, most: int, stall_seconds: float) -> None:
-        """Take at most `most` bytes, and wait `stall_seconds` for each next piece of them."""
+        """Read at most `most` bytes, and wait at most `stall_seconds` for each next piece of them."""
         self._stream = request.stream()
         self._left = self._most = most
         self._stall_seconds = stall_seconds
         self._held: deque[bytes] = deque()
+        #: Why the bytes ended before the body did: a `Problem` 408, or `ClientDisconnect`. `None` when it is whole.
         self.fault: Exception | None = None
 
     async def head(self, size: int) -> bytes:
-        """The first `size` bytes, or fewer if no more come; `next` still yields them."""
+        """The first `size` bytes, or fewer when the body ends before; `next` returns them again."""
         while sum(map(len, self._held)) < size and (chunk := await self._arriving()) is not None:
             self._held.append(chunk)
         return b"".join(self._held)[:size]
 
     async def next(self, most: int | None = None) -> bytes | None:
-        """More bytes, at most `most`, or `None` at the end. Raises `Problem` 413."""
+        """The next bytes, at most `most`; `None` at the end. Raises `Problem` 413."""
         chunk = self._held.popleft() if self._held else await self._arriving()
         if chunk is not None and most is not None and len(chunk) > most:
             self._held.appendleft(chunk[most:])
@@ -62,14 +63,14 @@ class Body:
 
 
 async def bounded(body: Body, most: int) -> AsyncIterator[bytes]:
-    """The next `most` bytes of the body, or what there is."""
+    """The next `most` bytes of the body, or all that is left."""
     while most > 0 and (chunk := await body.next(most)) is not None:
         most -= len(chunk)
         yield chunk
 
 
 async def verified(body: Body, checksum: Checksum) -> AsyncIterator[bytes]:
-    """All bytes of the body. Raises its fault, or `Problem` 460, at the end: nothing of it must then be kept."""
+    """All bytes of the body. At the end raises its fault, or `Problem` 460: nothing of it must then be kept."""
     hasher = checksum.hasher()
     while (chunk := await body.next()) is not None:
         hasher.update(chunk)
@@ -86,7 +87,7 @@ async def verified(body: Body, checksum: Checksum) -> AsyncIterator[bytes]:
 
 
 def too_long() -> Problem:
-    """413 for a body that goes beyond the end of its upload."""
+    """413 for a body that is longer than what its upload lacks."""
     return Problem(
         413,
         "Body too large",

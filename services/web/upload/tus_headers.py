@@ -1,4 +1,4 @@
-"""The headers of tus 1.0 (https://tus.io/protocols/resumable-upload), read and written. Pure."""
+"""The headers of tus 1.0 (https://tus.io/protocols/resumable-upload): decoded and encoded. Pure."""
 
 import base64
 import binascii
@@ -12,9 +12,13 @@ import msgspec
 
 from services.serving.problem import Problem
 
+#: The version of the protocol.
 VERSION = "1.0.0"
+#: The extensions of the protocol that are implemented.
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,checksum,expiration"
+#: The algorithms of `Upload-Checksum`.
 ALGORITHMS = ("sha1", "sha256")
+#: The `Content-Type` of a body with bytes of an upload.
 BODY_TYPE = "application/offset+octet-stream"
 
 _KEY = re.compile(r"[!-+\--~]{1,100}")  # printable ASCII without blanks and commas
@@ -22,7 +26,7 @@ _HINT = "Use a tus 1.0 client, or see https://tus.io/protocols/resumable-upload.
 
 
 class Checksum(msgspec.Struct, frozen=True, kw_only=True):
-    """What the body of a request must hash to."""
+    """The hash that the body of a request must have."""
 
     algorithm: str
     digest: bytes
@@ -40,7 +44,7 @@ def read_number(name: str, text: str) -> int:
 
 
 def read_metadata(text: str) -> dict[str, str]:
-    """`Upload-Metadata`: pairs of a key and a value in Base64, separated by commas. Raises `Problem` 400."""
+    """`Upload-Metadata`: pairs of a key and a Base64 value, separated by commas. Raises `Problem` 400."""
     fields: dict[str, str] = {}
     for pair in filter(None, (pair.strip() for pair in text.split(","))):
         key, _, value = pair.partition(" ")
@@ -54,7 +58,7 @@ def read_metadata(text: str) -> dict[str, str]:
 
 
 def read_checksum(text: str) -> Checksum:
-    """`Upload-Checksum`: the algorithm and the digest in Base64. Raises `Problem` 400."""
+    """`Upload-Checksum`: an algorithm and a digest in Base64. Raises `Problem` 400."""
     algorithm, _, value = text.strip().partition(" ")
     if algorithm not in ALGORITHMS:
         raise bad_header(f"Upload-Checksum names an algorithm other than {' and '.join(ALGORITHMS)}.")
