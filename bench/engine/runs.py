@@ -22,7 +22,7 @@ from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.decoder import Writing
 from services.worker.engines.qwen.device import available_beside, spare_plans
-from services.worker.engines.qwen.page import PageSize, Prompt
+from services.worker.engines.qwen.page import PixelLimits, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.thread import DecoderThread
@@ -50,15 +50,15 @@ class Bench:
         # Random weights end a page anywhere; here every page is as long as the mix says.
         self.model.generation_config = GenerationConfig(eos_token_id=None, pad_token_id=0)
         largest = max(height * width for height, width in scale.sides)
-        self.size = PageSize(min_pixels=56 * 56, max_pixels=largest)
+        self.limits = PixelLimits(min_pixels=56 * 56, max_pixels=largest)
         before = scale.prompt_tokens // 2
         # Any tokens serve but the picture's own.
         self.prompt = Prompt(
             before=tuple(range(5, 5 + before)),
             after=tuple(range(5 + before, 5 + scale.prompt_tokens)),
-            picture=self.config.image_token_id,
+            image_token_id=self.config.image_token_id,
         )
-        self.capacity = self.size.max_tokens + len(self.prompt) + max(scale.answers) + memory.POLL
+        self.capacity = self.limits.max_visual_tokens + len(self.prompt) + max(scale.answers) + memory.POLL
         self.wanted = slots
         self._admitted: list[Writing] = []
         self._generator = np.random.default_rng(0)
@@ -84,7 +84,7 @@ class Bench:
             self.config,
             weights=weights,
             item=item,
-            visual_tokens=self.size.max_tokens,
+            visual_tokens=self.limits.max_visual_tokens,
             prompt_tokens=len(self.prompt),
         )
         vision, text = self.towers()
@@ -99,7 +99,7 @@ class Bench:
             text,
             slots=plan.slots,
             capacity=self.capacity,
-            size=self.size,
+            limits=self.limits,
             prompt=self.prompt,
             stops=frozenset(),
             is_loop=lambda tokens: False,
@@ -302,7 +302,7 @@ class Bench:
 
     def _inputs(self, pages: Sequence[Pixels]) -> dict[str, torch.Tensor]:
         """A left-padded batch, as the family's processor makes it."""
-        rows = [self.prompt.tokens(page.shape[0] * page.shape[1] // 784) for page in pages]
+        rows = [self.prompt.input_ids(page.shape[0] * page.shape[1] // 784) for page in pages]
         longest = max(map(len, rows))
         ids = np.stack([np.pad(row, (longest - len(row), 0)) for row in rows])
         mask = np.stack([np.pad(np.ones_like(row), (longest - len(row), 0)) for row in rows])
@@ -312,7 +312,7 @@ class Bench:
         inputs = {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
-            "mm_token_type_ids": torch.from_numpy((ids == self.prompt.picture).astype(np.int64)),
+            "mm_token_type_ids": torch.from_numpy((ids == self.prompt.image_token_id).astype(np.int64)),
             "pixel_values": made["pixel_values"].to(self.machine.dtype),
             "image_grid_thw": made["image_grid_thw"],
         }

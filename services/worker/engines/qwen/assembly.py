@@ -20,7 +20,7 @@ from services.worker.engines.qwen.device import (
     describe,
     spare_plans,
 )
-from services.worker.engines.qwen.page import PageSize, make_prompt
+from services.worker.engines.qwen.page import PixelLimits, make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -43,7 +43,7 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
     spare_plans()
     dtype = choose_dtype(device)
     smallest = min(settings.model_min_pixels, settings.model_max_pixels)
-    size = PageSize(min_pixels=smallest, max_pixels=settings.model_max_pixels)
+    limits = PixelLimits(min_pixels=smallest, max_pixels=settings.model_max_pixels)
     request = settings.ocr_prompt or PROMPT
     blueprint = checkpoints.read(folder)
     prompt = make_prompt(blueprint.processor, request)
@@ -51,13 +51,13 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
         blueprint.config,
         weights=blueprint.parameters * dtype.itemsize,
         item=dtype.itemsize,
-        visual_tokens=size.max_tokens,
+        visual_tokens=limits.max_visual_tokens,
         prompt_tokens=len(prompt),
     )
     plan = partial(
         memory.plan,
         cost,
-        capacity=size.max_tokens + len(prompt) + settings.model_max_tokens + memory.POLL,
+        capacity=limits.max_visual_tokens + len(prompt) + settings.model_max_tokens + memory.POLL,
         wanted=_wanted(settings, device),
         place=describe(device),
     )
@@ -69,7 +69,7 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
         return ends_in_loop(tokens, lambda part: checkpoint.text_of(list(part)))
 
     if settings.ocr_decoder == "reference":
-        reference = ReferenceDecoder(checkpoint, prompt=request, size=size, is_loop=is_loop)
+        reference = ReferenceDecoder(checkpoint, prompt=request, limits=limits, is_loop=is_loop)
         return Assembly(checkpoint=checkpoint, decoder=reference)
     pictures = checkpoint.processor.image_processor
     vision = VisionTower(checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std)
@@ -81,7 +81,7 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
             text,
             slots=slots,
             capacity=capacity,
-            size=size,
+            limits=limits,
             prompt=prompt,
             stops=checkpoint.stops,
             is_loop=is_loop,

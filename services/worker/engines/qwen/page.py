@@ -1,8 +1,8 @@
-"""A page as the model takes it: scaled pixels, and the prompt around them as tokens with their positions.
+"""The model's input for a page: its pixels at the model's size, and the prompt as token ids with their positions.
 
-The model sees a picture as patches of 14 pixels a side, four of which (2 x 2) become one visual token. Positions are
-those of multimodal RoPE (Qwen2-VL, arXiv:2409.12191): text counts on in all three of time, height and width; a
-picture's tokens share one time and take their row and column.
+The model sees an image as patches of 14 pixels a side; four of them (2 x 2) become one visual token. Positions are
+those of multimodal RoPE (Qwen2-VL, arXiv:2409.12191): text advances all three of time, height and width; the visual
+tokens of an image have one time, and their row and column.
 """
 
 import math
@@ -20,27 +20,28 @@ from services.worker.engines.transcriber import Untranscribable
 Integers = npt.NDArray[np.int64]
 
 
-class PageSize(msgspec.Struct, frozen=True, kw_only=True):
-    """Between which numbers of pixels a page is shown, and the multiple (pixels) that its sides have to be."""
+class PixelLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the image processor's `smart_resize`: pixels of an image, and the multiple of its sides."""
 
     min_pixels: int
     max_pixels: int
+    #: Pixels a side of one visual token.
     factor: int = 28
 
-    def fitted(self, pixels: Pixels, scale: float = 1.0) -> tuple[int, int]:
-        """Height and width to show a page at. Raises `Untranscribable` for a mere strip.
+    def target_size(self, pixels: Pixels, scale: float = 1.0) -> tuple[int, int]:
+        """Height and width at which the model sees a page. Raises `Untranscribable` for a page of extreme shape.
 
-        `scale` multiplies the sides that the page would be shown at, within the limits.
+        `scale` multiplies the sides that the page would have without it, within the limits.
         """
         height, width = pixels.shape[:2]
         try:
-            tall, wide = smart_resize(
+            height, width = smart_resize(
                 height, width, factor=self.factor, min_pixels=self.min_pixels, max_pixels=self.max_pixels
             )
             if scale != 1.0:
-                tall, wide = smart_resize(
-                    max(self.factor, round(tall * scale)),
-                    max(self.factor, round(wide * scale)),
+                height, width = smart_resize(
+                    max(self.factor, round(height * scale)),
+                    max(self.factor, round(width * scale)),
                     factor=self.factor,
                     min_pixels=self.min_pixels,
                     max_pixels=self.max_pixels,
@@ -49,58 +50,58 @@ class PageSize(msgspec.Struct, frozen=True, kw_only=True):
             raise Untranscribable(
                 "The page is a strip far longer than wide, which the model cannot see. Cut it into pages."
             ) from error
-        return int(tall), int(wide)
+        return int(height), int(width)
 
     @property
-    def max_tokens(self) -> int:
-        """The most visual tokens that a page can come to."""
+    def max_visual_tokens(self) -> int:
+        """The most visual tokens of a page."""
         # A page is at least one token wide, so an extreme strip may round up by one along its length.
         return self.max_pixels // self.factor**2 + math.isqrt(self.max_pixels) // self.factor
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """The token ids before and after the picture's own, and the id that stands for each visual token."""
+    """The token ids before and after those of the image, and the id that stands for each visual token."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
-    picture: int
+    image_token_id: int
 
-    def tokens(self, visual: int) -> Integers:
-        """The ids of the whole prompt around `visual` tokens of a picture."""
-        return np.array([*self.before, *[self.picture] * visual, *self.after], dtype=np.int64)
+    def input_ids(self, visual_tokens: int) -> Integers:
+        """The ids (length,) of the whole prompt, around the visual tokens of an image."""
+        return np.array([*self.before, *[self.image_token_id] * visual_tokens, *self.after], dtype=np.int64)
 
-    def positions(self, rows: int, columns: int) -> Integers:
-        """(3, length): time, height and width of each token around a picture of rows x columns visual tokens."""
+    def position_ids(self, rows: int, columns: int) -> Integers:
+        """(3, length): time, height and width of each token, around an image of rows x columns visual tokens."""
         start = len(self.before)
         text = np.arange(start)
         row, column = np.divmod(np.arange(rows * columns), columns)
-        picture = np.stack([np.zeros_like(row), row, column]) + start
+        image = np.stack([np.zeros_like(row), row, column]) + start
         tail = np.arange(len(self.after)) + start + max(rows, columns)
-        return np.concatenate([np.tile(text, (3, 1)), picture, np.tile(tail, (3, 1))], axis=1)
+        return np.concatenate([np.tile(text, (3, 1)), image, np.tile(tail, (3, 1))], axis=1)
 
     def __len__(self) -> int:
-        """How many tokens it has besides the picture's."""
+        """The number of tokens besides the image's."""
         return len(self.before) + len(self.after)
 
 
 def make_prompt(processor: Any, text: str) -> Prompt:
-    """The model's own chat template around a picture and `text`."""
-    ids = processor.tokenizer(conversation(processor, text), add_special_tokens=False)["input_ids"]
+    """The prompt of one image and `text`, in the model's own chat template."""
+    ids = processor.tokenizer(chat_text(processor, text), add_special_tokens=False)["input_ids"]
     at = ids.index(processor.image_token_id)
-    return Prompt(before=tuple(ids[:at]), after=tuple(ids[at + 1 :]), picture=processor.image_token_id)
+    return Prompt(before=tuple(ids[:at]), after=tuple(ids[at + 1 :]), image_token_id=processor.image_token_id)
 
 
-def conversation(processor: Any, text: str) -> str:
-    """A user's message of one picture and `text`, and the beginning of the answer, in the model's own template."""
+def chat_text(processor: Any, text: str) -> str:
+    """A user's message of one image and `text`, and the start of the answer, in the model's own chat template."""
     message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
-    made = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-    assert isinstance(made, str)
-    return made
+    templated = processor.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+    assert isinstance(templated, str)
+    return templated
 
 
-def scaled(pixels: Pixels, height: int, width: int) -> Pixels:
-    """The page at another size, as the family's image processor scales it (bicubic)."""
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The page at another size, as the family's image processor resizes it (bicubic)."""
     if pixels.shape[:2] != (height, width):
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
-    # Pillow's arrays may not be written to, and torch takes no others.
+    # Pillow's arrays are read-only, and torch takes writable ones only.
     return np.require(pixels, requirements=("C", "W"))

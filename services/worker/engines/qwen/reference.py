@@ -13,7 +13,7 @@ from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.checkpoint import Checkpoint
 from services.worker.engines.qwen.decoder import LOOP_EVERY, IsLoop, Writing
-from services.worker.engines.qwen.page import PageSize, conversation, scaled
+from services.worker.engines.qwen.page import PixelLimits, chat_text, resize
 from services.worker.engines.transcriber import Ending, Sampling
 
 
@@ -23,11 +23,11 @@ class ReferenceDecoder:
     slots = 1
     execution = Execution(kernel="generate")
 
-    def __init__(self, checkpoint: Checkpoint, *, prompt: str, size: PageSize, is_loop: IsLoop) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, prompt: str, limits: PixelLimits, is_loop: IsLoop) -> None:
         self._checkpoint = checkpoint
-        self._size = size
+        self._limits = limits
         self._is_loop = is_loop
-        self._conversation = conversation(checkpoint.processor, prompt)
+        self._conversation = chat_text(checkpoint.processor, prompt)
         self._admitted: tuple[Pixels, Writing] | None = None
 
     @property
@@ -37,7 +37,7 @@ class ReferenceDecoder:
 
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
         """The page as it is: the processor scales it. Raises `Untranscribable`."""
-        self._size.fitted(pixels, sampling.scale)
+        self._limits.target_size(pixels, sampling.scale)
         return pixels
 
     def admit(self, page: Pixels, sampling: Sampling) -> Writing:
@@ -71,15 +71,15 @@ class ReferenceDecoder:
 
     def inputs(self, pixels: Pixels, scale: float = 1.0) -> dict[str, torch.Tensor]:
         """What the processor makes of a page, on the model's device."""
-        height, width = self._size.fitted(pixels, scale)
+        height, width = self._limits.target_size(pixels, scale)
         # At a scale of 1 the processor finds the same size by itself.
-        picture = pixels if scale == 1.0 else scaled(pixels, height, width)
+        picture = pixels if scale == 1.0 else resize(pixels, height, width)
         made = self._checkpoint.processor(
             text=[self._conversation],
             images=[Image.fromarray(picture)],
             return_tensors="pt",
             # The class's own limits are 1,280 visual tokens, the hub's 16,384: neither is ours.
-            size={"shortest_edge": self._size.min_pixels, "longest_edge": self._size.max_pixels},
+            size={"shortest_edge": self._limits.min_pixels, "longest_edge": self._limits.max_pixels},
         )
         device = self._checkpoint.model.device
         return {name: tensor.to(device) for name, tensor in made.items()}

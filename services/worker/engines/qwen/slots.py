@@ -13,7 +13,7 @@ from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.decoder import LOOP_EVERY, IsLoop, Writing
 from services.worker.engines.qwen.graphs import Steps
 from services.worker.engines.qwen.memory import POLL
-from services.worker.engines.qwen.page import PageSize, Prompt, scaled
+from services.worker.engines.qwen.page import PixelLimits, Prompt, resize
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.transcriber import Ending, Sampling
@@ -34,14 +34,14 @@ class SlotDecoder:
         *,
         slots: int,
         capacity: int,
-        size: PageSize,
+        limits: PixelLimits,
         prompt: Prompt,
         stops: frozenset[int],
         is_loop: IsLoop,
     ) -> None:
         self._vision = vision
         self._text = text
-        self._size = size
+        self._limits = limits
         self._prompt = prompt
         self._stops = stops
         self._is_loop = is_loop
@@ -81,7 +81,7 @@ class SlotDecoder:
 
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
         """The page at the size that the model is to see. Raises `Untranscribable`."""
-        return scaled(pixels, *self._size.fitted(pixels, sampling.scale))
+        return resize(pixels, *self._limits.target_size(pixels, sampling.scale))
 
     @torch.inference_mode()
     def admit(self, page: Pixels, sampling: Sampling) -> Writing:
@@ -105,8 +105,8 @@ class SlotDecoder:
     def _read(self, page: Pixels, slot: int, sampling: Sampling) -> "_Row":
         pixels = torch.from_numpy(page).to(self._text.device, non_blocking=True)
         picture = self._vision.encode(pixels)
-        rows, columns = page.shape[0] // self._size.factor, page.shape[1] // self._size.factor
-        tokens, positions = self._prompt.tokens(rows * columns), self._prompt.positions(rows, columns)
+        rows, columns = page.shape[0] // self._limits.factor, page.shape[1] // self._limits.factor
+        tokens, positions = self._prompt.input_ids(rows * columns), self._prompt.position_ids(rows, columns)
         device = self._text.device
         logits = self._text.prefill(
             torch.from_numpy(tokens).to(device),

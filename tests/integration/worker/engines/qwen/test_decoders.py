@@ -16,7 +16,7 @@ from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen.checkpoint import Checkpoint
 from services.worker.engines.qwen.decoder import Decoder, IsLoop, Writing
 from services.worker.engines.qwen.memory import POLL
-from services.worker.engines.qwen.page import PageSize, make_prompt
+from services.worker.engines.qwen.page import PixelLimits, make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -24,10 +24,10 @@ from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.transcriber import Ending, Sampling, Untranscribable
 from tests.tinymodel import make_model
 
-SIZE = PageSize(min_pixels=56 * 56, max_pixels=120 * 28 * 28)
+LIMITS = PixelLimits(min_pixels=56 * 56, max_pixels=120 * 28 * 28)
 REQUEST = "Read the page."
 MAX_TOKENS = 60
-CAPACITY = SIZE.max_tokens + 64 + MAX_TOKENS + POLL
+CAPACITY = LIMITS.max_visual_tokens + 64 + MAX_TOKENS + POLL
 
 
 def never(tokens: list[int]) -> bool:
@@ -46,7 +46,7 @@ class Workshop:
         self.text = TextTower(self.checkpoint.model, max_tokens=CAPACITY)
 
     def reference(self, is_loop: IsLoop = never) -> ReferenceDecoder:
-        return ReferenceDecoder(self.checkpoint, prompt=REQUEST, size=SIZE, is_loop=is_loop)
+        return ReferenceDecoder(self.checkpoint, prompt=REQUEST, limits=LIMITS, is_loop=is_loop)
 
     def slots(self, slots: int, is_loop: IsLoop = never) -> SlotDecoder:
         return SlotDecoder(
@@ -54,7 +54,7 @@ class Workshop:
             self.text,
             slots=slots,
             capacity=CAPACITY,
-            size=SIZE,
+            limits=LIMITS,
             prompt=self.prompt,
             stops=self.checkpoint.stops,
             is_loop=is_loop,

@@ -23,7 +23,7 @@ from services.worker.engines.qwen.attention import SDPA, ChosenAttention
 from services.worker.engines.qwen.decoder import Writing
 from services.worker.engines.qwen.graphs import Steps
 from services.worker.engines.qwen.memory import cost
-from services.worker.engines.qwen.page import PageSize, Prompt
+from services.worker.engines.qwen.page import PixelLimits, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder, _Row
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
@@ -31,8 +31,8 @@ from services.worker.engines.transcriber import Sampling
 
 DEVICE = torch.device("meta")
 HEIGHT, WIDTH = 1792, 1288
-SIZE = PageSize(min_pixels=56 * 56, max_pixels=HEIGHT * WIDTH)
-PROMPT = Prompt(before=(1, 2, 3), after=(4, 5), picture=151655)
+LIMITS = PixelLimits(min_pixels=56 * 56, max_pixels=HEIGHT * WIDTH)
+PROMPT = Prompt(before=(1, 2, 3), after=(4, 5), image_token_id=151655)
 LENGTH = HEIGHT * WIDTH // 784 + len(PROMPT)
 CAPACITY = LENGTH + 8200
 SLOTS = 64
@@ -92,7 +92,7 @@ def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         TextTower(model, max_tokens=CAPACITY),
         slots=SLOTS,
         capacity=CAPACITY,
-        size=SIZE,
+        limits=LIMITS,
         prompt=PROMPT,
         stops=frozenset(),
         is_loop=lambda tokens: False,

@@ -11,11 +11,11 @@ from torch.nn import functional
 from transformers.vision_utils import get_vision_window_index
 
 from services.worker.engines.qwen.attention import sdpa_grouped
-from services.worker.engines.qwen.page import PageSize, Prompt
+from services.worker.engines.qwen.page import PixelLimits, Prompt
 from services.worker.engines.qwen.vision import window_order
 from services.worker.engines.transcriber import Untranscribable
 
-SIZE = PageSize(min_pixels=256 * 784, max_pixels=2944 * 784)
+LIMITS = PixelLimits(min_pixels=256 * 784, max_pixels=2944 * 784)
 sides = st.integers(1, 30_000)
 
 
@@ -27,19 +27,19 @@ def page(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uin
 @given(sides, sides, st.sampled_from([0.7, 0.9, 1.0, 1.1, 1.4]))
 def test_a_page_is_shown_within_the_limits_in_whole_tokens(height: int, width: int, scale: float) -> None:
     try:
-        tall, wide = SIZE.fitted(page(height, width), scale)
+        tall, wide = LIMITS.target_size(page(height, width), scale)
     except Untranscribable:
         assert max(height, width) / min(height, width) > 50
         return
     assert tall % 28 == wide % 28 == 0
-    assert tall * wide // 784 <= SIZE.max_tokens
-    assert tall * wide >= SIZE.min_pixels
+    assert tall * wide // 784 <= LIMITS.max_visual_tokens
+    assert tall * wide >= LIMITS.min_pixels
 
 
 def test_a_letter_page_at_150_dpi_keeps_its_shape() -> None:
-    tall, wide = SIZE.fitted(page(1650, 1275))
+    tall, wide = LIMITS.target_size(page(1650, 1275))
     assert (tall, wide) == (1652, 1288)
-    assert SIZE.fitted(page(3300, 2550)) == SIZE.fitted(page(6600, 5100))
+    assert LIMITS.target_size(page(3300, 2550)) == LIMITS.target_size(page(6600, 5100))
 
 
 @given(st.integers(1, 60), st.integers(1, 60))
@@ -61,9 +61,9 @@ def test_windows_are_those_of_transformers(rows: int, columns: int) -> None:
 
 
 def test_positions_go_on_after_the_longer_side_of_the_picture() -> None:
-    prompt = Prompt(before=(1, 2), after=(3,), picture=9)
-    assert prompt.tokens(6).tolist() == [1, 2, 9, 9, 9, 9, 9, 9, 3]
-    assert prompt.positions(2, 3).tolist() == [
+    prompt = Prompt(before=(1, 2), after=(3,), image_token_id=9)
+    assert prompt.input_ids(6).tolist() == [1, 2, 9, 9, 9, 9, 9, 9, 3]
+    assert prompt.position_ids(2, 3).tolist() == [
         [0, 1, 2, 2, 2, 2, 2, 2, 5],
         [0, 1, 2, 2, 2, 3, 3, 3, 5],
         [0, 1, 2, 3, 4, 2, 3, 4, 5],
