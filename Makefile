@@ -122,7 +122,7 @@ deploy-worker: $(RUNS)  ## deploy the worker with the image of TAG
 	@$(DEPLOY) --run worker
 deploy-web: $(RUNS)  ## deploy web, its private half first
 	@$(DEPLOY) --run web
-deploy-sweep: $(RUNS)  ## the Cloud Scheduler job that wakes jobs nobody works on
+deploy-sweep: $(RUNS)  ## the Cloud Scheduler job that wakes jobs that make no progress
 	@$(DEPLOY) --run sweep
 
 .PHONY: deploy-models deploy-revisions deploy-rollback deploy-down
