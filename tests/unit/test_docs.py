@@ -53,7 +53,13 @@ def test_every_function_and_class_of_a_module_that_the_tour_names_exists() -> No
     """Named as `module.name` or `room/module.Class.method`."""
     tour = (ROOT / "docs" / "architecture.md").read_text()
     named = re.findall(r"`(?:\w+/)*(\w+)\.(\w+)(?:\.(\w+))?`", tour)
-    parts = [(module, part) for module, *names in named if f"{module}.py" in files() for part in names if part not in ("py", "json")]
+    parts = [
+        (module, part)
+        for module, *names in named
+        if f"{module}.py" in files()
+        for part in names
+        if part not in ("py", "json")
+    ]
 
     assert len(parts) > 10
     for module, part in parts:
