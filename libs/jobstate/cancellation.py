@@ -1,4 +1,4 @@
-"""That a run was cancelled, told beside the record: one that is made anew would not know it."""
+"""The note that a run was cancelled, stored beside the record: a rebuilt record would not know it."""
 
 from contextlib import suppress
 
@@ -11,8 +11,9 @@ from libs.storage.session import SessionFiles
 
 
 class Cancellation(msgspec.Struct, frozen=True, kw_only=True):
-    """`cancelled.json`: the last run that was cancelled. A later run is not."""
+    """`cancelled.json`."""
 
+    #: The last run that was cancelled; a later one is not.
     run: int
 
 
@@ -20,18 +21,18 @@ _codec = Codec(Cancellation, TornObject)
 
 
 async def note(files: SessionFiles, run: int) -> None:
-    """The run was cancelled, and its record says so already."""
+    """Note that the run was cancelled, after its record was."""
     await write_paced(files.store, files.cancellation_path, _codec.encode(Cancellation(run=run)))
 
 
 async def forget(files: SessionFiles) -> None:
-    """A new run has begun."""
+    """Remove the note, once a new run has begun."""
     with suppress(NotFound):
         await files.store.delete(files.cancellation_path)
 
 
 async def cancelled_run(files: SessionFiles) -> int:
-    """The run that was cancelled, or 0. What is torn is as good as none: the job then goes on."""
+    """The run that was cancelled, or 0. A torn note counts as none: the job then continues."""
     with suppress(NotFound, TornObject):
         return _codec.decode((await files.store.read(files.cancellation_path)).data).run
     return 0

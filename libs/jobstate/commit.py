@@ -22,14 +22,14 @@ SLOW_SECONDS = 1.0
 
 
 class StoredJob(msgspec.Struct, frozen=True, kw_only=True):
-    """The record as it stands at a generation of its object."""
+    """The record at a generation of its object."""
 
     job: Job
     generation: int
 
 
 async def load(files: SessionFiles) -> Job:
-    """The record as it stands. Raises `NotFound`, `TornRecord`."""
+    """The current record. Raises `NotFound`, `TornRecord`."""
     return (await load_stored(files)).job
 
 
@@ -40,7 +40,7 @@ async def load_stored(files: SessionFiles) -> StoredJob:
 
 
 async def create(files: SessionFiles, job: Job) -> Job:
-    """Write the first record. A record that stands already is kept and returned."""
+    """Write the first record. A record that exists is kept and returned."""
     try:
         await files.store.write(files.record_path, record.encode(job), if_generation=0)
     except PreconditionFailed:
@@ -57,8 +57,7 @@ async def commit_stored(files: SessionFiles, change: Change) -> StoredJob:
     """Apply `change` to the record and write it; after a conflict, read it again and re-apply.
 
     `change` must be monotonic: applied to a newer record it may find nothing to do, and then nothing is written.
-    Returns the record as it stands afterwards. Raises `NotFound` when the job was deleted, `TornRecord`, and what
-    `change` raises.
+    Returns the record afterwards. Raises `NotFound` when the job was deleted, `TornRecord`, and what `change` raises.
     """
     path = files.record_path
     while True:
@@ -72,7 +71,7 @@ async def commit_stored(files: SessionFiles, change: Change) -> StoredJob:
         try:
             generation = await files.store.write(path, record.encode(after), if_generation=stored.generation)
         except PreconditionFailed:
-            # The answer to our own write may have been lost and the client have tried again: look for our mark.
+            # The other writer may be ourselves: the storage's client repeats a write whose answer was lost.
             if (current := await load_stored(files)).job.writer == writer:
                 return current
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - spreads rivals, guards nothing

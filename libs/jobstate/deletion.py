@@ -8,9 +8,9 @@ from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.session import SessionFiles, indexed_session
 from libs.storage.store import ObjectStore, Stat
 
+#: How long a tombstone stays. Chosen: longer than a call that began before the deletion can last, which is the dispatch
+#: deadline and a lease (10 minutes and 1 by default).
 LATE_WRITES = timedelta(minutes=15)
-"""How long a tombstone stays. Chosen: longer than a call that began before the deletion can last, which is the dispatch
-deadline and a lease (10 minutes and 1 by default)."""
 
 
 async def delete(files: SessionFiles) -> None:

@@ -1,4 +1,4 @@
-"""The end of a job: the combined result and the final state. Idempotent, and done by one at a time."""
+"""The end of a job: the combined result and the final state. Idempotent, and done by one worker at a time."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from itertools import islice
 from libs.fanout import REQUESTS_AT_ONCE
 from libs.jobstate import active
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
-from libs.jobstate.evidence import Evidence, gather, read_outcome
+from libs.jobstate.evidence import Evidence, read_evidence, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.leases import Leases
@@ -20,20 +20,21 @@ from libs.jobstate.recorder import due_at
 from libs.jobstate.renewal import Renewal
 from libs.storage.session import SessionFiles
 
+#: The name of the lease on the combining.
 COMBINE = "combine"
 
 
 class RunChanged(Exception):
-    """A retry began a new run meanwhile: its own end will follow."""
+    """A retry has begun a new run: that run will end the job."""
 
 
 async def settle(
     files: SessionFiles, *, holder: str, lease_seconds: float, leases: Leases | None = None, hurried: bool = True
 ) -> Job:
-    """When the plan is fulfilled, combine and end the job.
+    """Combine and end the job, if its plan is fulfilled.
 
-    Without `hurried`, by one who has done nothing himself, the others' work is looked at only when the record is due.
-    Returns the record; it has not ended when pages are missing or somebody else is combining. Raises `NotFound` when
+    A caller that has read no page itself passes `hurried=False`: the evidence is then read only when the record is due.
+    Returns the record; it has not ended when pages are missing or another worker is combining. Raises `NotFound` when
     the job was deleted.
     """
     job, concluded = await _concluded(files, leases or Leases(files), hurried=hurried)
@@ -59,9 +60,9 @@ async def settle(
 
 
 async def _concluded(files: SessionFiles, leases: Leases, *, hurried: bool) -> tuple[Job, Change]:
-    """The record with what the others say, and the change that brings it there; written only where it is due.
+    """The record with the evidence merged, and the change that merges it; committed only where it is due.
 
-    While a batch was never begun the plan cannot be fulfilled, and nobody has to look at what the others say.
+    While a batch was never begun the plan cannot be fulfilled, and the evidence is not read.
     """
     job = await load(files)
     now = await files.store.now()
@@ -76,17 +77,17 @@ async def _concluded(files: SessionFiles, leases: Leases, *, hurried: bool) -> t
         return change(job), change
     if not hurried and now < due_at(job):
         return job, change
-    standing = await leases.listed()
-    if any(batch.name not in standing for batch in open_batches(job)):
+    listed = await leases.listed()
+    if any(batch.name not in listed for batch in open_batches(job)):
         return job, change
-    evidence = await gather(leases, job, standing)
+    evidence = await read_evidence(leases, job, listed)
     if (merged := change(job)).fulfilled:
         return merged, change
     return await commit(files, lambda job: change(job) if due_at(job) <= now else job), change
 
 
 def section(page_no: int, outcome: PageOutcome | None) -> str:
-    """A page as it stands in `combined_output.md`: its marker line, then its Markdown."""
+    """A page of `combined_output.md`: its marker line, then its Markdown."""
     if outcome is None or outcome.status is not OutcomeStatus.COMPLETED:
         # `--` would end the comment early.
         reason = " ".join(((outcome and outcome.error) or "not read").split()).replace("--", "- -")
@@ -115,7 +116,7 @@ async def _sections(files: SessionFiles, job: Job, lease: HeldLease) -> AsyncIte
 async def _read_ahead(
     files: SessionFiles, pages: Iterable[int]
 ) -> AsyncGenerator[tuple[int, PageOutcome | None], None]:
-    """The pages' outcomes in order; several are being read while the first is waited for."""
+    """The pages' outcomes in order; several are read ahead."""
     numbers = iter(pages)
     reading: deque[tuple[int, asyncio.Task[PageOutcome | None]]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""Reading a job's evidence: outcomes and leases."""
+"""A job's evidence, which its record is merged from: outcomes and leases."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -20,8 +20,9 @@ from libs.storage.store import Stat
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leases say beyond the record: pages held since when, and outcomes in short."""
+    """What is known of pages beside the record."""
 
+    #: Since when pages are held by a worker.
     started: dict[int, datetime]
     outcomes: dict[int, BriefOutcome]
 
@@ -30,12 +31,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return job.started(self.started, at).settled(self.outcomes, at)
 
 
-async def gather(leases: Leases, job: Job, standing: Mapping[str, Stat]) -> Evidence:
-    """What the leases listed in `standing` say of each batch that the record does not yet show as ended."""
+async def read_evidence(leases: Leases, job: Job, listed: Mapping[str, Stat]) -> Evidence:
+    """The evidence in the leases of the batches that the record does not show as ended.
+
+    `listed` are the leases that exist.
+    """
     names = [b.name for b in plan.open_batches(job)]
     started: dict[int, datetime] = {}
     outcomes: dict[int, BriefOutcome] = {}
-    for held in (await leases.read({name: standing[name] for name in names if name in standing})).values():
+    for held in (await leases.read({name: listed[name] for name in names if name in listed})).values():
         if held.run != job.run:
             continue
         if held.state is LeaseState.HELD:
@@ -45,9 +49,9 @@ async def gather(leases: Leases, job: Job, standing: Mapping[str, Stat]) -> Evid
 
 
 async def read_versioned(files: SessionFiles, page_no: int) -> tuple[PageOutcome | None, int]:
-    """What stands for a page, an outcome or a retry's marker, and the generation over which to write a new one.
+    """The stored outcome of a page, or a retry's marker, and the generation over which to write a new one.
 
-    Where it is torn, nothing stands there: the page is read again.
+    A torn one counts as none: the page is read again.
     """
     try:
         stored = await files.store.read(files.page_outcome_path(page_no))
@@ -63,7 +67,7 @@ async def read_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
 
 
 async def require_readable_outcome(files: SessionFiles, page_no: int) -> PageOutcome | None:
-    """The outcome for whoever asks to see it. Raises `TornOutcome`: a damaged result is not one still to come."""
+    """The outcome, for a client. Raises `TornOutcome`: the client must not wait for a result that is damaged."""
     try:
         stored = await files.store.read(files.page_outcome_path(page_no))
     except NotFound:
@@ -74,8 +78,8 @@ async def require_readable_outcome(files: SessionFiles, page_no: int) -> PageOut
 
 async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
     """The outcomes that exist among these pages."""
-    standing = (found for found, _ in (await read_all_versioned(files, pages)).values())
-    return {found.page_no: found for found in standing if found and found.status is not OutcomeStatus.PENDING}
+    stored = (found for found, _ in (await read_all_versioned(files, pages)).values())
+    return {found.page_no: found for found in stored if found and found.status is not OutcomeStatus.PENDING}
 
 
 async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[int, tuple[PageOutcome | None, int]]:
@@ -85,9 +89,9 @@ async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[
 
 
 async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:
-    """Save the outcome over `generation`, then its text file. If the page has one already, that one counts.
+    """Save the outcome over `generation`, then its text file. If the page has an outcome already, that one is kept.
 
-    Returns the outcome that stands. Raises `PreconditionFailed` when a retry has begun a later run.
+    Returns the outcome that is stored. Raises `PreconditionFailed` when a retry has begun a later run.
     """
     path = files.page_outcome_path(result.page_no)
     while True:
@@ -96,36 +100,36 @@ async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int
             break
         except PreconditionFailed:
             stored = await files.store.read(path)
-            standing = _whole(stored.data)
+            found = _whole(stored.data)
             if (
-                standing is None
-                or standing.run < result.run
-                or (standing.run == result.run and standing.status is OutcomeStatus.PENDING)
+                found is None
+                or found.run < result.run
+                or (found.run == result.run and found.status is OutcomeStatus.PENDING)
             ):
                 # Torn, a late writer of an earlier run, or this run's marker: none is this run's outcome.
                 generation = stored.generation
                 continue
-            if standing.status is OutcomeStatus.PENDING:
-                raise  # a retry began a new run meanwhile: this outcome is too late
-            result = standing
+            if found.status is OutcomeStatus.PENDING:
+                raise  # a retry has begun a later run: this outcome is too late
+            result = found
             break
     await derive_text(files, result)
     return result
 
 
 async def derive_text(files: SessionFiles, result: PageOutcome) -> None:
-    """Write the text file of a standing outcome, unless it is there."""
+    """Write the text file of a stored outcome, unless it exists."""
     if result.status is not OutcomeStatus.COMPLETED:
         return
     path, text = files.page_result_path(result.page_no), result.text.encode()
-    with suppress(NotFound, PreconditionFailed):  # whoever was faster wrote the same, or belongs to a later run
+    with suppress(NotFound, PreconditionFailed):  # a faster writer wrote the same, or a later run has begun
         try:
             await write_paced(files.store, path, text, if_generation=0)
         except PreconditionFailed:
-            there = await files.store.read(path)
-            # A writer that was asleep through a retry may have left the text of an earlier run, or be ourselves.
-            if there.data != text and await read_outcome(files, result.page_no) == result:
-                await write_paced(files.store, path, text, if_generation=there.generation)
+            stored = await files.store.read(path)
+            # A writer that was suspended during a retry may have left the text of an earlier run, or be ourselves.
+            if stored.data != text and await read_outcome(files, result.page_no) == result:
+                await write_paced(files.store, path, text, if_generation=stored.generation)
 
 
 def _whole(data: bytes) -> PageOutcome | None:

@@ -1,4 +1,4 @@
-"""What was asked: written once beside the upload, before the job's record exists."""
+"""The intake: owner, file and options of a job, written once beside the upload, before the job's record."""
 
 from datetime import datetime
 
@@ -8,28 +8,33 @@ from libs.codec import Codec, TornObject
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The client's wishes: pages as text (`None`: all), resolution in DPI, engine by name (`None`: default)."""
+    """What the client chose."""
 
+    #: A page selection such as "1-5,8"; `None` is every page.
     pages: str | None = None
+    #: Dots per inch at which PDF pages are rendered.
     dpi: int = 150
+    #: An engine by its name; `None` is the worker's default.
     engine: str | None = None
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The upload: the name its owner gave it, its type by content, its stored name, its size in bytes.
+    """The uploaded file."""
 
-    `total_pages` counts the pages of the file, known once it has been opened.
-    """
-
+    #: The name that its owner gave it.
     filename: str
+    #: By its content, such as "pdf".
     file_type: str
+    #: The name under which it is stored.
     raw_file: str
+    #: In bytes.
     file_size: int
+    #: The pages of the file; 0 until it has been opened.
     total_pages: int = 0
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
-    """`intake.json`: enough to build the job's record anew."""
+    """`intake.json`: enough to rebuild the job's record from."""
 
     session_id: str
     user_email: str

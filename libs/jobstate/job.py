@@ -1,7 +1,7 @@
 """The whole life of a job, pure: frozen values and transitions, no I/O.
 
-Every transition is monotonic and may be applied again to a newer value of the same job: what has been reached stays
-reached, so `commit` can re-apply a change after a conflict. A job that ended ignores everything but `retry`.
+Every transition is monotonic and may be applied again to a newer value of the same job, so `commit` can re-apply a
+change after a conflict: no transition takes back what another has reached. An ended job ignores all but `retry`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,25 +18,28 @@ from libs.storage import layout
 
 
 class RetryRefused(ValueError):
-    """These pages cannot be retried now; the message says why."""
+    """These pages cannot be retried now; the message has the reason."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """`processing.json` (R21). `revision` and `writer` belong to `commit`; `parallelism` bounds the OCR chains.
-
-    `rebuilt`: the record was lost, and outcomes of earlier runs are to be found when the pages are planned.
-    """
+    """`processing.json`: the record of a job (R21)."""
 
     schema_version: int = 1
+    #: The same as `session_id`.
     job_id: str
     session_id: str
+    #: Counts the commits.
     revision: int = 0
+    #: A random mark of the last commit, by which its writer recognises it.
     writer: str = ""
+    #: Counts the retries, from 1.
     run: int = 1
     status: JobStatus = JobStatus.QUEUED
     error: str | None = None
     current_step: Step = Step.QUEUED
+    #: One line for the job's owner.
     message: str = "Waiting to start..."
+    #: From 0 to 100; never falls within a run.
     percent: int = 0
     file_info: FileInfo
     options: Options
@@ -44,11 +47,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     user_hash: str
     created_at: datetime
     run_started_at: datetime
+    #: When the record was last changed.
     updated_at: datetime
+    #: Pages of a batch; 0 until the pages are planned.
     batch_size: int = 0
+    #: How many OCR chains may work on the job.
     parallelism: int = 1
+    #: Whether every planned page has an image or an outcome.
     extraction_complete: bool = False
+    #: The record was lost: planning looks for outcomes of earlier runs.
     rebuilt: bool = False
+    #: The planned pages by number; empty until the document has been opened.
     pages: dict[int, Page] = {}
 
     @classmethod
@@ -68,7 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether only a retry can change the job."""
         return self.status in ENDED
 
     @property
@@ -78,7 +87,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def fulfilled(self) -> bool:
-        """Whether extraction is over and every planned page has its outcome."""
+        """Whether extraction is complete and every planned page has its outcome."""
         return self.extraction_complete and all(page.ended for page in self.pages.values())
 
     def count(self, status: PageStatus) -> int:
@@ -126,7 +135,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return planned.settled(found, at)
 
     def rendered(self, images: Mapping[int, datetime], at: datetime) -> "Job":
-        """These pages' images exist since the times given."""
+        """Images of these pages exist, each since the given time."""
         changed = {
             number: self.pages[number].rendered(layout.page_image_name(number), when)
             for number, when in images.items()
@@ -135,9 +144,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self._with_pages(changed, at)
 
     def extracted(self, at: datetime) -> "Job":
-        """Every planned page has an image or an outcome; where one has neither, extraction is not over.
+        """Extraction is complete, if every planned page has an image or an outcome.
 
-        A call that stopped for a cancelled job may say so late, when a retry has begun.
+        The caller may be mistaken: one that stopped for a cancelled job may report it late, when a retry has begun.
         """
         if self.ended or self.extraction_complete or not self.planned:
             return self
@@ -154,7 +163,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def started(self, pages: Mapping[int, datetime], at: datetime) -> "Job":
-        """Workers hold these pages since the times given."""
+        """Workers hold these pages, each since the given time."""
         changed = {n: self.pages[n].started(when) for n, when in pages.items() if n in self.pages}
         return self._with_pages(changed, at)
 
@@ -169,7 +178,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self._moved(at, status=JobStatus.PROCESSING, current_step=Step.COMBINING)
 
     def end(self, at: datetime) -> "Job":
-        """The combined result is written: the job ends as its pages did."""
+        """The combined result is written: the job ends, in a state that follows from its pages."""
         if self.ended or self.current_step is not Step.COMBINING:
             return self
         failed = self.count(PageStatus.FAILED)
@@ -192,9 +201,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def retry(
         self, numbers: Iterable[int] | None, at: datetime, *, found: Mapping[int, BriefOutcome] | None = None
     ) -> "Job":
-        """Start the next run, which reads these pages anew (`None`: those that failed), and all that were never read.
+        """Start the next run. It reads these pages again (`None`: those that failed), and all that were never read.
 
-        `found` are outcomes that the record may lack, because the job was cancelled before it showed them. Raises
+        `found` are outcomes that the record may lack, because the job was cancelled before a commit merged them. Raises
         `RetryRefused` while the job runs, for a page outside the plan, and when there is nothing to retry.
         """
         if not self.ended:
@@ -204,7 +213,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         chosen = set(failed if numbers is None else numbers)
         if unknown := sorted(chosen - pages.keys()):
             raise RetryRefused(f"Page {unknown[0]} is not one of this job's pages. Name pages of this job.")
-        # Pages left open by a cancellation go into the new run too: whoever still holds them is then late.
+        # Pages left open by a cancellation belong to the new run too: a worker that still holds them is then late.
         chosen |= {n for n, page in pages.items() if not page.ended}
         if not chosen and self.planned and self.status is not JobStatus.CANCELLED:
             raise RetryRefused("No page failed, so there is nothing to retry. Name the pages to read again.")

@@ -1,7 +1,7 @@
-"""Leases: the claim on a batch, on the extraction, on the combining. One object each under `batches/`.
+"""Leases: the claim on a batch, on the extraction or on the combining. Each is one object under `batches/`.
 
-A lease is created only if absent, or taken over by generation once it has expired by the storage's own clock.
-Its holder writes it by generation too, so a holder that was overtaken notices at its next write.
+A lease is created only if absent, or taken over by generation once it has expired by the storage's own clock. Its
+holder writes it by generation too, so a holder that has lost it notices at its next write.
 """
 
 import asyncio
@@ -22,43 +22,50 @@ from libs.storage.store import Stat, Stored
 
 
 class LeaseState(StrEnum):
-    """What became of the claim."""
+    """The state of a claim."""
 
-    HELD = "held"  # its holder works on it, or died: then it expires
-    RELEASED = "released"  # given back unfinished: anybody may take it at once
-    FINISHED = "finished"  # its pages have outcomes
+    #: Its holder works on it, or has died: then the lease expires.
+    HELD = "held"
+    #: Given back unfinished: any worker may take it at once.
+    RELEASED = "released"
+    #: Its pages have outcomes.
+    FINISHED = "finished"
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """A lease as stored. It expires `seconds` after its last write; `claim` is new with every holder.
-
-    `in_hand` names the pages being read at the last write; `attempt` is one more than the deaths of holders and
-    engines in this run; `deaths` counts for each page the breakdowns with that page alone in hand. `waited` is for how
-    many seconds the holder's task was in the queue after it was due.
-    """
+    """A lease as stored."""
 
     name: str
     run: int
+    #: The process that holds it.
     holder: str
+    #: A random mark, new with every holder.
     claim: str
     state: LeaseState = LeaseState.HELD
+    #: One more than the deaths of holders and engines in this run.
     attempt: int = 1
+    #: After its last write the lease expires in so many seconds.
     seconds: float
     taken_at: datetime
+    #: The pages of the batch.
     pages: tuple[int, ...] = ()
+    #: For how many seconds the holder's task was in the queue after it was due.
     waited: float = 0.0
+    #: The pages that were being read at the last write.
     in_hand: tuple[int, ...] = ()
+    #: For each page, the breakdowns with that page alone in hand.
     deaths: dict[int, int] = {}
+    #: Of a finished or released batch.
     outcomes: dict[int, BriefOutcome] = {}
 
     @property
     def suspicious(self) -> bool:
-        """Whether a holder or its engine died: pages are then read one at a time to find the one that kills."""
+        """Whether a holder or its engine has died: pages are then read one at a time, to find the one that kills."""
         return self.attempt > 1
 
 
 class LeaseLost(Exception):
-    """Somebody else took the lease over: stop, whatever was in hand is theirs now."""
+    """Another process took the lease over: stop, since the pages in hand are its to read now."""
 
 
 class TornLease(TornObject):
@@ -70,13 +77,14 @@ encode, decode = _codec.encode, _codec.decode
 
 
 class HeldLease:
-    """A lease in our hands; each method writes it and raises `LeaseLost` when it is no longer ours."""
+    """A lease that this process holds. Each method writes it, and raises `LeaseLost` once another has taken it over."""
 
     def __init__(self, files: SessionFiles, lease: Lease, generation: int) -> None:
         self._files = files
         self._generation = generation
         self._written_at = asyncio.get_running_loop().time()
         self._writing = asyncio.Lock()  # a renewal and a finish must not race for the generation
+        #: As last written.
         self.lease = lease
 
     async def renew(self, in_hand: Iterable[int] = ()) -> None:
@@ -88,11 +96,11 @@ class HeldLease:
         await self._write(state=LeaseState.FINISHED, in_hand=(), outcomes=outcomes)
 
     async def release(self, outcomes: dict[int, BriefOutcome] | None = None) -> None:
-        """Give the lease back unfinished, in good order; `outcomes` are those of the pages that were read."""
+        """Give the lease back unfinished, for no fault of its pages; `outcomes` are of the pages that were read."""
         await self._write(state=LeaseState.RELEASED, in_hand=(), outcomes=outcomes or {})
 
     async def break_off(self, guilty: int | None) -> None:
-        """Give the lease back because the engine broke down, on page `guilty` if it was alone in hand."""
+        """Give the lease back because the engine broke down; `guilty` is the page that was alone in hand, if any."""
         deaths = dict(self.lease.deaths)
         if guilty is not None:
             deaths[guilty] = deaths.get(guilty, 0) + 1
@@ -114,9 +122,9 @@ class HeldLease:
                     self._written_at = asyncio.get_running_loop().time()
                     break
                 except PreconditionFailed as error:
-                    # A write of our own whose answer was lost, or whose wait was cancelled, is no rival's.
-                    standing, self._generation = await _still_ours(self._files, lease, error)
-                    if standing == lease:
+                    # The other writer may be ourselves: an answer was lost, or the wait for it was cancelled.
+                    stored, self._generation = await _still_ours(self._files, lease, error)
+                    if stored == lease:
                         break
             self.lease = lease
 
@@ -134,7 +142,7 @@ async def take(
 ) -> HeldLease | None:
     """Claim `name`, or return `None` when it is held, or finished in this run.
 
-    `absent`: the caller has just seen that there is none, which spares a look.
+    `absent`: the caller has just seen that there is no such lease, which saves a read.
     """
     fresh = Lease(
         name=name,
@@ -152,7 +160,7 @@ async def take(
         try:
             before = decode(stored.data)
         except TornLease:
-            # Whose it was nobody can tell. It may be held: then its holder finds out once it has expired.
+            # It may be held: then its holder notices at its next write that it was taken over.
             if not _is_expired(stored, seconds, fresh.taken_at):
                 return None
         else:
@@ -176,7 +184,7 @@ async def _stored(files: SessionFiles, name: str) -> Stored | None:
 
 
 def is_free(lease: Lease, stored: Stored | Stat, run: int, now: datetime) -> bool:
-    """Whether anybody may take the lease over, judged by the storage's clock alone."""
+    """Whether any worker may take the lease over, judged by the storage's clock alone."""
     if lease.run != run:
         return lease.run < run
     if lease.state is LeaseState.FINISHED:
@@ -189,15 +197,15 @@ def _is_expired(stored: Stored | Stat, seconds: float, now: datetime) -> bool:
 
 
 def _after(before: Lease, fresh: Lease) -> Lease:
-    """The lease of the next holder: what earlier holders of this run died on is carried along."""
+    """The lease of the next holder, with the deaths of earlier holders in this run."""
     if before.run != fresh.run:
         return fresh
     deaths = dict(before.deaths)
-    # Only a suspicious lease names its page before the page is read; other names may be a renewal old.
+    # Only a suspicious lease names its page before the page is read; other leases name pages at renewals.
     if before.state is LeaseState.HELD and before.suspicious and len(before.in_hand) == 1:
         guilty = before.in_hand[0]
         deaths[guilty] = deaths.get(guilty, 0) + 1
-    # A lease given back in good order says nothing against its pages.
+    # A released lease is no evidence against its pages.
     died = before.state is LeaseState.HELD
     return msgspec.structs.replace(fresh, attempt=before.attempt + died, deaths=deaths)
 
@@ -206,9 +214,9 @@ async def _still_ours(files: SessionFiles, lease: Lease, error: PreconditionFail
     """The stored lease and its generation when it carries our claim, else `LeaseLost`."""
     try:
         stored = await files.store.read(files.lease_path(lease.name))
-        standing = decode(stored.data)
+        current = decode(stored.data)
     except (NotFound, TornLease):
         raise LeaseLost(lease.name) from error
-    if standing.claim != lease.claim:
+    if current.claim != lease.claim:
         raise LeaseLost(lease.name) from error
-    return standing, stored.generation
+    return current, stored.generation

@@ -1,4 +1,4 @@
-"""The leases of a job's batches, as one call sees them: each generation is read once."""
+"""The leases of a job, read by one call: each generation once."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,21 +12,21 @@ from libs.storage.store import Stat
 
 
 class Leases:
-    """Listing costs one call; what a listing shows unchanged is not read again."""
+    """A cache over the listing: a lease is read again only when its generation has changed."""
 
     def __init__(self, files: SessionFiles) -> None:
         self._files = files
         self._known: dict[str, tuple[int, Lease]] = {}
 
     async def listed(self) -> dict[str, Stat]:
-        """What is stored, by the leases' names."""
+        """The stored leases' objects, by the leases' names."""
         prefix = self._files.leases_prefix
         return {
             stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in self._files.store.list(prefix)
         }
 
     async def read(self, stats: Mapping[str, Stat]) -> dict[str, Lease]:
-        """These leases; one that is torn, or gone by now, is left out."""
+        """These leases, without those that are torn or deleted by now."""
 
         async def read(name: str) -> None:
             with suppress(NotFound, TornLease):

@@ -1,6 +1,6 @@
 """The outcome of a page: the evidence that everything else is derived from.
 
-Stored as `page_NNN_result.json`, written once by whoever read the page.
+Stored as `page_NNN_result.json`, written once in a run by the worker that read the page.
 """
 
 from datetime import datetime
@@ -10,74 +10,84 @@ import msgspec
 
 from libs.codec import Codec, TornObject
 
+#: x and y in pixels of the page image as stored.
 Point = tuple[float, float]
 
+#: Below this trust a page's text should be compared with its image. Half a page missing gives 0.67.
 LOW_TRUST = 0.75
-"""Below it a page's text should be compared with its image. Half a page missing gives 0.67."""
 
 
 class OutcomeStatus(StrEnum):
     """What is known of the page."""
 
-    PENDING = "pending"  # a marker: this run has still to read the page; an earlier run's outcome stood here
-    COMPLETED = "completed"  # read to its end (a blank page too)
-    FAILED = "failed"  # cannot be read; `error` says why
+    #: A marker of a retry, which has replaced the outcome of an earlier run: the page has to be read again.
+    PENDING = "pending"
+    #: The page was read to its end; a blank page, too.
+    COMPLETED = "completed"
+    #: The page could not be read; `PageOutcome.error` has the reason.
+    FAILED = "failed"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A recognised line of text.
-
-    `box` holds the four corners (x, y) in pixels of the page image as stored, clockwise from the start of
-    the text; `confidence` runs from 0 to 1.
-    """
+    """A recognised line of text."""
 
     text: str
+    #: The four corners, clockwise from the start of the text.
     box: tuple[Point, Point, Point, Point]
+    #: From 0 to 1.
     confidence: float
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at a page by an engine that writes its text, or by the one that stood in for it.
-
-    `temperature` and `scale` (of the page's sides) are how it was asked; `ending` is one word for what became of it;
-    `tokens` is what it wrote.
-    """
+    """One try at a page by a generative engine, or by its fallback."""
 
     engine: str
+    #: One word for how the try ended.
     ending: str
+    #: The sampling temperature.
     temperature: float = 0.0
+    #: By how much the page's sides were scaled before.
     scale: float = 1.0
+    #: How many tokens the engine wrote.
     tokens: int = 0
     seconds: float = 0.0
 
 
 class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Text or error of one page, with its provenance. `seconds` is engine time, `skew` is in degrees.
-
-    `engine` is the one whose answer this is; `fallback` says why it is not, or not only, the one that was asked.
-    `tries` and `tokens` are of engines that write; `trust` runs from 0 to 1, and None says that nothing is known.
-    """
+    """Text or error of one page, with its provenance."""
 
     page_no: int
+    #: The run in which the page was read.
     run: int
     status: OutcomeStatus
+    #: The page's Markdown.
     text: str = ""
     blank: bool = False
     error: str | None = None
+    #: The engine whose answer this is.
     engine: str | None = None
     revision: str | None = None
     device: str | None = None
+    #: Which attempt at the batch this was: one more than the deaths of holders and engines before it.
     attempts: int = 1
+    #: How the reading ended, such as "stop" or "blank".
     finish: str | None = None
+    #: Why the answer is not, or not only, that of the engine that was asked.
     fallback: str | None = None
+    #: Of the engine's time.
     seconds: float = 0.0
+    #: The clockwise turn in degrees (0, 90, 180, 270) by which the engine set the page upright.
     rotation: int = 0
+    #: The further small angle in degrees by which it did.
     skew: float = 0.0
     started_at: datetime | None = None
     completed_at: datetime | None = None
     lines: tuple[Line, ...] = ()
+    #: Of a generative engine.
     tries: tuple[Try, ...] = ()
+    #: Of a generative engine, over all tries.
     tokens: int = 0
+    #: From 0 to 1; `None` where nothing is known.
     trust: float | None = None
 
     def brief(self) -> "BriefOutcome":
@@ -97,7 +107,7 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An outcome without its text, lines and tries, as a finished lease and the job's record carry it."""
+    """An outcome without its text, lines and tries, for finished leases and the job's record."""
 
     status: OutcomeStatus
     run: int
@@ -115,25 +125,26 @@ class TornOutcome(TornObject):
     """The stored outcome cannot be decoded."""
 
 
+#: Bytes of a stored outcome at most. Chosen: far more than any page's text and lines need, and a bound for an engine
+#: that repeats itself without end.
 MAX_BYTES = 16 * 1024**2
-"""No page of text and lines comes near; a loop without an end does."""
 
 _codec = Codec(PageOutcome, TornOutcome)
 decode = _codec.decode
 
 
 def encode(outcome: PageOutcome) -> bytes:
-    """The outcome as stored. Raises `TornOutcome` for one that could not be read again.
+    """The outcome as stored. Raises `TornOutcome` for one that could not be decoded again.
 
-    Types promise little here: a number that is none (NaN), half a character or no text at all come from engines, and
-    what they leave in the storage would be a torn object.
+    An engine may break its types: NaN for a number, half a surrogate pair in a text, or no text at all. Stored, each
+    would be a torn object.
     """
     try:
         data = _codec.encode(outcome)
     except (ValueError, TypeError, RecursionError) as error:
         raise TornOutcome(str(error)) from error
     if not isinstance(outcome.text, str):  # bytes would pass, as base64
-        raise TornOutcome("the text is none")
+        raise TornOutcome("the text is not a string")
     if len(data) > MAX_BYTES:
         raise TornOutcome(f"{len(data)} bytes are more than a page can have")
     decode(data)

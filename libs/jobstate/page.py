@@ -9,24 +9,31 @@ from libs.jobstate.outcome import BriefOutcome, OutcomeStatus
 
 
 class PageStatus(StrEnum):
-    """Where a page stands."""
+    """The state of a page."""
 
-    PENDING = "pending"  # waits to be rendered, or rendered and waits for an engine
-    PROCESSING = "processing"  # a worker holds it
-    COMPLETED = "completed"  # its text is saved
-    FAILED = "failed"  # it will not be read; `error` says why
+    #: It waits to be rendered, or is rendered and waits for an engine.
+    PENDING = "pending"
+    #: A worker holds it.
+    PROCESSING = "processing"
+    #: Its text is saved.
+    COMPLETED = "completed"
+    #: It will not be read in this run; `Page.error` has the reason.
+    FAILED = "failed"
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One requested page. `run` is the run in which it has to be read; `seconds` and `trust` are its outcome's."""
+    """One requested page. From `error` on, but for `run`, the fields are copied from the page's outcome."""
 
     status: PageStatus = PageStatus.PENDING
+    #: The name of the page's image, once it exists.
     image: str | None = None
     image_extracted_at: datetime | None = None
     processing_started_at: datetime | None = None
     processing_completed_at: datetime | None = None
+    #: The name of the file with the page's Markdown, once the page was read.
     result_file: str | None = None
     error: str | None = None
+    #: The run in which the page has to be read, or was.
     run: int = 1
     attempts: int = 0
     engine: str | None = None
@@ -71,5 +78,5 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def again(self, run: int) -> "Page":
-        """The page is to be read anew in `run`; its image stays."""
+        """The page has to be read again in `run`; it keeps its image."""
         return Page(image=self.image, image_extracted_at=self.image_extracted_at, run=run)

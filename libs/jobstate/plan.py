@@ -8,8 +8,9 @@ from libs.jobstate.job import Job
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Consecutive planned pages that one worker claims together; `number` counts from 1."""
+    """Consecutive planned pages that one worker claims together."""
 
+    #: Counts from 1.
     number: int
     pages: tuple[int, ...]
 
@@ -20,7 +21,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def size(pages: int, *, most: int, parallelism: int) -> int:
-    """Pages per batch: at most `most`, and such that every chain finds work for as many rounds as the others."""
+    """Pages per batch: at most `most`, and such that every chain gets a batch in each round."""
     rounds = -(-pages // (most * parallelism))
     return max(1, -(-pages // max(1, parallelism * rounds)))
 
@@ -54,14 +55,14 @@ def open_batches(job: Job) -> Iterator[Batch]:
 
 
 def ready(job: Job, batch: Batch) -> bool:
-    """Whether the batch can be read: each page has its image or its outcome, and there is work left."""
+    """Whether the batch can be read: each page has its image or its outcome, and some page has no outcome."""
     return not ended(job, batch) and all(job.pages[n].image or job.pages[n].ended for n in batch.pages)
 
 
 def striped(job: Job, chain: int) -> list[Batch]:
     """The batches that can be read, in the order in which `chain` tries them: its own stripe first, then the next.
 
-    Chains that start together so meet only when one has run out of its own, and then not all at one batch.
+    Chains that start together compete for a batch only after their own stripes, and then not all for the same one.
     """
     return sorted(
         (batch for batch in batches(job) if ready(job, batch)), key=lambda batch: _distance(job, batch, chain)
@@ -69,7 +70,7 @@ def striped(job: Job, chain: int) -> list[Batch]:
 
 
 def is_own(job: Job, batch: Batch, chain: int) -> bool:
-    """Whether the batch is of the chain's own stripe."""
+    """Whether the batch belongs to the chain's own stripe."""
     return _distance(job, batch, chain) == 0
 
 

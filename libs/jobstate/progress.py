@@ -41,7 +41,7 @@ def percent(job: Progressing) -> int:
 
 
 def message(job: Progressing, before: str) -> str:
-    """One line for a person; `before` is kept where the job has nothing new to say."""
+    """One line for the job's owner: `before`, where the job's state gives no other."""
     total = len(job.pages)
     match job.current_step:
         case Step.EXTRACTING_IMAGES if job.pages:
@@ -61,7 +61,7 @@ def message(job: Progressing, before: str) -> str:
 
 
 def current_page(job: Progressing) -> int:
-    """The page being worked on: the first one in hand, else the number of pages done so far."""
+    """The first page that is being read; where there is none, the number of pages that have ended."""
     held = (n for n, page in job.pages.items() if page.status is PageStatus.PROCESSING)
     return next(held, _done(job))
 

@@ -1,4 +1,4 @@
-"""A lost or torn record made anew from what does not depend on it: the intake, the leases, the outcomes."""
+"""Rebuilding a lost or torn record from what does not depend on it: the intake, the leases, the outcomes."""
 
 import asyncio
 from contextlib import suppress
@@ -22,28 +22,29 @@ from libs.storage.session import SessionFiles
 
 log = structlog.get_logger()
 
-# An intake without a record is younger than this while its upload is still going on.
+#: An intake without a record is younger than this while its upload is still being completed. Chosen: the record is
+#: written right after the intake.
 UPLOADING = timedelta(minutes=1)
 
 
 def rebuilt(asked: intake.Intake, last_run: int, at: datetime) -> Job:
     """The record of a new run, not yet planned: extraction opens the document again and finds what exists.
 
-    A run of its own, so that no lease of before stands in its way and no late writer of before can end it.
+    The run is new, so that no lease of an earlier run blocks it and no late writer of an earlier run can end it.
     """
     job = Job.opened(asked)
     return msgspec.structs.replace(job, run=last_run + 1, rebuilt=last_run > 0, run_started_at=at, updated_at=at)
 
 
 async def load_or_rebuild(files: SessionFiles) -> Job:
-    """The record; one that is lost or torn is made anew. Raises `NotFound` without an intake, or once deleted."""
+    """The record; a lost or torn one is rebuilt. Raises `NotFound` without an intake, and for a deleted job."""
     path = files.record_path
     generation = 0
     with suppress(NotFound, TornRecord):
         stored = await files.store.read(path)
         generation = stored.generation
         return record.decode(stored.data)
-    # Only now: a deletion writes its tombstone before it removes the record.
+    # In this order: a deletion writes its tombstone before it removes the record.
     if await files.is_deleted():
         raise NotFound(path, "deleted")
     stored = await files.store.read(files.intake_path)
@@ -64,7 +65,7 @@ async def load_or_rebuild(files: SessionFiles) -> Job:
 
 
 async def _last_run(files: SessionFiles) -> int:
-    """The latest run of which anything is left; 0 when nothing was ever begun."""
+    """The latest run that has left a lease or an outcome; 0 where there is neither."""
 
     async def run_of(path: str) -> int:
         try:

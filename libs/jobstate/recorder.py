@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from libs.jobstate.commit import Change, StoredJob, commit_stored, load_stored
-from libs.jobstate.evidence import Evidence, gather
+from libs.jobstate.evidence import Evidence, read_evidence
 from libs.jobstate.job import Job
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome
@@ -19,25 +19,28 @@ from libs.storage.session import SessionFiles
 
 log = structlog.get_logger()
 
-# How long a call may go on without a look at the record, which would tell it of a cancellation.
+#: Seconds that a call may go without reading the record, which shows a cancellation. Chosen: soon enough for
+#: its owner, at one read in that time.
 LOOK_SECONDS = 15.0
-# Somebody else keeps the record up to date: look again when they may have stopped.
+#: Seconds until a recorder looks again while another keeps the record up to date. Chosen: soon after that one may have
+#: stopped.
 FOLLOW_SECONDS = 5.0
-# Seconds a chain by which those who might write next are spread, so that they do not all ask for the same evidence.
+#: Seconds for each chain over which the recorders that may write next are spread. Chosen: the first of them has mostly
+#: written when the next would read the same evidence.
 SPREAD_SECONDS = 0.15
 
 
 def interval(elapsed: timedelta, pages: int) -> float:
     """Seconds between two commits of a job of `pages` pages that has run for `elapsed`.
 
-    One a second at most, then ever fewer, and fewer of a long record than of a short one: the bytes written then grow
-    no faster than the pages. Not for ever: a job that waited for days is young in its work.
+    At most one a second, then fewer with time and with the length of the record: the bytes written then grow no faster
+    than the pages. The interval is bounded, since a job that has waited for days may only have begun its work.
     """
     return min(max(1.0, pages / 300, elapsed.total_seconds() / 50), max(30.0, pages / 50))
 
 
 def due_at(job: Job) -> datetime:
-    """When the record may be written again to say how far the job is."""
+    """When the record may next be written to show the job's progress."""
     return job.updated_at + timedelta(seconds=interval(job.updated_at - job.run_started_at, len(job.pages)))
 
 
@@ -46,22 +49,23 @@ def _unchanged(job: Job) -> Job:
 
 
 class Recorder:
-    """Commits what is noted, and whatever other workers have finished, in the background.
+    """Commits in the background what is noted here and what other workers have finished. Work never waits for it.
 
-    Work never waits for it. `job` is the record as last seen: its status tells the worker of a cancellation;
-    `gone` says that the job was deleted. Many recorders of one job together write no more often than one.
-
-    `opening` is a change that the record does not have yet and that comes before all others: it is written with the
-    first of them, and `job` has it from the start.
+    The recorders of one job together write no more often than one recorder would.
     """
 
     def __init__(self, files: SessionFiles, job: Job, opening: Change | None = None) -> None:
+        """`opening` is a change that the record does not have yet: it is written with the first other change, and
+        `job` has it from the start.
+        """
         self._files = files
         self._clock = asyncio.get_running_loop().time
         self._opening: Change = opening or _unchanged
         self._stored = StoredJob(job=self._opening(job), generation=0)
         self._read_at = self._clock()
+        #: The job's leases as this call has read them.
         self.leases = Leases(files)
+        #: Whether the job was deleted.
         self.gone = False
         self._images: dict[int, datetime] = {}
         self._outcomes: dict[int, BriefOutcome] = {}
@@ -73,7 +77,7 @@ class Recorder:
 
     @property
     def job(self) -> Job:
-        """The record as last seen."""
+        """The record as last read or written; its status shows a cancellation."""
         return self._stored.job
 
     async def __aenter__(self) -> Self:
@@ -91,13 +95,13 @@ class Recorder:
         except asyncio.CancelledError:
             pass
         except Exception:
-            # What is already on its way says more: an engine that hangs has to end the process, whatever the record.
+            # An error of the body comes first: an engine that hangs has to end the process, whatever the record.
             if error is None:
                 raise
 
     @property
     def stopped(self) -> bool:
-        """Whether nobody wants the rest of the work: the job was cancelled, deleted, or has ended."""
+        """Whether the rest of the work is not wanted: the job was cancelled or deleted, or has ended."""
         return self.gone or self.job.ended
 
     def note_image(self, page_no: int, at: datetime) -> None:
@@ -111,7 +115,7 @@ class Recorder:
         self._due.set()
 
     def note_claim(self) -> None:
-        """A batch was claimed: show its pages as being read."""
+        """A batch was claimed: its pages are being read."""
         self._due.set()
 
     async def refresh(self) -> Job:
@@ -123,21 +127,21 @@ class Recorder:
             return self.job
 
     async def flush(self, then: Change | None = None) -> Job:
-        """Commit now all that is noted, and `then` after it. Raises `StorageError`; `NotFound` for a deleted job."""
+        """Commit now all that is noted, and `then` after it. Raises `StorageError`, `NotFound` for a deleted job."""
         await self._commit(hurried=True, then=then or _unchanged)
         return self.job
 
     async def _commit(self, *, hurried: bool, then: Change = _unchanged) -> bool:
-        """Whether the record has all that was noted; else somebody was faster, and it is not due any more."""
+        """Whether the record has all that was noted; if not, another recorder was faster, and it is no longer due."""
         async with self._lock:
             at = await self._files.store.now()
-            evidence = await gather(self.leases, self.job, await self.leases.listed())
+            evidence = await read_evidence(self.leases, self.job, await self.leases.listed())
             images, outcomes = dict(self._images), dict(self._outcomes)
             written = False
 
             def change(job: Job) -> Job:
                 nonlocal written
-                # Somebody may have written since this recorder looked: then it is not its turn any more.
+                # Another recorder may have written since this one looked: then the record is no longer due.
                 written = hurried or due_at(job) <= at
                 own = Evidence(started={}, outcomes=outcomes)
                 noted = evidence.merged(self._opening(job).rendered(images, at), at)
@@ -180,7 +184,7 @@ class Recorder:
                 await asyncio.sleep(1.0)
 
     async def _look(self) -> float:
-        """Seconds until the record is due, whoever wrote it last; it is read again where that is long ago."""
+        """Seconds until the record is due, by whichever writer's last write; reads it if the last read is long ago."""
         stat = await self._files.store.stat(self._files.record_path)
         if stat.generation != self._stored.generation and self._clock() - self._read_at > LOOK_SECONDS / 2:
             async with self._lock:

@@ -8,8 +8,9 @@ _MAX_DIGITS = 9
 
 
 class PageSelection(msgspec.Struct, frozen=True):
-    """Ranges of 1-based pages, both ends included, in order and without overlap; None is an open end."""
+    """Which pages of a document are selected."""
 
+    #: 1-based, both ends included, in order and without overlap; `None` is an open end.
     ranges: tuple[tuple[int, int | None], ...]
 
     def resolve(self, total: int) -> tuple[int, ...]:

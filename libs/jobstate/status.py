@@ -4,27 +4,42 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
-    QUEUED = "queued"  # stored, not yet opened
-    EXTRACTING = "extracting"  # pages are being rendered (and, behind that, already read)
-    PROCESSING = "processing"  # every page is rendered; pages are being read or combined
-    COMPLETED = "completed"  # every requested page was read
-    PARTIAL = "partial"  # ended; some pages were read, some failed
-    FAILED = "failed"  # ended; no page was read
-    CANCELLED = "cancelled"  # its owner stopped it
+    #: Stored, and not yet opened.
+    QUEUED = "queued"
+    #: Pages are being rendered, and the first of them may already be read.
+    EXTRACTING = "extracting"
+    #: Every page is rendered; pages are being read or combined.
+    PROCESSING = "processing"
+    #: Ended: every requested page was read.
+    COMPLETED = "completed"
+    #: Ended: some pages were read, some failed.
+    PARTIAL = "partial"
+    #: Ended: no page was read.
+    FAILED = "failed"
+    #: Ended: its owner cancelled it.
+    CANCELLED = "cancelled"
 
 
 class Step(StrEnum):
     """What is being done now."""
 
-    QUEUED = "queued"  # waits for its turn
-    EXTRACTING_IMAGES = "extracting_images"  # page images are being made
-    EXTRACTION_COMPLETE = "extraction_complete"  # all images exist, no page is being read yet
-    OCR_PROCESSING = "ocr_processing"  # pages are being read
-    COMBINING = "combining"  # the combined result is being written
-    COMPLETED = "completed"  # nothing left to do
-    EXTRACTION_FAILED = "extraction_failed"  # not one page could be rendered
+    #: The job waits for its turn.
+    QUEUED = "queued"
+    #: Page images are being made.
+    EXTRACTING_IMAGES = "extracting_images"
+    #: All images exist, and no page is being read yet.
+    EXTRACTION_COMPLETE = "extraction_complete"
+    #: Pages are being read.
+    OCR_PROCESSING = "ocr_processing"
+    #: The combined result is being written.
+    COMBINING = "combining"
+    #: Nothing is left to do.
+    COMPLETED = "completed"
+    #: Not one page could be rendered.
+    EXTRACTION_FAILED = "extraction_failed"
 
 
+#: A job in one of these states changes only by a retry.
 ENDED = frozenset({JobStatus.COMPLETED, JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -1,7 +1,7 @@
-"""Turns: one worker serves many jobs, and no job may keep another waiting for long.
+"""Time slices: one worker serves many jobs, and no job may keep another waiting for long.
 
-Everybody works in small pieces and goes to the back of the queue after each. A piece is cut short for whoever has come
-meanwhile: their task is behind this one's, so everybody who is ahead of a newcomer makes room, and nobody else.
+A job is worked on in small pieces, and its next task goes to the back of the queue after each. A call ends its slice
+early when another job has requested one after the call's own task was due: that job's task is behind it in the queue.
 """
 
 import asyncio
@@ -10,34 +10,37 @@ from datetime import datetime, timedelta
 from libs.storage import layout
 from libs.storage.session import SessionFiles
 
-# A listing costs as much as a write, so what it said holds for a while.
+#: Seconds for which a listing of the active jobs is used. Chosen: a listing costs as much as a write.
 ASK_SECONDS = 5.0
-# A job says that it asks for its turn shortly before its task is in the queue; another's may slip in between.
+#: A request counts although it is older than the call's task by so much: a job requests its slice shortly before its
+#: task is in the queue. Chosen: longer than an enqueue takes.
 LATE = timedelta(seconds=3)
-# A task that was due so long ago had to wait: there are more tasks than workers.
+#: A task that waited for so many seconds shows that there are more tasks than workers. Chosen: longer than a dispatch
+#: to an idle worker takes.
 CROWDED_SECONDS = 5.0
 
 
 class TimeSlice:
-    """One call's turn, from `began` on (by the storage's clock); `due_at` is when its task was due in the queue.
-
-    `pages` counts those that were begun in it, for whoever wants to know.
-    """
+    """The time that one call may work on a job."""
 
     def __init__(self, files: SessionFiles, began: datetime, due_at: datetime | None) -> None:
+        """It begins at `began`; the call's task was due in the queue at `due_at`. Both are of the storage's clock."""
         self._files = files
         self._due_at = due_at or began
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
         self._asked: float | None = None
         self._newest: datetime | None = None
+        #: For how many seconds the task was in the queue after it was due.
         self.waited = max(0.0, (began - self._due_at).total_seconds())
+        #: The pages that were begun in this slice; the caller counts them.
         self.pages = 0
+        #: Whether there are more tasks than workers.
         self.crowded = self.waited > CROWDED_SECONDS
 
     @property
     def seconds(self) -> float:
-        """How long the turn has lasted."""
+        """How long the slice has lasted."""
         return self._clock() - self._began
 
     async def is_shared(self) -> bool:
@@ -45,12 +48,12 @@ class TimeSlice:
         return await self._look() is not None
 
     async def has_newcomer(self) -> bool:
-        """Whether another job has asked for its turn since this task was due."""
+        """Whether another job has requested a slice since this task was due."""
         newest = await self._look()
         return newest is not None and newest > self._due_at - LATE
 
     async def _look(self) -> datetime | None:
-        """When another job last asked for its turn, as it was known at most `ASK_SECONDS` ago."""
+        """When another job last requested a slice, as listed at most `ASK_SECONDS` ago."""
         if self._asked is None or self._clock() >= self._asked + ASK_SECONDS:
             own = self._files.active_path
             others = [stat.updated_at async for stat in self._files.store.list(layout.ACTIVE) if stat.path != own]

@@ -1,4 +1,4 @@
-"""Which store: a directory here, or a bucket in the cloud."""
+"""Opening the store: a folder of this machine, or a bucket in the cloud."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,8 +27,11 @@ async def open_store(*, in_cloud: bool, folder: Path, bucket: str) -> AsyncItera
 
 @asynccontextmanager
 async def open_bucket(name: str, *, wanted_by: str) -> AsyncIterator["GcsStore"]:
-    """The store in the bucket `name`, until the block ends. Raises `ConfigError`, which says `wanted_by` what."""
-    # Here, so that a machine that runs locally needs none of Google's packages.
+    """The store in the bucket `name`, until the block ends.
+
+    Raises `ConfigError`, whose message begins with `wanted_by`: the setting that asks for a bucket.
+    """
+    # Imported here, so that a machine that runs locally needs none of Google's packages.
     try:
         from google.auth.exceptions import DefaultCredentialsError
 

@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage: each call blocks, and answers in the storage's own terms and errors."""
+"""A bucket of Google Cloud Storage, by blocking calls that return and raise the storage's own types."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -16,21 +16,24 @@ from libs.storage.retries import TIMEOUT, Doubt, patient, translated
 from libs.storage.servertime import ServerTime
 from libs.storage.store import Stat
 
-PAGE_OBJECTS = 1000  # the most that one listing request answers
+#: Objects in one page of a listing. Cloud Storage returns no more
+#: (https://cloud.google.com/storage/docs/json_api/v1/objects/list).
+PAGE_OBJECTS = 1000
 
 _MARK = "writer"
 _TYPE = "application/octet-stream"
 
 
 class Bucket:
-    """The official client, with every condition, timeout and retry named.
+    """The official client, with every condition, timeout and retry given explicitly.
 
-    Each small write carries a mark of its own in the object's metadata. When an attempt ended without an answer and
-    a later one is refused, the mark tells whether the object is our own: then the write has succeeded.
+    Each small write carries a random mark in the object's metadata. When an attempt ended without an answer and a later
+    one is refused, the mark shows whether the object is our own: then the write has succeeded.
     """
 
     def __init__(self, name: str, *, connections: int) -> None:
-        """Reach the bucket with the credentials of the environment, or at `STORAGE_EMULATOR_HOST`; asks nothing."""
+        """Use the credentials of the environment, or `STORAGE_EMULATOR_HOST`. No request is made."""
+        #: The clock of Cloud Storage, by its answers.
         self.time = ServerTime()
         self._client = Client()
         self._session: requests.Session = self._client._http
@@ -40,10 +43,11 @@ class Bucket:
             self._session.mount(scheme, adapter)
         self._session.hooks["response"].append(self._hear)
         self._objects = self._client.bucket(name)
+        #: Scheme and host of the addresses of uploads.
         self.origin = str(self._client.api_endpoint)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._client.close()
 
     def stat(self, path: str) -> Stat:
@@ -58,7 +62,7 @@ class Bucket:
         return data, int(blob.generation)
 
     def piece(self, found: Stat, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop` of this very generation. Raises `Unavailable` when it is there no more."""
+        """Bytes `start` to `stop` of this very generation. Raises `Unavailable` once it was replaced or deleted."""
         blob = self._objects.blob(found.path, generation=found.generation)
         try:
             with translated(found.path):
@@ -97,7 +101,7 @@ class Bucket:
                     retry=retry(doubt),
                 )
         except (PreconditionFailed, TooFast):
-            # A refusal for pace counts too: it may be our own write, a moment ago, that makes this one too fast.
+            # `TooFast` counts, too: our own write of a moment ago may be what makes this attempt too fast.
             if doubt.is_real and (generation := self._own(path, mark)) is not None:
                 return generation
             raise
@@ -105,7 +109,7 @@ class Bucket:
         return int(blob.generation)
 
     def begin(self, path: str, if_generation: int | None) -> Upload:
-        """Open an upload in blocks. Raises `PreconditionFailed` where the writer has lost already."""
+        """Open an upload in blocks. Raises `PreconditionFailed` where another writer was faster already."""
         return Upload(self._session, path, self.session(path, if_generation=if_generation))
 
     def session(
@@ -124,18 +128,18 @@ class Bucket:
                 origin=origin,
                 if_generation_match=if_generation,
                 timeout=TIMEOUT,
-                checksum=None,  # of the content, which nobody has yet
+                checksum=None,  # the content is not known yet
                 retry=patient(),
             )
         return address
 
     def end_session(self, path: str, address: str) -> None:
-        """Take no more bytes at `address`; one that is over is no fault."""
+        """End the upload at `address`. An upload that has ended already is no error."""
 
         def ask() -> None:
             status = self._session.delete(address, timeout=TIMEOUT).status_code
             if status >= 300 and status not in OVER:
-                # Not from the answer itself: that error would have the address in its text.
+                # Not `from_http_response`: that error's text contains the address, which is a secret.
                 raise api.from_http_status(status, "The upload session was not ended.")
 
         with translated(path, creating=True):
@@ -143,7 +147,7 @@ class Bucket:
 
     def delete(self, path: str, if_generation: int | None) -> None:
         """Raises `NotFound`, `PreconditionFailed`."""
-        # Always by generation: repeated after a lost answer, it must not take what somebody has written since.
+        # Always by generation: repeated after a lost answer, it must not delete what was written since.
         while True:
             generation = self.stat(path).generation if if_generation is None else if_generation
             doubt = Doubt()
@@ -161,7 +165,7 @@ class Bucket:
                 if if_generation is not None:
                     raise
                 if doubt.is_real:
-                    return  # it is gone, and what is there now was written since
+                    return  # our deletion has succeeded, and the object that exists now was written since
 
     def objects(self, prefix: str) -> Iterator[list[Stat]]:
         """Pages of the objects whose path begins with `prefix`, in order."""
@@ -175,7 +179,7 @@ class Bucket:
             yield [folder.removeprefix(prefix).removesuffix("/") for folder in sorted(page.prefixes)]
 
     def ask_time(self) -> None:
-        """Ask anything at all: every answer, also that there is no such object, carries the time."""
+        """Make a request for the time in its answer: every answer carries it, also a 404."""
         try:
             self._find("system/time")
         except NotFound:
@@ -203,12 +207,12 @@ class Bucket:
 
     def _hear(self, answer: requests.Response, *_: object, **__: object) -> None:
         if answer.status_code >= 400:
-            # A download drops refusals unread before it tries again, and with each of them its connection.
+            # A download that is refused drops the answer unread before its retry, and with it the connection.
             answer.content  # noqa: B018 - reading it is the point
         if date := answer.headers.get("Date"):
             self.time.hear(parsedate_to_datetime(date))
 
 
 def _stat(blob: Any) -> Stat:
-    # The time of the generation's making, and not `updated`, which any change of an object's metadata renews.
+    # `timeCreated` is of this generation; `updated` changes with any change of the metadata.
     return Stat(path=blob.name, size=blob.size or 0, generation=int(blob.generation), updated_at=blob.time_created)

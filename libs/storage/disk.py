@@ -1,4 +1,4 @@
-"""Plain files: the operating system's calls with its errors told as the storage's."""
+"""Plain files: the operating system's calls, with its errors translated into the storage's."""
 
 import errno
 import os
@@ -12,6 +12,7 @@ from typing import NoReturn
 from libs.storage.errors import Forbidden, NotFound, OutOfSpace, Unavailable
 from libs.storage.store import Stat
 
+#: Renames tried while other processes remove the target's folder. Chosen: so many in a row are no coincidence.
 RENAME_ATTEMPTS = 100
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -57,7 +58,7 @@ def _raise_translated(path: str, error: OSError, writing: bool) -> NoReturn:
 
 
 def stat_of(path: str, found: os.stat_result) -> Stat:
-    """What the store says of a file: its time in microseconds is its generation. `NotFound` for no plain file."""
+    """The `Stat` of a file; its time in microseconds is its generation. Raises `NotFound` for no plain file."""
     if not modes.S_ISREG(found.st_mode):
         raise NotFound(path)
     generation = found.st_mtime_ns // 1000
@@ -66,28 +67,28 @@ def stat_of(path: str, found: os.stat_result) -> Stat:
 
 
 def rename(temporary: Path, target: Path, root: Path) -> list[Path]:
-    """Put the file in place; the folders that got a new folder for it, which are to be flushed too."""
+    """Put the file in place; the folders in which a folder was made for it, and which have to be flushed too."""
     made: list[Path] = []
     for _ in range(RENAME_ATTEMPTS):
         try:
             temporary.rename(target)
             return made
         except FileNotFoundError:
-            # A deletion beside us may take the empty folder away again before the rename, or half-way up.
+            # A deletion in another process may remove the empty folders again before the rename.
             with suppress(FileNotFoundError):
                 made = _make_folders(target.parent, root)
     raise Unavailable(str(target), "its folder kept disappearing")
 
 
 def _make_folders(folder: Path, root: Path) -> list[Path]:
-    """Make `folder`, for this user only; the folders that now hold a new one."""
+    """Make `folder`, for this user only; the folders in which one was made."""
     if folder.is_dir():
         return []
     if folder == root:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return []
     parents = _make_folders(folder.parent, root)
-    # Not exist_ok: it looks again, and takes a folder that has gone since for a file in the way.
+    # Not exist_ok: it looks again, and mistakes a folder that was removed since for a file in the way.
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     return [*parents, folder.parent]

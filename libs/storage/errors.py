@@ -1,4 +1,4 @@
-"""What can go wrong in a store: a small closed set, whatever the backend."""
+"""The errors of a store: a small closed set, the same for every backend."""
 
 from typing import ClassVar
 
@@ -12,7 +12,9 @@ class StorageError(ExpectedError):
 
     def __init__(self, path: str, detail: str = "") -> None:
         super().__init__(f"{path}: {detail}" if detail else path)
+        #: Of the object.
         self.path = path
+        #: What went wrong; empty where the class says it all.
         self.detail = detail
 
 
@@ -23,7 +25,7 @@ class NotFound(StorageError):
 
 
 class PreconditionFailed(StorageError):
-    """The object is not at the generation that the writer named: somebody else wrote it."""
+    """The object is not at the generation that the caller named: another writer was faster."""
 
 
 class Forbidden(StorageError):
@@ -41,6 +43,6 @@ class TooFast(Unavailable):
 
 
 class OutOfSpace(StorageError):
-    """No room left: the write did not happen and will not until somebody frees space."""
+    """No room is left: nothing was written, and nothing will be until space is freed."""
 
     kind = ErrorKind.OUT_OF_SPACE

@@ -1,4 +1,4 @@
-"""One large object of a bucket into a file: ranges side by side, held against the object's checksum."""
+"""Copying one large object of a bucket into a file: several ranges at once, verified by the object's checksum."""
 
 import asyncio
 import base64
@@ -11,8 +11,11 @@ import google_crc32c
 from libs.storage.errors import Unavailable
 from libs.storage.store import Stat
 
-RANGE_BYTES = 8 << 20  # what one request brings
-RANGES_AT_ONCE = 16  # so at most 128 MiB are in memory
+#: Bytes that one request reads. Chosen: the request's latency is small beside their transfer.
+RANGE_BYTES = 8 << 20
+#: Requests at once. Chosen: at most 128 MiB are in memory.
+RANGES_AT_ONCE = 16
+#: Bytes read at a time for the checksum.
 BLOCK_BYTES = 1 << 20
 
 Arrived = Callable[[int], None]
@@ -30,16 +33,16 @@ class Source(Protocol):
 async def fetch(
     source: Source, found: Stat, file: Path, *, slots: asyncio.Semaphore, run: InThread, arrived: Arrived
 ) -> None:
-    """Write the object `found` into the new file `file`; `arrived` is told the bytes of each range.
+    """Write the object `found` into the new file `file`; `arrived` is called with the bytes of each range.
 
-    `run` runs a blocking call in a thread. Raises `Unavailable` when the object is replaced meanwhile or damaged on
-    the way, `OSError` of the disk; what is left of the file then is the caller's to remove.
+    `run` runs a blocking call in a thread. Raises `Unavailable` when the object is replaced during the copy or damaged
+    in transit, and `OSError` of the disk; the caller then removes what is left of the file.
     """
 
     def bring(start: int) -> int:
         piece = source.piece(found, start, min(start + RANGE_BYTES, found.size))
-        # Opened by name each time: a range that nobody waits for any more finds the file gone, where a descriptor
-        # might be another file's by then.
+        # Opened by name each time: a range that is no longer waited for finds the file removed, where a descriptor
+        # could be another file's by then.
         with file.open("r+b") as part:
             part.seek(start)
             part.write(piece)

@@ -16,10 +16,14 @@ from libs.storage.resumable import Upload
 from libs.storage.retries import paced, patient
 from libs.storage.store import OpenObject, Stat, Stored
 
+#: Requests at once, each in a thread with a connection. Chosen: enough to hide a request's latency.
 THREADS = 32
-CHUNK_BYTES = 1 << 20  # what a reader is handed at a time
-PIECE_BYTES = 4 << 20  # what one request reads; the next is fetched while a piece is used
-BLOCK_BYTES = 8 << 20  # what one request writes, at most
+#: Bytes that a reader gets at a time. Chosen: as from the other stores.
+CHUNK_BYTES = 1 << 20
+#: Bytes that one request reads; the next are fetched while these are used. Chosen: two such pieces are in memory.
+PIECE_BYTES = 4 << 20
+#: Bytes that one request writes at most. Chosen: a stream has one such block in memory.
+BLOCK_BYTES = 8 << 20
 
 _Arguments = TypeVarTuple("_Arguments")
 _Item = TypeVar("_Item")
@@ -29,29 +33,29 @@ _Result = TypeVar("_Result")
 class GcsStore:
     """Objects under their own paths in one bucket.
 
-    The client blocks, so each call runs in one of `threads` threads, which have as many connections. A call that is
-    cancelled lets go of its thread at once; the request that has left still arrives. Small writes hand 429 on as
-    `TooFast`; a stream, which nobody can send twice, waits it out, and so does a deletion. A write whose answer was
-    lost and that a rival has replaced since raises `PreconditionFailed` though it took place; one without a condition
-    may then take place twice.
+    The client blocks, so each call runs in one of `threads` threads, which have as many connections. A cancelled call
+    returns at once; a request that was sent already still takes effect. Small writes raise `TooFast` on 429; a stream,
+    which cannot be sent twice, is retried by the client, and so is a deletion. A write whose answer was lost and that a
+    rival has replaced since raises `PreconditionFailed` although it took place; without a condition it may then take
+    place twice.
     """
 
     def __init__(self, bucket: str, *, threads: int = THREADS) -> None:
-        """Reach `bucket` with the credentials of the environment, or at `STORAGE_EMULATOR_HOST`; asks nothing yet."""
+        """Use the credentials of the environment, or `STORAGE_EMULATOR_HOST`. No request is made."""
         self._bucket = Bucket(bucket, connections=threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="gcs")
         self._ranges = asyncio.Semaphore(RANGES_AT_ONCE)
 
     def close(self) -> None:
-        """Let go of threads and connections. What is still under way ends by itself."""
+        """Close threads and connections. Requests under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._bucket.close()
 
     async def read(self, path: str) -> Stored:
         check_path(path)
         while True:
-            # Both at once: the content comes with its generation, but only the other answer has its exact time.
-            # To the end of both: one that is left alone would open a connection to a store that has been closed since.
+            # Both at once: the content comes with its generation, but only `stat` has the object's exact time.
+            # Until both have ended: one that is not waited for could use a store that was closed since.
             found, content = await asyncio.gather(
                 self._in_thread(self._bucket.stat, path),
                 self._in_thread(self._bucket.read, path),
@@ -76,7 +80,7 @@ class GcsStore:
             await chunks.aclose()
 
     async def fetch(self, found: Stat, file: Path, *, arrived: Arrived) -> None:
-        """Copy a large object into `file`, many ranges at once, checked: see `libs.storage.fetch`."""
+        """Copy a large object into `file`: see `libs.storage.fetch`."""
         check_path(found.path)
         await fetch(self._bucket, found, file, slots=self._ranges, run=self._in_thread, arrived=arrived)
 
@@ -95,8 +99,8 @@ class GcsStore:
                 generation = await self._in_thread(upload.send, block, last)
         except BaseException as error:
             if not isinstance(error, PreconditionFailed):
-                # Not awaited: the block in hand may take long, and a cancelled caller must not wait for it. A store
-                # that was closed meanwhile leaves the upload to expire.
+                # Not awaited: the block being sent may take long, and a cancelled caller must not wait for it. In a
+                # store that was closed the upload is left to expire.
                 with suppress(RuntimeError):
                     self._threads.submit(upload.abandon)
             raise
@@ -122,9 +126,9 @@ class GcsStore:
 
     async def now(self) -> datetime:
         """The storage's clock, never ahead and at most about a second behind: see `ServerTime`."""
-        while (told := self._bucket.time.now()) is None:
+        while (now := self._bucket.time.now()) is None:
             await self._in_thread(self._bucket.ask_time)
-        return told
+        return now
 
     @property
     def upload_origin(self) -> str:
@@ -168,7 +172,7 @@ class GcsStore:
         *arguments: *_Arguments,
         undo: Callable[[_Result], object] | None = None,
     ) -> _Result:
-        """Run a blocking call in a thread; when cancelled meanwhile, `undo` what it will return."""
+        """Run a blocking call in a thread; when cancelled, `undo` what it will return."""
         work = self._threads.submit(function, *arguments)
         try:
             return await asyncio.wrap_future(work)
@@ -184,7 +188,7 @@ def _undone(work: Future[_Result], undo: Callable[[_Result], object]) -> None:
 
 
 async def _blocks(data: bytes | AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
-    """Full blocks, each with whether it is the last one, which may be shorter or empty."""
+    """Full blocks, each with whether it is the last one; the last may be shorter, or empty."""
     gathered = bytearray()
     async for chunk in _single(data) if isinstance(data, bytes) else data:
         gathered += chunk

@@ -1,4 +1,4 @@
-"""Names and paths in the storage tree. Pure: nothing here touches a disk or a bucket."""
+"""Names and paths in the storage tree. Pure."""
 
 import hashlib
 import re
@@ -8,39 +8,55 @@ import unicodedata
 
 from libs.storage.errors import Forbidden
 
+#: The owner of what is uploaded without an e-mail address (R11).
 ANONYMOUS = "anonymous@gnosis-ocr.local"
 
+#: What was asked for: `libs.jobstate.intake`.
 INTAKE = "intake.json"
+#: The job's record: `libs.jobstate.job`.
 RECORD = "processing.json"
+#: The combined result.
 COMBINED = "combined_output.md"
+#: An upload in several requests.
 UPLOAD = "upload.json"
+#: The note that a run was cancelled: `libs.jobstate.cancellation`.
 CANCELLED = "cancelled.json"
 
+#: The index of active jobs: `libs.jobstate.active`.
 ACTIVE = "active/"
+#: In a session: its leases.
 BATCHES = "batches/"
+#: In a session: the parts of a resumable upload.
 PARTS = "parts/"
+#: Files of the service itself.
 SYSTEM = "system/"
+#: Deleted sessions: `libs.jobstate.deletion`.
 TOMBSTONES = "tombstones/"
+#: The sessions, by user.
 USERS = "users/"
+#: What the worker reports of itself.
 WORKER_STATE = f"{SYSTEM}worker.json"
 
-MAX_PATH_BYTES = 1024  # what Cloud Storage allows for an object name
-MAX_SEGMENT_BYTES = 255  # what common file systems allow for one name
-MAX_UPLOAD_NAME_BYTES = 200  # leaves room for a prefix within MAX_SEGMENT_BYTES
+#: What Cloud Storage allows for an object's name (https://cloud.google.com/storage/docs/objects#naming).
+MAX_PATH_BYTES = 1024
+#: What common file systems allow for one name.
+MAX_SEGMENT_BYTES = 255
+#: Chosen: leaves room for a prefix within `MAX_SEGMENT_BYTES`.
+MAX_UPLOAD_NAME_BYTES = 200
 
-# The local backend keeps its own files beside the objects, under these names.
+#: The local store keeps its own files beside the objects, under these names.
 INTERNAL_PREFIXES = (".tmp", ".locks")
 
 _USER_HASH = re.compile(r"[0-9a-f]{12}")
 _SESSION_ID = re.compile(r"[0-9a-f]{32}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Bidirectional marks can make "exe.pdf" read as "fdp.exe"; joiners stay, since emoji and Persian need them.
+# Bidirectional marks can make "exe.pdf" read as "fdp.exe"; joiners are kept, since emoji and Persian need them.
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _RESERVED_CHARACTERS = re.compile(r'[<>:"|?*]')
 _EDGES = re.compile(r"^[\s.]+|[\s.]+$")
 _EXTENSION = re.compile(r"\.[^.\s]+$")
 _MAX_EXTENSION_BYTES = 20
-# Digits and suffixes are bounded so that `upload_` in front never passes MAX_UPLOAD_NAME_BYTES.
+# Digits and suffixes are bounded, so that a name with `upload_` in front is within MAX_UPLOAD_NAME_BYTES.
 _OUR_NAMES = re.compile(
     r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
     r"|combined_output\.[a-z0-9]{1,9}"
@@ -122,7 +138,7 @@ def part_name(offset: int) -> str:
 
 
 def upload_name(original: str | None) -> str:
-    """The name under which an upload is stored: readable, safe on every backend, and never one of ours.
+    """The name under which an upload is stored: readable, safe on every backend, and none that the service uses.
 
     Folders, control characters and leading dots go, reserved characters become `_`, the extension is kept,
     and the result has at most 200 bytes of UTF-8. Applying it twice changes nothing.

@@ -20,11 +20,13 @@ from libs.storage.lock import LastGeneration, locked
 from libs.storage.store import OpenObject, Stat, Stored
 from libs.storage.tree import Tree
 
+#: Bytes that a reader gets at a time, and that are collected of a stream for one call in a thread. Chosen: the cost of
+#: such a call is small beside them.
 CHUNK_BYTES = 1 << 20
+#: Locks over which the paths are spread. Chosen: far more than writers at once.
 LOCK_COUNT = 64
 
-
-# Not through a link out of the tree, and never waiting for the other end of a pipe.
+# Not through a link out of the tree, and without waiting for the other end of a pipe.
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _Arguments = TypeVarTuple("_Arguments")
@@ -35,12 +37,13 @@ class LocalStore:
     """Objects are plain files below `root`, which any other program may read.
 
     A write goes to a temporary file in `root/.tmp/`, is flushed to the disk, and is then renamed into place.
-    The temporary files lie in one folder and not beside their targets, so that no listing of a session ever
-    meets one and what a killed process left behind is found without a walk of the tree; being below `root`
-    they are on its file system, as a rename requires.
+    The temporary files are in one folder and not beside their targets, so that no listing of a session meets one, and
+    what a killed process left behind is found without a walk of the tree. That folder is below `root`, so it is on the
+    same file system, as a rename requires.
 
-    The generation is the file's modification time in microseconds, forced upward when the clock does not. The
-    comparison and the rename happen under one of 64 file locks, chosen by path; nothing else does.
+    The generation is the file's modification time in microseconds, made higher than the last where the clock has not
+    advanced. The comparison and the rename happen under one of `LOCK_COUNT` file locks, chosen by path; nothing else
+    does.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +52,7 @@ class LocalStore:
         self._temporary = self._root / ".tmp"
         self._locks = self._root / ".locks"
         self._tree = Tree(self._root, hidden=(self._temporary.name, self._locks.name))
-        # Waiting threads of this process queue here; a file lock can only poll.
+        # Threads of this process wait here, since a file lock can only poll.
         self._turns = [threading.Lock() for _ in range(LOCK_COUNT)]
         self._prepare()
 
@@ -100,13 +103,13 @@ class LocalStore:
             yield name
 
     async def now(self) -> datetime:
-        """The system's clock, which is also what stamps the files."""
+        """The system's clock, by which the times of files are set, too."""
         return datetime.now(UTC)
 
     async def clear_temporary(self, older_than: timedelta = timedelta(days=1)) -> int:
         """Remove what killed writers left in `.tmp`; the number of files removed.
 
-        A file that a live writer still adds to is never that old: each chunk renews its time.
+        The file of a live writer is never that old: each chunk renews its time.
         """
         return await _in_thread(self._clear_temporary, older_than)
 
@@ -175,7 +178,7 @@ class LocalStore:
             raise
 
     def _begin(self, path: str, if_generation: int | None) -> tuple[int, Path]:
-        # A writer that has lost already need not write the data first. Only _commit decides that one has won.
+        # Early, so that a writer that has lost does not write the data first; `_commit` checks again under the lock.
         self._check_generation(path, if_generation)
         temporary = self._temporary / uuid4().hex
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -183,7 +186,7 @@ class LocalStore:
             try:
                 return os.open(temporary, flags, 0o600), temporary
             except FileNotFoundError:
-                # Somebody emptied the storage directory while we run.
+                # The storage folder was emptied while this process runs.
                 self._prepare()
                 return os.open(temporary, flags, 0o600), temporary
 
@@ -197,7 +200,7 @@ class LocalStore:
                 if temporary.stat().st_mtime_ns // 1000 != generation:
                     raise Unavailable(path, "this file system rounds file times; put STORAGE_PATH on a local disk")
                 made = disk.rename(temporary, target, self._root)
-            # The object exists from the rename on; this makes it survive a power cut too, outside the lock.
+            # The object exists from the rename on. The flush, outside the lock, makes it survive a power cut, too.
             for folder in (target.parent, *made):
                 disk.flush_folder(folder)
         return generation
@@ -211,7 +214,7 @@ class LocalStore:
                 self._check_generation(path, if_generation)
                 last.raise_to(generation)
                 target.unlink()
-            # Not flushed: a deletion that a power cut undoes is one that the sweep repeats.
+            # Not flushed: the sweep repeats a deletion that a power cut has undone.
             for folder in target.parents:
                 if folder == self._root:
                     break
@@ -247,7 +250,7 @@ def _abandon(begun: tuple[int, Path]) -> None:
 
 
 async def _blocks(data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Join small chunks: one visit to a thread for each MiB, whatever the sender's chunks are."""
+    """Join small chunks, so that one call in a thread writes `CHUNK_BYTES`, whatever the sender's chunks are."""
     gathered = bytearray()
     async for chunk in data:
         gathered += chunk
@@ -263,7 +266,7 @@ async def _chunks(path: str, descriptor: int, start: int, stop: int) -> AsyncGen
     while offset < stop:
         chunk = await _in_thread(disk.read_at, path, descriptor, min(CHUNK_BYTES, stop - offset), offset)
         if not chunk:
-            raise Unavailable(path, "the file was cut short from outside")
+            raise Unavailable(path, "the file was cut short by another program")
         offset += len(chunk)
         yield chunk
 
@@ -273,11 +276,11 @@ async def _in_thread(
     *arguments: *_Arguments,
     undo: Callable[[_Result], object] | None = None,
 ) -> _Result:
-    """Run blocking work in a thread and, when cancelled, still wait for it and then `undo` what it returned.
+    """Run blocking work in a thread; when cancelled, wait for its end and then `undo` what it returned.
 
-    A thread cannot be stopped: going on at once would close a file that it still writes to.
+    A thread cannot be stopped: without the wait, a file would be closed that the thread still writes to.
     """
-    # Not a task: the end of the event loop cancels all tasks, and would let go of the running thread.
+    # Not a task: the end of the event loop cancels all tasks, and would not wait for the running thread.
     work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
     try:
         return await asyncio.shield(work)

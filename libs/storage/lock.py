@@ -1,4 +1,4 @@
-"""Locks between processes, and what each remembers: the highest generation deleted under it."""
+"""File locks between processes, each with the highest generation that was deleted under it."""
 
 import os
 import threading
@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from libs.storage.errors import Unavailable
 
+#: Seconds to wait for a lock. Chosen: far longer than a comparison and a rename take, also on a busy disk.
 LOCK_SECONDS = 60.0
 
 
@@ -36,9 +37,9 @@ class LastGeneration:
 
 @contextmanager
 def locked(path: str, turn: threading.Lock, file: Path) -> Iterator[LastGeneration]:
-    """Hold the lock kept at `file`, within this process by `turn`. Raises `Unavailable` when it stays taken."""
+    """Hold the lock at `file`, and `turn` among this process's threads. Raises `Unavailable` when it stays held."""
     with turn:
-        # A new lock each time: it belongs to this thread, and a process forked meanwhile inherits none.
+        # A new lock each time: it belongs to this thread, and a process that is forked now inherits none.
         lock = FileLock(file.with_suffix(".lock"), mode=0o600)
         try:
             lock.acquire(timeout=LOCK_SECONDS, poll_interval=0.002)

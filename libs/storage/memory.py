@@ -1,4 +1,4 @@
-"""A store in the memory of one process: the smallest honest implementation of the contract."""
+"""A store in the memory of one process: the smallest complete implementation of the contract."""
 
 import asyncio
 import builtins
@@ -11,6 +11,7 @@ from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.layout import check_folder, check_path, check_prefix
 from libs.storage.store import OpenObject, Stat, Stored
 
+#: Bytes that a reader gets at a time, as from the other stores.
 CHUNK_BYTES = 1 << 20
 
 
@@ -29,7 +30,7 @@ class MemoryStore:
         self._objects: dict[str, Stored] = {}
         # Sorted, so that a listing costs what it finds and not what the store holds.
         self._names: builtins.list[str] = []
-        # One counter for all paths: a path that is deleted and made again can then never repeat a generation.
+        # One counter for all paths: an object that is deleted and made again never repeats a generation.
         self._generation = 0
 
     async def read(self, path: str) -> Stored:
@@ -76,7 +77,7 @@ class MemoryStore:
         check_prefix(prefix)
         await _let_others_run()
         for path in self._paths(prefix):
-            # The caller may delete while it walks.
+            # The caller may delete objects during the listing.
             if (stored := self._objects.get(path)) is not None:
                 yield _stat(path, stored)
 

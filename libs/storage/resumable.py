@@ -13,21 +13,22 @@ from google.api_core import exceptions as api
 from libs.storage.errors import Unavailable
 from libs.storage.retries import TIMEOUT, patient, translated
 
-# Every block but the last is a multiple of this (https://cloud.google.com/storage/docs/performing-resumable-uploads).
+#: Every block but the last is a multiple of so many bytes
+#: (https://cloud.google.com/storage/docs/performing-resumable-uploads).
 UNIT_BYTES = 1 << 18
 
 _KEPT = re.compile(r"bytes=0-(\d+)")
 _INCOMPLETE = 308
 _GONE = {404, 410, 499}
-# How the service may answer for a session that has ended already; 499 is also its answer to the one that ends it.
+#: Statuses for a session that has ended already; 499 also answers the request that ends it.
 OVER = _GONE | {400, 412}
 
 
 class Upload:
-    """An open upload session. Its methods block and may be called from any thread; they take turns.
+    """An open upload session. Its methods block; they may be called from any thread and run one at a time.
 
-    The client's own writer is not used: it repeats a block after a fault without asking how much of it was kept, and
-    cannot go on when that was a part.
+    The client's own writer is not used: after a fault it repeats a block without asking how much of it was kept, and
+    fails where a part was.
     """
 
     def __init__(self, session: requests.Session, path: str, url: str) -> None:
@@ -36,16 +37,15 @@ class Upload:
         self._url = url
         self._turn = threading.Lock()
         self._checksum = google_crc32c.Checksum()
-        self._sent = 0  # bytes of the blocks before the one in hand
-        self._kept = 0  # bytes that the service says it has
+        self._sent = 0  # bytes of the blocks before the current one
+        self._kept = 0  # bytes that the service reports as stored
         self._unsure = False
 
     def send(self, block: bytes, last: bool) -> int:
-        """Send a block, whatever it takes; the generation of the object after the last one, 0 before.
+        """Send a block, with retries. Returns the generation of the object after the last block, and 0 before.
 
-        A fault may hide that the last block did arrive: the service is asked, and tells of the finished object.
-
-        Raises `PreconditionFailed`, `Unavailable`.
+        A fault may hide that the last block did arrive: the next attempt asks the service, which then returns the
+        finished object. Raises `PreconditionFailed`, `Unavailable`.
         """
         with self._turn, translated(self._path):
             self._checksum.update(block)
@@ -59,12 +59,12 @@ class Upload:
             return 0 if made is None else int(made["generation"])
 
     def abandon(self) -> None:
-        """Give the upload up, as far as the service can be reached; otherwise it expires there within a week."""
+        """Cancel the upload. Where the service cannot be reached, the upload expires there within a week."""
         with self._turn, suppress(requests.RequestException):
             self._session.delete(self._url, timeout=TIMEOUT)
 
     def _step(self, block: bytes, last: bool) -> dict[str, Any] | None:
-        """One attempt at the rest of the block; after a fault it first asks what is there."""
+        """One attempt at the rest of the block; after a fault it first asks how much is stored."""
         end = self._sent + len(block)
         try:
             if self._unsure and (made := self._put(b"", "bytes */*")) is not None:
@@ -79,7 +79,7 @@ class Upload:
                     raise api.ServiceUnavailable("Nothing of the block was kept.")
             return None
         except Exception:
-            # Whatever broke in here, the bucket may have taken the block: the next try has to ask it first.
+            # The bucket may have stored the block, whatever failed: the next attempt has to ask first.
             self._unsure = True
             raise
 
@@ -93,7 +93,7 @@ class Upload:
             made: dict[str, Any] = answer.json()
             return made
         if answer.status_code != _INCOMPLETE:
-            # Not from the answer itself: that error would have the address in its text.
+            # Not `from_http_response`: that error's text contains the address, which is a secret.
             raise api.from_http_status(answer.status_code, "The upload session refused the request.")
         found = _KEPT.fullmatch(answer.headers.get("Range", ""))
         kept = int(found[1]) + 1 if found else 0

@@ -1,4 +1,4 @@
-"""How calls to Cloud Storage are tried again, and how its client's errors become the storage's."""
+"""Retries of calls to Cloud Storage, and the translation of its client's errors into the storage's."""
 
 import http.client
 from collections.abc import Callable, Iterator
@@ -13,17 +13,18 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from libs.storage.errors import NotFound, PreconditionFailed, TooFast, Unavailable
 
-# Seconds to connect, and to wait for the next bytes of an answer. A lease lives for 60 s and is renewed every 15:
-# a renewal that meets a dead connection must be through with its second attempt before it expires.
+#: Seconds to connect, and to wait for the next bytes of an answer. Chosen: a lease lasts 60 s and is renewed every 15,
+#: so a renewal that meets a dead connection has to end its second attempt before the lease expires.
 TIMEOUT = (5.0, 15.0)
+#: Seconds from the first attempt after which a call fails. Chosen: as for `TIMEOUT`.
 PATIENCE_SECONDS = 30.0
-# Each pause is drawn between nothing and twice the one before, from the first to the longest.
+#: Seconds. The bound of the pauses begins with the first and doubles up to the second; each pause is random below it.
 FIRST_PAUSE_SECONDS = 0.3
 LONGEST_PAUSE_SECONDS = 4.0
 
 _BUSY = 429
 _PASSING = {408, 500, 502, 503, 504}
-# What breaks below HTTP: nobody knows whether the request was carried out.
+# Faults below HTTP: the request may or may not have been carried out.
 _BROKEN: tuple[type[Exception], ...] = (
     ConnectionError,
     requests.ConnectionError,
@@ -40,37 +41,38 @@ class Doubt:
     """Whether some attempt of a call ended without an answer, so that it may have been carried out all the same."""
 
     def __init__(self) -> None:
+        #: Whether there was such an attempt.
         self.is_real = False
 
     def note(self, error: Exception) -> None:
-        """An attempt failed and is repeated. A refusal for pace says that nothing was done; all else says nothing."""
+        """An attempt failed and is repeated. Only after 429 is it certain that nothing was done."""
         if _status(error) != _BUSY:
             self.is_real = True
 
 
 def patient(doubt: Doubt | None = None) -> Retry:
-    """Repeats what may pass, 429 too: for calls that nobody else repeats."""
+    """Retries faults that may pass, and 429: for calls that the caller does not repeat."""
     return _retry(lambda error: is_passing(error) or _status(error) == _BUSY, doubt)
 
 
 def paced(doubt: Doubt) -> Retry:
-    """Repeats what may pass, but hands 429 to the caller, who may have something newer to write by then."""
+    """Retries faults that may pass, but not 429: the caller repeats the write, with newer content if there is any."""
     return _retry(is_passing, doubt)
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the same request may work in a moment."""
+    """Whether the same request may succeed in a moment."""
     if isinstance(error, auth.TransportError):
-        # Raised around the fault that broke the request for a token.
+        # It wraps the fault of the request for a token.
         return not error.args or not isinstance(error.args[0], Exception) or is_passing(error.args[0])
     return isinstance(error, _BROKEN) or _status(error) in _PASSING
 
 
 @contextmanager
 def translated(path: str, *, creating: bool = False) -> Iterator[None]:
-    """Turn the client's errors into the storage's; those it does not know pass through.
+    """Translate the client's errors into the storage's; unknown ones pass through.
 
-    `creating` is for calls that need no object: what they do not find is the bucket.
+    `creating` is for calls that need no object: a 404 then means that there is no bucket.
     """
     try:
         yield
@@ -90,7 +92,7 @@ def translated(path: str, *, creating: bool = False) -> Iterator[None]:
             case 404:
                 raise NotFound(path) from error
             case 412:
-                raise PreconditionFailed(path, "somebody else wrote it") from error
+                raise PreconditionFailed(path, "another writer was faster") from error
             case 429:
                 raise TooFast(path) from error
             case 401 | 403:
@@ -112,7 +114,7 @@ def _retry(predicate: Callable[[Exception], bool], doubt: Doubt | None) -> Retry
 
 
 def _fault(error: BaseException) -> str:
-    """For messages. Not the error's own text: it has the address in it, and that of an upload is a secret."""
+    """For messages, instead of the error's own text, which contains the address; that of an upload is a secret."""
     status = _status(error)
     return f"Cloud Storage answers {status}" if status else f"the connection breaks ({type(error).__name__})"
 

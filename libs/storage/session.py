@@ -1,4 +1,4 @@
-"""The files of one session: where they lie, how they are saved, and who may have them."""
+"""The files of one session: their paths, how they are saved, and to which user they belong."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -11,9 +11,10 @@ from libs.storage.store import ObjectStore
 
 
 class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A session's place in a store. Holds no state: any number may exist for one session."""
+    """A session in a store, which need not exist yet."""
 
     store: ObjectStore
+    #: The partition of the session's owner: `layout.user_hash`.
     user_hash: str
     session_id: str
 
@@ -92,17 +93,17 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
         return self.path(layout.part_name(offset))
 
     async def is_deleted(self) -> bool:
-        """Whether the session was deleted, by its tombstone: files may still be there, or be written late."""
+        """Whether the session was deleted: it has a tombstone, even if files are left or are written late."""
         return await exists(self.store, self.tombstone_path)
 
     def url(self, name: str) -> str:
-        """The address of the file `name`: relative, so that it holds behind any host and proxy."""
+        """The address of the file `name`: relative, so that it is valid behind any host and proxy."""
         return f"/storage/{self.user_hash}/{self.session_id}/{quote(name)}"
 
     async def save_page_image(self, page_no: int, png: bytes) -> int:
-        """Save the image of a page unless there is one; the generation of the image that is there now.
+        """Save the image of a page unless it exists; the generation of the stored image.
 
-        A repeated extraction thus never replaces an image that somebody may be reading.
+        A repeated extraction thus never replaces an image that a client may be reading.
         """
         path = self.page_image_path(page_no)
         try:
@@ -121,7 +122,7 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def create_session(store: ObjectStore, email: str | None) -> SessionFiles:
-    """A new session of this user, with an id that nobody can guess.
+    """A new session of this user, with an id that cannot be guessed.
 
     Nothing is written: a session begins to exist with its first file.
     """
@@ -144,7 +145,7 @@ async def validate_session(
     files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
     if await files.is_deleted():
         raise NotFound(f"{user_hash}/{session_id}", "deleted")
-    # Without its record it is still a session while its intake stands: the record can be made anew.
+    # A lost record can be rebuilt from the intake.
     if not (await exists(store, files.record_path) or await exists(store, files.intake_path)):
         raise NotFound(f"{user_hash}/{session_id}", "no such session")
     return files

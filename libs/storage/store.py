@@ -9,29 +9,31 @@ import msgspec
 
 
 class Stat(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store knows of an object without reading it.
-
-    `generation` changes with every write and is never reused for the same path; `updated_at` is told by the
-    storage's own clock; `size` is in bytes.
-    """
+    """What the store knows of an object without reading it."""
 
     path: str
+    #: In bytes.
     size: int
+    #: Changes with every write, and is never used again for the same path.
     generation: int
+    #: By the storage's own clock.
     updated_at: datetime
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole small object: its bytes and the generation they belong to."""
+    """A whole small object."""
 
     data: bytes
+    #: Of the `data`; see `Stat`.
     generation: int
+    #: By the storage's own clock.
     updated_at: datetime
 
 
 class OpenObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object opened for streaming: `stat` of the very generation that `chunks` yields."""
+    """An object opened for streaming."""
 
+    #: Of the generation that `chunks` yields.
     stat: Stat
     chunks: AsyncIterator[bytes]
 
@@ -45,7 +47,7 @@ class ObjectStore(Protocol):
     """
 
     async def read(self, path: str) -> Stored:
-        """The whole object. Raises `NotFound`. For documents and page images, not for uploads."""
+        """The whole object. Raises `NotFound`. For records and page images, not for uploads."""
         ...
 
     def open_read(
@@ -79,27 +81,27 @@ class ObjectStore(Protocol):
         ...
 
     async def now(self) -> datetime:
-        """The storage's own clock (UTC): the only clock that judges whether a lease has expired."""
+        """The storage's own clock (UTC): the only clock by which a lease expires."""
         ...
 
 
 @runtime_checkable
 class DirectStore(Protocol):
-    """What a store can do besides when its clients can reach it by themselves: a bucket can, a folder cannot."""
+    """A store that clients can send their uploads to directly: a bucket, but not a folder."""
 
     @property
     def upload_origin(self) -> str:
-        """Scheme and host of the addresses that are given out: a browser page must be allowed to connect there."""
+        """Scheme and host of the addresses that clients get: a browser page must be allowed to connect there."""
         ...
 
     async def create_resumable_upload_session(self, path: str, *, origin: str | None, size: int) -> str:
         """An address to which a client may send the `size` bytes of one object, which must not exist yet.
 
-        `origin` names the web page that may do so from a browser. Whoever has the address may write the object, so it
-        is a secret. Raises `PreconditionFailed` where the object is there already.
+        `origin` names the web page that may do so from a browser. The address is a secret: it alone suffices to write
+        the object. Raises `PreconditionFailed` where the object exists.
         """
         ...
 
     async def end_upload_session(self, path: str, address: str) -> None:
-        """Take no more bytes at `address`. One that is over, whichever way, is no fault."""
+        """Accept no more bytes at `address`. An upload that has ended already is no error."""
         ...

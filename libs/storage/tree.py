@@ -29,7 +29,7 @@ class Tree:
                 if below.startswith(prefix) or prefix.startswith(below):
                     found[below] = path
             elif path.startswith(prefix):
-                # An entry may go between the scan and the stat; one that is no plain file is no object.
+                # An entry may be removed between the scan and the stat, and only a plain file is an object.
                 with suppress(FileNotFoundError, NotFound):
                     found[path] = disk.stat_of(path, entry.stat(follow_symlinks=False))
         return [found[key] for key in sorted(found)]
@@ -41,7 +41,7 @@ class Tree:
         return sorted((name for name in names if self._holds_object(prefix + name)), key=lambda n: f"{n}/")
 
     def _holds_object(self, folder: str) -> bool:
-        """Whether any object lies below: a folder just made for a write, or left empty, is none."""
+        """Whether any object is below. A folder that was just made for a write, or left empty, is no object."""
         below = []
         for entry in self._entries(folder):
             if entry.is_file(follow_symlinks=False):
