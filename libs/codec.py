@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 class Undecodable(ValueError):
-    """Bytes that are no document of the expected kind; the message says where they are wrong."""
+    """Bytes that are no document of the expected kind; the message has the place and the fault."""
 
 
 class TornObject(ExpectedError, Undecodable):
-    """A stored object is damaged. Each kind of object that can be reported has its own subclass, `Torn...`."""
+    """A stored object is damaged. Kinds of objects whose damage a client sees have subclasses, named `Torn...`."""
 
     kind = ErrorKind.DAMAGED
 
 
 class BadMessage(Undecodable):
-    """A client or another process sent something else than the protocol says. Subclasses are named `Bad...`."""
+    """A client or another process has sent what the protocol does not allow. Subclasses are named `Bad...`."""
 
 
 class Codec(Generic[T]):

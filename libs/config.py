@@ -9,13 +9,14 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class ConfigError(Exception):
-    """A setting is wrong; the message names the variable, its value and the fault."""
+    """A setting is wrong; the message has the variable, its value, the fault and the remedy."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, rename=str.upper):
-    """Base of a service's settings: field `storage_path` is read from the variable `STORAGE_PATH`.
+    """Base of settings: the field `storage_path` is read from the environment variable `STORAGE_PATH`.
 
-    A field that is itself of such a kind groups settings: each of its fields is a variable of its own, unprefixed.
+    A field whose type is a subclass of `Settings` groups settings: its fields are read from variables of their own,
+    without a prefix.
     """
 
 
@@ -40,7 +41,7 @@ def variables(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 def refuse_forgotten_switch(running_in_cloud: bool, k_service: str) -> None:
-    """Refuse Cloud Run without `RUNNING_IN_CLOUD` (R6): what the services wrote would be gone with the instance."""
+    """Raise `ConfigError` on Cloud Run without `RUNNING_IN_CLOUD` (R6): local files are lost with the instance."""
     if k_service and not running_in_cloud:
         raise ConfigError(
             "K_SERVICE is set, so this is Cloud Run, where local files are lost with the instance. "
@@ -53,7 +54,7 @@ def _is_group(field: msgspec.structs.FieldInfo) -> bool:
 
 
 def _check(kind: type[msgspec.Struct], name: str, value: str) -> None:
-    """One variable at a time, so that the error can name it."""
+    """Check one variable by itself, so that the error can name it."""
     try:
         msgspec.convert({name: value}, kind, strict=False)
     except msgspec.ValidationError as error:

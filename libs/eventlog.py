@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
+#: The log file is rotated at this size, and so many old files are kept. Chosen: at most 60 MiB of disk.
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 
@@ -18,9 +19,9 @@ FILES_KEPT = 5
 def configure(*, level: str, service: str, log_file: Path | None = None, json: bool = False, project: str = "") -> None:
     """Send every event to stderr and, when `log_file` is given, to that file, rotated (R16).
 
-    Both services may write the same file. `json` prints one JSON object a line, with the keys that Cloud Logging
-    knows (https://cloud.google.com/logging/docs/structured-logging); otherwise a line for people. `project` is the
-    Google project, under whose name its log viewer joins lines by trace.
+    Both services may write the same file. With `json`, a line is a JSON object with the keys that Cloud Logging knows
+    (https://cloud.google.com/logging/docs/structured-logging); otherwise it is logfmt. `project` is the Google project:
+    its log viewer groups lines by trace under that name.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
@@ -44,9 +45,9 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(handlers=handlers, level=level, force=True)
-    # httpx logs each request at INFO; the dispatcher's own events say the same with a task's name.
+    # httpx logs each request at INFO; the queue logs each push with its task's name already.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # They log addresses, and that of an upload to a bucket lets whoever reads the log write the file.
+    # These log addresses. The address of an upload to a bucket is a secret: it alone suffices to write the file.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger("google").setLevel(logging.WARNING)
     structlog.configure(
@@ -60,7 +61,7 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
 
 
 class _CloudKeys:
-    """Names the keys as Cloud Logging reads them; every other collector takes them as well."""
+    """Renames the keys to those of Cloud Logging, which other collectors accept as well."""
 
     def __init__(self, project: str) -> None:
         self._project = project

@@ -1,4 +1,4 @@
-"""The secret by which the services of one installation know each other."""
+"""The secret by which the services of one installation authenticate each other."""
 
 import secrets
 
@@ -7,11 +7,12 @@ from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 
+#: The request header that carries the token.
 HEADER = "X-Internal-Token"
 
 
 async def internal_token(store: ObjectStore, configured: str) -> str:
-    """The configured token, else the one that whichever service started first left in storage."""
+    """The configured token; without one, the token in storage, which the service that starts first makes."""
     if configured:
         return configured
     path = layout.system_path("internal_token")
@@ -27,5 +28,5 @@ async def internal_token(store: ObjectStore, configured: str) -> str:
 
 
 def matches(given: str | None, token: str) -> bool:
-    """Compare in constant time. An empty token, of a file that was cut off, admits nobody."""
+    """Whether the tokens are equal, compared in constant time. An empty token, of a file cut off, matches nothing."""
     return bool(token) and secrets.compare_digest((given or "").encode(), token.encode())

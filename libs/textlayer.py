@@ -1,4 +1,4 @@
-"""The text layer of a page, inside the page's image: one object, so that neither can be there without the other.
+"""The text layer of a page, inside the page's image: one object, so that neither exists without the other.
 
 It is an iTXt chunk of the PNG, compressed, before the pixels (PNG, Third Edition, 11.3.3.4,
 https://www.w3.org/TR/png-3/#11iTXt). Extraction writes it; the worker compares what a model writes with it.
@@ -7,16 +7,17 @@ https://www.w3.org/TR/png-3/#11iTXt). Extraction writes it; the worker compares 
 import struct
 import zlib
 
+#: Of text, in UTF-8. A longer text is not stored at all: compared with half a layer, a correct reading would look
+#: invented. Chosen: far more than a page of print.
 MAX_BYTES = 64 * 1024
-"""Of text, in UTF-8. A page with more is left without: half a layer would make a whole reading look invented."""
 
+#: Of a whole chunk: text that does not compress, and the chunk's own fields.
 MAX_CHUNK_BYTES = MAX_BYTES + 1024
-"""Of a whole chunk: text that does not compress, and what is around it."""
 
 _SIGNATURE_BYTES = 8
 _HEAD = struct.Struct(">I4s")
 _CRC_BYTES = 4
-# Keyword, then: compressed, by deflate, in no particular language, with no translated keyword.
+# The keyword; then: compressed, by deflate, no language tag, no translated keyword.
 _PREFIX = b"Text layer\0" + b"\1\0" + b"\0" + b"\0"
 
 
@@ -31,7 +32,7 @@ def chunk(text: str) -> bytes:
 
 
 def read(png: bytes) -> str | None:
-    """The text in this image, or None where it carries none that is whole. Never fails: the image may be anything."""
+    """The text in this image; None where there is none, or where it is damaged. Any bytes are accepted."""
     at = _SIGNATURE_BYTES
     while at + _HEAD.size <= len(png):
         length, kind = _HEAD.unpack_from(png, at)

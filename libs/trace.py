@@ -1,7 +1,7 @@
-"""Trace ids: one for all that follows from a request, in every process that has a part in it.
+"""Trace ids: the same one for everything that follows from a request, in every process that takes part.
 
-The id is that of W3C Trace Context (https://www.w3.org/TR/trace-context/): 32 hex digits. It travels in requests as the
-header `traceparent`, in tasks as their `trace`, and stands in every log line as `trace_id`.
+It is the trace id of W3C Trace Context (https://www.w3.org/TR/trace-context/): 32 hex digits. Requests carry it in the
+header `traceparent`, tasks in their field `trace`, and log lines in the field `trace_id`.
 """
 
 import re
@@ -17,12 +17,12 @@ _CLOUD = re.compile(r"(?!0{32})([0-9a-f]{32})(/.*)?", re.ASCII)
 
 
 def new() -> str:
-    """An id that nobody has."""
+    """A new id."""
     return secrets.token_hex(16)
 
 
 def given(headers: Mapping[str, str]) -> str | None:
-    """The id that a request brings, if it brings a valid one."""
+    """The id in a request's headers, if there is a valid one."""
     found = _TRACEPARENT.fullmatch(headers.get("traceparent", "")) or _CLOUD.fullmatch(
         headers.get("x-cloud-trace-context", "")
     )
@@ -30,13 +30,13 @@ def given(headers: Mapping[str, str]) -> str | None:
 
 
 def current() -> str:
-    """The id under which this code runs; empty outside any."""
+    """The id of the current context; empty outside of any."""
     return str(structlog.contextvars.get_contextvars().get("trace_id", ""))
 
 
 @contextmanager
 def tracing(trace: str) -> Iterator[None]:
-    """Run the body under this id; an empty one changes nothing."""
+    """Set the id for the body; an empty one changes nothing."""
     if not trace:
         yield
         return

@@ -1,1 +1,1 @@
-"""Signed tokens that say who is asking, and the published keys that prove them."""
+"""Signed tokens that identify a caller, and the published keys that verify them."""

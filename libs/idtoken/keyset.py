@@ -12,20 +12,23 @@ import structlog
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
+#: Keys are fetched again when they are so old. Chosen: a key that its issuer has withdrawn is soon trusted no more.
 FRESH_SECONDS = 3600.0
-"""Keys are asked for again after this long, so that a key taken back is soon not believed any more."""
+#: While the issuer cannot be reached, known keys are used up to this age. Chosen: an outage of the issuer of less than
+#: a day does not lock users out.
 STALE_SECONDS = 24 * 3600.0
-"""While the issuer cannot be reached, the keys known are used for this long."""
+#: The shortest time between two fetches. Chosen: requests with invented key ids must not flood the issuer.
 PAUSE_SECONDS = 10.0
-"""Between two fetches, at least: made-up key ids must not become a flood at the issuer's door."""
+#: The longest time of a fetch. Chosen: a request waits for it.
 FETCH_SECONDS = 5.0
+#: Of an answer. Chosen: a bound of memory; real key sets have a few kilobytes.
 MAX_BYTES = 256 * 1024
 
 log = structlog.get_logger()
 
 
 class KeysUnavailable(Exception):
-    """The issuer's keys cannot be had now, so nothing can be said of its tokens."""
+    """The issuer's keys cannot be fetched now, so its tokens can be neither accepted nor refused."""
 
 
 class UnknownKey(Exception):
@@ -33,7 +36,7 @@ class UnknownKey(Exception):
 
 
 class KeySet:
-    """The keys at `url` that sign with `algorithm`, fetched when first needed. Nothing else names where keys are."""
+    """The keys at `url` that sign with `algorithm`, fetched when first needed. No token can name another place."""
 
     def __init__(
         self, url: str, algorithm: str, client: httpx.AsyncClient, *, clock: Callable[[], float] = time.monotonic
@@ -47,18 +50,18 @@ class KeySet:
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> PyJWK:
-        """The key of this id. An unknown one is looked for once more. Raises `UnknownKey`, `KeysUnavailable`."""
+        """The key of this id; for an unknown one the keys are fetched again. Raises `UnknownKey`, `KeysUnavailable`."""
         if not self._wants(kid):
             return self._keys[kid]
         async with self._fetching:
-            # While this request waited, another may have fetched, in vain or not.
+            # While this request waited for the lock, another may have fetched.
             if self._wants(kid) and self._clock() - self._tried >= PAUSE_SECONDS:
                 await self._fetch()
         if self._clock() - self._fetched >= STALE_SECONDS:
             raise KeysUnavailable(self._url)
         if kid in self._keys:
             return self._keys[kid]
-        if self._tried > self._fetched:  # it may be the newest key, which could not be seen
+        if self._tried > self._fetched:  # the last fetch failed, and the key may be a new one
             raise KeysUnavailable(self._url)
         raise UnknownKey
 
@@ -101,7 +104,7 @@ def _usable(body: bytes, algorithm: str) -> dict[str, PyJWK]:
         try:
             keys[kid] = PyJWK(entry, algorithm)
         except (PyJWTError, ValueError, TypeError, KeyError):
-            continue  # of a kind that came after this version; the others still serve
+            continue  # of a kind that this version does not know
     if not keys:
         raise ValueError("no usable keys")
     return keys

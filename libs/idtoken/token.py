@@ -1,4 +1,4 @@
-"""Signed tokens (JWT, RFC 7519): what an issuer that we trust says of the caller."""
+"""Signed tokens (JWT, RFC 7519): claims about the caller, by an issuer that is trusted."""
 
 import json
 import re
@@ -12,62 +12,77 @@ from jwt.exceptions import InvalidAlgorithmError, InvalidSignatureError, PyJWTEr
 
 from libs.idtoken.keyset import KeySet, UnknownKey
 
+#: By how much the issuer's clock and ours may differ: the figure that Google gives for IAP
+#: (https://cloud.google.com/iap/docs/signed-headers-howto).
 SKEW_SECONDS = 30.0
-"""How far the issuer's clock and ours may be apart (the figure that Google gives for IAP)."""
+#: The longest time between a token's issue and its expiry. Chosen: far longer than the hour of Google's tokens, and a
+#: bound for one that never expires.
 MAX_LIFETIME_SECONDS = 24 * 3600.0
+#: Chosen: several times the length of real tokens, and a bound for the work on a false one.
 MAX_TOKEN_CHARACTERS = 8192
+#: What Cloud Run puts in place of a signature that it has verified.
 STRIPPED = ".SIGNATURE_REMOVED_BY_GOOGLE"
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class Issuer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who signs: its names in `iss`, where its keys are, and the one algorithm that it uses."""
+    """Who signs tokens, and how."""
 
+    #: Its names in the claim `iss`.
     names: tuple[str, ...]
+    #: Where it publishes its keys.
     keys_url: str
+    #: The one algorithm that it uses.
     algorithm: Literal["ES256", "RS256"]
-    tells_verified: bool
-    """Whether its tokens carry `email_verified`, which then must be true."""
+    #: Whether its tokens carry the claim `email_verified`, which then must be true.
+    has_email_verified: bool
 
 
 GOOGLE = Issuer(
     names=("https://accounts.google.com", "accounts.google.com"),
     keys_url="https://www.googleapis.com/oauth2/v3/certs",
     algorithm="RS256",
-    tells_verified=True,
+    has_email_verified=True,
 )
 IAP = Issuer(
     names=("https://cloud.google.com/iap",),
     keys_url="https://www.gstatic.com/iap/verify/public_key-jwk",
     algorithm="ES256",
-    tells_verified=False,
+    has_email_verified=False,
 )
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """The claims that we use. `hd` is the Workspace or Cloud Identity domain that the account belongs to."""
+    """The claims that are used. Times are seconds since 1970."""
 
+    #: The issuer.
     iss: str
+    #: The audience: for which service the token is.
     aud: str
+    #: The time of expiry.
     exp: float
+    #: The time of issue.
     iat: float
     email: str
+    #: The time before which the token is not valid.
     nbf: float = 0.0
     email_verified: bool | None = None
+    #: The Workspace or Cloud Identity domain that the account belongs to.
     hd: str = ""
 
 
 class BadToken(Exception):
-    """The token proves nothing; `reason` is one word for the log."""
+    """The token is not valid."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+        #: One word for the log.
         self.reason = reason
 
 
 class TokenVerifier:
-    """Checks tokens of one issuer for one audience. What a token says of its own key and algorithm counts nothing."""
+    """Verifies tokens of one issuer for one audience. A token cannot choose its own algorithm or keys."""
 
     def __init__(self, issuer: Issuer, audience: str, keys: KeySet, *, clock: Callable[[], float] = time.time) -> None:
         if not audience:
@@ -79,7 +94,7 @@ class TokenVerifier:
         self._jws = jwt.PyJWS(algorithms=[issuer.algorithm])
 
     async def verify(self, token: str) -> Claims:
-        """What the token says, once it is proved. Raises `BadToken`, `KeysUnavailable`."""
+        """The token's claims, once its signature is verified. Raises `BadToken`, `KeysUnavailable`."""
         kid = self._key_id(token)
         try:
             key = await self._keys.key(kid)
@@ -95,9 +110,9 @@ class TokenVerifier:
         return self._checked(decoded["payload"])
 
     def claims_of_stripped(self, token: str) -> Claims:
-        """What a token says whose signature Cloud Run has checked and taken away. Raises `BadToken`.
+        """The claims of a token whose signature Cloud Run has verified and removed. Raises `BadToken`.
 
-        It proves nothing by itself: anybody can write one.
+        Only for requests that must have come through Cloud Run: such a token can be forged.
         """
         if not token.endswith(STRIPPED):
             raise BadToken("signature")
@@ -135,8 +150,7 @@ class TokenVerifier:
             raise BadToken("not_yet_valid")
         if not claims.exp - claims.iat <= MAX_LIFETIME_SECONDS:
             raise BadToken("lifetime")
-        unsaid = not self._issuer.tells_verified
-        if not (unsaid if claims.email_verified is None else claims.email_verified):
+        if claims.email_verified is False or (claims.email_verified is None and self._issuer.has_email_verified):
             raise BadToken("email_not_verified")
         return claims
 
@@ -150,7 +164,7 @@ def _decode(payload: bytes) -> Claims:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A claim said twice is read differently by different readers, so it is not read at all."""
+    """The claims as a dictionary. A token that repeats one is refused: parsers differ in which of the two they take."""
     claims = dict(pairs)
     if len(claims) != len(pairs):
         raise ValueError("a claim is there twice")

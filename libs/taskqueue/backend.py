@@ -1,4 +1,4 @@
-"""Cloud Tasks, without its packages having to be there where it is not used."""
+"""Opening Cloud Tasks. Its packages are imported only here, so local mode does not need them."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from libs.taskqueue.queue_settings import QueueSettings
 async def open_cloud_queue(
     settings: CloudTasksSettings, queues: Mapping[str, QueueSettings], *, headers: Mapping[str, str]
 ) -> AsyncIterator[WatchedQueue]:
-    """Cloud Tasks until the block ends. `headers` go with every push. Raises `ConfigError`."""
+    """Cloud Tasks, until the block ends. `headers` are sent with every push. Raises `ConfigError`."""
     try:
         from libs.taskqueue.cloudtasks import open_cloud_tasks
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The time that a queue goes by, so that a test can turn it forward."""
+"""The clock of a queue, which a test replaces by one of its own."""
 
 import asyncio
 import time
@@ -13,16 +13,16 @@ class Clock(Protocol):
         ...
 
     def epoch(self) -> float:
-        """The same as seconds since 1970."""
+        """The present moment in seconds since 1970."""
         ...
 
     async def wait(self, event: asyncio.Event, until: float | None) -> None:
-        """Return when `event` is set or the moment `until` has come. None: only the event ends it."""
+        """Return when `event` is set or at the moment `until`. None: only the event ends the wait."""
         ...
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The machine's own clock."""
 
     def now(self) -> float:
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""What it takes to enqueue on Cloud Tasks, read from the environment."""
+"""The settings of Cloud Tasks, read from the environment."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -18,9 +18,13 @@ _Location = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9-]*\Z")]
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where one queue is, and where and how its tasks are pushed."""
 
-    queue: str  # projects/PROJECT/locations/LOCATION/queues/ID
+    #: projects/PROJECT/locations/LOCATION/queues/ID
+    queue: str
+    #: Where a task is pushed to.
     url: str
+    #: Of the identity token that a push carries.
     audience: str
+    #: The dispatch deadline.
     deadline_seconds: float
 
 
@@ -39,7 +43,10 @@ class CloudTasksSettings(Settings, frozen=True, kw_only=True):
     cloud_tasks_emulator_host: str = ""
 
     def targets(self, queues: Mapping[str, QueueSettings]) -> dict[str, Target]:
-        """The target of each of `queues`. Raises `ConfigError` for what is missing or would send a token in clear."""
+        """The target of each of `queues`.
+
+        Raises `ConfigError` for a missing setting, and for an address without TLS, to which a token would be sent.
+        """
         return {name: self._target(name, settings.dispatch_deadline_seconds) for name, settings in queues.items()}
 
     def _target(self, name: str, deadline_seconds: float) -> Target:
@@ -69,7 +76,7 @@ class CloudTasksSettings(Settings, frozen=True, kw_only=True):
 
     def _base(self, field: str) -> str:
         base = self._given(field).rstrip("/")
-        # The identity token is a bearer's: whoever overhears it may call the service until it expires.
+        # The identity token is a bearer token: read in transit, it admits anyone to the service until it expires.
         if not base.startswith("https://") and not self.cloud_tasks_emulator_host:
             raise ConfigError(f"{field.upper()}={base!r}: must begin with https://, as Cloud Run's addresses do.")
         return base

@@ -1,6 +1,6 @@
 """The queues of cloud mode: Google Cloud Tasks through its official client.
 
-Only here is anything of Google's imported, so a process that does not use Cloud Tasks need not have it installed.
+Of the queues only this module imports Google's packages, so local mode does not need them.
 """
 
 import random
@@ -23,10 +23,11 @@ from libs.taskqueue.queue import QueueCounts, QueueUnavailable, persist
 from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, encode
 
+# Chosen: `persist` then fits two attempts that hang, and a health check fails before its caller gives up.
 _REQUEST_SECONDS = 5.0
 _HEALTH_SECONDS = 3.0
-# What a repetition may mend. Each is safe to repeat, even where the task was taken and only the answer lost: every
-# task has a name, and a name is taken once.
+# Faults that may pass. A retry is safe even where the task was taken and only the answer was lost: every task has a
+# name, and the queue takes a name once.
 _PASSING = (
     faults.ServiceUnavailable,
     faults.DeadlineExceeded,
@@ -52,7 +53,7 @@ log = structlog.get_logger()
 class CloudTasksQueue:
     """A `TaskQueue` on Cloud Tasks. `headers` go with every push (the internal token).
 
-    The client retries nothing when a task is created, so that is done here; no error of its own comes out.
+    The client does not retry the creation of a task, so this class does. The client's errors are translated.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class CloudTasksQueue:
         self._jitter = jitter
 
     async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
-        """See `TaskQueue`. Tries for some 10 s. Raises `KeyError` for a queue without a target."""
+        """See `TaskQueue`. Retries for some 10 s. Raises `KeyError` for a queue without a target."""
         target = self._targets[queue]
         request = tasks_v2.CreateTaskRequest(parent=target.queue, task=self._task(target, task, name, delay_seconds))
         try:
@@ -94,7 +95,7 @@ class CloudTasksQueue:
         return "ok" if running else f"failed: {found.state.name.lower()}"
 
     def counts(self, queue: str) -> QueueCounts | None:
-        """See `WatchedQueue`. Cloud Tasks tells none here; its own metrics do."""
+        """See `WatchedQueue`. Cloud Tasks gives them only in its own metrics."""
         return None
 
     def _task(self, target: Target, task: OcrTask, name: str, delay_seconds: float) -> tasks_v2.Task:
@@ -135,7 +136,7 @@ async def open_cloud_tasks(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[CloudTasksQueue]:
-    """A queue over a client of its own. Raises `ConfigError` for settings that cannot work."""
+    """The queue, with a client that is closed at the end. Raises `ConfigError` for settings that cannot work."""
     targets = settings.targets(queues)
     client = client_of(settings)
     try:
@@ -145,7 +146,7 @@ async def open_cloud_tasks(
 
 
 def client_of(settings: CloudTasksSettings) -> tasks_v2.CloudTasksAsyncClient:
-    """The official client; for an emulator, over a channel of its own. Raises `ConfigError`."""
+    """The official client; for an emulator, over an insecure channel. Raises `ConfigError`."""
     if not settings.cloud_tasks_emulator_host:
         try:
             return tasks_v2.CloudTasksAsyncClient()
@@ -154,6 +155,6 @@ def client_of(settings: CloudTasksSettings) -> tasks_v2.CloudTasksAsyncClient:
                 "Google gives this process no credentials for Cloud Tasks. Run it under a service account, "
                 "or run `gcloud auth application-default login`."
             ) from error
-    # An endpoint alone would not do: the client would still look for credentials, and for TLS.
+    # Setting the endpoint alone is not enough: the client would still look for credentials and use TLS.
     channel = grpc.aio.insecure_channel(settings.cloud_tasks_emulator_host, options=[("grpc.enable_http_proxy", 0)])
     return tasks_v2.CloudTasksAsyncClient(transport=CloudTasksGrpcAsyncIOTransport(channel=channel))

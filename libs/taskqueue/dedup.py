@@ -1,12 +1,17 @@
-"""The names of tasks that have ended, so that a late double of one is dropped."""
+"""The names of tasks that have ended, so that a late duplicate of one is dropped."""
 
 from collections import OrderedDict
 
 
 class EndedNames:
-    """Remembers names for `seconds`, and at most `limit` of them (the oldest go first)."""
+    """Remembers names for a while, and at most so many of them; the oldest are forgotten first."""
 
     def __init__(self, *, seconds: float = 3600.0, limit: int = 50_000) -> None:
+        """Names are remembered for `seconds`, by default an hour, as Cloud Tasks does
+        (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create).
+
+        `limit` bounds the memory.
+        """
         self._seconds = seconds
         self._limit = limit
         self._ended_at: OrderedDict[str, float] = OrderedDict()

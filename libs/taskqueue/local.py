@@ -1,6 +1,6 @@
-"""The queue of local mode: Cloud Tasks' delivery, inside the web process.
+"""The queue of local mode: delivery as Cloud Tasks does it, inside the web process.
 
-Nothing here is written to disk. After a restart the sweep finds the jobs that have work left and wakes them.
+Nothing is written to disk. After a restart the sweep finds the jobs that have work left and wakes them.
 """
 
 import asyncio
@@ -20,7 +20,9 @@ from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.ratelimit import full_bucket
 from libs.taskqueue.task import OcrTask, encode
 
+# Chosen: a target on this machine that takes longer to accept a connection is restarting.
 _CONNECT_SECONDS = 10.0
+# Answers of an overloaded target.
 _SLOW_DOWN = frozenset({429, 503})
 
 log = structlog.get_logger()
@@ -29,8 +31,8 @@ log = structlog.get_logger()
 class LocalQueue:
     """A `TaskQueue` that pushes over HTTP from this process, between `start` and `stop`.
 
-    At least once: a task leaves only when its target answers 2xx, or when every limit of its queue is passed.
-    `targets` are the URLs by queue, `headers` go with every push (the internal token).
+    Delivery is at least once: a task ends only when its target answers 2xx, or when every limit of its queue is passed.
+    `targets` are the URLs by queue; `headers`, with the internal token, are sent with every push.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class LocalQueue:
             lane.start()
 
     async def stop(self) -> None:
-        """Stop listening to every push in flight and drop what waits."""
+        """Abandon the pushes in flight and drop the tasks that wait."""
         for lane in self._lanes.values():
             await lane.stop()
 
@@ -90,24 +92,30 @@ class LocalQueue:
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A task in the queue; the counts are those of Cloud Tasks' headers."""
+    """A task in the queue. Counts and reasons are sent in the headers of Cloud Tasks."""
 
     name: str
     body: bytes
-    due: float  # earliest moment of the next attempt
-    first_due: float
+    #: The earliest moment of the next attempt.
+    due: float
+    #: The moment at which the first attempt began.
     first_attempt: float | None = None
     retries: int = 0
-    executions: int = 0  # answers other than 5xx
+    #: Attempts that were answered, other than by 5xx.
+    executions: int = 0
+    #: The status of the last answer.
     previous: int | None = None
+    #: Why the last attempt failed.
     reason: str = ""
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended; `status` is None when there was no answer."""
+    """How an attempt ended."""
 
+    #: None: there was no answer.
     status: int | None
     reason: str = ""
+    #: Seconds that the target asks to wait.
     retry_after: float | None = None
 
     @property
@@ -161,7 +169,7 @@ class _Lane:
             return
         due = now + max(0.0, delay_seconds)
         self._live[name] = due
-        self._put(_Entry(name=name, body=body, due=due, first_due=due))
+        self._put(_Entry(name=name, body=body, due=due))
 
     def pending(self) -> int:
         return len(self._live)
@@ -178,8 +186,8 @@ class _Lane:
         self._changed.set()
 
     async def _deliver(self) -> None:
-        # No keep-alive: a worker that restarts, or closes an idle connection just now, would cost an attempt.
-        # No proxy of the environment either: the targets are on this machine.
+        # Without keep-alive: a worker that restarts, or closes an idle connection just then, would cost an attempt.
+        # Without the environment's proxy: the targets are on this machine.
         async with httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
@@ -199,7 +207,7 @@ class _Lane:
                 push.add_done_callback(self._free)
 
     def _next_dispatch(self, now: float) -> float | None:
-        """The moment of the next push, or None while only a change can bring one."""
+        """The moment of the next push; None while there is none to make before a change of the queue."""
         if not self._waiting or len(self._pushes) >= self._settings.max_concurrent_dispatches:
             return None
         return max(self._waiting[0][0], self._paused_until, self._bucket.ready_at(now))
@@ -249,7 +257,7 @@ class _Lane:
         self._ended.add(entry.name, now)
 
     async def _push(self, client: httpx.AsyncClient, entry: _Entry) -> _Answer:
-        """One request, listened to until the dispatch deadline."""
+        """One request, which is abandoned at the dispatch deadline."""
         answered = asyncio.Event()
         request = asyncio.create_task(client.post(self._target, content=entry.body, headers=self._headers_for(entry)))
         request.add_done_callback(lambda _: answered.set())
@@ -259,7 +267,7 @@ class _Lane:
                 return _Answer(status=None, reason="no answer before the dispatch deadline")
             response = request.result()
         except Exception as error:
-            # Whatever a transport can raise, the task stays: a push that is lost here would strand its job.
+            # Any error keeps the task in the queue: without its task the job would wait for a sweep.
             return _Answer(status=None, reason=f"no answer: {type(error).__name__}: {error}")
         finally:
             request.cancel()

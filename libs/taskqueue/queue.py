@@ -11,7 +11,9 @@ from libs.retry import RetryPolicy, with_retries
 from libs.taskqueue.clock import Clock
 from libs.taskqueue.task import OcrTask
 
+#: Pushes to the worker, for pages to read.
 OCR_QUEUE = "ocr-processing"
+#: Pushes to web, for documents to render.
 EXTRACT_QUEUE = "ocr-extraction"
 
 # Chosen: long enough for a restart of the other side. The sweep repairs what takes longer.
@@ -27,30 +29,33 @@ class QueueUnavailable(ExpectedError):
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What is in one queue."""
 
-    pending: int  # tasks that have not ended: waiting, delayed or in flight
+    #: Tasks that have not ended: waiting, delayed or in flight.
+    pending: int
+    #: Tasks that a target is working on.
     in_flight: int
-    oldest_seconds: float  # how long the task that was due first has been due; in flight counts; 0 when none is
+    #: How long the task that was due first has been due, waiting or in flight; 0 without such a task.
+    oldest_seconds: float
 
 
 class TaskQueue(Protocol):
-    """Takes tasks; a push to the queue's target follows, at least once, in any order.
+    """Takes tasks, and pushes each to the queue's target at least once, in any order.
 
-    A queue only wakes people up: a lost task loses nothing, since the sweep finds the job again.
+    A task only triggers work that the storage describes: if one is lost, the sweep finds its job.
     """
 
     async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
         """Add the task under `name`. A name already used in the last hour is dropped silently.
 
-        `delay_seconds` is the earliest delivery from now. Raises `QueueUnavailable` after its own retries.
+        It is delivered after `delay_seconds` at the earliest. Raises `QueueUnavailable` after its own retries.
         """
         ...
 
 
 class WatchedQueue(TaskQueue, Protocol):
-    """A queue that can also be asked how it is. Neither question raises anything."""
+    """A queue that also reports its state. Neither method raises an error."""
 
     async def health(self, queue: str) -> str:
-        """`ok`, or what failed; within some seconds."""
+        """`ok`, or what failed; returns within some seconds."""
         ...
 
     def counts(self, queue: str) -> QueueCounts | None:

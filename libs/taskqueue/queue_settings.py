@@ -24,16 +24,24 @@ class BadQueueFile(ValueError):
 
 
 class QueueSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How one queue delivers. Rates are per second, durations in seconds; None means no limit."""
+    """How one queue delivers, in the terms of Cloud Tasks."""
 
     max_dispatches_per_second: float
+    #: Pushes under way at once.
     max_concurrent_dispatches: int
+    #: The size of the token bucket.
     max_burst_size: int
+    #: None: no limit.
     max_attempts: int | None
+    #: From the first attempt on; None: no limit.
     max_retry_seconds: float | None
+    #: The pause after the first failure.
     min_backoff_seconds: float
+    #: The longest pause.
     max_backoff_seconds: float
+    #: How often the pause doubles before it grows by a constant.
     max_doublings: int
+    #: How long a push may take until it counts as failed.
     dispatch_deadline_seconds: float
 
     def backoff_seconds(self, failures: int) -> float:

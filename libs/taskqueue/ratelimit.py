@@ -1,20 +1,24 @@
-"""The rate limit of a queue, as a token bucket that can be slowed down."""
+"""The rate limit of a queue: a token bucket that slows down for an overloaded target."""
 
 import msgspec
 
-# A queue that is refused goes on at a 64th of its rate at the least, so that it notices the recovery.
+# The lowest share of a queue's rate while its target is overloaded. Chosen: the queue still notices the recovery.
 _LOWEST_SHARE = 1 / 64
-# Moments are floats: a token that lacks less than this is there.
+# Moments are floats: a token is complete if it lacks less than this.
 _ROUNDING = 1e-6
 
 
 class TokenBucket(msgspec.Struct, frozen=True, kw_only=True):
-    """`tokens` at the moment `at`. A dispatch takes one; `rate * share` a second come back, up to `burst`."""
+    """A dispatch takes one token. Tokens come back with time."""
 
+    #: Tokens that come back in a second, at a full share.
     rate: float
+    #: The most tokens at any moment.
     burst: int
+    #: The tokens at the moment `at`.
     tokens: float
     at: float
+    #: The share of the rate that the target can take, up to 1.
     share: float = 1.0
 
     def ready_at(self, now: float) -> float:
@@ -23,15 +27,15 @@ class TokenBucket(msgspec.Struct, frozen=True, kw_only=True):
         return now if missing <= _ROUNDING else now + missing / (self.rate * self.share)
 
     def take(self, now: float) -> "TokenBucket":
-        """One token less. Only for a `now` at which the bucket is ready."""
+        """The bucket without one token. Only at a moment at which it is ready."""
         return msgspec.structs.replace(self, tokens=max(0.0, self._level(now) - 1), at=now)
 
     def slowed(self, now: float) -> "TokenBucket":
-        """Half the rate and no burst: the target said that it is overloaded."""
+        """Half the rate and no burst, for a target that has answered that it is overloaded."""
         return msgspec.structs.replace(self, tokens=0.0, at=now, share=max(_LOWEST_SHARE, self.share / 2))
 
     def recovered(self, now: float) -> "TokenBucket":
-        """One step back towards the full rate: the target took a task."""
+        """Twice the rate, up to the full one, for a target that has taken a task."""
         return msgspec.structs.replace(self, tokens=self._level(now), at=now, share=min(1.0, self.share * 2))
 
     def _level(self, now: float) -> float:
@@ -39,5 +43,5 @@ class TokenBucket(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def full_bucket(*, rate: float, burst: int, now: float) -> TokenBucket:
-    """A bucket of a queue that has been idle."""
+    """The bucket of an idle queue."""
     return TokenBucket(rate=rate, burst=burst, tokens=float(burst), at=now)

@@ -1,4 +1,4 @@
-"""The worker's way to the local queue, which lives in the web process."""
+"""The local queue, which is in the web process, as the worker reaches it: over HTTP."""
 
 import random
 from collections.abc import Callable
@@ -13,8 +13,10 @@ from libs.taskqueue.clock import Clock, SystemClock
 from libs.taskqueue.queue import QueueUnavailable, persist
 from libs.taskqueue.task import BadTask, OcrTask
 
+# Chosen: a process of the same machine that takes longer to answer is restarting.
 _REQUEST_SECONDS = 5.0
-# Names as Cloud Tasks has them, and its farthest schedule time.
+# As Cloud Tasks allows names and schedule times
+# (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks).
 _Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,500}\Z")]
 _Delay = Annotated[float, msgspec.Meta(ge=0, le=30 * 86400)]
 
@@ -32,7 +34,7 @@ encode, decode = _codec.encode, _codec.decode
 
 
 class RemoteQueue:
-    """A `TaskQueue` over HTTP. Repeating a call is safe, since a name is taken once."""
+    """A `TaskQueue` over HTTP. A call may be repeated, since the queue takes each name once."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class RemoteQueue:
         self._jitter = jitter
 
     async def enqueue(self, queue: str, task: OcrTask, *, name: str, delay_seconds: float = 0.0) -> None:
-        """See `TaskQueue`. Tries for some 10 s, then raises `QueueUnavailable`."""
+        """See `TaskQueue`. Retries for some 10 s, then raises `QueueUnavailable`."""
         body = encode(EnqueueRequest(name=name, task=task, delay_seconds=delay_seconds))
         try:
             await persist(lambda: self._try(queue, body), clock=self._clock, jitter=self._jitter)

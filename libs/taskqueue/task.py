@@ -1,4 +1,4 @@
-"""The payload of a task: which job to work on, and which thread of that work this is."""
+"""The payload of a task: which job to work on, and which of its chains of tasks this one belongs to."""
 
 import hashlib
 from datetime import datetime
@@ -14,29 +14,31 @@ _Trace = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")]
 
 
 class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One wake-up for one job.
+    """A request to work on one job.
 
-    Only `session_id` and `user_email` are needed (R31): a bare task works on whatever the job has pending.
-    `user_hash` is set when the sender no longer knows the address. `chain` numbers the parallel threads of a job's
-    OCR and picks the batches a call tries first; `run` is the job's retry counter, so that a task of an abandoned run
-    does nothing; `wake` is the waking by the sweep that it goes back to; `idle` counts the calls in a row that found no
-    free batch. `trace` is the id of the request from which all this follows; `due_at` is when the task is due, by the
-    storage's clock: a later job's task is behind it in the queue.
+    Only `session_id` and `user_email` are needed (R31): such a task works on whatever the job has pending.
     """
 
     session_id: str
     user_email: str = ""
+    #: Used in place of `user_email`, if it is set.
     user_hash: str = ""
+    #: The number of the OCR chain: it decides which batches a call tries first.
     chain: _Count = 0
+    #: The job's run: a task of an earlier run does nothing.
     run: _Count = 1
+    #: The number of the sweep's waking that the task's chain began with; 0 for none.
     wake: _Count = 0
+    #: How many calls of the chain in a row found no free batch.
     idle: _Count = 0
+    #: The trace id of the request that the task follows from.
     trace: _Trace = ""
+    #: When the task is due, by the storage's clock: the task of a later job is behind it in the queue.
     due_at: datetime | None = None
 
 
 class BadTask(BadMessage):
-    """The body is not a task; the message says where it is wrong."""
+    """The body is not a task; the message has the place and the fault."""
 
 
 _codec = Codec(OcrTask, BadTask)
@@ -44,15 +46,16 @@ encode, decode = _codec.encode, _codec.decode
 
 
 def first_name(session_id: str, run: int, kind: str, wake: int = 0) -> str:
-    """Name of the task that starts a thread of work: the same for a doubled start, so the queue drops the double.
+    """The name of the first task of a chain, or of the extraction: a repeated start has the same name and is dropped.
 
-    Hashed, because Cloud Tasks is slow on names with a common prefix.
+    `kind` is "extract" or names the chain. Hashed, because Cloud Tasks is slow for names with a common prefix
+    (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create).
     """
     return _hashed(f"{session_id}/{run}/{kind}/{wake}")
 
 
 def next_name(name: str) -> str:
-    """Name of the successor of the task called `name`: a task delivered twice enqueues one successor."""
+    """The name of the successor of the task called `name`: a task that is delivered twice enqueues one successor."""
     return _hashed(f"{name}/next")
 
 

@@ -8,7 +8,7 @@ import pytest
 from libs.jobstate import outcome as wire
 from libs.jobstate.commit import Change, commit, create, load
 from libs.jobstate.ending import section, settle
-from libs.jobstate.evidence import derive_text, gather, read_outcome, save_outcome
+from libs.jobstate.evidence import derive_text, read_evidence, read_outcome, save_outcome
 from libs.jobstate.lease import take
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
@@ -129,7 +129,7 @@ async def test_evidence_of_another_run_does_not_count(files: SessionFiles) -> No
     assert lease is not None
     await lease.finish({1: read(7), 2: read(7)})
     leases = Leases(files)
-    assert (await gather(leases, job, await leases.listed())).outcomes == {}
+    assert (await read_evidence(leases, job, await leases.listed())).outcomes == {}
 
 
 async def test_end_combines_in_page_order_and_retires_the_job(files: SessionFiles) -> None:

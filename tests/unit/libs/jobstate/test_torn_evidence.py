@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from libs.jobstate import active, intake, record
 from libs.jobstate.commit import create, load
-from libs.jobstate.evidence import gather, read_outcome, read_versioned, require_readable_outcome, save_outcome
+from libs.jobstate.evidence import read_evidence, read_outcome, read_versioned, require_readable_outcome, save_outcome
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import TornOutcome
@@ -104,7 +104,7 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
     for name in (layout.lease_name("0001"), layout.lease_name("combine"), layout.page_outcome_name(2)):
         await tear(files, name, torn)
     leases = Leases(files)
-    assert (await gather(leases, await load(files), await leases.listed())).outcomes == {}
+    assert (await read_evidence(leases, await load(files), await leases.listed())).outcomes == {}
     clock.wait(61)
     assert await worked_on(files) is CallStatus.BATCH_PROCESSED
     assert (await load(files)).status == "completed"
