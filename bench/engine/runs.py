@@ -20,8 +20,8 @@ from bench.engine.machine import Machine
 from bench.engine.shapes import Scale
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
-from services.worker.engines.qwen.decoder import Writing
-from services.worker.engines.qwen.device import available_beside, spare_plans
+from services.worker.engines.qwen.decoder import Generation
+from services.worker.engines.qwen.device import available_beside, disable_cudnn_attention
 from services.worker.engines.qwen.page import PixelLimits, Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -37,7 +37,7 @@ class Bench:
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         # The ordinary ways are spared them as well: their pages, too, are of several sizes.
-        spare_plans()
+        disable_cudnn_attention()
         self.scale = scale
         self.machine = machine
         # Its type says that each part may be a mere dictionary.
@@ -58,9 +58,9 @@ class Bench:
             after=tuple(range(5 + before, 5 + scale.prompt_tokens)),
             image_token_id=self.config.image_token_id,
         )
-        self.capacity = self.limits.max_visual_tokens + len(self.prompt) + max(scale.answers) + memory.POLL
-        self.wanted = slots
-        self._admitted: list[Writing] = []
+        self.capacity = self.limits.max_visual_tokens + len(self.prompt) + max(scale.answers) + memory.STEPS_PER_POLL
+        self.requested_slots = slots
+        self._admitted: list[Generation] = []
         self._generator = np.random.default_rng(0)
         self.pages = [self._page(*side) for side in itertools.islice(itertools.cycle(scale.sides), scale.pages)]
         self.lengths = list(itertools.islice(itertools.cycle(scale.answers), scale.pages))
@@ -72,18 +72,18 @@ class Bench:
 
     def towers(self) -> tuple[VisionTower, TextTower]:
         """The fast path's, over the model's own weights."""
-        visual, pictures = self.model.model.visual, Qwen2VLImageProcessorPil
-        vision = VisionTower(visual, mean=tuple(pictures.image_mean), std=tuple(pictures.image_std))
+        visual, images = self.model.model.visual, Qwen2VLImageProcessorPil
+        vision = VisionTower(visual, mean=tuple(images.image_mean), std=tuple(images.image_std))
         return vision, TextTower(self.model, max_tokens=self.capacity)
 
     def decoder(self) -> SlotDecoder:
         """The fast path, with as many slots as the memory plan allows."""
-        item = self.machine.dtype.itemsize
-        weights = self.parameters * item
+        itemsize = self.machine.dtype.itemsize
+        weights = self.parameters * itemsize
         cost = memory.cost(
             self.config,
             weights=weights,
-            item=item,
+            itemsize=itemsize,
             visual_tokens=self.limits.max_visual_tokens,
             prompt_tokens=len(self.prompt),
         )
@@ -92,7 +92,11 @@ class Bench:
         self.machine.clear()
         available = available_beside(weights, self.machine.device)
         plan = memory.plan(
-            cost, available=available, capacity=self.capacity, wanted=self.wanted, place=self.machine.name
+            cost,
+            available=available,
+            capacity=self.capacity,
+            requested_slots=self.requested_slots,
+            device_name=self.machine.name,
         )
         return SlotDecoder(
             vision,
@@ -101,7 +105,7 @@ class Bench:
             capacity=self.capacity,
             limits=self.limits,
             prompt=self.prompt,
-            stops=frozenset(),
+            eos_token_ids=frozenset(),
             is_loop=lambda tokens: False,
         )
 
@@ -109,28 +113,28 @@ class Bench:
 
     def step_bytes(self, batch: int, context: float) -> float:
         """What a decoding step has to read: the language part's weights, and the slots' keys and values."""
-        item, text = self.machine.dtype.itemsize, self.model.model.language_model
-        weights = _count(text) * item
+        itemsize, text = self.machine.dtype.itemsize, self.model.model.language_model
+        weights = _count(text) * itemsize
         config = self.config.text_config
         head_dim = config.hidden_size // config.num_attention_heads
-        token = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim * item
+        token = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim * itemsize
         return float(weights + batch * context * token)
 
     def decode(self, decoder: SlotDecoder, bandwidth: float | None) -> Iterator[dict[str, float | None]]:
         """A step's time at several batch sizes, against the time that reading alone would take at `bandwidth`."""
         height, width = self.scale.sides[0]
         prompt = height * width // 784 + len(self.prompt)
-        rounds = max(1, self.scale.steps // memory.POLL)
+        rounds = max(1, self.scale.steps // memory.STEPS_PER_POLL)
         for batch in self.scale.batches:
             if batch > decoder.slots:
                 continue
-            sampling = Sampling(max_tokens=(rounds + 3) * memory.POLL)
+            sampling = Sampling(max_tokens=(rounds + 3) * memory.STEPS_PER_POLL)
             self._vacate(decoder)
             for _ in range(batch):
                 self._admit(decoder, self._page(height, width), sampling)
             decoder.advance()
-            step = self.machine.seconds(decoder.advance, rounds) / memory.POLL
-            read = self.step_bytes(batch, prompt + rounds * memory.POLL / 2)
+            step = self.machine.seconds(decoder.advance, rounds) / memory.STEPS_PER_POLL
+            read = self.step_bytes(batch, prompt + rounds * memory.STEPS_PER_POLL / 2)
             floor = read / bandwidth if bandwidth else None
             yield {
                 "batch": batch,
@@ -181,13 +185,13 @@ class Bench:
         numbers = self._numbers(decoder)
         waiting, busy, looks = list(numbers), 0, 0
         began = time.perf_counter()
-        while waiting or decoder.free < decoder.slots:
-            while waiting and decoder.free:
+        while waiting or decoder.free_slots < decoder.slots:
+            while waiting and decoder.free_slots:
                 number = waiting.pop(0)
                 sampling = Sampling(max_tokens=self.lengths[number])
                 self._admit(decoder, decoder.prepare(self.pages[number], sampling), sampling)
             if waiting:
-                busy, looks = busy + decoder.slots - decoder.free, looks + 1
+                busy, looks = busy + decoder.slots - decoder.free_slots, looks + 1
             decoder.advance()
         self.machine.wait()
         taken = time.perf_counter() - began
@@ -243,18 +247,18 @@ class Bench:
         """
         self._vacate(decoder)
         page, count = self.pages[0], min(256, max(self.scale.answers))
-        writing = self._admit(decoder, page, Sampling(max_tokens=count))
-        while writing.ending is None:
+        generation = self._admit(decoder, page, Sampling(max_tokens=count))
+        while generation.ending is None:
             decoder.advance()
         decoder.advance()
         inputs = self._inputs([page])
-        written = torch.tensor([writing.tokens], device=self.machine.device)
+        written = torch.tensor([generation.tokens], device=self.machine.device)
         inputs["input_ids"] = torch.cat([inputs["input_ids"], written], dim=1)
         inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(written)], dim=1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         with torch.inference_mode():
             # Those of the whole prompt would take a gigabyte, which the slots may have left none of.
-            logits = self.model(**inputs, logits_to_keep=len(writing.tokens) + 1).logits[0, :-1].float()
+            logits = self.model(**inputs, logits_to_keep=len(generation.tokens) + 1).logits[0, :-1].float()
         best, chosen = logits.max(-1).values, logits.gather(-1, written[0].unsqueeze(-1)).squeeze(-1)
         return {
             "share": float((logits.argmax(-1) == written[0]).float().mean()),
@@ -275,16 +279,16 @@ class Bench:
         self.machine.clear()
         return taken
 
-    def _admit(self, decoder: SlotDecoder, page: Pixels, sampling: Sampling) -> Writing:
+    def _admit(self, decoder: SlotDecoder, page: Pixels, sampling: Sampling) -> Generation:
         """Take a page into the decoder, to be found there by `_vacate`."""
-        writing = decoder.admit(page, sampling)
-        self._admitted.append(writing)
-        return writing
+        generation = decoder.admit(page, sampling)
+        self._admitted.append(generation)
+        return generation
 
     def _vacate(self, decoder: SlotDecoder) -> None:
         """Free all slots: a run that failed leaves its pages in them."""
-        for writing in self._admitted:
-            writing.given_up = True
+        for generation in self._admitted:
+            generation.cancelled = True
         self._admitted.clear()
         decoder.advance()
 

@@ -49,9 +49,9 @@ class ModelTranscriber:
         """The page as the model writes it. Raises `Untranscribable`."""
         assert self._assembly and self._thread, "load() comes first"
         page = await asyncio.to_thread(self._assembly.decoder.prepare, pixels, sampling)
-        writing = await self._thread.write(page, sampling, alive)
-        text = self._assembly.checkpoint.text_of(writing.tokens)
-        return Transcript(text=text, ending=writing.ending or Ending.LENGTH, tokens=len(writing.tokens))
+        generation = await self._thread.write(page, sampling, alive)
+        text = self._assembly.checkpoint.decode(generation.tokens)
+        return Transcript(text=text, ending=generation.ending or Ending.LENGTH, tokens=len(generation.tokens))
 
     def _load(self, files: ModelFiles) -> None:
         device = choose_device()

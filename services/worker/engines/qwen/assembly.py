@@ -1,4 +1,4 @@
-"""A loaded model and what writes with it, put together within the memory there is."""
+"""A loaded model and its decoder, put together within the memory that is available."""
 
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from services.worker.engines.qwen.device import (
     available_bytes,
     choose_dtype,
     describe,
-    spare_plans,
+    disable_cudnn_attention,
 )
 from services.worker.engines.qwen.page import PixelLimits, make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
@@ -27,52 +27,52 @@ from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.settings import EngineSettings
 
-# On a CPU more pages at once gain little, and each takes its memory.
+# Slots on a CPU where none are set. Chosen: more gain little, and each takes memory.
 _CPU_SLOTS = 4
 
 
 class Assembly(msgspec.Struct, frozen=True, kw_only=True):
-    """What reads pages, and the checkpoint that tells their text from tokens."""
+    """The decoder that writes pages, and the checkpoint that turns tokens into text."""
 
     checkpoint: Checkpoint
     decoder: Decoder
 
 
 def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> Assembly:
-    """Load the model in `folder` as `settings` say. Raises `EngineUnavailable`."""
-    spare_plans()
+    """Load the model in `folder` by the settings. Raises `EngineUnavailable`."""
+    disable_cudnn_attention()
     dtype = choose_dtype(device)
     smallest = min(settings.model_min_pixels, settings.model_max_pixels)
     limits = PixelLimits(min_pixels=smallest, max_pixels=settings.model_max_pixels)
-    request = settings.ocr_prompt or PROMPT
-    blueprint = checkpoints.read(folder)
-    prompt = make_prompt(blueprint.processor, request)
+    prompt_text = settings.ocr_prompt or PROMPT
+    description = checkpoints.read_description(folder)
+    prompt = make_prompt(description.processor, prompt_text)
     cost = memory.cost(
-        blueprint.config,
-        weights=blueprint.parameters * dtype.itemsize,
-        item=dtype.itemsize,
+        description.config,
+        weights=description.parameters * dtype.itemsize,
+        itemsize=dtype.itemsize,
         visual_tokens=limits.max_visual_tokens,
         prompt_tokens=len(prompt),
     )
     plan = partial(
         memory.plan,
         cost,
-        capacity=limits.max_visual_tokens + len(prompt) + settings.model_max_tokens + memory.POLL,
-        wanted=_wanted(settings, device),
-        place=describe(device),
+        capacity=limits.max_visual_tokens + len(prompt) + settings.model_max_tokens + memory.STEPS_PER_POLL,
+        requested_slots=_requested_slots(settings, device),
+        device_name=describe(device),
     )
-    # Before gigabytes are read, which is when a card too small is to be told.
+    # Before gigabytes are read: a GPU that is too small is reported at once.
     capacity = plan(available=available_bytes(device)).capacity
-    checkpoint = checkpoints.load(folder, blueprint, device, dtype)
+    checkpoint = checkpoints.load(folder, description, device, dtype)
 
     def is_loop(tokens: list[int]) -> bool:
-        return ends_in_loop(tokens, lambda part: checkpoint.text_of(list(part)))
+        return ends_in_loop(tokens, lambda part: checkpoint.decode(list(part)))
 
     if settings.ocr_decoder == "reference":
-        reference = ReferenceDecoder(checkpoint, prompt=request, limits=limits, is_loop=is_loop)
+        reference = ReferenceDecoder(checkpoint, prompt=prompt_text, limits=limits, is_loop=is_loop)
         return Assembly(checkpoint=checkpoint, decoder=reference)
-    pictures = checkpoint.processor.image_processor
-    vision = VisionTower(checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std)
+    images = checkpoint.processor.image_processor
+    vision = VisionTower(checkpoint.model.model.visual, mean=images.image_mean, std=images.image_std)
     text = TextTower(checkpoint.model, max_tokens=capacity)
     slots = plan(available=available_beside(cost.weights, device)).slots
     try:
@@ -83,7 +83,7 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
             capacity=capacity,
             limits=limits,
             prompt=prompt,
-            stops=checkpoint.stops,
+            eos_token_ids=checkpoint.eos_token_ids,
             is_loop=is_loop,
         )
     except torch.OutOfMemoryError as error:
@@ -93,8 +93,8 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
     return Assembly(checkpoint=checkpoint, decoder=decoder)
 
 
-def _wanted(settings: EngineSettings, device: torch.device) -> int:
-    """How many pages at once the settings ask for; 0 for as many as fit."""
+def _requested_slots(settings: EngineSettings, device: torch.device) -> int:
+    """Slots by the settings; 0 for as many as fit."""
     if settings.ocr_decoder == "reference":
         return 1
     return settings.ocr_slots or (_CPU_SLOTS if device.type == "cpu" else 0)

@@ -1,4 +1,4 @@
-"""A model of the family, loaded from its folder: nothing is asked of a network."""
+"""A model of the family, loaded from its folder, without any request to a network."""
 
 import contextlib
 import json
@@ -20,8 +20,8 @@ from services.worker.engines.engine import EngineUnavailable
 FAMILY = "qwen2_5_vl"
 
 
-class PictureProcessor(Qwen2_5_VLProcessor):
-    """The family's processor for pictures alone: the one for videos cannot be made without torchvision."""
+class ImageOnlyProcessor(Qwen2_5_VLProcessor):
+    """The family's processor without its part for videos, which needs torchvision."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str) -> None:
         self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
@@ -30,36 +30,40 @@ class PictureProcessor(Qwen2_5_VLProcessor):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
-class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a model before its weights are read: its shape, and how pages become its input."""
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """A model without its weights."""
 
+    #: A `Qwen2_5_VLConfig`.
     config: Any
-    processor: PictureProcessor
+    #: Makes pages the model's input.
+    processor: ImageOnlyProcessor
 
     @property
     def parameters(self) -> int:
-        """How many numbers its weights are; tied ones count once."""
+        """The number of values of its weights; tied ones count once."""
         with torch.device("meta"):
             return int(Qwen2_5_VLForConditionalGeneration(self.config).num_parameters())
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A loaded model. `stops` are the tokens that end a page."""
+    """A loaded model."""
 
+    #: A `Qwen2_5_VLForConditionalGeneration`.
     model: Any
-    processor: PictureProcessor
-    stops: frozenset[int]
+    processor: ImageOnlyProcessor
+    #: Tokens that end an answer.
+    eos_token_ids: frozenset[int]
 
-    def text_of(self, tokens: list[int]) -> str:
-        """The text that tokens stand for, special ones left out."""
+    def decode(self, tokens: list[int]) -> str:
+        """The tokens' text, without special tokens."""
         text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         assert isinstance(text, str)
         return text
 
 
-def read(folder: Path) -> Blueprint:
+def read_description(folder: Path) -> Description:
     """Read all but the weights of the model in `folder`. Raises `EngineUnavailable`."""
-    # Progress bars and advice would go to stderr, which belongs to the log.
+    # transformers would write progress bars and advice to stderr, where the log goes.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with _loading():
@@ -72,30 +76,31 @@ def read(folder: Path) -> Blueprint:
     with _loading():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         tokenizer.padding_side = "left"
-        pictures = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        processor = PictureProcessor(pictures, tokenizer, tokenizer.chat_template or _template_file(folder))
-    return Blueprint(config=config, processor=processor)
+        images = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        processor = ImageOnlyProcessor(images, tokenizer, tokenizer.chat_template or _template_file(folder))
+    return Description(config=config, processor=processor)
 
 
-def load(folder: Path, blueprint: Blueprint, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+def load(folder: Path, description: Description, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """Load the model in `folder`, its weights straight onto `device`. Raises `EngineUnavailable`."""
     with _loading():
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
             folder,
-            config=blueprint.config,
+            config=description.config,
             dtype=dtype,
             device_map={"": device},
             attn_implementation="sdpa",
             local_files_only=True,
         ).eval()
-    ends = model.generation_config.eos_token_id
-    listed = [*(ends if isinstance(ends, list) else [ends]), blueprint.processor.tokenizer.eos_token_id]
-    stops = frozenset(token for token in listed if token is not None)
-    return Checkpoint(model=model, processor=blueprint.processor, stops=stops)
+    eos = model.generation_config.eos_token_id
+    listed = [*(eos if isinstance(eos, list) else [eos]), description.processor.tokenizer.eos_token_id]
+    eos_token_ids = frozenset(token for token in listed if token is not None)
+    return Checkpoint(model=model, processor=description.processor, eos_token_ids=eos_token_ids)
 
 
 @contextlib.contextmanager
 def _loading() -> Iterator[None]:
+    """Turns what transformers and safetensors raise for unusable files into `EngineUnavailable`."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -111,7 +116,7 @@ def _loading() -> Iterator[None]:
 
 
 def _template_file(folder: Path) -> str:
-    """The chat template where only the processor's own file has it, as in the family's first checkpoints."""
+    """The chat template from the processor's own file: the family's first checkpoints have it nowhere else."""
     try:
         return str(json.loads((folder / "chat_template.json").read_text())["chat_template"])
     except (OSError, ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Steps as CUDA graphs: hundreds of small kernels that the GPU starts by itself, without waiting for Python."""
+"""Decoding steps as CUDA graphs: the GPU starts hundreds of small kernels by itself, without waiting for Python."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,20 +10,23 @@ from services.worker.engines.execution import reason_of
 
 log = structlog.get_logger()
 
-SIZES = (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 128, 192, 256)
-_WARM_UPS = 2
+#: Batch sizes that are captured, besides the number of slots. Chosen: a batch between two is computed as the larger, so
+#: few sizes waste work, and many take time at start and memory.
+CAPTURE_SIZES = (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 128, 192, 256)
+# Runs before a capture. Libraries make their workspaces at the first; the second shows that the first has made them.
+_WARM_UP_RUNS = 2
 
 
-class Steps:
-    """Runs `step(batch)`, which changes tensors in place: as it is, or captured once for each of a few batch sizes.
+class StepRunner:
+    """Runs `step(batch)`, which changes tensors in place: as a CUDA graph for each batch size, or without any.
 
-    Where it cannot be captured, it runs as it is.
+    A step that cannot be captured runs without.
     """
 
     def __init__(self, step: Callable[[int], None], *, slots: int, capture: bool) -> None:
         self._step = step
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        #: Why a step that may be captured is not; None otherwise.
+        #: Why a step that should be captured is not; None otherwise.
         self.fallback: str | None = None
         if not capture:
             return
@@ -32,7 +35,7 @@ class Steps:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            # Pages are then written several times slower, and still faster than without the GPU.
+            # Not fatal: pages are written several times slower, and still faster than on a CPU.
             self._graphs.clear()
             self.fallback = f"no CUDA graphs: {reason_of(error)}"
             log.warning("steps_not_captured", reason=self.fallback)
@@ -43,7 +46,7 @@ class Steps:
         return len(self._graphs)
 
     def run(self, batch: int) -> None:
-        """One step of the first `batch` slots, or of more."""
+        """One step of the first `batch` slots, or of as many as the next larger graph has."""
         if not self._graphs:
             self._step(batch)
             return
@@ -51,23 +54,23 @@ class Steps:
 
     def _capture(self, slots: int) -> None:
         pool = None
-        # The largest first: the smaller ones then fit into its memory.
-        for batch in sorted({min(size, slots) for size in SIZES} | {slots}, reverse=True):
-            graph = self._graphs[batch] = _captured(self._step, batch, pool)
+        # The largest first, since the smaller ones then fit into its memory pool.
+        for batch in sorted({min(size, slots) for size in CAPTURE_SIZES} | {slots}, reverse=True):
+            graph = self._graphs[batch] = _capture_graph(self._step, batch, pool)
             pool = pool or graph.pool()
 
 
 @torch.inference_mode()
-def _captured(step: Callable[[int], None], batch: int, pool: Any) -> torch.cuda.CUDAGraph:
-    # Libraries make their workspaces at the first call, which must not be captured.
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(_WARM_UPS):
+def _capture_graph(step: Callable[[int], None], batch: int, pool: Any) -> torch.cuda.CUDAGraph:
+    # On a stream of its own, as torch.cuda.graph demands: the workspaces must not be made during the capture.
+    warm_up = torch.cuda.Stream()
+    warm_up.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(warm_up):
+        for _ in range(_WARM_UP_RUNS):
             step(batch)
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(warm_up)
     graph = torch.cuda.CUDAGraph()
-    # Other threads of the process may ask the driver for something meanwhile: that is no fault of the capture.
+    # "thread_local": calls of other threads to the driver meanwhile do not fail the capture.
     with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
         step(batch)
     return graph

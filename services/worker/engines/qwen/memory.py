@@ -1,4 +1,4 @@
-"""How many pages at once the memory holds, decided before anything is loaded."""
+"""How many slots the memory holds, decided before anything is loaded."""
 
 from typing import Any
 
@@ -6,80 +6,92 @@ import msgspec
 
 from services.worker.engines.engine import EngineUnavailable
 
-POLL = 8
-"""Steps between two looks at what was written; a page may be written on for so many tokens after its end."""
+#: Decoding steps between two copies of the written tokens to the host. Steps go on after a page's end until the next
+#: copy, so a slot has room for so many tokens more. Chosen: more waste work at the end of pages, fewer make the GPU
+#: wait.
+STEPS_PER_POLL = 8
 
+#: Slots that are taken where none are set. Chosen by estimate: more gain little, since a step then spends most of its
+#: time on the slots' own keys and values.
 MAX_SLOTS = 64
 GIB = 1024**3
-# What the allocator cannot use, graphs, and the libraries' workspaces.
+# Memory left free for fragments that the allocator cannot use, graphs and the libraries' workspaces: once, and as a
+# share of what is available. Chosen, not measured on a GPU.
 _RESERVE_BYTES = GIB // 2
 _RESERVE_SHARE = 0.05
-# Numbers of single precision that a patch passes through beside those of the weights' own.
-_EXACT = 4
+# Values of the vision tower's hidden size that a patch has in single precision (4 bytes) at a layer's peak, besides
+# eight in the weights' type.
+_SINGLE_PRECISION_VALUES = 4
 
 
 class ModelCost(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that a model takes: once; for a token of a slot; while the largest page is read; for a slot's logits."""
+    """Bytes that a model takes."""
 
+    #: Once.
     weights: int
+    #: Keys and values of one token in a slot.
     token: int
-    page: int
+    #: At the peak of the prefill of the largest page.
+    prefill: int
+    #: Logits of one slot.
     logits: int
 
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """How many slots there are, and of how many tokens each; `bytes` is what all of it takes, weights included."""
+    """The slots that fit."""
 
     slots: int
+    #: Tokens of each slot.
     capacity: int
+    #: What all of it takes, weights included.
     bytes: int
 
 
-def cost(config: Any, *, weights: int, item: int, visual_tokens: int, prompt_tokens: int) -> ModelCost:
-    """The cost of a model of `config` whose weights take so many bytes, at `item` bytes a number.
+def cost(config: Any, *, weights: int, itemsize: int, visual_tokens: int, prompt_tokens: int) -> ModelCost:
+    """The cost of a model of `config` whose weights take so many bytes, at `itemsize` bytes a value.
 
-    `visual_tokens` and `prompt_tokens` are the largest page's. What reading it takes at its peak follows the tensors
-    that live at the same time in a layer of either tower, whichever takes more.
+    `visual_tokens` and `prompt_tokens` are the largest page's. The peak of its prefill is that of the tensors that live
+    at the same time in a layer of either tower, whichever takes more (`test_device_work` compares it with torch's).
     """
     text, vision = config.text_config, config.vision_config
-    size = text.hidden_size // text.num_attention_heads
+    head_dim = text.hidden_size // text.num_attention_heads
     patches = visual_tokens * vision.spatial_merge_size**2
     patch_values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-    seeing = patches * (
-        vision.hidden_size * (8 * item + _EXACT * 4)
-        + vision.intermediate_size * 3 * item
-        + patch_values * (4 + 4 + item)
+    vision_peak = patches * (
+        vision.hidden_size * (8 * itemsize + _SINGLE_PRECISION_VALUES * 4)
+        + vision.intermediate_size * 3 * itemsize
+        + patch_values * (4 + 4 + itemsize)
     )
     length = visual_tokens + prompt_tokens
-    reading = length * (text.hidden_size * 10 * item + text.intermediate_size * 4 * item)
+    text_peak = length * (text.hidden_size * 10 * itemsize + text.intermediate_size * 4 * itemsize)
     return ModelCost(
         weights=weights,
-        token=2 * text.num_hidden_layers * text.num_key_value_heads * size * item,
-        page=max(seeing, reading),
-        logits=text.vocab_size * (item + 4),
+        token=2 * text.num_hidden_layers * text.num_key_value_heads * head_dim * itemsize,
+        prefill=max(vision_peak, text_peak),
+        logits=text.vocab_size * (itemsize + 4),
     )
 
 
-def plan(cost: ModelCost, *, available: int, capacity: int, wanted: int, place: str) -> MemoryPlan:
-    """Slots for `available` bytes: as many as were `wanted`, or as fit (0: up to `MAX_SLOTS`).
+def plan(cost: ModelCost, *, available: int, capacity: int, requested_slots: int, device_name: str) -> MemoryPlan:
+    """Slots of `capacity` tokens in `available` bytes: the number requested, or for 0 as many as fit, to `MAX_SLOTS`.
 
-    `place` is what to call the memory. Raises `EngineUnavailable` where not even one page fits, or not the wanted.
+    Raises `EngineUnavailable` where not even one slot fits, or fewer than requested; the message names the device.
     """
     usable = int(available * (1 - _RESERVE_SHARE)) - _RESERVE_BYTES
     slot = cost.token * capacity + cost.logits
-    room = usable - cost.weights - cost.page
+    room = usable - cost.weights - cost.prefill
     fitting = max(0, room // slot)
-    needed = cost.weights + cost.page + slot * max(1, wanted)
-    if fitting < max(1, wanted):
-        asked = f"{wanted} pages at once need" if wanted else "The model needs"
+    needed = cost.weights + cost.prefill + slot * max(1, requested_slots)
+    if fitting < max(1, requested_slots):
+        asked = f"{requested_slots} pages at once need" if requested_slots else "The model needs"
         remedy = "Lower OCR_SLOTS, MODEL_MAX_PIXELS or MODEL_MAX_TOKENS" if fitting else "Lower MODEL_MAX_PIXELS"
         raise EngineUnavailable(
-            f"{asked} about {_gib(needed + available - usable)} of memory, and {place} has {_gib(available)} to give "
-            f"({_gib(cost.weights)} for weights, {_gib(cost.page)} to read a page, {_gib(slot)} for each page being "
-            f"written). {remedy}, take a smaller model, or a machine with more memory."
+            f"{asked} about {_gib(needed + available - usable)} of memory, and {device_name} has {_gib(available)} to "
+            f"give ({_gib(cost.weights)} for weights, {_gib(cost.prefill)} to read a page, {_gib(slot)} for each page "
+            f"being written). {remedy}, take a smaller model, or a machine with more memory."
         )
-    slots = min(wanted or MAX_SLOTS, fitting)
-    return MemoryPlan(slots=slots, capacity=capacity, bytes=cost.weights + cost.page + slot * slots)
+    slots = min(requested_slots or MAX_SLOTS, fitting)
+    return MemoryPlan(slots=slots, capacity=capacity, bytes=cost.weights + cost.prefill + slot * slots)
 
 
 def _gib(size: int) -> str:

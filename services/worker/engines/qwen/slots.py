@@ -1,7 +1,8 @@
-"""The fast path: many pages side by side, each in a slot, a new page in as soon as one is done.
+"""The fast decoder: many pages side by side, each in a slot, a new page in as soon as one ends.
 
-A page's prompt goes straight into its slot, one page at a time, since that work is bound by computing already. Then all
-slots write a token together, since that work is bound by reading the weights, which are read once for all of them.
+The prompt of a page is read into its slot alone (prefill): computing bounds that work already, so a batch would gain
+nothing. Then all slots write a token together (a step): reading the weights bounds that work, and they are read once
+for all slots.
 """
 
 import heapq
@@ -10,21 +11,23 @@ import torch
 
 from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
-from services.worker.engines.qwen.decoder import LOOP_EVERY, IsLoop, Writing
-from services.worker.engines.qwen.graphs import Steps
-from services.worker.engines.qwen.memory import POLL
+from services.worker.engines.qwen.decoder import LOOP_CHECK_TOKENS, Generation, IsLoop
+from services.worker.engines.qwen.graphs import StepRunner
+from services.worker.engines.qwen.memory import STEPS_PER_POLL
 from services.worker.engines.qwen.page import PixelLimits, Prompt, resize
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.transcriber import Ending, Sampling
 
+# Tokens: the bound to the slots' lengths that a step is given is a multiple of this. Chosen: `sdpa_grouped` reads every
+# slot up to the bound, and a new bound is a new shape.
 _CONTEXT_STEP = 128
 
 
 class SlotDecoder:
-    """A `Decoder` whose slots advance together, on the GPU without the host in between.
+    """A `Decoder` whose slots advance together, on a GPU without the host in between.
 
-    `capacity` is the most tokens of a page, prompt and answer and `POLL` more; `stops` are the tokens that end one.
+    `capacity` is the most tokens of a page: prompt, answer and `STEPS_PER_POLL` more. `eos_token_ids` end an answer.
     """
 
     def __init__(
@@ -36,37 +39,39 @@ class SlotDecoder:
         capacity: int,
         limits: PixelLimits,
         prompt: Prompt,
-        stops: frozenset[int],
+        eos_token_ids: frozenset[int],
         is_loop: IsLoop,
     ) -> None:
         self._vision = vision
         self._text = text
         self._limits = limits
         self._prompt = prompt
-        self._stops = stops
+        self._eos_token_ids = eos_token_ids
         self._is_loop = is_loop
         self._cache = text.new_cache(slots, capacity)
-        # The lowest free slot comes first: a step reaches as far as the highest busy one.
+        # A heap: the lowest slot is taken first, since a step computes all slots up to the highest busy one.
         self._free = list(range(slots))
-        self._busy: dict[int, _Row] = {}
+        self._busy: dict[int, _BusySlot] = {}
         device = text.device
+        # By slot: its last token, that token's position, the tokens in the cache, and 1 while the slot is busy.
         zeros = torch.zeros(slots, dtype=torch.int64, device=device)
         self._tokens, self._positions, self._lengths, self._active = (zeros.clone() for _ in range(4))
-        self._recent = torch.zeros((POLL, slots), dtype=torch.int64, device=device)
+        # The tokens since the last poll, and the number of the step that writes the next row.
+        self._recent = torch.zeros((STEPS_PER_POLL, slots), dtype=torch.int64, device=device)
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
         self._logits = torch.zeros((slots, text.vocab_size), dtype=text.dtype, device=device)
         self._context = capacity
-        self._steps = Steps(self._step, slots=slots, capture=text.capturable)
-        self._clear()
+        self._steps = StepRunner(self._step, slots=slots, capture=text.capturable)
+        self._reset()
 
     @property
     def slots(self) -> int:
-        """How many pages are written at once."""
+        """Pages that are written at a time."""
         return self._cache.slots
 
     @property
-    def free(self) -> int:
-        """How many more pages can be admitted now."""
+    def free_slots(self) -> int:
+        """Pages that can be admitted now."""
         return len(self._free)
 
     @property
@@ -80,68 +85,70 @@ class SlotDecoder:
         )
 
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
-        """The page at the size that the model is to see. Raises `Untranscribable`."""
+        """The page at the size at which the model sees it. Raises `Untranscribable`."""
         return resize(pixels, *self._limits.target_size(pixels, sampling.scale))
 
     @torch.inference_mode()
-    def admit(self, page: Pixels, sampling: Sampling) -> Writing:
+    def admit(self, page: Pixels, sampling: Sampling) -> Generation:
         """Read a page into the lowest free slot, and write its first token."""
         slot = heapq.heappop(self._free)
         try:
-            row = self._busy[slot] = self._read(page, slot, sampling)
+            busy = self._busy[slot] = self._prefill(page, slot, sampling)
         except BaseException:
             heapq.heappush(self._free, slot)
             raise
-        return row.writing
+        return busy.generation
 
     @torch.inference_mode()
-    def advance(self) -> list[Writing]:
-        """Write up to `POLL` tokens in every slot."""
-        if any(self._wants_more(row) for row in self._busy.values()):
-            self._write()
-        ended = [slot for slot, row in self._busy.items() if row.writing.ending or row.writing.given_up]
+    def advance(self) -> list[Generation]:
+        """Write up to `STEPS_PER_POLL` tokens in every slot."""
+        if any(busy.wants_more for busy in self._busy.values()):
+            self._decode()
+        ended = [slot for slot, busy in self._busy.items() if not busy.wants_more]
         return [self._release(slot) for slot in ended]
 
-    def _read(self, page: Pixels, slot: int, sampling: Sampling) -> "_Row":
+    def _prefill(self, page: Pixels, slot: int, sampling: Sampling) -> "_BusySlot":
         pixels = torch.from_numpy(page).to(self._text.device, non_blocking=True)
-        picture = self._vision.encode(pixels)
+        image_embeds = self._vision.encode(pixels)
         rows, columns = page.shape[0] // self._limits.factor, page.shape[1] // self._limits.factor
-        tokens, positions = self._prompt.input_ids(rows * columns), self._prompt.position_ids(rows, columns)
+        input_ids, position_ids = self._prompt.input_ids(rows * columns), self._prompt.position_ids(rows, columns)
         device = self._text.device
         logits = self._text.prefill(
-            torch.from_numpy(tokens).to(device),
-            torch.from_numpy(positions).to(device),
-            picture,
+            torch.from_numpy(input_ids).to(device),
+            torch.from_numpy(position_ids).to(device),
+            image_embeds,
             len(self._prompt.before),
             self._cache,
             slot,
         )
-        row = _Row(Writing(sampling), len(tokens), device)
-        token = row.choose(logits)
+        length = len(input_ids)
+        busy = _BusySlot(Generation(sampling), length, device)
+        token = busy.sample(logits)
         self._tokens[slot] = token
-        self._lengths[slot], self._positions[slot], self._active[slot] = len(tokens), int(positions[0, -1]) + 1, 1
-        self._take(row, [int(token)])
-        return row
+        self._lengths[slot], self._positions[slot], self._active[slot] = length, int(position_ids[0, -1]) + 1, 1
+        self._append(busy.generation, [int(token)])
+        return busy
 
-    def _write(self) -> None:
+    def _decode(self) -> None:
+        """Make `STEPS_PER_POLL` steps, then copy their tokens to the host."""
         batch = max(self._busy) + 1
-        self._context = self._bound()
-        sampled = [(slot, row) for slot, row in self._busy.items() if row.writing.sampling.temperature > 0]
-        for step in range(POLL):
+        self._context = self._context_bound()
+        sampled = [(slot, busy) for slot, busy in self._busy.items() if busy.generation.sampling.temperature > 0]
+        for step in range(STEPS_PER_POLL):
             self._steps.run(batch)
-            for slot, row in sampled:
-                token = row.choose(self._logits[slot])
+            for slot, busy in sampled:
+                token = busy.sample(self._logits[slot])
                 self._tokens[slot] = token
                 self._recent[step, slot] = token
         written = self._recent[:, :batch].cpu().numpy()
-        for slot, row in self._busy.items():
-            row.length += POLL
-            row.writing.beat()
-            if row.writing.ending is None:
-                self._take(row, [int(token) for token in written[:, slot]])
+        for slot, busy in self._busy.items():
+            busy.length += STEPS_PER_POLL
+            busy.generation.on_progress()
+            if busy.generation.ending is None:
+                self._append(busy.generation, [int(token) for token in written[:, slot]])
 
     def _step(self, batch: int) -> None:
-        """One token more in each of the first slots. Touches nothing but the device, so that it can be captured."""
+        """One more token in each of the first slots. Touches the device only, so that it can be captured."""
         tokens, lengths, positions = self._tokens[:batch], self._lengths[:batch], self._positions[:batch]
         logits = self._text.step(tokens, positions, lengths, self._cache, self._context)
         self._logits[:batch].copy_(logits)
@@ -149,57 +156,59 @@ class SlotDecoder:
         lengths.add_(self._active[:batch])
         positions.add_(self._active[:batch])
         self._recent.index_copy_(0, self._cursor, self._tokens.unsqueeze(0))
-        self._cursor.add_(1).remainder_(POLL)
+        self._cursor.add_(1).remainder_(STEPS_PER_POLL)
 
-    def _take(self, row: "_Row", tokens: list[int]) -> None:
-        """Add what was written, up to the page's end."""
-        writing = row.writing
+    def _append(self, generation: Generation, tokens: list[int]) -> None:
+        """Add tokens up to the answer's end; steps after it have written more than belongs to it."""
         for token in tokens:
-            if token in self._stops:
-                writing.ending = Ending.STOP
+            if token in self._eos_token_ids:
+                generation.ending = Ending.STOP
                 return
-            writing.tokens.append(token)
-            if len(writing.tokens) % LOOP_EVERY == 0 and self._is_loop(writing.tokens):
-                writing.ending = Ending.LOOP
+            generation.tokens.append(token)
+            if len(generation.tokens) % LOOP_CHECK_TOKENS == 0 and self._is_loop(generation.tokens):
+                generation.ending = Ending.LOOP
                 return
-            if len(writing.tokens) >= writing.sampling.max_tokens:
-                writing.ending = Ending.LENGTH
+            if len(generation.tokens) >= generation.sampling.max_tokens:
+                generation.ending = Ending.LENGTH
                 return
 
-    def _wants_more(self, row: "_Row") -> bool:
-        return row.writing.ending is None and not row.writing.given_up
-
-    def _bound(self) -> int:
-        """A number of tokens that no slot reaches within the coming steps."""
-        longest = max(row.length for row in self._busy.values()) + POLL
+    def _context_bound(self) -> int:
+        """A number of tokens that no slot reaches before the next poll."""
+        longest = max(busy.length for busy in self._busy.values()) + STEPS_PER_POLL
         return min(self._cache.capacity, -(-longest // _CONTEXT_STEP) * _CONTEXT_STEP)
 
-    def _release(self, slot: int) -> Writing:
-        # An idle slot below a busy one goes on to be computed, in place: its only token is overwritten each time.
+    def _release(self, slot: int) -> Generation:
+        # Steps still compute a free slot below a busy one. Not active, it overwrites its one token each time.
         self._tokens[slot] = self._lengths[slot] = self._positions[slot] = self._active[slot] = 0
         heapq.heappush(self._free, slot)
-        return self._busy.pop(slot).writing
+        return self._busy.pop(slot).generation
 
-    def _clear(self) -> None:
-        """Forget what capturing the steps has left."""
+    def _reset(self) -> None:
+        """Undo what the steps that were captured have written."""
         for state in (self._tokens, self._positions, self._lengths, self._active, self._cursor):
             state.zero_()
 
 
-class _Row:
-    """What the host knows of a busy slot; `length` is how many tokens it holds."""
+class _BusySlot:
+    """What the host knows of a busy slot; `length` is the tokens that it holds."""
 
-    def __init__(self, writing: Writing, length: int, device: torch.device) -> None:
-        self.writing = writing
+    def __init__(self, generation: Generation, length: int, device: torch.device) -> None:
+        self.generation = generation
         self.length = length
-        self._generator = torch.Generator(device).manual_seed(writing.sampling.seed)
+        # One for each slot, so that the other slots do not change what is drawn.
+        self._generator = torch.Generator(device).manual_seed(generation.sampling.seed)
 
-    def choose(self, logits: torch.Tensor) -> torch.Tensor:
-        """The next token from logits (vocabulary,). The slot's own generator makes neighbours count for nothing."""
-        temperature = self.writing.sampling.temperature
+    @property
+    def wants_more(self) -> bool:
+        """Whether the page has not ended and its caller still waits for it."""
+        return self.generation.ending is None and not self.generation.cancelled
+
+    def sample(self, logits: torch.Tensor) -> torch.Tensor:
+        """The next token from logits (V,), by the page's temperature."""
+        temperature = self.generation.sampling.temperature
         if temperature == 0:
             return logits.argmax()
-        chances = torch.softmax(logits.float() / temperature, dim=-1)
-        # As `multinomial` draws one, without its questions to the device, for which the host would wait every step.
-        noise = torch.empty_like(chances).exponential_(generator=self._generator)
-        return (chances / noise).argmax()
+        probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+        # As `torch.multinomial` draws one token, without its checks, which copy a value to the host in every step.
+        noise = torch.empty_like(probabilities).exponential_(generator=self._generator)
+        return (probabilities / noise).argmax()

@@ -1,4 +1,4 @@
-"""The thread that owns the model: pages come in from the event loop, and go out as they end."""
+"""The thread that owns the model: pages come from the event loop, and their results go back to it."""
 
 import asyncio
 import queue
@@ -10,43 +10,43 @@ import torch
 
 from services.worker.engines.engine import EngineLost, unheard
 from services.worker.engines.picture import Pixels
-from services.worker.engines.qwen.decoder import Decoder, Writing
+from services.worker.engines.qwen.decoder import Decoder, Generation
 from services.worker.engines.transcriber import Sampling, Untranscribable
 
-BEAT_SECONDS = 1.0
-"""Between two signs of life of a page: enough for whoever watches, and no burden on the event loop."""
+#: Seconds between two calls of a page's `alive`. Chosen: far below any sensible PAGE_SECONDS, and no load on the loop.
+HEARTBEAT_SECONDS = 1.0
 
 
-class _Order:
-    """A page to be written, as both threads know it."""
+class _PageRequest:
+    """A page to be written. Its methods say which thread calls them."""
 
     def __init__(self, page: Pixels, sampling: Sampling, alive: Callable[[], None]) -> None:
         self.page = page
         self.sampling = sampling
-        self.given_up = False
+        self.cancelled = False
         self.loop = asyncio.get_running_loop()
-        self.result: asyncio.Future[Writing] = self.loop.create_future()
+        self.result: asyncio.Future[Generation] = self.loop.create_future()
         self._alive = alive
-        self._writing: Writing | None = None
-        self._beaten = time.monotonic()
+        self._generation: Generation | None = None
+        self._last_heartbeat = time.monotonic()
 
-    def begin(self, writing: Writing) -> None:
-        """It has a slot."""
-        self._writing = writing
-        writing.beat = self._beat
-        writing.given_up = self.given_up
+    def begin(self, generation: Generation) -> None:
+        """Model's thread: the page has a slot."""
+        self._generation = generation
+        generation.on_progress = self._heartbeat
+        generation.cancelled = self.cancelled
 
-    def give_up(self) -> None:
-        """Nobody waits for it any more."""
-        self.given_up = True
-        if self._writing is not None:
-            self._writing.given_up = True
+    def cancel(self) -> None:
+        """Event loop: no caller waits for the page any more."""
+        self.cancelled = True
+        if self._generation is not None:
+            self._generation.cancelled = True
 
-    def deliver(self, outcome: Writing | Exception) -> None:
-        """It has ended."""
-        self._tell(lambda: self._settle(outcome))
+    def deliver(self, outcome: Generation | Exception) -> None:
+        """Model's thread: the page has ended."""
+        self._call_in_loop(lambda: self._settle(outcome))
 
-    def _settle(self, outcome: Writing | Exception) -> None:
+    def _settle(self, outcome: Generation | Exception) -> None:
         if self.result.done():
             return
         if isinstance(outcome, Exception):
@@ -54,40 +54,40 @@ class _Order:
         else:
             self.result.set_result(outcome)
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         now = time.monotonic()
-        if now - self._beaten >= BEAT_SECONDS:
-            self._beaten = now
-            self._tell(self._alive)
+        if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            self._call_in_loop(self._alive)
 
-    def _tell(self, word: Callable[[], None]) -> None:
+    def _call_in_loop(self, function: Callable[[], None]) -> None:
         # The loop is closed where the process ends while a page is written.
         if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(word)
+            self.loop.call_soon_threadsafe(function)
 
 
 class DecoderThread:
-    """Runs a decoder in a daemon thread, which does not hold up the end of the process.
+    """Runs a decoder in a daemon thread, which does not delay the end of the process.
 
-    A page whose prompt finds no memory is refused alone. Any other fault of the decoder leaves nobody knows what
-    behind, on a GPU not even a working process: every page then ends with `EngineLost`, also those to come.
+    A page whose prefill finds no memory is refused alone. After any other fault the decoder's state is unknown, and on
+    a GPU the process seldom works at all: every page then ends with `EngineLost`, also those to come.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._waiting: dict[Writing, _Order] = {}
+        self._requests: queue.SimpleQueue[_PageRequest] = queue.SimpleQueue()
+        self._in_decoder: dict[Generation, _PageRequest] = {}
         self._fault: Exception | None = None
         threading.Thread(target=self._work, name="page-writer", daemon=True).start()
 
-    async def write(self, page: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Writing:
-        """The page written to its end. Cancelled, its slot is free at the decoder's next look."""
-        order = _Order(page, sampling, alive)
-        self._orders.put(order)
+    async def write(self, page: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Generation:
+        """The page, written to its end. Cancelled, it frees its slot after the decoder's next `advance`."""
+        request = _PageRequest(page, sampling, alive)
+        self._requests.put(request)
         try:
-            return await order.result
+            return await request.result
         finally:
-            order.give_up()
+            request.cancel()
 
     def _work(self) -> None:
         while True:
@@ -97,37 +97,37 @@ class DecoderThread:
             except Exception as error:
                 self._fail(error)
                 continue
-            for writing in ended:
-                self._waiting.pop(writing).deliver(writing)
+            for generation in ended:
+                self._in_decoder.pop(generation).deliver(generation)
 
     def _admit(self) -> None:
-        """Fill the free slots; wait for a page where there is none in hand."""
-        while self._decoder.free and self._fault is None:
+        """Fill the free slots; where the decoder has no page, wait for one."""
+        while self._decoder.free_slots and self._fault is None:
             try:
-                order = self._orders.get(block=not self._waiting)
+                request = self._requests.get(block=not self._in_decoder)
             except queue.Empty:
                 return
-            if order.given_up:
+            if request.cancelled:
                 continue
             try:
-                writing = self._decoder.admit(order.page, order.sampling)
+                generation = self._decoder.admit(request.page, request.sampling)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
-                order.deliver(Untranscribable("The page needs more memory than the GPU has. Lower MODEL_MAX_PIXELS."))
+                request.deliver(Untranscribable("The page needs more memory than the GPU has. Lower MODEL_MAX_PIXELS."))
             except Exception as error:
                 self._fail(error)
-                order.deliver(self._lost())
+                request.deliver(self._lost())
             else:
-                self._waiting[writing] = order
-                order.begin(writing)
+                self._in_decoder[generation] = request
+                request.begin(generation)
         while self._fault is not None:
-            self._orders.get().deliver(self._lost())
+            self._requests.get().deliver(self._lost())
 
     def _fail(self, error: Exception) -> None:
         self._fault = error
-        for order in self._waiting.values():
-            order.deliver(self._lost())
-        self._waiting.clear()
+        for request in self._in_decoder.values():
+            request.deliver(self._lost())
+        self._in_decoder.clear()
 
     def _lost(self) -> EngineLost:
         lost = EngineLost("The model broke down.")

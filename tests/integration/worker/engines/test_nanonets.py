@@ -28,7 +28,7 @@ from services.worker.engines.execution import Execution
 from services.worker.engines.nanonets import ModelTranscriber
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import assembly
-from services.worker.engines.qwen.decoder import Writing
+from services.worker.engines.qwen.decoder import Generation
 from services.worker.engines.qwen.thread import DecoderThread
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
@@ -144,28 +144,28 @@ class Faulty:
     def __init__(self, *, admitting: Exception | None = None, advancing: Exception | None = None) -> None:
         self._admitting = admitting
         self._advancing = advancing
-        self._writings: list[Writing] = []
+        self._generations: list[Generation] = []
 
     @property
-    def free(self) -> int:
-        return self.slots - len(self._writings)
+    def free_slots(self) -> int:
+        return self.slots - len(self._generations)
 
     def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
         return pixels
 
-    def admit(self, page: Pixels, sampling: Sampling) -> Writing:
+    def admit(self, page: Pixels, sampling: Sampling) -> Generation:
         fault, self._admitting = self._admitting, None
         if fault is not None:
             raise fault
-        self._writings.append(Writing(sampling))
-        return self._writings[-1]
+        self._generations.append(Generation(sampling))
+        return self._generations[-1]
 
-    def advance(self) -> list[Writing]:
+    def advance(self) -> list[Generation]:
         if self._advancing is not None:
             raise self._advancing
-        ended, self._writings = self._writings, []
-        for writing in ended:
-            writing.ending = Ending.STOP
+        ended, self._generations = self._generations, []
+        for generation in ended:
+            generation.ending = Ending.STOP
         return ended
 
 

@@ -14,8 +14,8 @@ from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen.checkpoint import Checkpoint
-from services.worker.engines.qwen.decoder import Decoder, IsLoop, Writing
-from services.worker.engines.qwen.memory import POLL
+from services.worker.engines.qwen.decoder import Decoder, Generation, IsLoop
+from services.worker.engines.qwen.memory import STEPS_PER_POLL
 from services.worker.engines.qwen.page import PixelLimits, make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
@@ -27,7 +27,7 @@ from tests.tinymodel import make_model
 LIMITS = PixelLimits(min_pixels=56 * 56, max_pixels=120 * 28 * 28)
 REQUEST = "Read the page."
 MAX_TOKENS = 60
-CAPACITY = LIMITS.max_visual_tokens + 64 + MAX_TOKENS + POLL
+CAPACITY = LIMITS.max_visual_tokens + 64 + MAX_TOKENS + STEPS_PER_POLL
 
 
 def never(tokens: list[int]) -> bool:
@@ -38,11 +38,11 @@ class Workshop:
     """A loaded model, and what writes with it."""
 
     def __init__(self, folder: Path) -> None:
-        blueprint = checkpoints.read(folder)
-        self.checkpoint: Checkpoint = checkpoints.load(folder, blueprint, torch.device("cpu"), torch.float32)
-        self.prompt = make_prompt(blueprint.processor, REQUEST)
-        pictures = blueprint.processor.image_processor
-        self.vision = VisionTower(self.checkpoint.model.model.visual, mean=pictures.image_mean, std=pictures.image_std)
+        description = checkpoints.read_description(folder)
+        self.checkpoint: Checkpoint = checkpoints.load(folder, description, torch.device("cpu"), torch.float32)
+        self.prompt = make_prompt(description.processor, REQUEST)
+        images = description.processor.image_processor
+        self.vision = VisionTower(self.checkpoint.model.model.visual, mean=images.image_mean, std=images.image_std)
         self.text = TextTower(self.checkpoint.model, max_tokens=CAPACITY)
 
     def reference(self, is_loop: IsLoop = never) -> ReferenceDecoder:
@@ -56,7 +56,7 @@ class Workshop:
             capacity=CAPACITY,
             limits=LIMITS,
             prompt=self.prompt,
-            stops=self.checkpoint.stops,
+            eos_token_ids=self.checkpoint.eos_token_ids,
             is_loop=is_loop,
         )
 
@@ -86,17 +86,17 @@ PAGES = [
 ]
 
 
-def read(decoder: Decoder, pages: Sequence[Pixels], sampling: Callable[[int], Sampling]) -> list[Writing]:
+def read(decoder: Decoder, pages: Sequence[Pixels], sampling: Callable[[int], Sampling]) -> list[Generation]:
     """Every page through the decoder, in order, each admitted as soon as a slot is free."""
     waiting, written = list(range(len(pages))), {}
-    numbers: dict[Writing, int] = {}
+    numbers: dict[Generation, int] = {}
     while waiting or numbers:
-        while waiting and decoder.free:
+        while waiting and decoder.free_slots:
             number = waiting.pop(0)
             page = decoder.prepare(pages[number], sampling(number))
             numbers[decoder.admit(page, sampling(number))] = number
-        for writing in decoder.advance():
-            written[numbers.pop(writing)] = writing
+        for generation in decoder.advance():
+            written[numbers.pop(generation)] = generation
     return [written[number] for number in range(len(pages))]
 
 
@@ -104,8 +104,8 @@ def greedy(number: int) -> Sampling:
     return Sampling(max_tokens=MAX_TOKENS)
 
 
-def outcomes(writings: Sequence[Writing]) -> list[tuple[list[int], Ending | None]]:
-    return [(writing.tokens, writing.ending) for writing in writings]
+def outcomes(generations: Sequence[Generation]) -> list[tuple[list[int], Ending | None]]:
+    return [(generation.tokens, generation.ending) for generation in generations]
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +132,14 @@ def test_pages_that_arrive_while_others_are_written_change_nothing(
     workshop: Workshop, expected: list[tuple[list[int], Ending | None]], pauses: list[int]
 ) -> None:
     decoder = workshop.slots(4)
-    admitted: list[Writing] = []
+    admitted: list[Generation] = []
     for page, pause in zip(PAGES, pauses, strict=True):
         for _ in range(pause):
             decoder.advance()
-        while not decoder.free:
+        while not decoder.free_slots:
             decoder.advance()
         admitted.append(decoder.admit(decoder.prepare(page, greedy(0)), greedy(0)))
-    while decoder.free < decoder.slots:
+    while decoder.free_slots < decoder.slots:
         decoder.advance()
     assert outcomes(admitted) == expected
 
@@ -156,7 +156,7 @@ def test_a_page_takes_as_many_tokens_as_it_may(endless: Workshop) -> None:
     decoders: list[Decoder] = [endless.reference(), endless.slots(3)]
     for decoder in decoders:
         written = read(decoder, PAGES[:4], lambda number: Sampling(max_tokens=number * 9 + 1))
-        assert [(len(writing.tokens), writing.ending) for writing in written] == [
+        assert [(len(generation.tokens), generation.ending) for generation in written] == [
             (number * 9 + 1, Ending.LENGTH) for number in range(4)
         ]
 
@@ -172,30 +172,30 @@ def test_a_loop_is_stopped_and_its_neighbours_are_not(endless: Workshop) -> None
     for decoder in decoders:
         looped, *others = read(decoder, PAGES[:3], greedy)
         assert (len(looped.tokens), looped.ending) == (32, Ending.LOOP)
-        assert {writing.ending for writing in others} == {Ending.LENGTH}
+        assert {generation.ending for generation in others} == {Ending.LENGTH}
 
 
-def test_a_page_given_up_frees_its_slot_and_no_other(
+def test_a_cancelled_page_frees_its_slot_and_no_other(
     workshop: Workshop, expected: list[tuple[list[int], Ending | None]]
 ) -> None:
     decoder = workshop.slots(2)
     unwanted, wanted = (decoder.admit(decoder.prepare(page, greedy(0)), greedy(0)) for page in (PAGES[1], PAGES[4]))
-    unwanted.given_up = True
+    unwanted.cancelled = True
     assert decoder.advance() == [unwanted]
-    assert decoder.free == 1
+    assert decoder.free_slots == 1
     instead = decoder.admit(decoder.prepare(PAGES[0], greedy(0)), greedy(0))
-    while decoder.free < 2:
+    while decoder.free_slots < 2:
         decoder.advance()
     assert outcomes([wanted, instead]) == [expected[4], expected[0]]
 
 
-def test_a_page_given_up_in_the_reference_is_not_written_to_its_end(endless: Workshop) -> None:
+def test_a_cancelled_page_in_the_reference_is_not_written_to_its_end(endless: Workshop) -> None:
     decoder = endless.reference()
     sampling = Sampling(max_tokens=100_000)
-    writing = decoder.admit(decoder.prepare(PAGES[0], sampling), sampling)
-    writing.given_up = True
-    assert decoder.advance() == [writing]
-    assert writing.ending is None
+    generation = decoder.admit(decoder.prepare(PAGES[0], sampling), sampling)
+    generation.cancelled = True
+    assert decoder.advance() == [generation]
+    assert generation.ending is None
 
 
 def test_a_warm_reading_depends_on_its_seed_and_not_on_its_neighbours(workshop: Workshop) -> None:
@@ -230,27 +230,27 @@ def test_a_mere_strip_is_refused_with_advice(workshop: Workshop) -> None:
 
 def test_a_damaged_model_says_what_to_do(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
-    blueprint = checkpoints.read(folder)
+    description = checkpoints.read_description(folder)
     shard = sorted(folder.glob("*.safetensors"))[1].resolve()
     shard.write_bytes(shard.read_bytes()[:-1000])
     with pytest.raises(EngineUnavailable, match="Delete the model from the cache"):
-        checkpoints.load(folder, blueprint, torch.device("cpu"), torch.float32)
+        checkpoints.load(folder, description, torch.device("cpu"), torch.float32)
 
 
 def test_a_model_of_another_family_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(EngineUnavailable, match="llama"):
-        checkpoints.read(tmp_path)
+        checkpoints.read_description(tmp_path)
 
 
 def test_an_old_checkpoint_has_its_template_beside_the_tokenizer(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
-    today = make_prompt(checkpoints.read(folder).processor, REQUEST)
+    today = make_prompt(checkpoints.read_description(folder).processor, REQUEST)
     template = folder / "chat_template.jinja"
     text = template.read_text()
     template.unlink()
     (folder / "chat_template.json").write_bytes(b'{"chat_template": %s}' % json.dumps(text).encode())
-    assert make_prompt(checkpoints.read(folder).processor, REQUEST) == today
+    assert make_prompt(checkpoints.read_description(folder).processor, REQUEST) == today
     (folder / "chat_template.json").unlink()
     with pytest.raises(EngineUnavailable, match="no chat template"):
-        checkpoints.read(folder)
+        checkpoints.read_description(folder)

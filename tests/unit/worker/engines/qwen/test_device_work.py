@@ -20,11 +20,11 @@ from bench.engine.shapes import FULL
 from services.worker.engines.execution import Execution
 from services.worker.engines.qwen import attention
 from services.worker.engines.qwen.attention import SDPA, ChosenAttention
-from services.worker.engines.qwen.decoder import Writing
-from services.worker.engines.qwen.graphs import Steps
+from services.worker.engines.qwen.decoder import Generation
+from services.worker.engines.qwen.graphs import StepRunner
 from services.worker.engines.qwen.memory import cost
 from services.worker.engines.qwen.page import PixelLimits, Prompt
-from services.worker.engines.qwen.slots import SlotDecoder, _Row
+from services.worker.engines.qwen.slots import SlotDecoder, _BusySlot
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.transcriber import Sampling
@@ -86,7 +86,7 @@ def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
     choice: ChosenAttention = request.param
     # A trial compares numbers, of which there are none here.
     monkeypatch.setattr(attention, "choose", lambda shape: choice)
-    monkeypatch.setattr(Steps, "_capture", lambda *_: None)
+    monkeypatch.setattr(StepRunner, "_capture", lambda *_: None)
     return SlotDecoder(
         VisionTower(model.model.visual, mean=(0.5,) * 3, std=(0.5,) * 3),
         TextTower(model, max_tokens=CAPACITY),
@@ -94,7 +94,7 @@ def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         capacity=CAPACITY,
         limits=LIMITS,
         prompt=PROMPT,
-        stops=frozenset(),
+        eos_token_ids=frozenset(),
         is_loop=lambda tokens: False,
     )
 
@@ -120,11 +120,11 @@ def test_a_decoder_shows_how_it_computes_and_why(decoder: SlotDecoder, request: 
 def test_a_token_is_drawn_as_multinomial_draws_one(seed: int) -> None:
     # Which asks the device for values on its way; that is seen on a GPU only.
     logits = torch.linspace(0, 3, 100)
-    row = _Row(Writing(Sampling(max_tokens=8, temperature=0.5, seed=seed)), 1, logits.device)
+    busy = _BusySlot(Generation(Sampling(max_tokens=8, temperature=0.5, seed=seed)), 1, logits.device)
     theirs = torch.Generator().manual_seed(seed)
     for _ in range(5):
         drawn = torch.multinomial(torch.softmax(logits / 0.5, dim=-1), 1, generator=theirs)
-        assert int(row.choose(logits)) == int(drawn)
+        assert int(busy.sample(logits)) == int(drawn)
 
 
 @pytest.mark.parametrize("decoder", [FLASH], indirect=True, ids=["flash"])
@@ -141,7 +141,7 @@ def test_a_page_is_read_in_without_a_look_from_the_host(decoder: SlotDecoder) ->
     # Thousands of windows, at most four calls a layer.
     assert work.names["scaled_dot_product_attention"] <= 4 * 32 + LAYERS
     # With room to spare for what kernels take inside, and what an allocator cannot use.
-    planned = cost(CONFIG, weights=0, item=2, visual_tokens=picture.shape[0], prompt_tokens=len(PROMPT)).page
+    planned = cost(CONFIG, weights=0, itemsize=2, visual_tokens=picture.shape[0], prompt_tokens=len(PROMPT)).prefill
     assert 1.5 * work.most_bytes < planned < 3 * work.most_bytes
 
 
@@ -158,7 +158,7 @@ def test_products_of_the_vision_tower_have_rows_of_whole_words(model: Any) -> No
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU captures")
 def test_where_a_step_cannot_be_captured_it_runs_as_it_is() -> None:
     ran: list[int] = []
-    steps = Steps(ran.append, slots=4, capture=True)
+    steps = StepRunner(ran.append, slots=4, capture=True)
     steps.run(3)
     assert ran == [3]
     assert steps.graphs == 0

@@ -19,18 +19,20 @@ VISUAL_TOKENS = 2944
 CAPACITY = VISUAL_TOKENS + 200 + 8192
 
 
-def real(item: int = BF16, visual_tokens: int = VISUAL_TOKENS) -> ModelCost:
+def real(itemsize: int = BF16, visual_tokens: int = VISUAL_TOKENS) -> ModelCost:
     return cost(
         CONFIG,
-        weights=PARAMETERS * item,
-        item=item,
+        weights=PARAMETERS * itemsize,
+        itemsize=itemsize,
         visual_tokens=visual_tokens,
         prompt_tokens=200,
     )
 
 
 def slots(available: int, *, wanted: int = 0, model: ModelCost | None = None) -> int:
-    return plan(model or real(), available=available, capacity=CAPACITY, wanted=wanted, place="the card").slots
+    return plan(
+        model or real(), available=available, capacity=CAPACITY, requested_slots=wanted, device_name="the card"
+    ).slots
 
 
 def test_a_token_costs_what_is_published_of_the_model() -> None:
@@ -58,15 +60,15 @@ def test_more_pages_than_fit_are_refused_not_cut_down() -> None:
 
 def test_single_precision_takes_twice_the_card() -> None:
     with pytest.raises(EngineUnavailable):
-        slots(12 * GIB, model=real(item=4))
-    assert slots(24 * GIB, model=real(item=4)) < slots(24 * GIB)
+        slots(12 * GIB, model=real(itemsize=4))
+    assert slots(24 * GIB, model=real(itemsize=4)) < slots(24 * GIB)
 
 
 @given(st.integers(0, 200 * GIB), st.integers(1, 16384), st.integers(0, 300))
 def test_no_plan_takes_more_than_there_is(available: int, visual_tokens: int, wanted: int) -> None:
     model = real(visual_tokens=visual_tokens)
     try:
-        made = plan(model, available=available, capacity=CAPACITY, wanted=wanted, place="the card")
+        made = plan(model, available=available, capacity=CAPACITY, requested_slots=wanted, device_name="the card")
     except EngineUnavailable:
         return
     assert made.bytes < available
