@@ -65,10 +65,14 @@ _OUR_NAMES = re.compile(
 )
 
 
+def normal_email(email: str | None) -> str:
+    """The address by which users are compared: trimmed, in lower case; the anonymous user's where it is empty (R11)."""
+    return (email or "").strip().lower() or ANONYMOUS
+
+
 def user_hash(email: str | None) -> str:
     """The partition of a user: 12 hex digits. No e-mail, or a blank one, is the anonymous user."""
-    normal = (email or "").strip().lower() or ANONYMOUS
-    return hashlib.sha256(normal.encode()).hexdigest()[:12]
+    return hashlib.sha256(normal_email(email).encode()).hexdigest()[:12]
 
 
 def is_user_hash(text: str) -> bool:

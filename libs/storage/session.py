@@ -1,10 +1,12 @@
 """The files of one session: their paths, how they are saved, and to which user they belong."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import quote
 
 import msgspec
 
+from libs.codec import Codec, TornObject
 from libs.storage import layout
 from libs.storage.errors import Forbidden, NotFound, PreconditionFailed
 from libs.storage.store import ObjectStore
@@ -130,25 +132,49 @@ async def create_session(store: ObjectStore, email: str | None) -> SessionFiles:
 
 
 async def validate_session(
-    store: ObjectStore, user_hash: str, session_id: str, *, asker: str | None = None
+    store: ObjectStore, email: str, session_id: str, *, user_hash: str | None = None
 ) -> SessionFiles:
-    """The session, if it exists and belongs to the asking user.
+    """The session, if it exists and belongs to the user with the address `email` (R11).
 
-    `user_hash` is the owner that the address names and `asker` the hash of who asks; leave `asker` out where
-    the address was built from the asker. Raises `Forbidden` for another user's hash, whether or not there is
-    such a session, and `NotFound` for a malformed, unknown or deleted one.
+    `user_hash` is the owner's hash that a URL names, if it names one. Raises `Forbidden` where that is another than the
+    hash of `email`, whether or not there is such a session, and `NotFound` for a malformed, unknown or deleted session
+    and for one whose owner has another address with the same hash.
     """
-    if asker is not None and asker != user_hash:
+    own_hash = layout.user_hash(email)
+    if user_hash is not None and user_hash != own_hash:
         raise Forbidden(f"{user_hash}/{session_id}", "belongs to another user")
-    if not (layout.is_user_hash(user_hash) and layout.is_session_id(session_id)):
-        raise NotFound(f"{user_hash}/{session_id}", "not a session")
-    files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
+    if not layout.is_session_id(session_id):
+        raise NotFound(f"{own_hash}/{session_id}", "not a session")
+    files = SessionFiles(store=store, user_hash=own_hash, session_id=session_id)
     if await files.is_deleted():
-        raise NotFound(f"{user_hash}/{session_id}", "deleted")
-    # A lost record can be rebuilt from the intake.
-    if not (await exists(store, files.record_path) or await exists(store, files.intake_path)):
-        raise NotFound(f"{user_hash}/{session_id}", "no such session")
+        raise NotFound(f"{own_hash}/{session_id}", "deleted")
+    # The record serves where the intake is damaged: both are written from the same address.
+    owner = await _named_owner(files, files.intake_path, files.record_path)
+    if owner != layout.normal_email(email):
+        raise NotFound(f"{own_hash}/{session_id}", "no such session")
     return files
+
+
+async def owner_of(files: SessionFiles) -> str | None:
+    """The normalised address of the session's owner; None until its upload or its job is stored."""
+    return await _named_owner(files, files.intake_path, files.upload_path, files.record_path)
+
+
+class _Owned(msgspec.Struct):
+    """What the objects that name an owner have in common."""
+
+    user_email: str
+
+
+_owned = Codec(_Owned, TornObject)
+
+
+async def _named_owner(files: SessionFiles, *paths: str) -> str | None:
+    """The owner that the first of these objects names which can be read. One request where that is the first."""
+    for path in paths:
+        with suppress(NotFound, TornObject):
+            return layout.normal_email(_owned.decode((await files.store.read(path)).data).user_email)
+    return None
 
 
 def indexed_session(store: ObjectStore, path: str) -> SessionFiles:

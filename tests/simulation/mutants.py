@@ -122,6 +122,10 @@ def _guilty(self: Reservation, page_no: int) -> bool:
     return True
 
 
+async def _by_hash_alone(store: ObjectStore, email: str, session_id: str) -> SessionFiles:
+    return SessionFiles(store=store, user_hash=layout.user_hash(email), session_id=session_id)
+
+
 MUTANTS: dict[str, Mutant] = {
     "the lease's fence is dropped": lambda: mock.patch.object(HeldLease, "_write", _unfenced),
     "a lease is taken without create-only": lambda: mock.patch.object(lease, "write_paced", _not_create_only),
@@ -140,6 +144,9 @@ MUTANTS: dict[str, Mutant] = {
     "a lost record stays lost": lambda: mock.patch("services.web.sweeper.load_or_rebuild", load),
     "a rebuilt record forgets that its job was cancelled": lambda: mock.patch.object(
         rebuild, "cancelled_run", _never_cancelled
+    ),
+    "the hash of an address is a permission": lambda: mock.patch(
+        "services.web.jobs.lookup.validate_session", _by_hash_alone
     ),
     "an upload announces nothing": lambda: mock.patch("services.web.upload.opening.announce", _announce_nothing),
 }

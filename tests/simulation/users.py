@@ -9,12 +9,17 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.types import Message
 
+from libs.storage import layout
 from tests.simulation.checker import Checker
 from tests.simulation.process import Process
 from tests.simulation.script import Document
 from tests.simulation.story import Story
 
 BOUNDARY = "simulated"
+#: How a request for another user's job may end: unknown, or the storage does not answer.
+REFUSED = (404, 503)
+#: Two of the three addresses have the same hash (`layout.user_hash`), as an attacker can arrange.
+ADDRESSES = ("u24485408@sec.example", "u34974273@sec.example", "user2@example.org")
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,11 +119,23 @@ class User:
         self._session = str(json.loads(reply.body)["job_id"])
         facts = self._checker.sessions[self._session]
         facts.accepted = True
+        await self._trespass()
         for _ in range(self._rng.choice((0, 0, 1, 2, 5))):
             await asyncio.sleep(self._rng.expovariate(1 / 30))
             if loop.time() > self._until + 120:
                 return
             await self._whim()
+
+    async def _trespass(self) -> None:
+        """A user whose address has the same hash tries to reach the job, and must not."""
+        own_hash = layout.user_hash(self._email)
+        for stranger in ADDRESSES:
+            if stranger == self._email or layout.user_hash(stranger) != own_hash:
+                continue
+            for method, path in (("GET", "/status"), ("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")):
+                reply = await self._send(method, f"/api/jobs/{self._session}{path}", email=stranger)
+                if reply.status and reply.status not in REFUSED:
+                    self._checker.fail(f"{method} of a stranger is answered {reply.status}", self._session)
 
     async def _whim(self) -> None:
         facts = self._checker.sessions[self._session]
@@ -137,12 +154,12 @@ class User:
             body = json.dumps({"pages": self._rng.sample(pages, self._rng.randint(1, len(pages)))}).encode()
         await self._send("POST", f"{address}/retry", body)
 
-    async def _send(self, method: str, path: str, body: bytes = b"") -> Reply:
+    async def _send(self, method: str, path: str, body: bytes = b"", *, email: str = "") -> Reply:
         web = self._web()
         if web is None:
             return Reply(status=0)
         process, app = web
-        task = process.start(ask(app, method, path, self._email, body), self._session)
+        task = process.start(ask(app, method, path, email or self._email, body), self._session)
         await asyncio.wait({task})
         broken = task.cancelled() or task.exception() is not None
         reply = Reply(status=0) if broken else task.result()

@@ -48,7 +48,7 @@ from tests.simulation.queue import Broker, Sender
 from tests.simulation.script import Document
 from tests.simulation.store import Bucket, Client
 from tests.simulation.story import Story
-from tests.simulation.users import User, ask
+from tests.simulation.users import ADDRESSES, User, ask
 
 WEB, WORKER = "web", "worker"
 DRAIN_SECONDS = 10.0
@@ -176,7 +176,7 @@ class World:
         document = script.write(self._rng, f"doc{number}")
         self.story.tell(f"user {number} has {len(document.pages)} pages{' unreadable' if document.unreadable else ''}")
         return User(
-            f"user{number % 3}@example.org",
+            ADDRESSES[number % len(ADDRESSES)],
             document,
             library=self._library,
             until=self._weather.until,

@@ -24,7 +24,7 @@ async def stored_file(request: Request) -> Response:
     """The file, or the requested range of it. Raises `Problem` 416, 503, and `Forbidden` and `NotFound`."""
     user_hash, session_id, name = (request.path_params[key] for key in ("user_hash", "session_id", "filename"))
     user = await get_user_from_request(request)
-    files = await validate_session(web(request).store, user_hash, session_id, asker=user.user_hash)
+    files = await validate_session(web(request).store, user.email, session_id, user_hash=user_hash)
     path = files.path(name)
     stat = await files.store.stat(path)
     headers = {

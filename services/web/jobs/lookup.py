@@ -12,13 +12,13 @@ from services.web.service import web
 
 
 async def own_session(request: Request) -> SessionFiles:
-    """The files of the job that the address names, looked up under the hash of the user who asks.
+    """The files of the job that the URL names, if its owner is the user who asks.
 
     Raises `Problem` 404 for a job that is unknown, deleted or another user's.
     """
     user = await get_user_from_request(request)
     try:
-        return await validate_session(web(request).store, user.user_hash, request.path_params["job_id"])
+        return await validate_session(web(request).store, user.email, request.path_params["job_id"])
     except NotFound as error:
         raise _not_found() from error
 

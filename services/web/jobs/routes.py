@@ -20,7 +20,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.serving.problem import Problem
-from services.web.auth import get_user_from_request
+from services.web.auth import User, get_user_from_request
 from services.web.jobs.lookup import own_job, own_session
 from services.web.service import web
 from services.web.text import html, plain
@@ -45,7 +45,7 @@ async def listing(request: Request) -> Response:
     ids = [name async for name in service.store.children(layout.user_prefix(user.user_hash))]
     # An id begins with its time, so reverse order is newest first.
     ids = sorted((i for i in ids if layout.is_session_id(i) and (not cursor or i < cursor)), reverse=True)
-    found = await asyncio.gather(*(_summary(request, user.user_hash, i) for i in ids[:limit]))
+    found = await asyncio.gather(*(_summary(request, user, i) for i in ids[:limit]))
     return JSONResponse(
         {
             "jobs": [summary for summary in found if summary is not None],
@@ -162,12 +162,14 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _summary(request: Request, user_hash: str, session_id: str) -> dict[str, object] | None:
-    files = SessionFiles(store=web(request).store, user_hash=user_hash, session_id=session_id)
+async def _summary(request: Request, user: User, session_id: str) -> dict[str, object] | None:
+    files = SessionFiles(store=web(request).store, user_hash=user.user_hash, session_id=session_id)
     try:
         job = await load(files)
     except (NotFound, record.TornRecord):
         return None  # still being uploaded, or just deleted
+    if layout.normal_email(job.user_email) != user.email:
+        return None  # of a user whose address has the same hash
     return {
         "job_id": job.job_id,
         "status": job.status,

@@ -44,7 +44,8 @@ async def own_upload(request: Request, *, direct: bool) -> OwnUpload:
     except NotFound as error:
         raise unknown from error
     is_direct = upload.session is not None
-    if is_direct != direct or await files.is_deleted():
+    is_own = layout.normal_email(upload.user_email) == user.email
+    if not is_own or is_direct != direct or await files.is_deleted():
         raise unknown
     has_job = await exists(service.store, files.record_path)
     if not has_job and await service.store.now() > upload.expires_at:

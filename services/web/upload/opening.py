@@ -3,11 +3,12 @@
 import contextlib
 from collections.abc import AsyncIterator
 
+from libs.fanout import fan_out
 from libs.jobstate import deletion
 from libs.jobstate.active import announce
 from libs.storage import layout
 from libs.storage.errors import OutOfSpace, StorageError
-from libs.storage.session import SessionFiles, create_session
+from libs.storage.session import SessionFiles, create_session, indexed_session, owner_of
 from services.serving.problem import Problem
 from services.web.auth import User
 from services.web.service import Web
@@ -23,7 +24,7 @@ async def opened_session(service: Web, user: User) -> AsyncIterator[SessionFiles
     files = await create_session(service.store, user.email)
     await announce(files, run=1)
     try:
-        await _check_room(files, service.config.active_jobs_per_user)
+        await _check_room(files, user, service.config.active_jobs_per_user)
         yield files
     except BaseException:
         with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
@@ -53,7 +54,7 @@ async def _delete(files: SessionFiles) -> None:
         await deletion.remove_files(files)
 
 
-async def _check_room(files: SessionFiles, most: int) -> None:
+async def _check_room(files: SessionFiles, user: User, most: int) -> None:
     """Raise `Problem` 429 when the user has `most` active jobs besides this session.
 
     The session is announced already and counts by its place in the user's index: of uploads that race for the last
@@ -61,6 +62,10 @@ async def _check_room(files: SessionFiles, most: int) -> None:
     """
     prefix = f"{layout.ACTIVE}{files.user_hash}/"
     before = [stat.path async for stat in files.store.list(prefix) if stat.path < prefix + files.session_id]
+    if len(before) >= most:
+        # Another user's address may have the same hash. A session without an owner yet counts.
+        owners = await fan_out(owner_of, [indexed_session(files.store, path) for path in before])
+        before = [path for path, owner in zip(before, owners, strict=True) if owner in (None, user.email)]
     if len(before) >= most:
         raise Problem(
             429,

@@ -32,11 +32,14 @@ from tests.inprocess import in_process, outward_client
 from tests.issuer import Publisher, publishing
 from tests.reachable import ReachableStore
 
-OWNER, OTHER, QUEUE = "owner@example.org", "other@example.org", "queue@project.iam.gserviceaccount.com"
+#: The owner and the twin have addresses with the same hash, and so the same folder.
+OWNER, TWIN = "u24485408@sec.example", "u34974273@sec.example"
+OTHER, QUEUE = "other@example.org", "queue@project.iam.gserviceaccount.com"
 AUDIENCE, SERVICE, SECRET = "/projects/1/global/backendServices/2", "https://web.example.org", "s" * 40
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-ASKERS = ("nobody", "other", "owner", "queue")
+ASKERS = ("nobody", "other", "twin", "owner", "queue")
 WAYS = ("local", "key", "google", "iap")
+ACTIVE_JOBS = 20
 TEXT = "Only its owner reads this."
 
 TASK = {"session_id": "0" * 32, "user_email": ""}
@@ -82,7 +85,12 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
 
     async def owned(self) -> dict[str, int]:
         """Everything of the owner, by generation."""
-        return {stat.path: stat.generation async for stat in self.store.list("") if self.files.user_hash in stat.path}
+        sessions = (self.files.session_id, self.upload_id, self.direct_id)
+        return {
+            stat.path: stat.generation
+            async for stat in self.store.list("")
+            if any(session in stat.path for session in sessions)
+        }
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +107,7 @@ async def installed(
     way = request.param
     iap, google = publishers
     config = WebConfig(
+        active_jobs_per_user=ACTIVE_JOBS,
         running_in_cloud=way != "local",
         api_keys=way == "key",
         google_audience=AUDIENCE if way == "google" else "",
@@ -128,6 +137,7 @@ async def installed(
         credentials = {
             "nobody": {},
             "other": await credential(way, OTHER, store, publishers),
+            "twin": await credential(way, TWIN, store, publishers),
             "owner": await credential(way, OWNER, store, publishers),
             "queue": {"X-Internal-Token": SECRET}
             if way == "local"
@@ -230,7 +240,7 @@ def expected(document: dict[str, Any], template: str, method: str, asker: str) -
         if "{job_id}" in template or "{upload_id}" in template:
             return {404}
         if "{user_hash}" in template:
-            return {403}
+            return {404} if asker == "twin" else {403}
     return {status for status in answers if status < 300}
 
 
@@ -271,6 +281,18 @@ async def test_everybody_may_do_exactly_what_the_document_says(
     assert cells == dict.fromkeys(ASKERS, len(templates) * len(METHODS))
     record_property("cells", cells.total())
     print(f"{cells.total()} cells: {len(templates)} routes x {len(METHODS)} methods x {len(ASKERS)} askers")
+
+
+async def test_a_user_with_the_hash_of_another_is_not_counted_with_them(installed: Callable[[], Any]) -> None:
+    installation = await installed()
+    headers = installation.credentials["twin"]
+    listed = await installation.client.get("/api/jobs", headers=headers)
+    assert listed.json() == {"jobs": [], "next_cursor": None}
+    # The owner's own uploads fill the owner's places, not the twin's.
+    for _ in range(ACTIVE_JOBS):
+        answer = await cell(installation, "/api/direct-uploads", "POST", "owner")
+    assert answer.status_code == 429
+    assert (await cell(installation, "/api/direct-uploads", "POST", "twin")).status_code == 201
 
 
 async def test_internal_routes_take_the_queue_alone(installed: Callable[[], Any]) -> None:

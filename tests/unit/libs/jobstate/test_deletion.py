@@ -12,6 +12,8 @@ from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, validate_session
 from tests.clock import StorageClock
 
+OWNER = "ada@example.org"
+
 
 class RecordingStore(MemoryStore):
     """Keeps the order of writes and deletions; the deletion of `unavailable` fails."""
@@ -35,7 +37,7 @@ class RecordingStore(MemoryStore):
 @pytest.fixture
 async def files(clock: StorageClock) -> SessionFiles:
     store = RecordingStore(clock)
-    files = SessionFiles(store=store, user_hash="a" * 12, session_id="0" * 32)
+    files = SessionFiles(store=store, user_hash=layout.user_hash(OWNER), session_id="0" * 32)
     await announce(files, run=1)
     for name in (layout.INTAKE, layout.page_image_name(1), layout.RECORD, layout.part_name(0)):
         await store.write(files.path(name), b"{}")
@@ -65,7 +67,7 @@ async def test_session_is_deleted_from_the_tombstone_on_though_its_files_are_sti
     assert await files.is_deleted()
     assert files.active_path in await left(files), "the sweep has to find what is left"
     with pytest.raises(Exception, match="deleted"):
-        await validate_session(files.store, files.user_hash, files.session_id)
+        await validate_session(files.store, OWNER, files.session_id)
 
 
 async def test_late_writes_are_removed_and_the_tombstone_outlasts_them(

@@ -1,13 +1,16 @@
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from libs.storage import layout
 from libs.storage.errors import Forbidden, NotFound
 from libs.storage.memory import MemoryStore
-from libs.storage.session import SessionFiles, create_session, validate_session
+from libs.storage.session import SessionFiles, create_session, owner_of, validate_session
 
 OWNER = "ada@example.org"
+#: Two addresses with the same hash; one core finds such a pair in about a minute.
+COLLIDING = ("u24485408@sec.example", "u34974273@sec.example")
 
 
 @pytest.fixture
@@ -66,31 +69,59 @@ async def test_a_name_cannot_lead_out_of_the_session(session: SessionFiles) -> N
             await session.read_text(name)
 
 
-async def test_a_session_with_a_record_is_valid_for_its_user(store: MemoryStore, session: SessionFiles) -> None:
-    await store.write(session.path(layout.RECORD), b"{}")
-    assert await validate_session(store, session.user_hash, session.session_id) == session
-    asker = layout.user_hash(OWNER)
-    assert await validate_session(store, session.user_hash, session.session_id, asker=asker) == session
+def owned_by(email: str) -> bytes:
+    return msgspec.json.encode({"user_email": email})
+
+
+@pytest.mark.parametrize("name", [layout.INTAKE, layout.RECORD])
+async def test_a_session_is_valid_for_the_user_that_its_intake_or_its_record_names(
+    store: MemoryStore, session: SessionFiles, name: str
+) -> None:
+    await store.write(session.path(name), owned_by(OWNER))
+    for email in (OWNER, f" {OWNER.upper()} "):
+        assert await validate_session(store, email, session.session_id) == session
+        assert await validate_session(store, email, session.session_id, user_hash=session.user_hash) == session
+    assert await owner_of(session) == OWNER
+
+
+async def test_the_record_names_the_owner_where_the_intake_is_damaged(
+    store: MemoryStore, session: SessionFiles
+) -> None:
+    await store.write(session.path(layout.INTAKE), b'{"user_em')
+    with pytest.raises(NotFound):
+        await validate_session(store, OWNER, session.session_id)
+    await store.write(session.path(layout.RECORD), owned_by(OWNER))
+    assert await validate_session(store, OWNER, session.session_id) == session
 
 
 async def test_a_session_of_another_user_is_forbidden_whether_or_not_it_exists(
     store: MemoryStore, session: SessionFiles
 ) -> None:
-    await store.write(session.path(layout.RECORD), b"{}")
-    stranger = layout.user_hash("eve@example.org")
+    await store.write(session.path(layout.INTAKE), owned_by(OWNER))
     for session_id in (session.session_id, layout.new_session_id(), ".."):
         with pytest.raises(Forbidden):
-            await validate_session(store, session.user_hash, session_id, asker=stranger)
+            await validate_session(store, "eve@example.org", session_id, user_hash=session.user_hash)
 
 
-async def test_a_session_is_not_found_below_another_user(store: MemoryStore, session: SessionFiles) -> None:
-    await store.write(session.path(layout.RECORD), b"{}")
+async def test_a_session_is_not_found_by_another_user(store: MemoryStore, session: SessionFiles) -> None:
+    await store.write(session.path(layout.INTAKE), owned_by(OWNER))
     with pytest.raises(NotFound):
-        await validate_session(store, layout.user_hash("eve@example.org"), session.session_id)
+        await validate_session(store, "eve@example.org", session.session_id)
+
+
+async def test_a_session_is_not_found_by_a_user_whose_address_has_the_same_hash(store: MemoryStore) -> None:
+    assert layout.user_hash(COLLIDING[0]) == layout.user_hash(COLLIDING[1])
+    session = await create_session(store, COLLIDING[0])
+    for name in (layout.INTAKE, layout.RECORD):
+        await store.write(session.path(name), owned_by(COLLIDING[0]))
+    assert await validate_session(store, COLLIDING[0], session.session_id) == session
+    for user_hash in (None, session.user_hash):
+        with pytest.raises(NotFound):
+            await validate_session(store, COLLIDING[1], session.session_id, user_hash=user_hash)
 
 
 async def test_an_unknown_malformed_or_deleted_session_is_not_found(store: MemoryStore, session: SessionFiles) -> None:
-    await store.write(session.path(layout.RECORD), b"{}")
+    await store.write(session.path(layout.INTAKE), owned_by(OWNER))
     for session_id in (
         layout.new_session_id(),
         session.session_id[:-1],
@@ -99,7 +130,7 @@ async def test_an_unknown_malformed_or_deleted_session_is_not_found(store: Memor
         "",
     ):
         with pytest.raises(NotFound):
-            await validate_session(store, session.user_hash, session_id)
+            await validate_session(store, OWNER, session_id)
     await store.write(layout.tombstone_path(session.user_hash, session.session_id), b"")
     with pytest.raises(NotFound):
-        await validate_session(store, session.user_hash, session.session_id)
+        await validate_session(store, OWNER, session.session_id)
