@@ -241,7 +241,7 @@ async def settled(queue: Watched, clock: TurnedClock) -> None:
 
 
 async def pushed_in_turn(queue: Watched, target: Target, clock: TurnedClock, count: int) -> list[float]:
-    """TimeSlice the clock from alarm to alarm until `count` pushes have come; their moments."""
+    """Turn the clock from alarm to alarm until `count` pushes have come; their moments."""
     while True:
         await settled(queue, clock)
         if len(target.pushes) >= count or not queue.pending(OCR_QUEUE):

@@ -754,7 +754,7 @@ async def test_a_child_dies_with_its_parent_even_while_it_cannot_notice(write: W
     assert gone == [orphan]
 
 
-def test_child_whose_parent_dies_before_it_says_anything_ends_without_a_word() -> None:
+def test_a_child_whose_parent_dies_before_its_first_request_ends_without_an_error() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         orphan = subprocess.Popen(
@@ -763,5 +763,5 @@ def test_child_whose_parent_dies_before_it_says_anything_ends_without_a_word() -
             stderr=subprocess.PIPE,
             cwd=ROOT,
         )
-    _, said = orphan.communicate(timeout=60)
-    assert (orphan.returncode, said) == (0, b"")
+    _, errors = orphan.communicate(timeout=60)
+    assert (orphan.returncode, errors) == (0, b"")

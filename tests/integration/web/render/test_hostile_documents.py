@@ -1,4 +1,4 @@
-"""Documents made to hurt whoever opens them: each ends in time, with a reason or a picture, and nothing stays."""
+"""Hostile documents: each ends in time, with a reason or a picture, and leaves no process, descriptor or memory."""
 
 import asyncio
 import io
@@ -25,13 +25,13 @@ from tests.scripted import Script
 
 GIB = 1024**3
 LIMITS = RenderLimits(open_seconds=30, render_seconds=20, cpu_seconds=20, memory_bytes=2 * GIB, max_pages=1_000)
-# For what may come to its limit anyhow; all else has time, so that a busy machine fails no test.
+# For bombs that may end at a limit; all others have more time, so that a busy machine fails no test.
 SHORT = RenderLimits(open_seconds=3, render_seconds=1, cpu_seconds=10, memory_bytes=2 * GIB, max_pages=1_000)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def warm() -> None:
-    """What the process needs once (codecs, fonts, threads) is not held against the first document."""
+    """Load what the process needs once (codecs, fonts, threads), so that it is not counted as left by a document."""
     Image.new("RGB", (8, 8)).save(io.BytesIO(), "PNG")
 
 
@@ -43,7 +43,7 @@ async def the_process_is_as_before() -> AsyncIterator[None]:
     yield
     assert process.children(recursive=True) == []  # a zombie would be listed too
     assert process.num_fds() <= descriptors
-    # Page images of 40 MP pass through, and allocators keep some of what they had; the bombs weigh gigabytes.
+    # Page images of 40 MP pass through, and allocators keep some of that memory; the bombs would take gigabytes.
     assert process.memory_info().rss < memory + 300_000_000
 
 
@@ -73,7 +73,7 @@ async def test_a_hostile_document_ends_with_a_picture_or_a_reason(tmp_path: Path
     data = bomb.make()
     assert len(data) < 25_000_000
     kind = file_type(data[:2048])
-    assert kind is not None, "it would be refused at the door"
+    assert kind is not None, "its upload would be refused"
     path = tmp_path / "hostile"
     path.write_bytes(data)
     limits = SHORT if LIMITED in bomb.expected else LIMITS
@@ -88,14 +88,14 @@ async def test_a_loop_of_frames_is_no_endless_document(tmp_path: Path, make: Cal
         assert document.total_pages <= 3
 
 
-# What is no PDF, and what is only a part of one
+# Files that are no PDF, and parts of a document
 
 
 @pytest.mark.parametrize("name", DISGUISED)
 async def test_what_is_no_pdf_is_refused_even_with_the_magic_bytes_of_one(tmp_path: Path, name: str) -> None:
     data = DISGUISED[name]
     assert file_type(data) is None
-    # The collection has the signature in a comment before; here are two more places.
+    # The collection has the signature in a comment at the beginning; these are two more places.
     for disguise in (data[:40] + b"%PDF-1.7" + data[40:], b"%PDF-1.7\n" + data):
         assert file_type(disguise) is FileType.PDF
         path = tmp_path / "disguised.pdf"
@@ -107,7 +107,7 @@ async def test_what_is_no_pdf_is_refused_even_with_the_magic_bytes_of_one(tmp_pa
 async def test_a_document_cut_off_ends_with_a_picture_or_a_reason(tmp_path: Path, ending: str) -> None:
     cut = [data for name, data in truncated().items() if name.endswith(ending)]
     known = [(data, kind) for data in cut if (kind := file_type(data[:2048])) is not None]
-    # Some of them for every day; `bench.corpus --bombs` takes them all.
+    # A few of each kind here; `bench.corpus --bombs` takes them all.
     for data, kind in known[:: 1 + len(known) // 4]:
         path = tmp_path / "cut"
         path.write_bytes(data)

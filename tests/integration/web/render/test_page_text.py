@@ -1,4 +1,4 @@
-"""The text layer that extraction puts into a page's image: what a reader of the page would see, and nothing else."""
+"""The text layer in a page's image: the text that a reader of the page would see, and no other."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from services.web.render.filetype import FileType
 from services.web.render.png import encode_png
 from services.worker.engines.picture import decode
 
-# Only a part of it is typed.
+# PyMuPDF is typed in part only.
 mupdf: Any = pymupdf
 
 SEEN, UNSEEN = "The committee approved the annual budget.", "Nobody can see this sentence."

@@ -1,4 +1,4 @@
-"""A page that its engine breaks down on gets its text from another engine, in a process that may do what it likes."""
+"""A page on which its engine breaks down is read by another engine, in a process whose crashes and lies do no harm."""
 
 import asyncio
 import io
@@ -133,12 +133,12 @@ async def test_the_child_gets_no_secret_of_the_worker(monkeypatch: pytest.Monkey
     assert "INTERNAL_TOKEN" not in found.markdown
 
 
-SAYS = """
+ANSWERER = """
     import socket
     channel = socket.socket(fileno=0)
     while channel.recv(1 << 18):
         pass
-    {say}
+    {answer}
 """
 ENGINE = '"engine":{"name":"e","revision":"1","device":"d"}'
 LIES = {
@@ -160,7 +160,7 @@ LIES = {
 }
 
 
-def test_what_the_child_says_of_tries_and_trust_counts_for_nothing() -> None:
+def test_tries_and_trust_in_the_childs_answer_are_ignored() -> None:
     text = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0)
     info = EngineInfo(name="e", revision="1", device="d")
     claimed = msgspec.structs.replace(
@@ -170,7 +170,7 @@ def test_what_the_child_says_of_tries_and_trust_counts_for_nothing() -> None:
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+def run_instead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     def replace(program: str) -> None:
         path = tmp_path / "liar.py"
         path.write_text(textwrap.dedent(program))
@@ -180,17 +180,17 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_a_child_that_talks_nonsense_is_never_believed(say: Callable[[str], None], lie: str) -> None:
-    say(textwrap.dedent(SAYS).format(say=LIES[lie]))
+async def test_a_child_that_talks_nonsense_is_never_believed(run_instead: Callable[[str], None], lie: str) -> None:
+    run_instead(textwrap.dedent(ANSWERER).format(answer=LIES[lie]))
     found = await reading(process("any"))
     assert isinstance(found, PageFailure), found
     assert "no sense" in found.reason or "too long" in found.reason or "without an answer" in found.reason
 
 
-async def test_what_the_child_claims_to_be_is_cut_to_one_short_line(say: Callable[[str], None]) -> None:
-    say(
-        textwrap.dedent(SAYS).format(
-            say='channel.sendall(b\'{"engine":{"name":"e","revision":"1","device":"d"},'
+async def test_what_the_child_claims_to_be_is_cut_to_one_short_line(run_instead: Callable[[str], None]) -> None:
+    run_instead(
+        textwrap.dedent(ANSWERER).format(
+            answer='channel.sendall(b\'{"engine":{"name":"e","revision":"1","device":"d"},'
             "\"refused\":\"one\\\\ntwo\\\\u0007' + b'x' * 9_000 + b'\"}')"
         )
     )
@@ -200,8 +200,8 @@ async def test_what_the_child_claims_to_be_is_cut_to_one_short_line(say: Callabl
     assert len(found.reason) < 400
 
 
-async def test_a_child_that_does_not_listen_is_no_hang(say: Callable[[str], None]) -> None:
-    say("import time; time.sleep(600)")
+async def test_a_child_that_does_not_listen_is_no_hang(run_instead: Callable[[str], None]) -> None:
+    run_instead("import time; time.sleep(600)")
     found = await reading(process("any", seconds=0.5), bytes(30_000_000))
     assert isinstance(found, PageFailure)
     assert "longer than 0.5 seconds" in found.reason
@@ -321,7 +321,7 @@ def test_a_worker_told_to_stop_does_not_wait_for_its_fallback(tmp_path: Path) ->
         assert services.kill("worker", signal.SIGTERM) == 0
         psutil.wait_procs(started, timeout=10)
         assert not any(process.is_running() for process in started)
-        # It was given back in good order: neither the lease nor the death rule stands in the way of the next.
+        # The lease was released: the next worker waits neither for its expiry nor for the rule of three deaths.
         services.start("worker", FALLBACK_ENGINE="tests.scripted:spare")
         assert services.ended(job_id)["status"] == "completed"
 

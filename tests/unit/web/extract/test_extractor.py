@@ -26,7 +26,7 @@ from tests.jobs import opened
 
 
 class Hiccup(MemoryStore):
-    """A store that is away for one moment: when the second page is saved."""
+    """A store that fails once: when the second page is saved."""
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
         if path.endswith(layout.page_image_name(2)) and not self.over:
@@ -94,17 +94,19 @@ async def test_extraction_goes_on_at_its_next_delivery_when_the_storage_was_away
     assert (await load(files)).extraction_complete
 
 
-async def test_a_call_that_finds_another_at_work_looks_again_since_that_one_may_be_the_last_of_its_waking() -> None:
+async def test_a_call_that_finds_the_lease_held_enqueues_its_successor() -> None:
     files, extractor, queue = await prepared(MemoryStore())
     task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email, wake=1)
+    # The holder may have been started by an earlier wake: then it enqueues no successor itself.
     assert await take(files, EXTRACT, run=1, holder="another", seconds=60)
     assert not await extractor.process(task, "task")
     assert [(name, taken.wake) for name, taken in queue.taken] == [(EXTRACT_QUEUE, 1)]
 
 
-async def test_chains_bear_the_number_of_the_last_waking_or_they_would_end_after_a_call() -> None:
+async def test_chains_carry_the_number_of_the_newest_wake() -> None:
     files, extractor, queue = await prepared(MemoryStore())
     task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    # With an older number each chain would end after one call, in favour of the newer wake's.
     await files.store.write(layout.active_path(files.user_hash, files.session_id), encode(Active(wakes=1)))
     assert await extractor.process(task, "task")
     assert {(name, taken.wake) for name, taken in queue.taken} == {(OCR_QUEUE, 1)}
@@ -117,3 +119,15 @@ async def test_a_second_delivery_starts_the_chains_that_the_first_one_died_befor
     queue.taken.clear()
     assert not await extractor.process(task, "task")
     assert [name for name, _ in queue.taken] == [OCR_QUEUE]
+
+
+async def test_a_process_that_drains_leaves_the_rest_to_the_successor() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    extractor.drain()
+    assert await extractor.process(task, "task")
+    job = await load(files)
+    assert [page.image is not None for page in job.pages.values()] == [True, False, False]
+    assert not job.extraction_complete
+    assert [name for name, _ in queue.taken] == [EXTRACT_QUEUE]
+    assert await take(files, EXTRACT, run=1, holder="another", seconds=60), "the lease was released"

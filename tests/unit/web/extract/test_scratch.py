@@ -1,4 +1,4 @@
-"""Local copies of uploads do not outlive their process for long."""
+"""Local copies of uploads are removed with their block, and those of killed processes at the next start."""
 
 import os
 import subprocess
