@@ -10,7 +10,10 @@ INSTALL := $(PIP) install --constraint constraints.txt
 RUNS := $(VENV)/.runs
 MODELS := $(VENV)/.models
 DEVELOPS := $(VENV)/.develops
+DEVELOPS_GPU := $(VENV)/.develops-gpu
 CHECKED := libs services deploy tests bench examples
+# A process for each core; the tests of one module run in one process, where they share what they start.
+PYTEST := $(BIN)/python -m pytest -n logical --dist loadscope
 
 .DEFAULT_GOAL := help
 
@@ -50,15 +53,26 @@ model: $(MODELS)  ## bring the model into the cache ahead of the first start (MO
 key: $(RUNS)  ## API keys: make key ARGS="create --email you@example.org [--scopes read] [--days 90]", "list", "revoke ID"
 	@exec $(BIN)/python -m services.web.auth.cli $(or $(ARGS),--help)
 
-.PHONY: test
-test: $(DEVELOPS)  ## run the tests (ARGS="-k name" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+.PHONY: dev
+dev: $(DEVELOPS)  ## install the tools of development, without PyTorch
 
-.PHONY: test-cloud
-test-cloud: $(DEVELOPS)  ## run what concerns cloud mode: both backends, identities, the whole system on emulators
-	@TEST_CLOUD=1 $(BIN)/python -m pytest tests/contract tests/integration/system/test_cloud.py tests/integration/libs/storage/test_gcs*.py \
-		tests/integration/libs/idtoken/test_keyset.py tests/integration/web/auth \
-		tests/integration/web/upload/test_direct.py tests/chaos $(ARGS)
+.PHONY: dev-gpu
+dev-gpu: $(DEVELOPS_GPU)  ## install them with PyTorch, so that no test of the vision model is skipped (some gigabytes)
+
+.PHONY: check
+check: lint types unit  ## lint, types and unit tests: what to run before each commit
+
+.PHONY: unit
+unit: $(DEVELOPS)
+	@$(PYTEST) tests/unit $(ARGS)
+
+.PHONY: test
+test: $(DEVELOPS)  ## the tests that a change must pass (ARGS="-k name" for some of them)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+.PHONY: test-all
+test-all: $(DEVELOPS)  ## the same and the long rest: more seeds, planted bugs, kills of the real services
+	@$(PYTEST) $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(DEVELOPS)  ## send made-up requests to running services: make fuzz [CASES=10000] [SEED=1]
@@ -77,11 +91,17 @@ mutants: $(DEVELOPS)  ## plant bugs in the protocol and see the simulation catch
 	@$(BIN)/python -m tests.simulation.mutants
 
 .PHONY: lint
-lint: $(DEVELOPS)  ## check format, style, types and the architecture
+lint: $(DEVELOPS)  ## check format, style and the architecture
 	@$(BIN)/ruff format --check $(CHECKED)
 	@$(BIN)/ruff check $(CHECKED)
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Without PyTorch its classes and decorators have no types: the checks that this breaks are left out.
+UNTYPED := --allow-subclassing-any --allow-untyped-decorators --no-warn-return-any --no-warn-unused-ignores
+
+.PHONY: types
+types: $(DEVELOPS)  ## check the types
+	@$(BIN)/mypy $$($(BIN)/python -c 'import importlib.util as u; u.find_spec("torch") or print("$(UNTYPED)")')
 
 .PHONY: format
 format: $(DEVELOPS)  ## put the code into its format
@@ -140,7 +160,7 @@ upgrade:  ## write constraints.txt anew with the newest versions that pyproject.
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(PYTHON) -m venv "$$folder/venv"; \
 	pip="$$folder/venv/bin/python -m pip --disable-pip-version-check --no-input"; \
-	$$pip install --quiet --quiet --editable '.[dev]'; \
+	$$pip install --quiet --quiet --editable '.[dev-gpu]'; \
 	{ echo "# Versions known to work together; written by \`make upgrade\`, installed by \`make setup\`."; \
 	  $$pip freeze --exclude-editable --exclude gnosis-ocr; } > "$$folder/constraints.txt"; \
 	cp "$$folder/constraints.txt" constraints.txt
@@ -168,4 +188,9 @@ $(MODELS): $(RUNS)
 $(DEVELOPS): $(RUNS)
 	@echo "Installing the tools of development into $(VENV)..."
 	@$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(DEVELOPS_GPU): $(DEVELOPS)
+	@echo "Installing PyTorch and what the model needs into $(VENV) (some gigabytes)..."
+	@$(INSTALL) --editable '.[dev-gpu]'
 	@touch $@

@@ -17,6 +17,7 @@ from tests.cloudmode.cloud import Cloud, cloud
 from tests.documents import pdf
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.uploads import Session
+from tests.required import missing
 from tests.running import Running, running
 from tests.scripted import Script
 
@@ -95,10 +96,7 @@ class Visit:
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
-        reason = "Chromium is not installed (Debian: apt install chromium)"
-        if os.environ.get("GNOSIS_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing("Chromium is not installed (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium

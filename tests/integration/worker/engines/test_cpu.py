@@ -23,6 +23,7 @@ from services.worker.engines.engine import (
 )
 from services.worker.engines.select import ENGINE_NAMES, create_engine
 from services.worker.engines.settings import EngineSettings
+from tests.required import missing
 
 SENTENCES = [
     "The harbour lay quiet under the morning fog,",
@@ -53,7 +54,7 @@ def context(*, threads: int = 0, languages: str = "eng") -> EngineContext:
 @pytest.fixture(scope="module", params=["rapidocr", "tesseract"])
 def name(request: pytest.FixtureRequest) -> str:
     if request.param == "tesseract" and shutil.which("tesseract") is None:
-        pytest.skip("the program tesseract is not on this machine")
+        missing("Tesseract is not installed (Debian: apt-get install tesseract-ocr)")
     return str(request.param)
 
 
@@ -256,7 +257,7 @@ async def test_missing_program_is_unavailable_with_a_remedy(monkeypatch: pytest.
 
 async def test_missing_language_is_unavailable_with_a_remedy() -> None:
     if shutil.which("tesseract") is None:
-        pytest.skip("the program tesseract is not on this machine")
+        missing("Tesseract is not installed (Debian: apt-get install tesseract-ocr)")
     with pytest.raises(EngineUnavailable, match="tesseract-ocr-tlh"):
         await create_engine("tesseract", context(languages="eng+tlh")).load()
 

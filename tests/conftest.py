@@ -1,0 +1,50 @@
+"""What holds for every test: its markers, and that it is skipped where this machine cannot run it."""
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+from tests.required import missing
+
+# The packages of the extra `gpu`, and what these bring.
+MODEL_PACKAGES = {"accelerate", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"}
+
+
+class ModuleOfTests(pytest.Module):
+    """A module of tests, which is skipped as a whole where a package of the extra `gpu` is missing."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and (cause.name or "").partition(".")[0] in MODEL_PACKAGES:
+                missing(f"{cause.name} is not installed: make dev-gpu")
+            raise
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    return ModuleOfTests.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by its folder."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        item.add_marker(folder if folder in ("unit", "contract") else "integration")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not _has_gpu():
+        pytest.skip("needs an NVIDIA GPU")
+
+
+def _has_gpu() -> bool:
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

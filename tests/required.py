@@ -1,0 +1,16 @@
+"""What a test needs of the machine: a program, a package, a setting."""
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or the module that is being imported; in CI, where GNOSIS_REQUIRE_ALL is set, fail it.
+
+    `reason` says what is missing and how to get it.
+    """
+    if os.environ.get("GNOSIS_REQUIRE_ALL"):
+        pytest.fail(f"{reason} (GNOSIS_REQUIRE_ALL is set)", pytrace=False)
+    pytest.skip(reason, allow_module_level=True)
