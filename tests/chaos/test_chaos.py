@@ -1,6 +1,5 @@
 """A few kills of the real services. Far more: `make chaos KILLS=1000`."""
 
-import os
 import subprocess
 import sys
 
@@ -10,10 +9,9 @@ from tests import ROOT
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="stopped and busy processes are known by /proc")
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "kills"), [("local", 15), ("cloud", 5)], ids=["local", "cloud"])
 def test_no_page_is_lost_or_read_again_when_the_services_are_killed_again_and_again(mode: str, kills: int) -> None:
-    if mode == "cloud" and not os.environ.keys() & {"TEST_CLOUD", "GNOSIS_REQUIRE_ALL"}:
-        pytest.skip("takes a minute and a half: make test-cloud")
     run = subprocess.run(
         [sys.executable, "-m", "tests.chaos", "--mode", mode, "--kills", f"{kills}", "--abreast", "1", "--quick"],
         cwd=ROOT,

@@ -160,13 +160,14 @@ def main() -> int:
     survived = 0
     print(f"{'planted bug':<46}{'seed':>6}  caught as")
     for name, mutant in MUTANTS.items():
-        seed, how = _catch(mutant, arguments.seeds)
+        seed, how = catch(mutant, arguments.seeds)
         survived += seed is None
         print(f"{name:<46}{'-' if seed is None else seed:>6}  {how}", flush=True)
     return bool(survived)
 
 
-def _catch(mutant: Mutant, seeds: int) -> tuple[int | None, str]:
+def catch(mutant: Mutant, seeds: int) -> tuple[int | None, str]:
+    """The first seed that catches the bug, if one does, and what it found."""
     for seed in range(seeds):
         with mutant():
             verdict = simulate(seed)

@@ -14,6 +14,8 @@ import transformers
 
 from tests import ROOT
 
+pytestmark = pytest.mark.slow
+
 BENCH = [sys.executable, "-m", "bench.engine", "--tiny", "--json"]
 PARTS = [
     "bandwidth",
