@@ -1,4 +1,4 @@
-"""What the tests of the queues share: the clock that they turn, the target of the pushes, and the cloud's faults."""
+"""Fixtures of the queues' tests: the clock that they advance, the target of the pushes, the cloud's faults."""
 
 from collections.abc import AsyncIterator
 

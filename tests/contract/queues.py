@@ -1,4 +1,4 @@
-"""What the tests of the queues share: a clock that only the test turns, a target, and the queues to be tested."""
+"""Parts of the queues' tests: a clock that only the test advances, a target, and the queues to be tested."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ def settings(**changes: float | None) -> QueueSettings:
 
 
 class TurnedClock:
-    """Time stands still until the test turns it."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -79,7 +79,7 @@ class TurnedClock:
 
 
 class Target:
-    """An HTTP server that notes every push and answers as it is told: a status, headers too, or silence (None)."""
+    """An HTTP server that records every push and answers with a set status, also with headers, or not at all (None)."""
 
     def __init__(self, clock: TurnedClock) -> None:
         self.pushes: list[tuple[float, dict[str, str], bytes]] = []
@@ -87,7 +87,7 @@ class Target:
         self.answer: int | tuple[int, str] | None = 200
         self.open = 0
         self.most_open = 0
-        self.hung_up = 0  # callers that left before they had an answer
+        self.hung_up = 0  # callers that closed the connection before they had an answer
         self.url = ""
         self._clock = clock
         self._arrived = asyncio.Condition()
@@ -106,7 +106,7 @@ class Target:
         await until(lambda: self.open == 0)
 
     def release(self) -> None:
-        """Answer every silent request, and those to come."""
+        """Answer every request that waits, and all later ones."""
         self._release.set()
 
     async def received(self, count: int) -> None:
@@ -141,7 +141,7 @@ class Target:
         self.open -= 1
 
     async def _silence(self, reader: asyncio.StreamReader) -> None:
-        """Wait for the release, even where the caller has hung up."""
+        """Wait for the release, also after the caller has closed the connection."""
         hung_up = asyncio.create_task(reader.read())
         released = asyncio.create_task(self._release.wait())
         await asyncio.wait([hung_up, released], return_when=asyncio.FIRST_COMPLETED)
@@ -151,7 +151,7 @@ class Target:
 
 
 class Watched(TaskQueue, Protocol):
-    """A queue into which a test can see."""
+    """A queue whose counts a test can read."""
 
     def pending(self, queue: str) -> int: ...
 
@@ -226,7 +226,7 @@ async def cloudtasks(
 
 @cache
 def issuer() -> Issuer:
-    """One for all tests: making its key takes a while."""
+    """One for all tests: its key takes long to make."""
     return Issuer()
 
 
@@ -241,7 +241,7 @@ async def settled(queue: Watched, clock: TurnedClock) -> None:
 
 
 async def pushed_in_turn(queue: Watched, target: Target, clock: TurnedClock, count: int) -> list[float]:
-    """Turn the clock from alarm to alarm until `count` pushes have come; their moments."""
+    """Advance the clock from alarm to alarm until there were `count` pushes; their moments."""
     while True:
         await settled(queue, clock)
         if len(target.pushes) >= count or not queue.pending(OCR_QUEUE):
@@ -251,7 +251,7 @@ async def pushed_in_turn(queue: Watched, target: Target, clock: TurnedClock, cou
 
 
 async def tried(queue: TaskQueue, clock: TurnedClock) -> None:
-    """Enqueue while the clock goes from alarm to alarm."""
+    """Enqueue while the clock advances from alarm to alarm."""
     call = asyncio.create_task(queue.enqueue(OCR_QUEUE, TASK, name="next-1"))
     while not call.done():
         await until(lambda: call.done() or clock.now() < clock.next_alarm() < float("inf"))

@@ -229,7 +229,7 @@ def test_a_process_in_local_mode_imports_nothing_of_google() -> None:
 
 
 async def test_the_client_as_it_comes_does_not_repeat_the_creation_of_a_task(cloud: Emulated, faults: Faults) -> None:
-    """Why the retry is ours: once this fails, ours may go."""
+    """Why the queue retries by itself: once this fails, its retry can be removed."""
     client = client_of(CloudTasksSettings(cloud_tasks_emulator_host=cloud.emulator.host))
     faults.outages = [Outage(), None]
     with pytest.raises(ServiceUnavailable):

@@ -1,4 +1,4 @@
-"""The emulator of Cloud Tasks against what Google has written down, asked by the official client."""
+"""The emulator of Cloud Tasks, compared with Google's documentation through the official client."""
 
 import asyncio
 import base64

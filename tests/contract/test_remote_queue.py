@@ -1,4 +1,4 @@
-"""The worker's way to the local queue, over real sockets, under a clock that only the test turns."""
+"""The local queue as the worker reaches it, over real sockets, with a clock that only the test advances."""
 
 import json
 from collections.abc import AsyncIterator

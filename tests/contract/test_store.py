@@ -1,4 +1,4 @@
-"""The promises of `libs.storage.store`, kept by every backend. One joins by an entry in BACKENDS."""
+"""The contract of `libs.storage.store`, for every backend. A new backend needs an entry in BACKENDS."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -386,7 +386,7 @@ async def test_an_open_reader_never_mixes_two_generations(store: ObjectStore) ->
     old = b"o" * 3 * MIB
     generation = await store.write(PATH, old)
     received = bytearray()
-    # A backend that cannot keep the old generation for its reader may say so, but not go on with the new one.
+    # A backend that cannot keep the old generation for its reader may raise, but not continue with the new one.
     with suppress(StorageError):
         async with store.open_read(PATH) as opened:
             assert opened.stat.generation == generation

@@ -1,4 +1,4 @@
-"""What every queue that delivers does, over real sockets, under a clock that only the test turns."""
+"""What every queue that delivers does, over real sockets, with a clock that only the test advances."""
 
 from email.utils import formatdate
 from typing import cast
@@ -166,7 +166,7 @@ async def test_a_target_that_is_overloaded_slows_the_whole_queue(
         await queue.enqueue(OCR_QUEUE, TASK, name="next")
         moments = await pushed_in_turn(queue, target, clock, 3)
 
-    # The burst is gone and the rate halved until a task is taken.
+    # There is no burst, and half the rate, until the target takes a task.
     assert moments == [0.0, 2.0, 3.0]
 
 

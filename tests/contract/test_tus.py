@@ -1,4 +1,4 @@
-"""Resumable uploads over the real routes and both stores, message by message as a server hands them over."""
+"""Resumable uploads over the real routes and both stores, message by message as an HTTP server passes them."""
 
 import asyncio
 import base64
@@ -54,12 +54,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Client:
-    """Speaks to the app as a server does: a body in pieces, which may break off."""
+    """Calls the app as an HTTP server does: with a body in pieces, which may break off."""
 
     def __init__(self, store: ObjectStore, *, user: str = ADA, **config: object) -> None:
         self.store = store
         self.user = user
-        self.queue = LocalQueue(QUEUES, dict.fromkeys(QUEUES, "http://127.0.0.1:9"))  # not started: it only keeps
+        self.queue = LocalQueue(QUEUES, dict.fromkeys(QUEUES, "http://127.0.0.1:9"))  # not started: it only stores
         self.web: Web = create_parts(
             WebConfig(**config),  # type: ignore[arg-type]
             QUEUES,
@@ -114,8 +114,8 @@ class Client:
 
     async def create(self, length: int | None, **headers: str) -> str:
         """Create an upload; its address."""
-        said = {"Upload_Defer_Length": "1"} if length is None else {"Upload_Length": str(length)}
-        answer = await self.send("POST", "/api/uploads", headers={**said, **headers})
+        length_header = {"Upload_Defer_Length": "1"} if length is None else {"Upload_Length": str(length)}
+        answer = await self.send("POST", "/api/uploads", headers={**length_header, **headers})
         assert answer.status == 201, answer.body
         return answer.headers["location"]
 
@@ -142,7 +142,7 @@ class Client:
         )
 
     async def stored(self, address: str) -> bytes:
-        """The whole file, as its job has it."""
+        """The whole file, as its job has stored it."""
         files = self.files(address)
         job = await load(files)
         assert self.queue.pending(EXTRACT_QUEUE) >= 1
@@ -201,13 +201,13 @@ async def test_an_upload_in_pieces_becomes_a_job_with_its_options(store: ObjectS
 
 async def test_an_upload_that_became_a_job_still_says_that_it_is_complete(store: ObjectStore) -> None:
     client = Client(store)
-    said = metadata(filename="a.pdf", other="kept")
-    address = await client.create(len(PDF), Upload_Metadata=said)
+    sent = metadata(filename="a.pdf", other="kept")
+    address = await client.create(len(PDF), Upload_Metadata=sent)
     await client.patch(address, 0, PDF)
 
     answer = await client.send("HEAD", address)
     assert answer.headers["upload-offset"] == answer.headers["upload-length"] == str(len(PDF))
-    assert answer.headers["upload-metadata"] == said
+    assert answer.headers["upload-metadata"] == sent
     assert answer.headers["gnosis-job-id"] == address.rsplit("/", 1)[-1]
     assert (await client.patch(address, len(PDF))).status == 204
 
@@ -269,7 +269,7 @@ async def test_a_client_that_sends_nothing_for_long_is_told_so_and_what_came_is_
 
 
 class _Streamed:
-    """As much of a request as a body needs."""
+    """The part of a request that a body needs."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks

@@ -1,4 +1,4 @@
-"""The secret that the services of one installation share when nobody gave them one."""
+"""The secret that the services of one installation share when none is configured."""
 
 import asyncio
 

@@ -7,7 +7,7 @@ EPOCH = 1_800_000_000.0
 
 
 class Attempts:
-    """Fails as often as told, on a clock that only its pauses move."""
+    """Raises the given faults, on a clock that only the pauses advance."""
 
     def __init__(self, *faults: Exception) -> None:
         self.faults = list(faults)

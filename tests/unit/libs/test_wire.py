@@ -245,5 +245,5 @@ def decoded_or(error: type[ValueError], decode: Decode, encode: Encode, body: by
         value = decode(body)
     except error:
         return
-    # What was let in can be stored and sent on.
+    # What was decoded can be encoded again.
     assert decode(encode(value)) == value

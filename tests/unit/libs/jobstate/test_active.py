@@ -36,9 +36,9 @@ async def test_end_of_one_run_does_not_take_away_the_next_which_is_announced(fil
 async def test_outcome_of_a_new_run_replaces_what_a_late_writer_of_the_old_run_left(files: SessionFiles) -> None:
     await save_outcome(files, outcome(1, "old", run=1), 0)
     await save_outcome(files, outcome(1, "new", run=2), 0)
-    standing = await read_outcome(files, 1)
-    assert standing is not None
-    assert (standing.run, standing.text) == (2, "new")
+    stored = await read_outcome(files, 1)
+    assert stored is not None
+    assert (stored.run, stored.text) == (2, "new")
     late = await save_outcome(files, outcome(1, "late", run=1), 0)
     assert late.text == "new"
 

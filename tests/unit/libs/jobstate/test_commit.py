@@ -77,8 +77,8 @@ async def test_commit_waits_when_the_store_says_too_fast(monkeypatch: pytest.Mon
 
 async def test_first_outcome_of_a_page_stands(files: SessionFiles) -> None:
     await save_outcome(files, outcome(1, "first"), 0)
-    standing = await save_outcome(files, outcome(1, "second"), 0)
-    assert standing.text == "first"
+    stored = await save_outcome(files, outcome(1, "second"), 0)
+    assert stored.text == "first"
     assert await files.read_text(layout.page_result_name(1)) == "first"
 
 

@@ -211,7 +211,7 @@ def test_retry_reads_failed_pages_in_a_new_run_and_leaves_the_others() -> None:
 def test_retry_of_named_pages_also_takes_along_what_a_cancellation_left_open() -> None:
     job = extracted(3).settled({1: read()}, START).cancel(START).retry([1], START)
     assert [page.run for page in job.pages.values()] == [2, 2, 2]
-    assert job.settled({2: read(run=1)}, START) == job, "whoever still reads for the old run is late"
+    assert job.settled({2: read(run=1)}, START) == job, "a worker that still reads for the old run is late"
 
 
 def test_retry_keeps_outcomes_that_the_record_of_a_cancelled_job_never_showed() -> None:

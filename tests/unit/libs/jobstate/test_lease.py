@@ -94,7 +94,7 @@ async def test_engine_that_broke_down_on_one_of_several_pages_makes_the_next_hol
 
 async def test_write_whose_answer_was_lost_is_recognised_as_our_own(files: SessionFiles) -> None:
     class Forgetful(MemoryStore):
-        """Does the write, then says it failed, as a retried upload does."""
+        """Writes, and then reports a conflict, as a retried upload does."""
 
         forget = False
 

@@ -1,4 +1,4 @@
-"""A record that was lost or torn is made anew from the evidence."""
+"""A lost or torn record is rebuilt from the evidence."""
 
 import pytest
 

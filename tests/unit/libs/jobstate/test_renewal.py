@@ -1,4 +1,4 @@
-"""A held lease is renewed while its holder gets on, and a step is shown only once it has taken long."""
+"""A held lease is renewed while its holder makes progress, and a step is shown only once it has taken long."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ class Interrupted(MemoryStore):
 
 
 async def lease_and_store() -> tuple[HeldLease, Interrupted]:
-    """A lease of a minute, in a store that goes by the loop's clock."""
+    """A lease of a minute, in a store whose clock is the loop's."""
     clock = asyncio.get_running_loop().time
     store = Interrupted(lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=clock()))
     files = SessionFiles(store=store, user_hash="a" * 12, session_id="0" * 32)
@@ -66,7 +66,7 @@ def test_lease_is_kept_as_long_as_the_work_lasts_and_through_an_outage_of_the_st
             await asyncio.sleep(SECONDS / 2)
             afterwards = await rival(store)
         await asyncio.sleep(SECONDS + 1)
-        assert await rival(store) is not None, "nobody renews it once the work has ended"
+        assert await rival(store) is not None, "it is not renewed once the work has ended"
         return [during, afterwards]
 
     assert in_virtual_time(0, live) == [None, None]

@@ -1,4 +1,4 @@
-"""Turns: who makes room for whom."""
+"""Time slices: which call yields to which job."""
 
 from datetime import UTC, datetime, timedelta
 

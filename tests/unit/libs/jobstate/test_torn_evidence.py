@@ -1,4 +1,4 @@
-"""Objects that were damaged from outside: each costs what it said, and never blocks its job."""
+"""Damaged objects: what each contained is lost, and no job is blocked."""
 
 import msgspec
 import pytest
@@ -40,7 +40,7 @@ async def tear(files: SessionFiles, name: str, torn: bytes) -> None:
 
 
 async def worked_on(files: SessionFiles) -> CallStatus:
-    """What a worker with a scripted engine comes to."""
+    """The result of a worker with a scripted engine."""
     worker = BatchWorker(
         WorkerContext(
             store=files.store,
@@ -134,12 +134,12 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
     await files.store.write(entry, torn)
     await files.store.write(f"{layout.TOMBSTONES}no/such/name", torn)
     clock.wait(3600)
-    await tear(files, layout.lease_name("0001"), torn)  # it may be held: whoever is woken will find out
+    await tear(files, layout.lease_name("0001"), torn)  # it may be held: the task that is woken finds that out
     queue = KeptTasks()
     sweeper = _sweeper(files, queue)
     assert await sweeper.sweep() == 2
     assert {task.session_id for task in queue.tasks.values()} == {files.session_id, other.session_id}
-    # It has been made whole, and the next waking is a task of its own.
+    # The object is whole again, and the next waking has a task of its own.
     clock.wait(3600)
     await sweeper.sweep()
     assert len([task for task in queue.tasks.values() if task.session_id == files.session_id]) == 2

@@ -1,4 +1,4 @@
-"""Which store the settings pick, and what it costs those who do not use the cloud."""
+"""Which store the settings choose, and that local mode needs no package of the cloud."""
 
 import subprocess
 import sys

@@ -12,7 +12,7 @@ from libs.storage.session import SessionFiles
 
 
 class Busy(MemoryStore):
-    """Refuses the first writes of each object version, as many as told."""
+    """Refuses the first writes of each object's version, a given number of them."""
 
     def __init__(self, refusals: int) -> None:
         super().__init__(lambda: datetime(2026, 1, 1, tzinfo=UTC))

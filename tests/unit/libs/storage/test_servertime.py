@@ -1,4 +1,4 @@
-"""The distant clock as told from answers: never ahead, never back, and silent when nothing was heard."""
+"""The distant clock, derived from answers: never ahead, never back, and unknown without a recent answer."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -49,9 +49,9 @@ def test_an_answer_just_after_the_full_second_sharpens_the_time() -> None:
     clocks.answer()
     clocks.local += 0.11
     clocks.answer()
-    told = clocks.time.now()
-    assert told is not None
-    assert clocks.distant - told < timedelta(seconds=0.02)
+    now = clocks.time.now()
+    assert now is not None
+    assert clocks.distant - now < timedelta(seconds=0.02)
 
 
 def test_an_answer_that_travelled_long_does_not_set_the_clock_back() -> None:
@@ -59,10 +59,10 @@ def test_an_answer_that_travelled_long_does_not_set_the_clock_back() -> None:
     clocks.answer()
     sharp = clocks.time.now()
     clocks.answer(travel=5.0)
-    told = clocks.time.now()
+    now = clocks.time.now()
     assert sharp is not None
-    assert told is not None
-    assert clocks.distant - told < timedelta(seconds=1)
+    assert now is not None
+    assert clocks.distant - now < timedelta(seconds=1)
 
 
 def test_old_answers_are_not_trusted() -> None:
@@ -100,10 +100,10 @@ def test_the_time_told_is_never_ahead_and_never_goes_back(steps: list[tuple[floa
         clocks.local += travel
         drift += travel * rate
         clocks.time.hear(stamp)
-        told = clocks.time.now()
-        assert told is not None
-        # What an oscillator can gain while a bound is trusted, on the bounds kept and on the last one told.
+        now = clocks.time.now()
+        assert now is not None
+        # What an oscillator can gain while a bound is trusted, on the bounds kept and on the last time returned.
         gained = timedelta(seconds=2 * (FRESH_SECONDS + 110) * 0.0002)
-        assert told <= clocks.distant - timedelta(seconds=drift) + gained + ROUNDING
-        assert last is None or told >= last
-        last = told
+        assert now <= clocks.distant - timedelta(seconds=drift) + gained + ROUNDING
+        assert last is None or now >= last
+        last = now
