@@ -6,10 +6,12 @@ import contextlib
 import msgspec
 import structlog
 
+from libs import workerstate
 from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
+from libs.workerstate import WorkerState
 from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.modelcache.cache import ModelCache
 
@@ -110,6 +112,7 @@ class WorkerStatus:
             state = {"holder": self._holder, "state": engine.pop("engine_state")} | engine
             state |= {"engines": await asyncio.to_thread(self._engines.available), "cache": await self.cache()}
             try:
-                await write_paced(self._store, layout.WORKER_STATE, msgspec.json.encode(state))
+                data = workerstate.encode(msgspec.convert(state, WorkerState))
+                await write_paced(self._store, layout.WORKER_STATE, data)
             except StorageError as error:
                 log.warning("worker_status_not_written", fault=type(error).__name__)

@@ -5,13 +5,13 @@ from collections.abc import Awaitable
 from importlib.metadata import version as installed_version
 
 import httpx
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from libs.storage import layout
+from libs import workerstate
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.workerstate import WorkerState
 from services.serving.problem import Problem
 from services.web.service import Web, web
 
@@ -64,7 +64,7 @@ async def cache_info(request: Request) -> Response:
     """`GET /cache/info`: the worker's model cache (R57)."""
     service = web(request)
     if service.config.running_in_cloud:
-        if cache := (await _worker_state(service)).get("cache"):
+        if cache := (await _worker_state(service)).cache:
             return JSONResponse(cache)
         raise Problem(503, "Worker unknown", "No worker has started yet.", "Upload a document: that starts one.")
     try:
@@ -100,20 +100,19 @@ async def _storage(service: Web) -> str:
     return await _result(probe(), StorageError)
 
 
-async def _worker_state(service: Web) -> dict[str, object]:
-    """The state that the last worker to start has stored; empty when none ever started."""
+async def _worker_state(service: Web) -> WorkerState:
+    """The state that the worker has stored; without storage as if none had ever started."""
     try:
-        found: dict[str, object] = msgspec.json.decode((await service.store.read(layout.WORKER_STATE)).data, type=dict)
-    except (StorageError, ValueError):
-        return {}
-    return found
+        return await workerstate.read(service.store)
+    except StorageError:
+        return WorkerState()
 
 
 async def _worker(service: Web) -> str:
     if service.config.running_in_cloud:
         # A request would start a GPU instance; a worker scaled to zero can take work.
         state = await _worker_state(service)
-        return f"failed: {state.get('reason')}" if state.get("state") == "failed" else "ok"
+        return f"failed: {state.reason}" if state.state == "failed" else "ok"
 
     async def probe() -> None:
         answer = await service.client.get(f"{service.config.worker_base}/ready", timeout=ANSWER_SECONDS)

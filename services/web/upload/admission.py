@@ -1,11 +1,9 @@
 """What an upload may ask for and be: its options, its name, and the reasons to refuse it."""
 
-import msgspec
-
+from libs import workerstate
 from libs.jobstate.intake import FileInfo, Options
 from libs.jobstate.selection import parse_pages
 from libs.storage import layout
-from libs.storage.errors import NotFound
 from libs.storage.store import ObjectStore
 from services.serving.problem import Problem
 from services.web.render.filetype import FileType
@@ -34,7 +32,7 @@ async def read_options(store: ObjectStore, fields: dict[str, str]) -> Options:
             "150 suits most documents.",
         )
     engine = fields.get("engine", "").strip() or None
-    if engine is not None and engine not in (known := await _engines(store)):
+    if engine is not None and engine not in (known := (await workerstate.read(store)).engines):
         names = ", ".join(known) or "none yet: the worker has not started"
         raise Problem(
             422, "Bad field", "There is no engine of that name.", f"Leave engine out or name one of: {names}."
@@ -72,16 +70,6 @@ def too_large(most: int) -> Problem:
         f"A file may have at most {most:,} bytes.",
         "Split the document and upload the parts.",
     )
-
-
-async def _engines(store: ObjectStore) -> list[str]:
-    """The names of the worker's engines, by the state that it stored; none when it never started."""
-    try:
-        state = msgspec.json.decode((await store.read(layout.WORKER_STATE)).data, type=dict[str, object])
-    except (NotFound, msgspec.DecodeError):
-        return []
-    engines = state.get("engines")
-    return [str(name) for name in engines] if isinstance(engines, list) else []
 
 
 def _display_name(filename: str) -> str:
