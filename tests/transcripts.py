@@ -1,6 +1,6 @@
-"""A transcriber that does as it is told, for tests of everything that guards one.
+"""A transcriber and a fallback that follow a script, for tests of the guard.
 
-Pages are told apart by the number drawn into their first pixel: `page_image(7)` is page 7.
+The number of a page is the value of its first pixel: `page_image(7)` is page 7.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def cut_off(sampling: Sampling) -> Transcript:
 
 
 class ScriptedTranscriber:
-    """Does for each page what `orders` say for it, try after try; the last order stands. Else it reads `Page N`."""
+    """Follows the orders for each page, one an attempt; the last one is repeated. Without orders it reads `Page N`."""
 
     def __init__(self, orders: Mapping[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
         self._orders = {page: list(steps) for page, steps in (orders or {}).items()}
@@ -65,11 +65,11 @@ class ScriptedTranscriber:
 
     @property
     def slots(self) -> int:
-        """As made."""
+        """As constructed."""
         return self._slots
 
     async def transcribe(self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Transcript:
-        """As ordered."""
+        """The next order's result."""
         assert self.loaded
         page = int(pixels[0, 0, 0])
         self.asked.append((page, sampling))
@@ -106,7 +106,7 @@ class ScriptedTranscriber:
 
 
 class ScriptedFallback:
-    """A fallback that reads what it is told to, or `Fallback N`, or fails; `waits` holds it back."""
+    """A fallback that reads `says`, or `Fallback N`, or fails; it waits for the event `waits` first."""
 
     def __init__(self, *, says: str = "", fails: bool = False, waits: asyncio.Event | None = None) -> None:
         self._says = says
@@ -116,7 +116,7 @@ class ScriptedFallback:
         self.at_work = 0
 
     async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure:
-        """As told."""
+        """As `Fallback` describes."""
         assert instead_of == "scripted"
         self.asked.append(page.page_no)
         self.at_work += 1

@@ -93,7 +93,7 @@ def encode(pixels: Pixels) -> bytes:
 
 
 def is_blank(pixels: Pixels) -> bool:
-    """True where no mark as large as a small character stands out from the paper around it.
+    """True where no mark as large as a small character differs from the paper around it.
 
     Errs towards "not blank": shadows, show-through and specks may count as marks, and the engine then reads nothing;
     but a page with a single printed digit is never blank.

@@ -13,7 +13,7 @@ log = structlog.get_logger()
 #: Batch sizes that are captured, besides the number of slots. Chosen: a batch between two is computed as the larger, so
 #: few sizes waste work, and many take time at start and memory.
 CAPTURE_SIZES = (1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 96, 128, 192, 256)
-# Runs before a capture. Libraries make their workspaces at the first; the second shows that the first has made them.
+# Runs before a capture, in which libraries make their workspaces: these must not be made while a graph is captured.
 _WARM_UP_RUNS = 2
 
 
@@ -62,7 +62,7 @@ class StepRunner:
 
 @torch.inference_mode()
 def _capture_graph(step: Callable[[int], None], batch: int, pool: Any) -> torch.cuda.CUDAGraph:
-    # On a stream of its own, as torch.cuda.graph demands: the workspaces must not be made during the capture.
+    # On a side stream, as the documentation of torch's CUDA graphs has it.
     warm_up = torch.cuda.Stream()
     warm_up.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(warm_up):

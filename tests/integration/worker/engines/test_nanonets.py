@@ -68,7 +68,7 @@ async def read(engine: OcrEngine, images: Sequence[PageImage]) -> dict[int, Page
 
 
 def page_image(page_no: int) -> PageImage:
-    # Blocks of colour: what a letter looks like is lost on a model of random weights.
+    # Blocks of colour: a model of random weights reads no letters.
     blocks = np.random.default_rng(page_no).integers(0, 256, (9 + page_no, 7, 3), dtype=np.uint8)
     picture = Image.fromarray(blocks).resize((280, 360 + 20 * page_no), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
@@ -117,7 +117,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("decoder", ["fast", "reference"])
-async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(
+async def test_a_cancelled_page_leaves_its_slot_to_the_next(
     endless: Path, decoder: Literal["fast", "reference"]
 ) -> None:
     tokens = 100_000
@@ -127,7 +127,7 @@ async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(
     pixels = decode(IMAGES[0].data)
     begun = asyncio.Event()
     left = asyncio.create_task(transcriber.transcribe(pixels, Sampling(max_tokens=tokens), begun.set))
-    # A sign of life: it is being written, and would be for minutes.
+    # It reports progress: it is being written, and would be for minutes.
     await begun.wait()
     left.cancel()
     transcript = await transcriber.transcribe(pixels, Sampling(max_tokens=5))
@@ -136,7 +136,7 @@ async def test_a_page_nobody_waits_for_leaves_its_slot_to_the_next(
 
 
 class Faulty:
-    """A decoder that breaks down where it is told to."""
+    """A decoder that raises the given exceptions."""
 
     slots = 2
     execution = Execution(kernel="none")
@@ -200,7 +200,7 @@ async def test_more_slots_than_the_memory_holds_are_refused_before_anything_is_l
 async def test_slots_are_counted_again_when_the_weights_are_in_place(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A GPU on which loading has left nothing whole.
+    # As a GPU whose memory loading has fragmented.
     monkeypatch.setattr(assembly, "available_beside", lambda weights, device: weights)
     with pytest.raises(EngineUnavailable, match="3 pages at once need"):
         await engine(folder)

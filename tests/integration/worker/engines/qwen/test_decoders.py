@@ -1,4 +1,4 @@
-"""The fast path against the reference: small models, the family's real classes, the same tokens."""
+"""The fast decoder against the reference: the same tokens, with small models of the family's real classes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def never(tokens: list[int]) -> bool:
 
 
 class Workshop:
-    """A loaded model, and what writes with it."""
+    """A loaded model and its decoders."""
 
     def __init__(self, folder: Path) -> None:
         description = checkpoints.read_description(folder)
@@ -111,7 +111,7 @@ def outcomes(generations: Sequence[Generation]) -> list[tuple[list[int], Ending 
 @pytest.fixture(scope="module")
 def expected(workshop: Workshop) -> list[tuple[list[int], Ending | None]]:
     found = outcomes(read(workshop.reference(), PAGES, greedy))
-    # Else the comparison would hold of models that end every page alike.
+    # Otherwise decoders that end every page alike would pass the comparison.
     assert {ending for _, ending in found} == {Ending.STOP, Ending.LENGTH}
     assert len({len(tokens) for tokens, _ in found}) > len(PAGES) / 2
     return found
@@ -119,7 +119,7 @@ def expected(workshop: Workshop) -> list[tuple[list[int], Ending | None]]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(len(PAGES))), slots=st.integers(1, len(PAGES) + 1))
-def test_every_page_gets_the_tokens_of_the_reference_whatever_stands_beside_it(
+def test_every_page_gets_the_tokens_of_the_reference_whatever_is_in_the_other_slots(
     workshop: Workshop, expected: list[tuple[list[int], Ending | None]], order: list[int], slots: int
 ) -> None:
     written = read(workshop.slots(slots), [PAGES[number] for number in order], greedy)
@@ -162,7 +162,7 @@ def test_a_page_takes_as_many_tokens_as_it_may(endless: Workshop) -> None:
 
 
 def test_a_loop_is_stopped_and_its_neighbours_are_not(endless: Workshop) -> None:
-    # The first page's answer stands for a loop, wherever it is written.
+    # The first page's answer counts as a loop.
     first = read(endless.reference(), PAGES[:1], greedy)[0].tokens
 
     def is_loop(tokens: list[int]) -> bool:
@@ -198,13 +198,13 @@ def test_a_cancelled_page_in_the_reference_is_not_written_to_its_end(endless: Wo
     assert generation.ending is None
 
 
-def test_a_warm_reading_depends_on_its_seed_and_not_on_its_neighbours(workshop: Workshop) -> None:
-    def warm(seed: int) -> Callable[[int], Sampling]:
+def test_a_sampled_page_depends_on_its_seed_and_not_on_the_other_slots(workshop: Workshop) -> None:
+    def sampled(seed: int) -> Callable[[int], Sampling]:
         return lambda number: Sampling(max_tokens=30, temperature=1.0 if number == 1 else 0.0, seed=seed)
 
-    crowded = read(workshop.slots(5), PAGES[:5], warm(7))
-    alone = read(workshop.slots(1), PAGES[:5], warm(7))
-    otherwise = read(workshop.slots(5), PAGES[:5], warm(8))
+    crowded = read(workshop.slots(5), PAGES[:5], sampled(7))
+    alone = read(workshop.slots(1), PAGES[:5], sampled(7))
+    otherwise = read(workshop.slots(5), PAGES[:5], sampled(8))
     assert outcomes(crowded) == outcomes(alone)
     assert outcomes(crowded)[1] != outcomes(otherwise)[1]
     assert [outcome for n, outcome in enumerate(outcomes(otherwise)) if n != 1] == [
@@ -212,16 +212,16 @@ def test_a_warm_reading_depends_on_its_seed_and_not_on_its_neighbours(workshop: 
     ]
 
 
-def test_the_reference_reads_warm_by_its_seed_too(workshop: Workshop) -> None:
-    def warm(seed: int) -> list[int]:
+def test_the_reference_samples_by_its_seed_too(workshop: Workshop) -> None:
+    def sampled(seed: int) -> list[int]:
         return read(workshop.reference(), PAGES[:1], lambda _: Sampling(max_tokens=30, temperature=1.0, seed=seed))[
             0
         ].tokens
 
-    assert warm(1) == warm(1) != warm(2)
+    assert sampled(1) == sampled(1) != sampled(2)
 
 
-def test_a_mere_strip_is_refused_with_advice(workshop: Workshop) -> None:
+def test_a_page_of_extreme_shape_is_refused_with_advice(workshop: Workshop) -> None:
     decoders: list[Decoder] = [workshop.reference(), workshop.slots(1)]
     for decoder in decoders:
         with pytest.raises(Untranscribable, match="Cut it into pages"):

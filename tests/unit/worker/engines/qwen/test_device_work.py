@@ -1,7 +1,7 @@
-"""The model engine's work on a device of the real shape, without one: tensors that have shapes and hold nothing.
+"""The model's work at the real shape, without a GPU: on meta tensors, which have shapes and no contents.
 
-What asks the host for a value, mixes devices or types, or does not fit, fails here as it would on a GPU. Their kernels'
-own demands are only met on one.
+Code that copies a value to the host, mixes devices or types, or does not fit, fails here as it would on a GPU. The
+kernels' own demands show on a GPU only.
 """
 
 import re
@@ -101,11 +101,11 @@ def decoder(model: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("decoder", [FLASH, SDPA], indirect=True, ids=["flash", "sdpa"])
 @pytest.mark.parametrize("batch", [1, SLOTS])
-def test_a_step_asks_the_host_for_nothing_and_keeps_to_half_precision(decoder: SlotDecoder, batch: int) -> None:
+def test_a_step_never_waits_for_the_host_and_stays_in_half_precision(decoder: SlotDecoder, batch: int) -> None:
     with Work() as work, torch.inference_mode():
         decoder._step(batch)
     assert torch.float32 not in work.types
-    # What all layers share is made once.
+    # Tensors that all layers share are made once.
     assert work.names["arange"] <= 2
     assert sum(work.names.values()) < 40 * LAYERS
 
@@ -118,7 +118,7 @@ def test_a_decoder_shows_how_it_computes_and_why(decoder: SlotDecoder, request: 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_token_is_drawn_as_multinomial_draws_one(seed: int) -> None:
-    # Which asks the device for values on its way; that is seen on a GPU only.
+    # `multinomial` copies values to the host on its way, which shows on a GPU only.
     logits = torch.linspace(0, 3, 100)
     busy = _BusySlot(Generation(Sampling(max_tokens=8, temperature=0.5, seed=seed)), 1, logits.device)
     theirs = torch.Generator().manual_seed(seed)
@@ -128,9 +128,9 @@ def test_a_token_is_drawn_as_multinomial_draws_one(seed: int) -> None:
 
 
 @pytest.mark.parametrize("decoder", [FLASH], indirect=True, ids=["flash"])
-def test_a_page_is_read_in_without_a_look_from_the_host(decoder: SlotDecoder) -> None:
+def test_a_prefill_never_waits_for_the_host(decoder: SlotDecoder) -> None:
     page = torch.empty(HEIGHT, WIDTH, 3, dtype=torch.uint8, device=DEVICE)
-    decoder._vision.encode(page)  # the page's shape is worked out by the host, once
+    decoder._vision.encode(page)  # the host computes the layout of a page size once
     with Work() as work:
         picture = decoder._vision.encode(page)
         assert picture.shape == (HEIGHT * WIDTH // 784, 2048)
@@ -140,12 +140,12 @@ def test_a_page_is_read_in_without_a_look_from_the_host(decoder: SlotDecoder) ->
     assert logits.dtype == torch.bfloat16
     # Thousands of windows, at most four calls a layer.
     assert work.names["scaled_dot_product_attention"] <= 4 * 32 + LAYERS
-    # With room to spare for what kernels take inside, and what an allocator cannot use.
+    # With room for the kernels' own memory and for fragments that the allocator cannot use.
     planned = cost(CONFIG, weights=0, itemsize=2, visual_tokens=picture.shape[0], prompt_tokens=len(PROMPT)).prefill
     assert 1.5 * work.most_bytes < planned < 3 * work.most_bytes
 
 
-def test_products_of_the_vision_tower_have_rows_of_whole_words(model: Any) -> None:
+def test_products_of_the_vision_tower_have_rows_of_a_multiple_of_eight(model: Any) -> None:
     tower = VisionTower(model.model.visual, mean=(0.5,) * 3, std=(0.5,) * 3)
     page = torch.empty(112, 112, 3, dtype=torch.uint8, device=DEVICE)
     tower.encode(page)
@@ -162,6 +162,6 @@ def test_where_a_step_cannot_be_captured_it_runs_as_it_is() -> None:
     steps.run(3)
     assert ran == [3]
     assert steps.graphs == 0
-    # Its type is that of the installed torch: one built for CUDA looks for a driver.
+    # The error's type depends on the installed torch: one built for CUDA looks for a driver.
     assert steps.fallback is not None
     assert re.match(r"no CUDA graphs: (RuntimeError|AcceleratorError): .+", steps.fallback)
