@@ -24,12 +24,14 @@ class LastGeneration:
         self._file = file
 
     def generation(self) -> int:
+        """In microseconds; 0 where nothing was deleted yet."""
         try:
             return self._file.stat().st_mtime_ns // 1000
         except FileNotFoundError:
             return 0
 
     def raise_to(self, generation: int) -> None:
+        """Note a deletion. A lower generation than the one noted changes nothing."""
         if generation > self.generation():
             self._file.touch(mode=0o600)
             os.utime(self._file, ns=(generation * 1000, generation * 1000))

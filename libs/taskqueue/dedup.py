@@ -17,6 +17,7 @@ class EndedNames:
         self._ended_at: OrderedDict[str, float] = OrderedDict()
 
     def add(self, name: str, now: float) -> None:
+        """The task of this name has ended now."""
         self._ended_at[name] = now
         self._ended_at.move_to_end(name)
         if len(self._ended_at) > self._limit:
@@ -24,6 +25,7 @@ class EndedNames:
         self._forget(now)
 
     def has(self, name: str, now: float) -> bool:
+        """Whether the name is remembered."""
         self._forget(now)
         return name in self._ended_at
 
