@@ -5,7 +5,9 @@ holder writes it by generation too, so a holder that has lost it notices at its 
 """
 
 import asyncio
+import os
 import secrets
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -19,6 +21,11 @@ from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat, Stored
+
+
+def new_holder() -> str:
+    """The name of this process as a lease's holder: host, process id, random digits."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class LeaseState(StrEnum):

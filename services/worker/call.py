@@ -4,13 +4,11 @@ The queue delivers a task by one HTTP request; a call is the handling of that re
 """
 
 import asyncio
-import os
-import secrets
-import socket
 from enum import StrEnum
 
 import msgspec
 
+from libs.jobstate.lease import new_holder
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage.session import SessionFiles
@@ -22,10 +20,6 @@ from services.worker.engines.occupancy import SharedEngine
 from services.worker.engines.registry import EngineRegistry
 from services.worker.metrics import WorkerMetrics
 from services.worker.quarantine import Quarantine
-
-
-def _holder() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +47,8 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
     #: Set when the process is about to end: no further page is begun, and leases are released.
     draining: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
-    #: Identifies this process in leases: host, process id, random digits.
-    holder: str = msgspec.field(default_factory=_holder)
+    #: Identifies this process in leases.
+    holder: str = msgspec.field(default_factory=new_holder)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

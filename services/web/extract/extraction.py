@@ -1,9 +1,6 @@
 """One call for one document: the context that the steps of an extraction take as a single value."""
 
 import asyncio
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from libs.jobstate.lease import new_holder
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
@@ -61,10 +59,6 @@ class ExtractSettings(msgspec.Struct, frozen=True, kw_only=True):
     lease_seconds: float
 
 
-def _holder() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
 class ExtractContext(msgspec.Struct, frozen=True, kw_only=True):
     """What lives as long as the service's process; all of its extractions share it."""
 
@@ -78,8 +72,8 @@ class ExtractContext(msgspec.Struct, frozen=True, kw_only=True):
     open_document: Opener = open_document
     #: Set when the process is about to end: no further page is rendered.
     draining: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
-    #: Identifies this process in leases: host, process id, random digits.
-    holder: str = msgspec.field(default_factory=_holder)
+    #: Identifies this process in leases.
+    holder: str = msgspec.field(default_factory=new_holder)
 
 
 class Extraction(msgspec.Struct, frozen=True, kw_only=True):
