@@ -148,16 +148,19 @@ async def validate_session(
     files = SessionFiles(store=store, user_hash=own_hash, session_id=session_id)
     if await files.is_deleted():
         raise NotFound(f"{own_hash}/{session_id}", "deleted")
-    # The record serves where the intake is damaged: both are written from the same address.
-    owner = await _named_owner(files, files.intake_path, files.record_path)
-    if owner != layout.normal_email(email):
-        raise NotFound(f"{own_hash}/{session_id}", "no such session")
+    # The record serves where the intake is damaged: both are written from the same address. Where neither can be read
+    # the hash has to do: otherwise no one could delete what is left.
+    with suppress(TornObject):
+        if await _named_owner(files, files.intake_path, files.record_path) != layout.normal_email(email):
+            raise NotFound(f"{own_hash}/{session_id}", "no such session")
     return files
 
 
 async def owner_of(files: SessionFiles) -> str | None:
     """The normalised address of the session's owner; None until its upload or its job is stored."""
-    return await _named_owner(files, files.intake_path, files.upload_path, files.record_path)
+    with suppress(TornObject):
+        return await _named_owner(files, files.intake_path, files.upload_path, files.record_path)
+    return None
 
 
 class _Owned(msgspec.Struct):
@@ -170,10 +173,20 @@ _owned = Codec(_Owned, TornObject)
 
 
 async def _named_owner(files: SessionFiles, *paths: str) -> str | None:
-    """The owner that the first of these objects names which can be read. One request where that is the first."""
+    """The owner that the first of these objects names which can be read. One request where that is the first.
+
+    None where there is no such object; raises `TornObject` where there is, but none can be read.
+    """
+    damage: TornObject | None = None
     for path in paths:
-        with suppress(NotFound, TornObject):
+        try:
             return layout.normal_email(_owned.decode((await files.store.read(path)).data).user_email)
+        except NotFound:
+            continue
+        except TornObject as error:
+            damage = error
+    if damage is not None:
+        raise damage
     return None
 
 

@@ -84,14 +84,24 @@ async def test_a_session_is_valid_for_the_user_that_its_intake_or_its_record_nam
     assert await owner_of(session) == OWNER
 
 
-async def test_the_record_names_the_owner_where_the_intake_is_damaged(
+async def test_the_record_names_the_owner_where_the_intake_is_damaged(store: MemoryStore) -> None:
+    session = await create_session(store, COLLIDING[0])
+    await store.write(session.path(layout.INTAKE), b'{"user_em')
+    await store.write(session.path(layout.RECORD), owned_by(COLLIDING[0]))
+    assert await validate_session(store, COLLIDING[0], session.session_id) == session
+    with pytest.raises(NotFound):
+        await validate_session(store, COLLIDING[1], session.session_id)
+
+
+async def test_a_session_of_which_nothing_can_be_read_belongs_to_the_user_of_its_folder(
     store: MemoryStore, session: SessionFiles
 ) -> None:
-    await store.write(session.path(layout.INTAKE), b'{"user_em')
-    with pytest.raises(NotFound):
-        await validate_session(store, OWNER, session.session_id)
-    await store.write(session.path(layout.RECORD), owned_by(OWNER))
+    for path in (session.intake_path, session.record_path):
+        await store.write(path, b"{")
     assert await validate_session(store, OWNER, session.session_id) == session
+    assert await owner_of(session) is None
+    with pytest.raises(NotFound):
+        await validate_session(store, "other@example.org", session.session_id)
 
 
 async def test_a_session_of_another_user_is_forbidden_whether_or_not_it_exists(
