@@ -199,6 +199,19 @@ def test_engine_that_breaks_under_many_pages_leaves_all_under_suspicion_and_none
     assert in_virtual_time(0, live) == [(LeaseState.HELD, 2, {})] * 2
 
 
+def test_pages_under_suspicion_are_read_with_no_other_page_beside_them() -> None:
+    async def live() -> list[int]:
+        place = Place()
+        jobs = [await place.job(letter, 3) for letter in "ab"]
+        for files in jobs:
+            await take(files, "0001", run=1, holder="dead", seconds=60, pages=(1, 2, 3))
+        await asyncio.sleep(61)
+        seen = await place.read_to_the_end(*(place.call(files) for files in jobs))
+        return [inside.total() for inside in seen]
+
+    assert in_virtual_time(0, live) == [1] * 6
+
+
 def test_engine_that_is_lost_ends_the_process_and_names_a_lone_page() -> None:
     async def live() -> dict[int, int]:
         place = Place()
