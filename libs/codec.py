@@ -1,5 +1,6 @@
 """JSON documents, stored or sent to another process: one encode, one decode, one family of errors."""
 
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -28,12 +29,10 @@ class Codec(Generic[T]):
 
     def __init__(self, kind: type[T], error: type[Undecodable]) -> None:
         """`kind` is a `msgspec.Struct`; `error` is what `decode` raises."""
+        #: The value as JSON.
+        self.encode: Callable[[T], bytes] = msgspec.json.encode
         self._decoder = msgspec.json.Decoder(kind)
         self._error = error
-
-    def encode(self, value: T) -> bytes:
-        """The value as JSON."""
-        return msgspec.json.encode(value)
 
     def decode(self, data: bytes) -> T:
         """The value in `data`. Unknown keys are ignored, unless the kind forbids them. Raises the codec's error."""

@@ -10,14 +10,12 @@ from itertools import islice
 from libs.fanout import REQUESTS_AT_ONCE
 from libs.jobstate import active
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
-from libs.jobstate.evidence import Evidence, read_evidence, read_outcome
+from libs.jobstate.evidence import Evidence, Leases, read_evidence, read_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
-from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.plan import open_batches
 from libs.jobstate.recorder import due_at
-from libs.jobstate.renewal import Renewal
 from libs.storage.session import SessionFiles
 
 #: The name of the lease on the combining.
@@ -104,13 +102,12 @@ def _ended(job: Job, run: int, concluded: Change, at: datetime) -> Job:
 
 
 async def _sections(files: SessionFiles, job: Job, lease: HeldLease) -> AsyncIterator[bytes]:
-    renewal = Renewal(lease)
     separator = ""
     async with aclosing(_read_ahead(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
             yield f"{separator}{section(page_no, outcome)}".encode()
             separator = "\n"
-            await renewal.renew_if_due()
+            await lease.renew_if_due()
 
 
 async def _read_ahead(

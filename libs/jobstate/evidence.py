@@ -8,10 +8,9 @@ from functools import partial
 import msgspec
 
 from libs.fanout import fan_out
-from libs.jobstate import outcome, plan
+from libs.jobstate import lease, outcome, plan
 from libs.jobstate.job import Job
-from libs.jobstate.lease import LeaseState
-from libs.jobstate.leases import Leases
+from libs.jobstate.lease import Lease, LeaseState, TornLease
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, TornOutcome
 from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.pace import write_paced
@@ -29,6 +28,36 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def merged(self, job: Job, at: datetime) -> Job:
         """The record with this evidence in it."""
         return job.started(self.started, at).settled(self.outcomes, at)
+
+
+class Leases:
+    """The leases of a job, read by one call: a lease is read again only when its generation has changed."""
+
+    def __init__(self, files: SessionFiles) -> None:
+        self._files = files
+        self._known: dict[str, tuple[int, Lease]] = {}
+
+    async def listed(self) -> dict[str, Stat]:
+        """The stored leases' objects, by the leases' names."""
+        prefix = self._files.leases_prefix
+        return {
+            stat.path.removeprefix(prefix).removesuffix(".json"): stat async for stat in self._files.store.list(prefix)
+        }
+
+    async def read(self, stats: Mapping[str, Stat]) -> dict[str, Lease]:
+        """These leases, without those that are torn or deleted by now."""
+
+        async def read(name: str) -> None:
+            with suppress(NotFound, TornLease):
+                stored = await self._files.store.read(stats[name].path)
+                self._known[name] = stored.generation, lease.decode(stored.data)
+
+        if stale := [name for name, stat in stats.items() if not self._is_known(name, stat)]:
+            await fan_out(read, stale)
+        return {name: self._known[name][1] for name in stats if name in self._known}
+
+    def _is_known(self, name: str, stat: Stat) -> bool:
+        return name in self._known and self._known[name][0] == stat.generation
 
 
 async def read_evidence(leases: Leases, job: Job, listed: Mapping[str, Stat]) -> Evidence:
@@ -91,12 +120,13 @@ async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[
 async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:
     """Save the outcome over `generation`, then its text file. If the page has an outcome already, that one is kept.
 
-    Returns the outcome that is stored. Raises `PreconditionFailed` when a retry has begun a later run.
+    Returns the outcome that is stored. Raises `PreconditionFailed` when a retry has begun a later run, and
+    `TornOutcome`, before anything is saved, where `result` could not be decoded again.
     """
-    path = files.page_outcome_path(result.page_no)
+    path, data = files.page_outcome_path(result.page_no), outcome.encode(result)
     while True:
         try:
-            await write_paced(files.store, path, outcome.encode(result), if_generation=generation)
+            await write_paced(files.store, path, data, if_generation=generation)
             break
         except PreconditionFailed:
             stored = await files.store.read(path)

@@ -9,10 +9,9 @@ from datetime import datetime
 
 import msgspec
 
-from libs.jobstate import progress
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.outcome import BriefOutcome
-from libs.jobstate.page import Page, PageStatus
+from libs.jobstate.page import Page, PageStatus, Tally, all_ended, all_prepared, tally
 from libs.jobstate.status import ENDED, JobStatus, Step
 from libs.storage import layout
 
@@ -88,7 +87,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fulfilled(self) -> bool:
         """Whether extraction is complete and every planned page has its outcome."""
-        return self.extraction_complete and all(page.ended for page in self.pages.values())
+        return self.extraction_complete and all_ended(self.pages.values())
+
+    @property
+    def current_page(self) -> int:
+        """The first page that is being read; where there is none, the number of pages that have ended."""
+        done = tally(self.pages)
+        return done.ended if done.first_held is None else done.first_held
 
     def count(self, status: PageStatus) -> int:
         """How many pages have this status."""
@@ -137,7 +142,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def rendered(self, images: Mapping[int, datetime], at: datetime) -> "Job":
         """Images of these pages exist, each since the given time."""
         changed = {
-            number: self.pages[number].rendered(layout.page_image_name(number), when)
+            number: self.pages[number].rendered(layout.PAGE_IMAGE.format(number), when)
             for number, when in images.items()
             if number in self.pages
         }
@@ -150,7 +155,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.ended or self.extraction_complete or not self.planned:
             return self
-        if not all(page.image or page.ended for page in self.pages.values()):
+        if not all_prepared(self.pages.values()):
             return self
         return self._moved(at, status=JobStatus.PROCESSING, extraction_complete=True)
 
@@ -219,7 +224,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             raise RetryRefused("No page failed, so there is nothing to retry. Name the pages to read again.")
         run = self.run + 1
         pages = {n: page.again(run) if n in chosen else page for n, page in pages.items()}
-        complete = self.planned and all(page.image or page.ended for page in pages.values())
+        complete = self.planned and all_prepared(pages.values())
         fresh = msgspec.structs.replace(
             self, run=run, run_started_at=at, pages=pages, percent=0, error=None, extraction_complete=complete
         )
@@ -232,7 +237,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     def _with_outcomes(self, outcomes: Mapping[int, BriefOutcome]) -> dict[int, Page]:
         return {
-            n: self.pages[n].settled(outcome, layout.page_result_name(n))
+            n: self.pages[n].settled(outcome, layout.PAGE_RESULT.format(n))
             for n, outcome in outcomes.items()
             if n in self.pages
         }
@@ -250,5 +255,42 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             read = any(page.status is not PageStatus.PENDING for page in job.pages.values())
             step = Step.OCR_PROCESSING if read else Step.EXTRACTION_COMPLETE
             job = msgspec.structs.replace(job, current_step=step)
-        percent = max(job.percent, progress.percent(job))
-        return msgspec.structs.replace(job, percent=percent, message=message or progress.message(job, self.message))
+        done = tally(job.pages)
+        percent = max(job.percent, _percent(job, done))
+        return msgspec.structs.replace(job, percent=percent, message=message or _message(job, done))
+
+
+def _percent(job: Job, done: Tally) -> int:
+    """0 queued, 5 loading, 10 to 40 rendering, 40 to 90 reading, 90 to 100 combining and done."""
+    if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
+        return 100
+    if job.current_step is Step.COMBINING:
+        return 95
+    if not job.pages:
+        return 0 if job.status is JobStatus.QUEUED else 5
+    total = len(job.pages)
+    if not job.extraction_complete:
+        return 10 + 30 * done.prepared // total
+    return 40 + 50 * done.ended // total
+
+
+def _message(job: Job, done: Tally) -> str:
+    """One line for the job's owner (R24): the message that it has, where its state gives no other."""
+    total = len(job.pages)
+    match job.current_step:
+        case Step.EXTRACTING_IMAGES if job.pages:
+            return f"Saving page {min(done.prepared + 1, total)} of {total}..."
+        case Step.EXTRACTION_COMPLETE:
+            return f"Extracted {total} {'page' if total == 1 else 'pages'}, ready for OCR"
+        case Step.OCR_PROCESSING if done.first_held is not None:
+            return f"Processing page {done.first_held} of {total}..."
+        case Step.OCR_PROCESSING:
+            return f"Completed page {done.last_ended} of {total}"
+        case Step.COMBINING:
+            return "Combining the pages..."
+        case Step.COMPLETED if job.status is not JobStatus.CANCELLED:
+            return job.error or f"Read {total} {'page' if total == 1 else 'pages'}."
+        case Step.EXTRACTION_FAILED:
+            return job.error or job.message
+        case _:
+            return job.message

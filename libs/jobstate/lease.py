@@ -8,19 +8,25 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
+import structlog
 
 from libs.codec import Codec, TornObject
 from libs.jobstate.outcome import BriefOutcome
-from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import Stat, Stored
+
+log = structlog.get_logger()
+
+#: A lease is renewed this often within the time for which it lasts. Chosen: two renewals may fail before it expires.
+RENEWALS = 4
 
 
 def new_holder() -> str:
@@ -97,6 +103,18 @@ class HeldLease:
     async def renew(self, in_hand: Iterable[int] = ()) -> None:
         """Extend the lease and name the pages being read."""
         await self._write(in_hand=tuple(in_hand))
+
+    async def renew_if_due(self, in_hand: Iterable[int] = ()) -> bool:
+        """Renew the lease if it was last written long enough ago; whether it did. For a holder whose work gets on."""
+        if asyncio.get_running_loop().time() - self._written_at <= self.pause:
+            return False
+        await self.renew(in_hand)
+        return True
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two renewals."""
+        return self.lease.seconds / RENEWALS
 
     async def finish(self, outcomes: dict[int, BriefOutcome]) -> None:
         """Every page has its outcome."""
@@ -182,6 +200,32 @@ async def take(
         except LeaseLost:
             return None
     return HeldLease(files, fresh, generation)
+
+
+@asynccontextmanager
+async def renewed(held: HeldLease) -> AsyncIterator[None]:
+    """Renew the lease while the body runs: for work whose own time-outs guarantee that it gets on."""
+    done = asyncio.Event()
+
+    async def renew() -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), held.pause)
+            if done.is_set():
+                return
+            try:
+                await held.renew()
+            except LeaseLost:
+                return  # the holder notices at its next write
+            except StorageError as error:
+                log.warning("lease_renewal_failed", error=type(error).__name__)
+
+    task = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        done.set()
+        await task
 
 
 async def _stored(files: SessionFiles, name: str) -> Stored | None:

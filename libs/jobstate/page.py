@@ -1,5 +1,6 @@
 """A page in the job's record."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -80,3 +81,40 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     def again(self, run: int) -> "Page":
         """The page has to be read again in `run`; it keeps its image."""
         return Page(image=self.image, image_extracted_at=self.image_extracted_at, run=run)
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job's pages are."""
+
+    #: Pages with an image or an outcome.
+    prepared: int
+    #: Pages with an outcome.
+    ended: int
+    #: The last page with an outcome; 0 where there is none.
+    last_ended: int
+    #: The first page that a worker holds; `None` where there is none.
+    first_held: int | None
+
+
+def tally(pages: Mapping[int, Page]) -> Tally:
+    """Count a job's pages, which are in the order of their numbers."""
+    prepared = ended = last_ended = 0
+    first_held: int | None = None
+    for number, page in pages.items():
+        if page.ended:
+            ended += 1
+            last_ended = number
+        elif page.status is PageStatus.PROCESSING and first_held is None:
+            first_held = number
+        prepared += page.ended or page.image is not None
+    return Tally(prepared=prepared, ended=ended, last_ended=last_ended, first_held=first_held)
+
+
+def all_ended(pages: Iterable[Page]) -> bool:
+    """Whether each of these pages has its outcome."""
+    return all(page.ended for page in pages)
+
+
+def all_prepared(pages: Iterable[Page]) -> bool:
+    """Whether each of these pages has an image or an outcome."""
+    return all(page.image is not None or page.ended for page in pages)

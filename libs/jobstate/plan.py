@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from libs.jobstate.job import Job
+from libs.jobstate.page import all_ended, all_prepared
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,12 +13,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Counts from 1.
     number: int
+    #: Of its lease.
+    name: str
     pages: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of its lease."""
-        return f"{self.number:04d}"
 
 
 def size(pages: int, *, most: int, parallelism: int) -> int:
@@ -33,20 +31,21 @@ def chains(job: Job) -> int:
 
 def count(job: Job) -> int:
     """How many batches the plan has."""
-    return -(-len(job.pages) // job.batch_size) if job.planned else 0
+    return -(-len(job.pages) // job.batch_size) if job.pages else 0
 
 
 def batches(job: Job) -> Iterator[Batch]:
     """Every batch of the plan, in page order."""
     numbers = list(job.pages)
-    for index in range(count(job)):
-        first = index * job.batch_size
-        yield Batch(number=index + 1, pages=tuple(numbers[first : first + job.batch_size]))
+    for number in range(1, count(job) + 1):
+        first = (number - 1) * job.batch_size
+        pages = tuple(numbers[first : first + job.batch_size])
+        yield Batch(number=number, name=f"{number:04d}", pages=pages)
 
 
 def ended(job: Job, batch: Batch) -> bool:
     """Whether each page of the batch has its outcome in the record."""
-    return all(job.pages[n].ended for n in batch.pages)
+    return all_ended([job.pages[n] for n in batch.pages])
 
 
 def open_batches(job: Job) -> Iterator[Batch]:
@@ -56,7 +55,8 @@ def open_batches(job: Job) -> Iterator[Batch]:
 
 def ready(job: Job, batch: Batch) -> bool:
     """Whether the batch can be read: each page has its image or its outcome, and some page has no outcome."""
-    return not ended(job, batch) and all(job.pages[n].image or job.pages[n].ended for n in batch.pages)
+    pages = [job.pages[n] for n in batch.pages]
+    return all_prepared(pages) and not all_ended(pages)
 
 
 def striped(job: Job, chain: int) -> list[Batch]:

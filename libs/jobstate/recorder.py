@@ -9,9 +9,8 @@ from typing import Self
 import structlog
 
 from libs.jobstate.commit import Change, StoredJob, commit_stored, load_stored
-from libs.jobstate.evidence import Evidence, read_evidence
+from libs.jobstate.evidence import Evidence, Leases, read_evidence
 from libs.jobstate.job import Job
-from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import BriefOutcome
 from libs.jobstate.plan import chains
 from libs.storage.errors import NotFound, StorageError
@@ -61,7 +60,9 @@ class Recorder:
         self._files = files
         self._clock = asyncio.get_running_loop().time
         self._opening: Change = opening or _unchanged
-        self._stored = StoredJob(job=self._opening(job), generation=0)
+        #: The record as last read or written; its status shows a cancellation.
+        self.job = self._opening(job)
+        self._generation = 0
         self._read_at = self._clock()
         #: The job's leases as this call has read them.
         self.leases = Leases(files)
@@ -74,11 +75,6 @@ class Recorder:
             self._due.set()
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def job(self) -> Job:
-        """The record as last read or written; its status shows a cancellation."""
-        return self._stored.job
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._keep_up())
@@ -122,7 +118,7 @@ class Recorder:
         """Read the record again if it was written since. Raises `NotFound` when the job was deleted."""
         async with self._lock:
             stat = await self._files.store.stat(self._files.record_path)
-            if stat.generation != self._stored.generation:
+            if stat.generation != self._generation:
                 self._saw(await load_stored(self._files))
             return self.job
 
@@ -186,15 +182,15 @@ class Recorder:
     async def _look(self) -> float:
         """Seconds until the record is due, by whichever writer's last write; reads it if the last read is long ago."""
         stat = await self._files.store.stat(self._files.record_path)
-        if stat.generation != self._stored.generation and self._clock() - self._read_at > LOOK_SECONDS / 2:
+        if stat.generation != self._generation and self._clock() - self._read_at > LOOK_SECONDS / 2:
             async with self._lock:
                 self._saw(await load_stored(self._files))
         due = due_at(self.job)
-        if stat.generation != self._stored.generation:
+        if stat.generation != self._generation:
             elapsed = stat.updated_at - self.job.run_started_at
             due = stat.updated_at + timedelta(seconds=interval(elapsed, len(self.job.pages)))
         return (due - await self._files.store.now()).total_seconds()
 
     def _saw(self, stored: StoredJob) -> None:
-        self._stored = StoredJob(job=self._opening(stored.job), generation=stored.generation)
+        self.job, self._generation = self._opening(stored.job), stored.generation
         self._read_at = self._clock()

@@ -22,6 +22,18 @@ UPLOAD = "upload.json"
 #: The note that a run was cancelled: `libs.jobstate.cancellation`.
 CANCELLED = "cancelled.json"
 
+# Names with a number or a name in them, for `str.format`.
+#: The image of a page: that of page 1 is `page_001.png`, that of page 1000 `page_1000.png`.
+PAGE_IMAGE = "page_{:03d}.png"
+#: The Markdown of a page.
+PAGE_RESULT = "page_{:03d}_result.txt"
+#: The outcome of a page with its provenance: the evidence.
+PAGE_OUTCOME = "page_{:03d}_result.json"
+#: A lease: `batches/0001.json` for a batch, `extract` and `combine` for those stages.
+LEASE = "batches/{}.json"
+#: The part of a resumable upload that begins at a byte offset; names sort as their offsets do.
+PART = "parts/{:016d}"
+
 #: The index of active jobs: `libs.jobstate.active`.
 ACTIVE = "active/"
 #: In a session: its leases.
@@ -114,31 +126,6 @@ def tombstone_path(user_hash: str, session_id: str) -> str:
 def system_path(name: str) -> str:
     """A file of the service itself, of no user."""
     return f"{SYSTEM}{name}"
-
-
-def page_image_name(page_no: int) -> str:
-    """Page 1 is `page_001.png`; page 1000 is `page_1000.png`."""
-    return f"page_{page_no:03d}.png"
-
-
-def page_result_name(page_no: int) -> str:
-    """The Markdown of a page."""
-    return f"page_{page_no:03d}_result.txt"
-
-
-def page_outcome_name(page_no: int) -> str:
-    """The outcome of a page with its provenance: the evidence."""
-    return f"page_{page_no:03d}_result.json"
-
-
-def lease_name(name: str) -> str:
-    """The lease called `name`: `batches/0001.json` for a batch, `extract` and `combine` for those stages."""
-    return f"{BATCHES}{name}.json"
-
-
-def part_name(offset: int) -> str:
-    """The part of a resumable upload that begins at byte `offset`; names sort as their offsets do."""
-    return f"{PARTS}{offset:016d}"
 
 
 def upload_name(original: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import cached_property
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +13,7 @@ from libs.storage.errors import Forbidden, NotFound, PreconditionFailed
 from libs.storage.store import ObjectStore
 
 
-class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
+class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A session in a store, which need not exist yet."""
 
     store: ObjectStore
@@ -20,7 +21,7 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
     user_hash: str
     session_id: str
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """What the path of every file of the session begins with."""
         return layout.session_prefix(self.user_hash, self.session_id)
@@ -60,12 +61,12 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
         """The folder of the parts of a resumable upload."""
         return self.path(layout.PARTS)
 
-    @property
+    @cached_property
     def active_path(self) -> str:
         """The path of the session's object in the index of active jobs."""
         return layout.active_path(self.user_hash, self.session_id)
 
-    @property
+    @cached_property
     def tombstone_path(self) -> str:
         """The path of the tombstone, which exists once the session was deleted."""
         return layout.tombstone_path(self.user_hash, self.session_id)
@@ -76,23 +77,23 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True):
 
     def page_image_path(self, page_no: int) -> str:
         """The path of the image of a page."""
-        return self.path(layout.page_image_name(page_no))
+        return self.path(layout.PAGE_IMAGE.format(page_no))
 
     def page_result_path(self, page_no: int) -> str:
         """The path of the Markdown of a page."""
-        return self.path(layout.page_result_name(page_no))
+        return self.path(layout.PAGE_RESULT.format(page_no))
 
     def page_outcome_path(self, page_no: int) -> str:
         """The path of the outcome of a page."""
-        return self.path(layout.page_outcome_name(page_no))
+        return self.path(layout.PAGE_OUTCOME.format(page_no))
 
     def lease_path(self, name: str) -> str:
         """The path of the lease called `name`."""
-        return self.path(layout.lease_name(name))
+        return self.path(layout.LEASE.format(name))
 
     def part_path(self, offset: int) -> str:
         """The path of the part of a resumable upload that begins at byte `offset`."""
-        return self.path(layout.part_name(offset))
+        return self.path(layout.PART.format(offset))
 
     async def is_deleted(self) -> bool:
         """Whether the session was deleted: it has a tombstone, even if files are left or are written late."""

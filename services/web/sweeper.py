@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from libs.jobstate import active, deletion
+from libs.jobstate.evidence import Leases
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
-from libs.jobstate.leases import Leases
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError

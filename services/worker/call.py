@@ -68,11 +68,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         """Whether no further page is to be begun: the job was cancelled, deleted or has ended, or the worker drains."""
         return self.recorder.stopped or self.worker.draining.is_set()
 
-    @property
-    def yields(self) -> bool:
-        """Whether the call ends early for the task of another job that came after its own."""
-        # It is enough that one chain of a job makes room; where tasks have to wait for a worker, all do.
-        return self.task.chain == 0 or self.time_slice.crowded
+    async def must_yield(self) -> bool:
+        """Whether no further page is to be begun, as `is_over`, or because another job's task came after the call's."""
+        if self.is_over:
+            return True
+        # A call fills the engine at least once before it yields, so it gets at least one page done. It is enough that
+        # one chain of a job makes room; where tasks have to wait for a worker, all do.
+        filled = self.time_slice.pages >= self.engine.slots
+        return filled and (self.task.chain == 0 or self.time_slice.crowded) and await self.time_slice.has_newcomer()
 
 
 class CallStatus(StrEnum):

@@ -19,7 +19,8 @@ class InFlight:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._metrics = call.worker.metrics
-        self._reading: dict[asyncio.Task[None], HeldLease] = {}
+        # By task, whether its batch is suspicious.
+        self._reading: dict[asyncio.Task[None], bool] = {}
         self._faults: list[BaseException] = []
         #: Pages of all batches that were begun.
         self.claimed = 0
@@ -33,7 +34,7 @@ class InFlight:
         reader = BatchReader(self._call, lease)
         self.claimed += len(lease.lease.pages)
         task = asyncio.create_task(self._read(lease, reader))
-        self._reading[task] = lease
+        self._reading[task] = lease.lease.suspicious
         task.add_done_callback(self._reading.pop)
         task.add_done_callback(lambda _: reader.close())
 
@@ -43,7 +44,7 @@ class InFlight:
         A suspicious batch is read one page at a time with nothing beside it: what is claimed meanwhile would only
         wait, and come under suspicion itself when the process dies.
         """
-        while self._reading and (self._is_suspicious() or not self._call.engine.has_room):
+        while self._reading and (any(self._reading.values()) or not self._call.engine.has_room):
             await self._call.engine.changed()
 
     async def wait_for_one(self, seconds: float) -> bool:
@@ -91,6 +92,3 @@ class InFlight:
             self._faults.append(fault)
             if isinstance(fault, (EngineBroke, EngineHangs)):
                 self._metrics.batch("broken")
-
-    def _is_suspicious(self) -> bool:
-        return any(lease.lease.suspicious for lease in self._reading.values())

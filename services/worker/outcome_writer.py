@@ -5,7 +5,6 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from libs.jobstate import outcome as outcomes
 from libs.jobstate.evidence import save_outcome
 from libs.jobstate.lease import Lease
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, TornOutcome
@@ -33,8 +32,14 @@ class OutcomeWriter:
         `started_at` is when the engine got the page; `None` where it never did. Raises `PreconditionFailed` when a
         later run has begun, and `StorageError`.
         """
-        outcome = await self._built(reading, started_at)
-        outcome = await save_outcome(self._call.files, outcome, generation)
+        unread = await self._unread(reading, started_at)
+        try:
+            outcome = await save_outcome(self._call.files, _with_reading(unread, reading), generation)
+        except TornOutcome:
+            # The engine returned values of wrong types. Nothing was saved, and the page fails.
+            log.error("answer_refused", job_id=self._call.files.session_id, page_no=reading.page_no)
+            refused = msgspec.structs.replace(unread, error=f"{NO_SENSE} {REMEDY}")
+            outcome = await save_outcome(self._call.files, refused, generation)
         self.record(outcome)
         self._call.worker.metrics.page(outcome)
         log.info(
@@ -46,13 +51,14 @@ class OutcomeWriter:
 
     def record(self, outcome: PageOutcome) -> None:
         """Note a saved outcome for the lease and for the job's record."""
-        self.outcomes[outcome.page_no] = outcome.brief()
-        self._call.recorder.note_outcome(outcome.page_no, outcome.brief())
+        brief = outcome.brief()
+        self.outcomes[outcome.page_no] = brief
+        self._call.recorder.note_outcome(outcome.page_no, brief)
 
-    async def _built(self, reading: PageText | PageFailure, started_at: datetime | None) -> PageOutcome:
-        """The outcome to save. An engine may return values of wrong types: such a page fails, and none is saved."""
+    async def _unread(self, reading: PageText | PageFailure, started_at: datetime | None) -> PageOutcome:
+        """The outcome without what was read."""
         info = (reading.engine if isinstance(reading, PageText) else None) or self._call.engine.info()
-        common = PageOutcome(
+        return PageOutcome(
             page_no=reading.page_no,
             run=self._lease.run,
             status=OutcomeStatus.FAILED,
@@ -64,28 +70,19 @@ class OutcomeWriter:
             started_at=started_at,
             completed_at=await self._call.files.store.now(),
         )
-        try:
-            outcome = _with_reading(common, reading)
-            outcomes.encode(outcome)
-        except (TypeError, TornOutcome) as error:
-            log.error(
-                "answer_refused",
-                job_id=self._call.files.session_id,
-                page_no=reading.page_no,
-                kind=type(error).__name__,
-            )
-            return msgspec.structs.replace(common, error=f"{NO_SENSE} {REMEDY}")
-        return outcome
 
 
-def _with_reading(common: PageOutcome, reading: PageText | PageFailure) -> PageOutcome:
-    common = msgspec.structs.replace(
-        common, seconds=round(reading.seconds, 3), tries=reading.tries, tokens=reading.tokens
-    )
+def _with_reading(unread: PageOutcome, reading: PageText | PageFailure) -> PageOutcome:
+    """The outcome with what was read. Raises `TornOutcome` where the engine's seconds are no number."""
+    try:
+        seconds = round(reading.seconds, 3)
+    except TypeError as error:
+        raise TornOutcome(str(error)) from error
+    outcome = msgspec.structs.replace(unread, seconds=seconds, tries=reading.tries, tokens=reading.tokens)
     if isinstance(reading, PageFailure):
-        return msgspec.structs.replace(common, error=reading.reason or NO_SENSE)
+        return msgspec.structs.replace(outcome, error=reading.reason or NO_SENSE)
     return msgspec.structs.replace(
-        common,
+        outcome,
         status=OutcomeStatus.COMPLETED,
         text=reading.markdown,
         blank=reading.finish is Finish.BLANK,

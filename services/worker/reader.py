@@ -105,7 +105,7 @@ class BatchReader:
             return
         for page_no, generation in waiting.items():
             async with quarantine.alone():
-                if await self._is_over():
+                if await self._call.must_yield():
                     return
                 await self._lease.renew(in_hand=[page_no])
                 await self._recognise({page_no: generation})
@@ -119,7 +119,9 @@ class BatchReader:
             await self._save(failure, generation)
             return
         async with self._call.worker.quarantine.alone():
-            if await self._is_over():  # the page read before this one may have shown that the process has to end
+            if (
+                await self._call.must_yield()
+            ):  # the page read before this one may have shown that the process has to end
                 return
             await self._lease.renew(in_hand=[page_no])
             with self._watch.falling_back():
@@ -156,7 +158,7 @@ class BatchReader:
     async def _images(self, waiting: dict[int, int]) -> AsyncIterator[PageImage]:
         """The page images, each fetched when the engine has room for it."""
         for page_no, generation in waiting.items():
-            if await self._is_over():
+            if await self._call.must_yield():
                 return
             self._call.time_slice.pages += 1
             try:
@@ -169,12 +171,6 @@ class BatchReader:
                 continue
             self._watch.begin(page_no, await self._files.store.now())
             yield PageImage(page_no=page_no, data=stored.data, alive=self._watch.alive)
-
-    async def _is_over(self) -> bool:
-        """Whether no further page of the batch is to be begun, now or because the call yields to a newcomer."""
-        # A call fills the engine at least once before it yields, so it gets at least one page done.
-        filled = self._call.time_slice.pages >= self._call.engine.slots
-        return self._call.is_over or (self._call.yields and filled and await self._call.time_slice.has_newcomer())
 
     async def _save(self, reading: PageText | PageFailure, generation: int) -> None:
         try:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from libs.jobstate.lease import HeldLease
-from libs.jobstate.renewal import Renewal
 from services.worker.call import Call, EngineHangs
 from services.worker.engines.occupancy import Reservation
 
@@ -67,7 +66,6 @@ class BatchWatch:
         """Return when `reading` is done, or earlier where it has to be cancelled. Raises what it raises, `EngineHangs`,
         and `LeaseLost` or `StorageError` of a renewal.
         """
-        renewal = Renewal(self._lease)
         drain_until: float | None = None
         while not (await asyncio.wait({reading}, timeout=TICK_SECONDS))[0]:
             now = self._clock()
@@ -81,7 +79,7 @@ class BatchWatch:
             late = min(self._reservation.longest_seconds, now - self._progress_at)
             if late > self._call.worker.limits.page_seconds:
                 raise EngineHangs
-            if await renewal.renew_if_due(self._in_hand) and self._falling_back:
+            if await self._lease.renew_if_due(self._in_hand) and self._falling_back:
                 # Meanwhile no outcome is recorded, so nothing else would see that the job was cancelled.
                 await self._call.recorder.refresh()
         await reading

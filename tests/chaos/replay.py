@@ -82,7 +82,7 @@ class Replay:
         return list(dict.fromkeys(event.session for event in self.story.events if event.text.startswith("BROKEN")))
 
     def _has_outcome(self, facts: Facts, page_no: int) -> bool:
-        stored = self.objects.peek(facts.prefix + layout.page_outcome_name(page_no))
+        stored = self.objects.peek(facts.prefix + layout.PAGE_OUTCOME.format(page_no))
         return stored is not None and outcome.decode(stored.data).status is not OutcomeStatus.PENDING
 
     def _version(self, version: Version) -> None:
@@ -146,7 +146,7 @@ class Replay:
         self.recognitions += 1
         facts = self.checker.by_token[token]
         self.story.tell(f"reads page {page_no}", session=facts.session_id)
-        stored = self.objects.peek(facts.prefix + layout.page_outcome_name(page_no))
+        stored = self.objects.peek(facts.prefix + layout.PAGE_OUTCOME.format(page_no))
         if stored is not None and facts.job is not None and page_no in facts.job.pages:
             standing = outcome.decode(stored.data)
             if standing.status is not OutcomeStatus.PENDING and standing.run >= facts.job.pages[page_no].run:

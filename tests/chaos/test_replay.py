@@ -100,6 +100,6 @@ async def test_text_of_another_page_is_seen(forgery: Forgery) -> None:
 async def test_outcome_written_over_is_seen(forgery: Forgery) -> None:
     await forgery.upload()
     await forgery.read(1)
-    path = forgery.files.path(layout.page_outcome_name(1))
+    path = forgery.files.path(layout.PAGE_OUTCOME.format(1))
     await forgery.files.store.write(path, (await forgery.files.store.read(path)).data)
     assert "page 1 changed after it could be read" in forgery.reckoned().checker.broken

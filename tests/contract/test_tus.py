@@ -565,7 +565,7 @@ async def test_two_who_finish_at_once_make_one_job(store: ObjectStore) -> None:
     one, other = Client(store), Client(store)
     address = await one.create(len(PDF))
     files = one.files(address)
-    await store.write(files.path(layout.part_name(0)), PDF)
+    await store.write(files.path(layout.PART.format(0)), PDF)
     answers = await asyncio.gather(*(client.send("HEAD", address) for client in (one, one, other, other)))
     assert {answer.headers["gnosis-job-id"] for answer in answers} == {files.session_id}
     assert await one.stored(address) == PDF

@@ -312,7 +312,7 @@ class Checker:
         return ""
 
     def _outcome_at(self, facts: Facts, page_no: int) -> PageOutcome | None:
-        stored = self.bucket.peek(facts.prefix + layout.page_outcome_name(page_no))
+        stored = self.bucket.peek(facts.prefix + layout.PAGE_OUTCOME.format(page_no))
         return outcome.decode(stored.data) if stored else None
 
     # When all is quiet.
@@ -377,7 +377,7 @@ class Checker:
                 self.fail(f"page {page_no} is not accounted for", facts.session_id)
                 continue
             sections.append(section(page_no, found))
-            stored = self.bucket.peek(facts.prefix + layout.page_result_name(page_no))
+            stored = self.bucket.peek(facts.prefix + layout.PAGE_RESULT.format(page_no))
             if found.status is OutcomeStatus.COMPLETED and (stored is None or stored.data.decode() != found.text):
                 self.fail(f"the text file of page {page_no} is not its text", facts.session_id)
         combined = self.bucket.peek(facts.prefix + layout.COMBINED)

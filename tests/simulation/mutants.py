@@ -19,7 +19,6 @@ import msgspec
 from libs.jobstate import evidence, lease, rebuild
 from libs.jobstate.commit import load
 from libs.jobstate.lease import HeldLease, Lease, LeaseLost
-from libs.jobstate.outcome import PageOutcome
 from libs.jobstate.page import Page, PageStatus
 from libs.storage import layout
 from libs.storage.pace import write_paced
@@ -28,7 +27,7 @@ from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweeper import Sweeper
 from services.worker.batch import BatchWorker
 from services.worker.engines.occupancy import Reservation
-from services.worker.outcome_writer import OutcomeWriter
+from services.worker.outcome_writer import OutcomeWriter, _with_reading
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation import world
@@ -40,7 +39,7 @@ Mutant = Callable[[], AbstractContextManager[Any]]
 
 async def _unfenced(self: HeldLease, **changes: object) -> None:
     fresh = msgspec.structs.replace(self.lease, **changes)
-    path = self._files.path(layout.lease_name(fresh.name))
+    path = self._files.path(layout.LEASE.format(fresh.name))
     await write_paced(self._files.store, path, msgspec.json.encode(fresh))
     self.lease = fresh
 
@@ -79,7 +78,7 @@ async def _overlooked(self: Sweeper, stat: Stat) -> bool:
 
 
 async def _record_first(self: OutcomeWriter, reading: Any, generation: int, started_at: datetime | None) -> None:
-    foreseen: PageOutcome = await self._built(reading, started_at)
+    foreseen = _with_reading(await self._unread(reading, started_at), reading)
     self._call.recorder.note_outcome(foreseen.page_no, foreseen.brief())
     await self._call.recorder.flush()
     await _save(self, reading, generation, started_at)

@@ -12,9 +12,8 @@ from libs.jobstate.active import is_woken_since, newest_wake
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
-from libs.jobstate.lease import LeaseLost, take
+from libs.jobstate.lease import LeaseLost, renewed, take
 from libs.jobstate.recorder import Recorder
-from libs.jobstate.renewal import renewed
 from libs.jobstate.selection import ALL_PAGES, parse_pages
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout

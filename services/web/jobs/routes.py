@@ -14,7 +14,6 @@ from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus
 from libs.jobstate.page import PageStatus
-from libs.jobstate.progress import current_page
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import NotFound
@@ -73,7 +72,7 @@ async def progress(request: Request) -> Response:
             "status": job.status,
             "progress": {
                 "percent": job.percent,
-                "current_page": current_page(job),
+                "current_page": job.current_page,
                 "total_pages": len(job.pages),
                 "message": job.message,
             },

@@ -212,7 +212,7 @@ async def ended_job(store: MemoryStore) -> SessionFiles:
     await store.write(files.path(layout.RECORD), record.encode(job))
     for outcome in read:
         await files.save_page_image(outcome.page_no, b"\x89PNG " + TEXT.encode())
-        await store.write(files.path(layout.page_outcome_name(outcome.page_no)), outcomes.encode(outcome))
+        await store.write(files.path(layout.PAGE_OUTCOME.format(outcome.page_no)), outcomes.encode(outcome))
     await files.save_combined(TEXT)
     return files
 

@@ -8,9 +8,8 @@ import pytest
 from libs.jobstate import outcome as wire
 from libs.jobstate.commit import Change, commit, create, load
 from libs.jobstate.ending import section, settle
-from libs.jobstate.evidence import derive_text, read_evidence, read_outcome, save_outcome
+from libs.jobstate.evidence import Leases, derive_text, read_evidence, read_outcome, save_outcome
 from libs.jobstate.lease import take
-from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.recorder import Recorder, interval
 from libs.storage import layout
@@ -79,12 +78,12 @@ async def test_first_outcome_of_a_page_stands(files: SessionFiles) -> None:
     await save_outcome(files, outcome(1, "first"), 0)
     stored = await save_outcome(files, outcome(1, "second"), 0)
     assert stored.text == "first"
-    assert await files.read_text(layout.page_result_name(1)) == "first"
+    assert await files.read_text(layout.PAGE_RESULT.format(1)) == "first"
 
 
 async def test_late_outcome_of_an_abandoned_run_is_refused(files: SessionFiles) -> None:
     marker = PageOutcome(page_no=1, run=2, status=OutcomeStatus.PENDING)
-    path = files.path(layout.page_outcome_name(1))
+    path = files.path(layout.PAGE_OUTCOME.format(1))
     generation = await files.store.write(path, wire.encode(marker))
     with pytest.raises(PreconditionFailed):
         await save_outcome(files, outcome(1, "late"), 0)
@@ -96,16 +95,16 @@ async def test_text_that_a_sleeper_of_an_earlier_run_left_is_replaced(files: Ses
     old, new = outcome(1, "old"), outcome(1, "new", run=2)
     await save_outcome(files, old, 0)
     await save_outcome(files, new, 0)
-    assert await files.read_text(layout.page_result_name(1)) == "new"
+    assert await files.read_text(layout.PAGE_RESULT.format(1)) == "new"
     await derive_text(files, old)
-    assert await files.read_text(layout.page_result_name(1)) == "new", "the sleeper woke and put its own text there"
+    assert await files.read_text(layout.PAGE_RESULT.format(1)) == "new", "the sleeper woke and put its own text there"
 
 
 async def test_text_that_is_missing_is_derived_from_the_outcome_that_stands(files: SessionFiles) -> None:
     await save_outcome(files, outcome(1, "One"), 0)
-    await files.store.delete(files.path(layout.page_result_name(1)))
+    await files.store.delete(files.path(layout.PAGE_RESULT.format(1)))
     await save_outcome(files, outcome(1, "another reading"), 0)
-    assert await files.read_text(layout.page_result_name(1)) == "One"
+    assert await files.read_text(layout.PAGE_RESULT.format(1)) == "One"
 
 
 async def test_one_commit_serves_every_worker_that_finished_before_it(files: SessionFiles) -> None:

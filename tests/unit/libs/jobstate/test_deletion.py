@@ -39,7 +39,7 @@ async def files(clock: StorageClock) -> SessionFiles:
     store = RecordingStore(clock)
     files = SessionFiles(store=store, user_hash=layout.user_hash(OWNER), session_id="0" * 32)
     await announce(files, run=1)
-    for name in (layout.INTAKE, layout.page_image_name(1), layout.RECORD, layout.part_name(0)):
+    for name in (layout.INTAKE, layout.PAGE_IMAGE.format(1), layout.RECORD, layout.PART.format(0)):
         await store.write(files.path(name), b"{}")
     store.calls.clear()
     return files
@@ -76,7 +76,7 @@ async def test_late_writes_are_removed_and_the_tombstone_outlasts_them(
     await deletion.delete(files)
     tombstone = await files.store.stat(files.tombstone_path)
     clock.now += deletion.LATE_WRITES
-    await files.store.write(files.path(layout.page_outcome_name(1)), b"{}")
+    await files.store.write(files.path(layout.PAGE_OUTCOME.format(1)), b"{}")
     await deletion.bury(files.store, tombstone)
     assert await left(files) == [], "nothing can come any more"
 

@@ -11,7 +11,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from libs.jobstate import plan, record
 from libs.jobstate.job import Job, RetryRefused
 from libs.jobstate.page import Page, PageStatus
-from libs.jobstate.progress import current_page
 from libs.jobstate.status import JobStatus, Step
 from tests.jobs import START, extracted, opened, planned, read
 
@@ -241,8 +240,8 @@ def test_retry_that_makes_no_sense_is_refused_with_a_reason(job: Job, pages: lis
 
 def test_current_page_is_the_first_in_hand() -> None:
     job = extracted(5).settled({1: read()}, START)
-    assert current_page(job) == 1
-    assert current_page(job.started({3: START, 4: START}, START)) == 3
+    assert job.current_page == 1
+    assert job.started({3: START, 4: START}, START).current_page == 3
 
 
 @given(st.integers(1, 400), st.integers(1, 30), st.integers(1, 40), st.integers(0, 40))

@@ -4,8 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from libs.jobstate.commit import committed_if_slow
-from libs.jobstate.lease import HeldLease, take
-from libs.jobstate.renewal import Renewal, renewed
+from libs.jobstate.lease import HeldLease, renewed, take
 from libs.storage.errors import Unavailable
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
@@ -43,11 +42,10 @@ async def rival(store: MemoryStore) -> HeldLease | None:
 def test_lease_is_renewed_when_a_quarter_of_its_time_has_passed_and_names_the_pages_in_hand() -> None:
     async def live() -> list[bool]:
         held, _ = await lease_and_store()
-        renewal = Renewal(held)
         written = []
         for seconds in (15.0, 0.5, 15.0, 0.5):
             await asyncio.sleep(seconds)
-            written.append(await renewal.renew_if_due([2]))
+            written.append(await held.renew_if_due([2]))
         assert held.lease.in_hand == (2,)
         return written
 

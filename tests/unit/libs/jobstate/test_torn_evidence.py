@@ -6,9 +6,15 @@ from prometheus_client import CollectorRegistry
 
 from libs.jobstate import active, intake, record
 from libs.jobstate.commit import create, load
-from libs.jobstate.evidence import read_evidence, read_outcome, read_versioned, require_readable_outcome, save_outcome
+from libs.jobstate.evidence import (
+    Leases,
+    read_evidence,
+    read_outcome,
+    read_versioned,
+    require_readable_outcome,
+    save_outcome,
+)
 from libs.jobstate.lease import HeldLease, LeaseLost, take
-from libs.jobstate.leases import Leases
 from libs.jobstate.outcome import TornOutcome
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
@@ -59,7 +65,7 @@ async def worked_on(files: SessionFiles) -> CallStatus:
 async def test_torn_lease_may_be_held_and_is_free_once_it_would_have_expired(
     files: SessionFiles, clock: StorageClock, torn: bytes
 ) -> None:
-    await tear(files, layout.lease_name("0001"), torn)
+    await tear(files, layout.LEASE.format("0001"), torn)
     assert await claim(files, "second") is None
     clock.wait(61)
     assert await claim(files, "second") is not None
@@ -68,7 +74,7 @@ async def test_torn_lease_may_be_held_and_is_free_once_it_would_have_expired(
 async def test_holder_whose_lease_was_torn_stops_at_its_next_write(files: SessionFiles) -> None:
     lease = await claim(files, "first")
     assert lease is not None
-    await tear(files, layout.lease_name("0001"), b"{")
+    await tear(files, layout.LEASE.format("0001"), b"{")
     with pytest.raises(LeaseLost):
         await lease.renew()
 
@@ -77,7 +83,7 @@ async def test_holder_whose_lease_was_torn_stops_at_its_next_write(files: Sessio
 async def test_torn_outcome_is_none_to_a_worker_and_an_error_to_who_wants_to_see_it(
     files: SessionFiles, torn: bytes
 ) -> None:
-    await tear(files, layout.page_outcome_name(1), torn)
+    await tear(files, layout.PAGE_OUTCOME.format(1), torn)
     assert await read_outcome(files, 1) is None
     with pytest.raises(TornOutcome):
         await require_readable_outcome(files, 1)
@@ -89,7 +95,7 @@ async def test_torn_outcome_is_none_to_a_worker_and_an_error_to_who_wants_to_see
 
 
 async def test_outcome_torn_while_its_page_was_read_is_written_over(files: SessionFiles) -> None:
-    await tear(files, layout.page_outcome_name(1), b"{")
+    await tear(files, layout.PAGE_OUTCOME.format(1), b"{")
     assert (await save_outcome(files, outcome(1, "read"), 0)).text == "read"
     assert await read_outcome(files, 1) == outcome(1, "read")
 
@@ -101,7 +107,7 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
     await create(files, extracted(2))
     for page_no in (1, 2):
         await files.save_page_image(page_no, b"image %d" % page_no)
-    for name in (layout.lease_name("0001"), layout.lease_name("combine"), layout.page_outcome_name(2)):
+    for name in (layout.LEASE.format("0001"), layout.LEASE.format("combine"), layout.PAGE_OUTCOME.format(2)):
         await tear(files, name, torn)
     leases = Leases(files)
     assert (await read_evidence(leases, await load(files), await leases.listed())).outcomes == {}
@@ -115,7 +121,7 @@ async def test_job_with_torn_lease_and_outcome_is_read_to_its_end(
 async def test_record_is_made_anew_beside_torn_evidence(files: SessionFiles, clock: StorageClock, torn: bytes) -> None:
     await files.store.write(files.path(layout.INTAKE), intake.encode(INTAKE))
     await take(files, "0002", run=3, holder="worker", seconds=60)
-    for name in (layout.RECORD, layout.lease_name("0001"), layout.page_outcome_name(1)):
+    for name in (layout.RECORD, layout.LEASE.format("0001"), layout.PAGE_OUTCOME.format(1)):
         await tear(files, name, torn)
     clock.wait(3600)
     assert (await load_or_rebuild(files)).run == 4
@@ -134,7 +140,7 @@ async def test_job_whose_entry_in_the_index_is_torn_is_woken_and_so_are_all_othe
     await files.store.write(entry, torn)
     await files.store.write(f"{layout.TOMBSTONES}no/such/name", torn)
     clock.wait(3600)
-    await tear(files, layout.lease_name("0001"), torn)  # it may be held: the task that is woken finds that out
+    await tear(files, layout.LEASE.format("0001"), torn)  # it may be held: the task that is woken finds that out
     queue = KeptTasks()
     sweeper = _sweeper(files, queue)
     assert await sweeper.sweep() == 2

@@ -105,15 +105,15 @@ def test_paths_and_names_are_those_of_the_contract() -> None:
         "processing.json",
         "combined_output.md",
     )
-    assert layout.lease_name("0001") == "batches/0001.json"
-    assert layout.lease_name("combine") == "batches/combine.json"
+    assert layout.LEASE.format("0001") == "batches/0001.json"
+    assert layout.LEASE.format("combine") == "batches/combine.json"
 
 
 @pytest.mark.parametrize(("page_no", "digits"), [(1, "001"), (42, "042"), (999, "999"), (1000, "1000")])
 def test_page_names_have_three_digits_at_least(page_no: int, digits: str) -> None:
-    assert layout.page_image_name(page_no) == f"page_{digits}.png"
-    assert layout.page_result_name(page_no) == f"page_{digits}_result.txt"
-    assert layout.page_outcome_name(page_no) == f"page_{digits}_result.json"
+    assert layout.PAGE_IMAGE.format(page_no) == f"page_{digits}.png"
+    assert layout.PAGE_RESULT.format(page_no) == f"page_{digits}_result.txt"
+    assert layout.PAGE_OUTCOME.format(page_no) == f"page_{digits}_result.json"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Hiccup(MemoryStore):
     """A store that fails once: when the second page is saved."""
 
     async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
-        if path.endswith(layout.page_image_name(2)) and not self.over:
+        if path.endswith(layout.PAGE_IMAGE.format(2)) and not self.over:
             self.over = True
             raise Unavailable(path)
         return await super().write(path, data, if_generation=if_generation)
