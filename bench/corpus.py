@@ -31,7 +31,7 @@ import psutil
 import pymupdf
 
 from bench.health import Watcher
-from services.web.render import renderer
+from services.web.render import document as rendering
 from services.worker.engines.fallback import process as fallback
 from services.worker.modelcache import download
 from tests.bombs import collection
@@ -47,7 +47,7 @@ HEALTH_SECONDS = 0.25
 KEPT_BYTES = 64 * 2**20
 SETTLE_SECONDS = 15.0
 SLOWEST = 10
-CHILDREN = {renderer.PROGRAM[-1], fallback.PROGRAM[-1], download.PROGRAM[-1]}
+CHILDREN = {rendering.PROGRAM[-1], fallback.PROGRAM[-1], download.PROGRAM[-1]}
 DEFAULTS = {"OCR_BATCH_SIZE": "10", "LEASE_SECONDS": "60", "SWEEP_SECONDS": "30", "LOG_LEVEL": "WARNING"}
 
 

@@ -25,8 +25,3 @@ async def internal_token(store: ObjectStore, configured: str) -> str:
     except PreconditionFailed:
         return (await store.read(path)).data.decode()
     return token
-
-
-def matches(given: str | None, token: str) -> bool:
-    """Whether the tokens are equal, compared in constant time. An empty token, of a file cut off, matches nothing."""
-    return bool(token) and secrets.compare_digest((given or "").encode(), token.encode())

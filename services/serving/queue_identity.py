@@ -1,5 +1,6 @@
 """Admission of the queue: only the queue of this installation may push tasks (design, section 7)."""
 
+import secrets
 from typing import Protocol
 
 import httpx
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers
 from libs.config import ConfigError
 from libs.idtoken.keyset import KeySet, KeysUnavailable
 from libs.idtoken.token import GOOGLE, STRIPPED, BadToken, Issuer, TokenVerifier
-from libs.internal_token import HEADER, matches
+from libs.internal_token import HEADER
 from services.serving.authorization import bearer, keys_unavailable, unauthorized
 from services.serving.problem import Problem
 from services.serving.settings import ServiceSettings
@@ -103,6 +104,11 @@ def queue_identity(
         client=client,
         google=google,
     )
+
+
+def matches(given: str | None, token: str) -> bool:
+    """Whether the tokens are equal, compared in constant time. An empty token, of a file cut off, matches nothing."""
+    return bool(token) and secrets.compare_digest((given or "").encode(), token.encode())
 
 
 def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from services.serving.childprocess import ChildLost, ChildTimedOut
+from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, time_limit
 from services.web.render.filetype import FileType
 from services.web.render.png import TRAILER, BadPng, png_size
 from services.web.render.protocol import (
+    HEADER_BYTES,
     BadFrame,
     DocumentOpened,
     Fault,
@@ -30,14 +31,23 @@ from services.web.render.protocol import (
     PagesRequest,
     RenderLimits,
     decode_fault,
+    decode_header,
     decode_opened,
+    encode_request,
 )
-from services.web.render.renderer import Renderer
 
 __all__ = ["Document", "FailedPage", "RenderLimits", "RenderedPage", "Unreadable", "open_document"]
 
 #: Dots per inch of PDF pages where the caller names none.
 DEFAULT_DPI = 150
+
+#: Arguments to Python; the fault tests put a lying child in its place.
+PROGRAM = ("-m", "services.web.render.child")
+
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",  # each thread of numpy's would take address space
+    "MALLOC_ARENA_MAX": "1",  # likewise each arena of the C library
+}
 
 log = structlog.get_logger()
 
@@ -69,6 +79,38 @@ class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
     page_no: int
     #: A sentence or two for the document's owner.
     reason: str
+
+
+class Renderer:
+    """The parent's end of one render child. Its maker calls `kill` in every case."""
+
+    def __init__(self, limits: RenderLimits) -> None:
+        self._limits = limits
+        self._process = ChildProcess(PROGRAM, environment=_ENVIRONMENT)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def send(self, request: OpenRequest | PagesRequest) -> None:
+        """Send a request. Raises `ChildLost`."""
+        async with time_limit(self._limits.open_seconds):
+            await self._process.send(encode_request(request))
+
+    async def receive_frame(self, seconds: float) -> tuple[FrameKind, int, bytes]:
+        """The next frame: kind, page and payload, whole within `seconds`. Raises `ChildLost`."""
+        try:
+            async with time_limit(seconds):
+                header = await self._process.receive_exactly(HEADER_BYTES)
+                kind, page_no, length = decode_header(header, self._limits)
+                return kind, page_no, await self._process.receive_exactly(length)
+        except BadFrame as error:
+            raise ChildLost("bad frame") from error
+
+    async def kill(self) -> None:
+        """End the child, as `ChildProcess.kill` does."""
+        await self._process.kill()
 
 
 class Document:

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.web.render import renderer
+from services.web.render import document as rendering
 from services.web.render.document import (
     Document,
     FailedPage,
@@ -612,7 +612,7 @@ LIAR = """
 def run_instead(monkeypatch: pytest.MonkeyPatch, write: WriteFile) -> Callable[[str], None]:
     def replace(program: str) -> None:
         path = write("liar.py", textwrap.dedent(program).encode())
-        monkeypatch.setattr(renderer, "PROGRAM", (str(path),))
+        monkeypatch.setattr(rendering, "PROGRAM", (str(path),))
 
     return replace
 
@@ -758,7 +758,7 @@ def test_a_child_whose_parent_dies_before_its_first_request_ends_without_an_erro
     ours, theirs = socket.socketpair()
     with ours, theirs:
         orphan = subprocess.Popen(
-            [sys.executable, *renderer.PROGRAM],
+            [sys.executable, *rendering.PROGRAM],
             stdin=theirs.fileno(),
             stderr=subprocess.PIPE,
             cwd=ROOT,

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from libs.internal_token import HEADER, internal_token, matches
+from libs.internal_token import HEADER, internal_token
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
-from services.serving.queue_identity import SharedSecret
+from services.serving.queue_identity import SharedSecret, matches
 from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.auth.configured import configured_identity
