@@ -1,6 +1,6 @@
 """How many of our modules one request passes through, and how often it moves between them.
 
-    python -m bench.hops [--pages 4] [--json] [--modules]
+    python -m bench.hops [--pages 4] [--json | --modules | --pairs N]
 
 A reader who follows a request opens each of these modules; each move is a jump from one file to another. The shipped
 web and worker apps run in this process over a store in memory. The queue takes tasks and delivers none: this program
@@ -80,6 +80,11 @@ class Hops(msgspec.Struct, frozen=True, kw_only=True):
     def moves(self) -> int:
         """Calls into another module, and their returns."""
         return 2 * sum(sum(calls.values()) for calls in self.calls.values())
+
+    def pairs(self) -> list[tuple[str, str, int]]:
+        """Caller, called module and calls, most calls first."""
+        found = [(caller, called, count) for caller, calls in self.calls.items() for called, count in calls.items()]
+        return sorted(found, key=lambda pair: -pair[2])
 
 
 class Tracer:
@@ -277,6 +282,7 @@ def main() -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON, with the calls from module to module")
     form.add_argument("--modules", action="store_true", help="print also each request's modules, and calls into each")
+    form.add_argument("--pairs", type=int, default=0, metavar="N", help="print also the N pairs with the most calls")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     hops = asyncio.run(measure(options.pages))
@@ -291,6 +297,11 @@ def main() -> None:
             print(f"\n{request}")
             for module in of.modules:
                 print(f"{sum(calls.get(module, 0) for calls in of.calls.values()):>6}  {module}")
+    if options.pairs:
+        for request, of in hops.items():
+            print(f"\n{request}")
+            for caller, called, count in of.pairs()[: options.pairs]:
+                print(f"{count:>6}  {caller or '(none of ours)'} -> {called}")
 
 
 def report(hops: Hops) -> dict[str, Any]:

@@ -118,3 +118,8 @@ def all_ended(pages: Iterable[Page]) -> bool:
 def all_prepared(pages: Iterable[Page]) -> bool:
     """Whether each of these pages has an image or an outcome."""
     return all(page.image is not None or page.ended for page in pages)
+
+
+def unprepared(pages: Mapping[int, Page]) -> list[int]:
+    """The numbers of the pages with neither image nor outcome."""
+    return [number for number, page in pages.items() if page.image is None and not page.ended]

@@ -44,8 +44,9 @@ class InFlight:
         A suspicious batch is read one page at a time with nothing beside it: what is claimed meanwhile would only
         wait, and come under suspicion itself when the process dies.
         """
-        while self._reading and (any(self._reading.values()) or not self._call.engine.has_room):
-            await self._call.engine.changed()
+        has_room = self._call.engine.has_room
+        while self._reading and (any(self._reading.values()) or not has_room):
+            has_room = await self._call.engine.changed()
 
     async def wait_for_one(self, seconds: float) -> bool:
         """Wait until a batch ends, but no longer than `seconds`; False where none is being read."""

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned, save_outcome
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
+from libs.jobstate.page import unprepared
 from libs.jobstate.recorder import Recorder
+from libs.storage import layout
 from libs.storage.session import SessionFiles
 from services.web.render.document import FailedPage
 
@@ -13,14 +15,15 @@ from services.web.render.document import FailedPage
 async def pages_to_render(files: SessionFiles, recorder: Recorder) -> Sequence[int]:
     """The pages with neither image nor outcome. Those that an earlier call has stored are noted in the record."""
     job = recorder.job
-    open_pages = [n for n, page in job.pages.items() if page.image is None and not page.ended]
-    stored = {stat.path: stat async for stat in files.store.list(files.path("page_"))}
+    open_pages = unprepared(job.pages)
+    prefix = files.prefix
+    stored = {stat.path.removeprefix(prefix): stat async for stat in files.store.list(f"{prefix}page_")}
     found: set[int] = set()
     for page_no in open_pages:
-        if (stat := stored.get(files.page_image_path(page_no))) is not None:
+        if (stat := stored.get(layout.PAGE_IMAGE.format(page_no))) is not None:
             recorder.note_image(page_no, stat.updated_at)
             found.add(page_no)
-    ended = [n for n in open_pages if n not in found and files.page_outcome_path(n) in stored]
+    ended = [n for n in open_pages if n not in found and layout.PAGE_OUTCOME.format(n) in stored]
     for page_no, outcome in (await read_outcomes(files, ended)).items():
         if outcome.run >= job.pages[page_no].run:
             recorder.note_outcome(page_no, outcome.brief())

@@ -54,9 +54,10 @@ class SharedEngine:
         self._reservations[reservation] = None
         return reservation
 
-    async def changed(self) -> None:
-        """Return at the next change: a page enters or leaves, or a reservation ends."""
+    async def changed(self) -> bool:
+        """Return at the next change: a page enters or leaves, or a reservation ends. Whether there is room then."""
         await self._changed.wait()
+        return self.has_room
 
     def enter(self) -> Occupant:
         """Add a page."""
