@@ -103,7 +103,7 @@ async def give_up(request: Request) -> Response:
 async def _open(
     service: Web, direct: DirectStore, user: User, asked: DirectUploadRequest, origin: str | None
 ) -> OwnUpload:
-    """A new upload, and the bucket's address for its bytes. `origin` of a browser's page is the one it answers."""
+    """Open an upload and the bucket's session for its bytes, which a page of `origin` may send where it is given."""
     options = await read_options(service.store, asked.fields)
     async with opened_session(service, user) as files:
         lifetime = min(timedelta(seconds=service.config.upload_expires_seconds), LONGEST)

@@ -14,7 +14,7 @@ from libs.storage.session import SessionFiles
 from services.serving.body import drain
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
-from services.web.render.filetype import HEAD_BYTES, FileType, file_type
+from services.web.render.filetype import HEAD_BYTES, file_type
 from services.web.service import Web, web
 from services.web.upload.admission import empty, file_info, read_options, too_large, unsupported
 from services.web.upload.completion import accepted
@@ -23,8 +23,8 @@ from services.web.upload.opening import deleted_on_failure, opened_session
 
 #: Bytes of a field other than the file at most. Chosen: a selection of pages is the longest.
 MAX_FIELD_BYTES = 20_000
-#: Bytes that the body of an upload may have beside the file: boundaries, headers, fields. Chosen: the headers and
-#: fields of a form together stay below.
+#: Bytes that the body of an upload may have beside the file: boundaries, headers, fields. Chosen: far more
+#: than a form of four fields needs.
 MAX_OVERHEAD_BYTES = 1_000_000
 #: Seconds after which a long upload announces itself again, so that the sweep does not take it for abandoned.
 ANNOUNCE_SECONDS = 300.0
@@ -92,7 +92,7 @@ async def _store(service: Web, files: SessionFiles, part: Part) -> FileInfo:
             break
     if not head:
         raise empty()
-    kind: FileType | None = file_type(head)
+    kind = file_type(head)
     if kind is None:
         raise unsupported()
     size = 0
