@@ -98,16 +98,18 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 def tally(pages: Mapping[int, Page]) -> Tally:
     """Count a job's pages, which are in the order of their numbers."""
-    prepared = ended = last_ended = 0
+    ended = last_ended = without_image = 0
     first_held: int | None = None
     for number, page in pages.items():
         if page.ended:
             ended += 1
             last_ended = number
-        elif page.status is PageStatus.PROCESSING and first_held is None:
+            continue
+        if page.image is None:
+            without_image += 1
+        if first_held is None and page.status is PageStatus.PROCESSING:
             first_held = number
-        prepared += page.ended or page.image is not None
-    return Tally(prepared=prepared, ended=ended, last_ended=last_ended, first_held=first_held)
+    return Tally(prepared=len(pages) - without_image, ended=ended, last_ended=last_ended, first_held=first_held)
 
 
 def all_ended(pages: Iterable[Page]) -> bool:
