@@ -13,6 +13,11 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from services.serving import jail
+from services.serving.jail import Wall
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -32,13 +37,24 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def confine(*, memory_bytes: int, open_files: int, cpu_seconds: int | None = None) -> None:
+def confine(
+    *,
+    memory_bytes: int,
+    open_files: int,
+    cpu_seconds: int | None = None,
+    walls: Collection[Wall] = (),
+    keep: Iterable[int] = (),
+    readable: Iterable[Path] = (),
+    executable: Iterable[Path] = (),
+) -> None:
     """Silence the standard streams; bound address space, open files and processor time; forbid to write files and to
-    leave a core behind.
+    leave a core behind; close all descriptors but the standard streams and `keep`; and enter the jail (`jail.enter`
+    with `walls`, `readable` and `executable`).
 
-    A program that this process starts inherits the limits, and has them even when it outlives it.
+    A program that this process starts inherits the restrictions, and has them even when it outlives it.
     """
     silence()
+    jail.close_descriptors((0, 1, 2, *keep))
     if sys.platform != "darwin":  # macOS refuses a limit of address space
         _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_FSIZE, 0)
@@ -46,6 +62,7 @@ def confine(*, memory_bytes: int, open_files: int, cpu_seconds: int | None = Non
     _limit(resource.RLIMIT_NOFILE, open_files)
     if cpu_seconds is not None:
         _limit(resource.RLIMIT_CPU, cpu_seconds)
+    jail.enter(walls, readable=readable, executable=executable)
 
 
 def silence() -> None:

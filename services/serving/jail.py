@@ -20,7 +20,7 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
@@ -74,7 +74,7 @@ def supported() -> frozenset[Wall]:
     return frozenset(Wall) - missing().keys()
 
 
-def enter(walls: Iterable[Wall], *, readable: Iterable[Path] = (), executable: Iterable[Path] = ()) -> None:
+def enter(walls: Collection[Wall], *, readable: Iterable[Path] = (), executable: Iterable[Path] = ()) -> None:
     """Restrict this thread and every thread and process that it starts later. Raises `JailError`.
 
     Files below `readable` can be opened for reading, files below `executable` also run. Descriptors that are open stay
@@ -82,6 +82,8 @@ def enter(walls: Iterable[Wall], *, readable: Iterable[Path] = (), executable: I
     """
     if sys.platform != "linux":
         return
+    if Wall.SECCOMP in walls and _libseccomp() is None:  # loaded here, because Landlock refuses to open it later
+        raise JailError("libseccomp")
     if _prctl(_PR_SET_NO_NEW_PRIVS, 1) or _prctl(_PR_SET_DUMPABLE, 0):
         raise JailError("prctl")
     _drop_capabilities()
@@ -89,7 +91,7 @@ def enter(walls: Iterable[Wall], *, readable: Iterable[Path] = (), executable: I
         _landlock(readable, executable)
 
 
-def seal(walls: Iterable[Wall], profile: Profile) -> None:
+def seal(walls: Collection[Wall], profile: Profile) -> None:
     """Allow only the system calls of `profile`, in every thread of this process. Raises `JailError`.
 
     A call that is not listed fails with EPERM. It does not kill the process: libraries probe for calls that they can do

@@ -415,19 +415,17 @@ def main() -> None:
         os.setresuid(uid, uid, uid)
         LIBC.prctl(4, 1, 0, 0, 0)
     assert resource and threading
-    # The answer goes there: a confined process's standard streams lead nowhere.
-    answer = os.dup(1)
+    # A confined process's standard streams lead nowhere.
+    report = os.dup(1)
     if jailed:
-        confinement.confine(memory_bytes=2 * 1024**3, open_files=32)
-        jail.close_descriptors(keep=(0, 1, 2, answer))
-        jail.enter(jail.supported())
+        confinement.confine(memory_bytes=2 * 1024**3, open_files=32, walls=jail.supported(), keep=(report,))
         jail.seal(jail.supported(), jail.Profile.READER)
     try:
         ACTIONS[name](loot)
     except (OSError, RuntimeError, ValueError) as error:
-        os.write(answer, f"FAILED {type(error).__name__}: {error}\n".encode())
+        os.write(report, f"FAILED {type(error).__name__}: {error}\n".encode())
     else:
-        os.write(answer, b"DONE\n")
+        os.write(report, b"DONE\n")
     os._exit(0)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from services.serving import jail
 from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, time_limit
 from services.web.render.filetype import FileType
 from services.web.render.png import TRAILER, BadPng, png_size
@@ -84,9 +85,10 @@ class FailedPage(msgspec.Struct, frozen=True, kw_only=True):
 class Renderer:
     """The parent's end of one render child. Its maker calls `kill` in every case."""
 
-    def __init__(self, limits: RenderLimits) -> None:
+    def __init__(self, limits: RenderLimits, *, descriptor: int) -> None:
+        """Start the child. It inherits `descriptor`, the document, and can open no other file."""
         self._limits = limits
-        self._process = ChildProcess(PROGRAM, environment=_ENVIRONMENT)
+        self._process = ChildProcess(PROGRAM, environment=_ENVIRONMENT, descriptors=(descriptor,))
 
     @property
     def pid(self) -> int:
@@ -117,9 +119,9 @@ class Document:
     """An open document; made by `open_document`, which also ends it."""
 
     def __init__(self, path: Path, file_type: FileType, dpi: int, limits: RenderLimits) -> None:
-        self._request = OpenRequest(
-            path=str(path.resolve()), file_type=file_type, dpi=dpi, limits=limits, parent=os.getpid()
-        )
+        self._path = path
+        self._file_type = file_type
+        self._dpi = dpi
         self._limits = limits
         self._renderer: Renderer | None = None
         self._opened: DocumentOpened | None = None
@@ -179,8 +181,8 @@ class Document:
         """Start a child and open the document in it. Raises `Unreadable` or `ChildLost`."""
         if self._closed:
             raise RuntimeError("the document is closed")
-        self._renderer = Renderer(self._limits)
-        await self._renderer.send(self._request)
+        await self._start()
+        assert self._renderer is not None
         kind, _, payload = await self._renderer.receive_frame(self._limits.open_seconds)
         try:
             if kind is FrameKind.DOCUMENT_FAULT:
@@ -198,6 +200,25 @@ class Document:
         except BadFrame as error:
             raise ChildLost("bad frame") from error
         self._opened = opened
+
+    async def _start(self) -> None:
+        """Start a child and send what it is to open. Raises `Unreadable` or `ChildLost`."""
+        try:
+            # Opened for each child: children that share an open file share its offset.
+            with self._path.open("rb", buffering=0) as file:
+                descriptor = file.fileno()
+                self._renderer = Renderer(self._limits, descriptor=descriptor)
+        except OSError as error:
+            raise Unreadable(Fault.DAMAGED.value) from error
+        request = OpenRequest(
+            descriptor=descriptor,
+            file_type=self._file_type,
+            dpi=self._dpi,
+            limits=self._limits,
+            parent=os.getpid(),
+            walls=tuple(sorted(jail.supported())),
+        )
+        await self._renderer.send(request)
 
     async def _receive(self, renderer: Renderer, page_no: int) -> RenderedPage | FailedPage:
         """The next page, which has to be this one. Raises `ChildLost`."""

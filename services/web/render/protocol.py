@@ -12,6 +12,7 @@ import msgspec
 
 from libs import textlayer
 from libs.codec import BadMessage, Codec
+from services.serving.jail import Wall
 from services.web.render.filetype import FileType
 
 _HEADER = struct.Struct(">BII")
@@ -89,15 +90,17 @@ class RenderError(Exception):
 
 
 class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Open this file."""
+    """Open the file behind a descriptor that the child has inherited."""
 
-    path: str
+    descriptor: int
     file_type: FileType
     #: Dots per inch of PDF pages; images keep their own pixels.
     dpi: int
     limits: RenderLimits
     #: The parent's process id: a child that finds another parent is orphaned already.
     parent: int
+    #: The walls of the jail that this machine supports: the child raises all of them, or exits.
+    walls: tuple[Wall, ...] = ()
 
 
 class PagesRequest(msgspec.Struct, frozen=True, kw_only=True):

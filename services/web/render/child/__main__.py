@@ -5,6 +5,7 @@ frames. The process can be killed at any moment and leaves nothing behind: it wr
 parent.
 """
 
+import codecs
 import contextlib
 import os
 import resource
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from services.serving import jail
 from services.serving.confinement import confine, die_with, parent_channel
 from services.web.render.filetype import FileType
 from services.web.render.protocol import (
@@ -29,8 +31,10 @@ from services.web.render.protocol import (
     encode_opened,
 )
 
-# Open files at once. Chosen: the document, the channel, and what libraries open for fonts and colour profiles.
+# Open files at once. Chosen: the standard streams, the channel and the document, with room to spare.
 _OPEN_FILES = 32
+# The text encodings that PyMuPDF and Pillow use. Python imports a codec when it is first used.
+_ENCODINGS = ("ascii", "latin-1", "raw_unicode_escape", "unicode_escape", "utf-8", "utf-16", "utf-16-be", "utf-16-le")
 # Niceness added to the service's own. Chosen: rendering is far ahead of OCR anyway, and both may share cores.
 _NICE = 10
 # Bytes by which the child may run ahead of a parent that is busy storing: about one page.
@@ -66,7 +70,13 @@ def main() -> None:
     die_with(request.parent)
     opener = _import_opener(request)
     _lower_priority()
-    confine(memory_bytes=request.limits.memory_bytes, open_files=_OPEN_FILES)
+    confine(
+        memory_bytes=request.limits.memory_bytes + _mapped_bytes(request),
+        open_files=_OPEN_FILES,
+        walls=request.walls,
+        keep=(channel.fileno(), request.descriptor),
+    )
+    jail.seal(request.walls, jail.Profile.READER)
     try:
         _serve(channel, lines, request, opener)
     except (BrokenPipeError, ConnectionResetError):
@@ -129,14 +139,22 @@ def _lines(channel: socket.socket) -> Iterator[bytes]:
 
 
 def _import_opener(request: OpenRequest) -> Opener:
-    """Import the one library that this document needs, while files may still be opened freely."""
+    """Import the one library that this document needs: in the jail no file can be opened, so no module imported."""
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     if request.file_type is FileType.PDF:
         from services.web.render.child.pdf import PdfSource
 
-        return lambda: PdfSource(request.path, request.dpi, request.limits)
-    from services.web.render.child.image import ImageSource
+        return lambda: PdfSource(request.descriptor, request.dpi, request.limits)
+    from services.web.render.child.image import ImageSource, import_decoders
 
-    return lambda: ImageSource(request.path, request.file_type, request.limits)
+    import_decoders(request.file_type)
+    return lambda: ImageSource(request.descriptor, request.file_type, request.limits)
+
+
+def _mapped_bytes(request: OpenRequest) -> int:
+    """Address space of the file itself. A PDF is mapped, which takes no memory of its own."""
+    return os.fstat(request.descriptor).st_size if request.file_type is FileType.PDF else 0
 
 
 def _lower_priority() -> None:

@@ -1,8 +1,9 @@
 """Image files through Pillow, at their own pixels."""
 
+import importlib
 import math
+import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -20,6 +21,21 @@ _FORMATS = {
     FileType.BMP: ("BMP",),
     FileType.GIF: ("GIF",),
     FileType.JP2: ("JPEG2000",),
+}
+
+# What Pillow imports inside functions: for any type (it reads EXIF by its TIFF plugin), and for one.
+_LATE_MODULES = (
+    "copy",
+    "PIL.ImageColor",
+    "PIL.ImageFile",
+    "PIL.ImageFilter",
+    "PIL.ImagePalette",
+    "PIL.TiffImagePlugin",
+)
+_LATE_PLUGINS = {
+    FileType.JPEG: "PIL.MpoImagePlugin",
+    FileType.WEBP: "PIL.WebPImagePlugin",
+    FileType.JP2: "PIL.Jpeg2KImagePlugin",
 }
 
 # Factor by which libjpeg can make each side smaller while it decodes.
@@ -41,19 +57,26 @@ _TURNS = {
 }
 
 
+def import_decoders(file_type: FileType) -> None:
+    """Import what Pillow needs for this type and otherwise imports when it opens the first file."""
+    Image.preinit()  # the plugins for BMP, GIF, JPEG and PNG
+    for module in _LATE_MODULES:
+        importlib.import_module(module)
+    if plugin := _LATE_PLUGINS.get(file_type):
+        importlib.import_module(plugin)
+
+
 class ImageSource:
     """An image file. Every frame of a TIFF is a page; of any other file the first picture is the only page."""
 
-    def __init__(self, path: str, file_type: FileType, limits: RenderLimits) -> None:
+    def __init__(self, descriptor: int, file_type: FileType, limits: RenderLimits) -> None:
         self._limits = limits
         self._jpeg = file_type is FileType.JPEG
         # Pillow's own check, at our limit and as an error. A JPEG may be larger: it can be decoded small.
         Image.MAX_IMAGE_PIXELS = limits.max_decoded_bytes * (_DRAFT_SHRINK**2 if self._jpeg else 1)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            # Through an open file: given a path, Pillow 13 maps uncompressed TIFFs into memory, and garbles those that
-            # their orientation tag turns by a quarter.
-            self._image = Image.open(Path(path).open("rb"), formats=_FORMATS[file_type])  # noqa: SIM115  kept open
+            self._image = Image.open(os.fdopen(descriptor, "rb"), formats=_FORMATS[file_type])
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise RenderError(Fault.PAGE_TOO_LARGE) from error
         self.total_pages, self.repaired = self._count_frames() if file_type is FileType.TIFF else (1, False)

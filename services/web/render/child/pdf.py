@@ -1,6 +1,7 @@
 """PDF pages through MuPDF, each with the text it shows. MuPDF holds the interpreter lock and cannot be interrupted."""
 
 import math
+import mmap
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,12 +32,12 @@ _MARKS = mupdf.mupdf.FZ_STEXT_FILLED | mupdf.mupdf.FZ_STEXT_STROKED
 class PdfSource:
     """A PDF whose pages are drawn as a viewer would draw them, with annotations and rotation, at `dpi`."""
 
-    def __init__(self, path: str, dpi: int, limits: RenderLimits) -> None:
+    def __init__(self, descriptor: int, dpi: int, limits: RenderLimits) -> None:
         mupdf.TOOLS.mupdf_display_errors(False)
         mupdf.TOOLS.mupdf_display_warnings(False)
         self._dpi = dpi
         self._limits = limits
-        self._document: Any = _open(path)
+        self._document: Any = _open(descriptor)
         self.total_pages: int = self._document.page_count
         self.repaired: bool = self._document.is_repaired
 
@@ -86,9 +87,11 @@ def _pixels(side: float, scale: float) -> int:
     return math.ceil(side * scale - _ROUNDING)
 
 
-def _open(path: str) -> Any:
+def _open(descriptor: int) -> Any:
+    # Mapped, because MuPDF opens files by path only, which the jail refuses; it does not copy a buffer.
+    content = memoryview(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ))
     try:
-        document = mupdf.open(path, filetype="pdf")
+        document = mupdf.open(stream=content, filetype="pdf")
     except (MemoryError, RuntimeError) as error:
         raise RenderError(Fault.TOO_LARGE_TO_OPEN if _out_of_memory(error) else Fault.DAMAGED) from error
     # MuPDF goes by the content too, and opens HTML, SVG and more under any name.

@@ -118,6 +118,13 @@ async def render(
         return [page async for page in document.render(wanted)]
 
 
+def any_file(folder: Path) -> Path:
+    """A file for a child that does not look at it."""
+    path = folder / "any.pdf"
+    path.write_bytes(b"%PDF-")
+    return path
+
+
 async def opened(path: Path, file_type: FileType, limits: RenderLimits | None = None) -> Document:
     """A document that has been opened and closed again: what is known of it stays."""
     async with open_document(path, file_type, limits=limits) as document:
@@ -622,7 +629,7 @@ async def test_a_child_that_talks_nonsense_is_never_believed(
 ) -> None:
     run_instead(LIAR)
     limits = RenderLimits(max_side=300, max_lost_in_a_row=20)
-    rendered = await render(tmp_path / "any.pdf", limits=limits)
+    rendered = await render(any_file(tmp_path), limits=limits)
     assert [page.page_no for page in rendered] == list(range(1, 13))
     assert all(isinstance(page, FailedPage) for page in rendered[:11])
     assert isinstance(rendered[11], RenderedPage)
@@ -635,7 +642,7 @@ async def test_after_so_many_lost_pages_in_a_row_the_rest_is_given_up(
     run_instead: Callable[[str], None], tmp_path: Path
 ) -> None:
     run_instead(LIAR)
-    rendered = await render(tmp_path / "any.pdf", limits=RenderLimits(max_side=300, max_lost_in_a_row=3))
+    rendered = await render(any_file(tmp_path), limits=RenderLimits(max_side=300, max_lost_in_a_row=3))
     assert [page.page_no for page in rendered] == list(range(1, 13))
     tried = ["was not tried" not in page.reason for page in rendered if isinstance(page, FailedPage)]
     assert tried == [True] * 3 + [False] * 9
@@ -655,13 +662,13 @@ async def test_a_child_that_cannot_open_anything_makes_the_document_unreadable(
 ) -> None:
     run_instead(program)
     with pytest.raises(Unreadable, match="ended the program"):
-        await opened(tmp_path / "any.pdf", FileType.PDF)
+        await opened(any_file(tmp_path), FileType.PDF)
 
 
 async def test_opening_has_a_time_limit(run_instead: Callable[[str], None], tmp_path: Path) -> None:
     run_instead("import time; time.sleep(600)")
     with pytest.raises(Unreadable, match=r"longer than 0\.3 seconds"):
-        await opened(tmp_path / "any.pdf", FileType.PDF, RenderLimits(open_seconds=0.3))
+        await opened(any_file(tmp_path), FileType.PDF, RenderLimits(open_seconds=0.3))
 
 
 async def test_a_call_left_half_way_does_not_disturb_the_next(write: WriteFile) -> None:
