@@ -41,7 +41,7 @@ class Profile(StrEnum):
 
     #: Computes in one thread on what is loaded and on descriptors that are open. It opens no file.
     READER = "reader"
-    #: The same, with new threads.
+    #: Computes in any number of threads, and opens files for reading.
     ENGINE = "engine"
     #: Also runs programs, which load their own libraries: files as far as Landlock allows, no network.
     PROGRAM = "program"
@@ -211,6 +211,8 @@ _CMP_EQ, _CMP_MASKED_EQ = 4, 7
 _PROT_EXEC = 0x4
 _CLONE_THREAD = 0x00010000
 _AT_EMPTY_PATH = 0x1000
+# Flags of open(2) that write or create: O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND.
+_NOT_READ_ONLY = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class _ArgCmp(ctypes.Structure):
@@ -260,11 +262,17 @@ _COMPUTING: Sequence[_Call] = (
 
 _ALLOWED: dict[Profile, Sequence[_Call]] = {
     Profile.READER: _COMPUTING,
-    Profile.ENGINE: (*_COMPUTING, _Call("clone", (0, _CLONE_THREAD, _CLONE_THREAD))),
+    # Modules are imported when they are first used, so files can be opened for reading, as far as Landlock allows.
+    Profile.ENGINE: (
+        *_COMPUTING,
+        _Call("clone", (0, _CLONE_THREAD, _CLONE_THREAD)),
+        _Call("openat", (2, _NOT_READ_ONLY, 0)),
+        *_calls("newfstatat stat lstat statx access faccessat faccessat2 readlink readlinkat getdents64 getcwd"),
+    ),
     # ld.so maps executable memory, so that is allowed here; Landlock bounds which code can be mapped.
     Profile.PROGRAM: (
         *_COMPUTING,
-        *_calls("mmap mprotect clone vfork execve wait4 waitid pipe2 dup2 dup3 close_range"),
+        *_calls("mmap mprotect clone vfork execve wait4 waitid pidfd_open pipe2 socketpair dup2 dup3 close_range"),
         *_calls("openat open newfstatat stat lstat statx access faccessat faccessat2 readlink readlinkat getdents64"),
         *_calls("getcwd chdir ioctl arch_prctl set_tid_address setsid setpgid umask getpgrp"),
     ),

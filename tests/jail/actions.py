@@ -36,6 +36,8 @@ class Loot:
     descriptor: int
 
 
+#: In place of a profile: without the jail.
+FREE = "free"
 Action = Callable[[Loot], object]
 ACTIONS: dict[str, Action] = {}
 
@@ -398,10 +400,10 @@ def change_its_name_to_hide(loot: Loot) -> None:
 
 
 def main() -> None:
-    """Do the action named, in the jail or out of it, as the user given: prints DONE, or why it failed."""
+    """Do the action named, in a jail of this profile or free, as the user given: prints DONE, or why it failed."""
     import json
 
-    name, jailed, uid, where = sys.argv[1], sys.argv[2] == "jailed", int(sys.argv[3]), json.loads(sys.argv[4])
+    name, profile, uid, where = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
     loot = Loot(**{**where, "folder": Path(where["folder"])})
     # As the render child does: everything is imported before the jail is entered.
     import resource
@@ -417,9 +419,9 @@ def main() -> None:
     assert resource and threading
     # A confined process's standard streams lead nowhere.
     report = os.dup(1)
-    if jailed:
+    if profile != FREE:
         confinement.confine(memory_bytes=2 * 1024**3, open_files=32, walls=jail.supported(), keep=(report,))
-        jail.seal(jail.supported(), jail.Profile.READER)
+        jail.seal(jail.supported(), jail.Profile(profile))
     try:
         ACTIONS[name](loot)
     except (OSError, RuntimeError, ValueError) as error:

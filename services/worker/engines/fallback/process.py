@@ -11,6 +11,7 @@ import time
 import msgspec
 import structlog
 
+from services.serving import jail
 from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, inherited_python_path, time_limit
 from services.worker.engines import select
 from services.worker.engines.engine import PageFailure, PageImage, PageText
@@ -106,6 +107,7 @@ class FallbackProcess:
             memory_bytes=self._memory_bytes,
             cpu_seconds=int(self._seconds * cores) + _CPU_MARGIN_SECONDS,
             parent=os.getpid(),
+            walls=tuple(sorted(jail.supported())),
         )
 
 

@@ -7,6 +7,7 @@ an engine before, so the worker accepts from it only what has the right shape an
 import msgspec
 
 from libs.codec import BadMessage, Codec
+from services.serving.jail import Wall
 from services.worker.engines.engine import EngineInfo, PageText
 
 #: Bytes of an answer. Chosen: several times the longest text of a page.
@@ -28,6 +29,8 @@ class FallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: int
     #: The parent's process id: a child that finds another parent is orphaned already.
     parent: int
+    #: The walls of the jail that this machine supports: the child raises all of them, or exits.
+    walls: tuple[Wall, ...] = ()
 
 
 class FallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,10 +99,10 @@ async def test_a_fallback_that_fails_says_why(name: str, reason: str) -> None:
     assert reason in found.reason
 
 
-async def test_a_fallback_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+async def test_a_fallback_that_hangs_is_killed() -> None:
     hanging = asyncio.create_task(reading(process("tests.scripted:spare_that_hangs", seconds=2)))
     started: list[psutil.Process] = []
-    while len(started) < 2:
+    while not started:
         await asyncio.sleep(0.01)
         started = psutil.Process().children(recursive=True)
         assert not hanging.done(), "it started nothing"
@@ -111,7 +111,7 @@ async def test_a_fallback_that_hangs_is_killed_with_all_that_it_started(tmp_path
     assert "longer than 2 seconds" in found.reason
     gone, left = await asyncio.to_thread(psutil.wait_procs, started, 10)
     assert left == []
-    assert len(gone) == 2
+    assert len(gone) == 1
 
 
 async def test_a_cancelled_call_leaves_no_process() -> None:
@@ -220,15 +220,14 @@ async def test_the_child_dies_with_the_worker() -> None:
     """
     worker = psutil.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.DEVNULL)
     children: list[psutil.Process] = []
-    while len(children) < 2:  # it, and what it started: so it has got as far as reading
+    while not children:
         await asyncio.sleep(0.01)
         children = worker.children(recursive=True)
-    child, grandchild = children
+    (child,) = children
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     gone, _ = await asyncio.to_thread(psutil.wait_procs, [child], 20)
     assert gone == [child]
-    grandchild.kill()
 
 
 def upload_with_deaths(services: Running, document: Path, page_no: int) -> str:
