@@ -31,6 +31,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     internal_token: str = ""
     tasks_service_account: str = ""
     lease_seconds: Positive = 60.0
+    sandbox: Literal["auto", "require"] = "auto"
 
     @property
     def logs_json(self) -> bool:

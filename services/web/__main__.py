@@ -9,6 +9,7 @@ from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.queue_settings import BadQueueFile, queue_path, read_queue_settings
 from services.serving import server
 from services.serving.layers import BARE, Layers
+from services.serving.sandbox import refuse_missing_walls, warn_of_missing_walls
 from services.web.app import create_app
 from services.web.auth.configured import check_identity_settings
 from services.web.config import WebConfig
@@ -21,6 +22,7 @@ def main(layers: Layers = BARE) -> int:
         config = read(WebConfig, os.environ)
         check_identity_settings(config)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+        refuse_missing_walls(config.sandbox)
         queues = read_queue_settings(queue_path(config.queue_file))
         open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(
@@ -33,6 +35,7 @@ def main(layers: Layers = BARE) -> int:
     except (ConfigError, BadQueueFile, OSError) as error:
         print(f"gnosis-ocr web: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
+    warn_of_missing_walls()
     drained: list[Callable[[], None]] = []
     app = create_app(config, queues, drained=drained, open_queue=open_queue, layers=layers)
 

@@ -10,6 +10,7 @@ from libs.taskqueue.queue_settings import BadQueueFile
 from services.serving import server
 from services.serving.layers import BARE, Layers
 from services.serving.queue_identity import check_queue_settings
+from services.serving.sandbox import refuse_missing_walls, warn_of_missing_walls
 from services.worker.app import create_app
 from services.worker.config import WorkerConfig
 from services.worker.engines.select import MODEL_ENGINES
@@ -37,6 +38,7 @@ def main(layers: Layers = BARE) -> int:
                 secret=config.internal_token,
             )
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+        refuse_missing_walls(config.sandbox)
         refuse_missing_model(config)
         open_queue = choose_queue(config, os.environ)
         eventlog.configure(
@@ -50,6 +52,7 @@ def main(layers: Layers = BARE) -> int:
         print(f"gnosis-ocr worker: {error}", file=sys.stderr)  # noqa: T201 - before logging is set up
         return 2
     go_offline(os.environ)
+    warn_of_missing_walls()
     drained: list[Callable[[], None]] = []
     app = create_app(config, drained=drained, open_queue=open_queue, layers=layers)
 

@@ -12,6 +12,7 @@ from libs.storage.errors import StorageError
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
 from libs.workerstate import WorkerState
+from services.serving import sandbox
 from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.modelcache.cache import ModelCache
 
@@ -71,7 +72,8 @@ class WorkerStatus:
     async def ready(self) -> dict[str, object]:
         """The body of `GET /ready`: whether pages can be read."""
         state = self._engines.state
-        return {"ready": state is EngineState.READY, "engine_state": state} | await self._model()
+        found = {"ready": state is EngineState.READY, "engine_state": state, "sandbox": sandbox.report()}
+        return found | await self._model()
 
     async def cache(self) -> dict[str, object]:
         """The body of `GET /cache/info` (R57): the cache, and the engine that uses it or does not."""

@@ -12,6 +12,7 @@ from libs import workerstate
 from libs.storage.errors import StorageError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.workerstate import WorkerState
+from services.serving import sandbox
 from services.serving.problem import Problem
 from services.web.service import Web, web
 
@@ -42,6 +43,7 @@ async def ready(request: Request) -> Response:
             "storage": storage,
             "queue": {name: _queue(service, name, health) for name, health in zip(_QUEUES, queues, strict=True)},
             "worker": worker,
+            "sandbox": sandbox.report(),
         },
         status_code=200 if good else 503,
     )
