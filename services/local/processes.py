@@ -16,11 +16,13 @@ def services(*, web_port: int, worker_port: int) -> tuple[Service, Service]:
             name="web",
             command=(sys.executable, "-m", "services.web"),
             ready_url=f"http://127.0.0.1:{web_port}/ready",
+            health_url=f"http://127.0.0.1:{web_port}/health",
         ),
         Service(
             name="worker",
             command=(sys.executable, "-m", "services.worker"),
             ready_url=f"http://127.0.0.1:{worker_port}/ready",
+            health_url=f"http://127.0.0.1:{worker_port}/health",
         ),
     )
 

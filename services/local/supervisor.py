@@ -25,6 +25,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     #: Answers 200 when the service can take work.
     ready_url: str
+    #: Any answer, of whatever status, shows that the service does not hang.
+    health_url: str
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,13 +44,22 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     poll: float = 0.2
     #: Between two lines about services that are not ready.
     reminder: float = 15.0
+    #: A service that has answered nothing for this long is killed and started again; 0: never. Longer than a service
+    #: keeps its event loop busy, and short enough that with the start it is served again within 45 s.
+    liveness: float = 30.0
+    #: The same before its first answer, if longer than `liveness`: imports on a slow disk take time.
+    startup: float = 120.0
+    #: Between an answer and the next question about liveness. A wait that takes this much longer than it should shows
+    #: that the supervisor itself did not run.
+    probe: float = 3.0
 
 
 class Supervisor:
     """Runs services between `async with` and its end.
 
     A service that ends is started again, a little later each time, unless its settings are wrong (exit code 2) or it
-    cannot stay up. On leaving, each gets SIGTERM, then SIGKILL with its whole process group.
+    cannot stay up. One that no longer answers is killed first. On leaving, each gets SIGTERM, then SIGKILL with its
+    whole process group.
     """
 
     def __init__(
@@ -141,10 +152,21 @@ class Supervisor:
         )
         self._running[service.name] = process
         self._groups.add(process.pid)
-        code = await process.wait()
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._kill_if_silent(service, process.pid))
+            code = await process.wait()
+            watch.cancel()
         del self._running[service.name]
         self._kill_group(process.pid)
         return code
+
+    async def _kill_if_silent(self, service: Service, pid: int) -> None:
+        """End the process once it has not answered for too long; SIGKILL reaches a stopped process too."""
+        if not self._timings.liveness:
+            return
+        seconds = await _silence(service.health_url, self._timings)
+        self._say(f"service_unresponsive service={service.name} seconds={seconds:.0f}; killing it")
+        self._kill_group(pid)
 
     async def _end(self) -> None:
         living = list(self._running.values())
@@ -164,6 +186,41 @@ class Supervisor:
         self._groups.discard(group)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+
+
+async def _silence(url: str, timings: Timings) -> float:
+    """Return, once the service has not answered for too long, for how many seconds."""
+    clock = asyncio.get_running_loop().time
+    heard, allowed = clock(), max(timings.startup, timings.liveness)
+    # A connection for each question: the service must accept, too. An answer may take as long as the silence.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(trust_env=False, timeout=None, limits=limits) as client:  # noqa: S113
+        question = asyncio.create_task(_answers(client, url, timings.probe))
+        try:
+            while (left := heard + allowed - clock()) > 0:
+                began, wait = clock(), min(timings.probe, left)
+                await asyncio.wait({question}, timeout=wait)
+                if question.done():
+                    if question.result():
+                        heard, allowed = clock(), timings.liveness
+                    question = asyncio.create_task(_answers(client, url, timings.probe))
+                if clock() - began > wait + timings.probe:
+                    # This process did not run (the machine slept, a debugger): it could not hear an answer.
+                    heard = clock()
+        finally:
+            question.cancel()
+            await asyncio.wait({question})
+    return clock() - heard
+
+
+async def _answers(client: httpx.AsyncClient, url: str, pause: float) -> bool:
+    """Whether the service answers a question asked after `pause` seconds, whatever the answer."""
+    await asyncio.sleep(pause)
+    try:
+        await client.get(url)
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 async def _all_ended(processes: Sequence[asyncio.subprocess.Process]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -48,12 +49,18 @@ def service(tmp_path: Path, program: str, name: str = "web") -> Service:
         name=name,
         command=(sys.executable, "-c", program, str(pids), str(port)),
         ready_url=f"http://127.0.0.1:{port}/ready",
+        health_url=f"http://127.0.0.1:{port}/health",
     )
 
 
 def pids(tmp_path: Path, name: str = "web") -> list[int]:
     file = tmp_path / f"{name}.pids"
     return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def answers(tmp_path: Path) -> int:
+    file = tmp_path / "web.pids.answers"
+    return len(file.read_text().split()) if file.exists() else 0
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -157,6 +164,83 @@ async def test_what_a_service_leaves_behind_is_ended_with_it(tmp_path: Path, how
     await until(lambda: not is_alive(grandchild.pid))
 
 
+# Answers about health with 503, each time a little later than the supervisor asks; notes each answer.
+SLOW = """
+import http.server, os, pathlib, sys, time
+class Slow(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/health":
+            time.sleep(0.2)
+            with open(sys.argv[1] + ".answers", "a") as answers:
+                answers.write("1\\n")
+        self.send_response(503 if self.path == "/health" else 200)
+        self.end_headers()
+    def log_message(self, *words):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Slow)
+with open(sys.argv[1], "a") as pids:
+    pids.write(f"{os.getpid()}\\n")
+server.serve_forever()
+"""
+
+# Never answers, though it accepts connections.
+MUTE = """
+import os, socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+with open(sys.argv[1], "a") as pids:
+    pids.write(f"{os.getpid()}\\n")
+time.sleep(600)
+"""
+
+
+async def test_a_stopped_service_is_killed_and_started_again(tmp_path: Path) -> None:
+    timings = msgspec.structs.replace(TIMINGS, liveness=2.0, probe=0.05)
+    program = "import subprocess; subprocess.Popen(['sleep', '600'])\n" + SLOW
+    async with supervised(service(tmp_path, program), timings=timings) as (supervisor, lines):
+        # The second question shows that the supervisor has heard the first answer.
+        await until(lambda: answers(tmp_path) >= 2)
+        [first] = pids(tmp_path)
+        [grandchild] = psutil.Process(first).children()
+        # Its child too, as when a machine freezes a whole group.
+        os.killpg(first, signal.SIGSTOP)
+        await until(lambda: len(pids(tmp_path)) == 2)
+        await supervisor.ready()
+        assert not is_alive(first)
+        await until(lambda: not is_alive(grandchild.pid))
+
+    assert lines[0].startswith("service_unresponsive service=web seconds=")
+    assert lines[1] == "web ended unexpectedly (killed by SIGKILL); starting it again in 0 s"
+
+
+async def test_a_service_that_never_answers_is_started_again_after_the_longer_grace(tmp_path: Path) -> None:
+    timings = msgspec.structs.replace(TIMINGS, liveness=0.01, startup=1.0, probe=0.05, quick_death=0.0)
+    async with supervised(service(tmp_path, MUTE), timings=timings) as (_, lines):
+        await until(lambda: len(pids(tmp_path)) >= 2)
+
+    assert lines[0] == "service_unresponsive service=web seconds=1; killing it"
+
+
+async def test_a_service_that_answers_slowly_is_left_alone(tmp_path: Path) -> None:
+    # Each answer takes longer than `probe`, and ten of them longer than `liveness`.
+    timings = msgspec.structs.replace(TIMINGS, liveness=2.0, probe=0.05)
+    async with supervised(service(tmp_path, SLOW), timings=timings) as (supervisor, lines):
+        await supervisor.ready()
+        await until(lambda: answers(tmp_path) >= 15)
+
+    assert lines == []
+    assert len(pids(tmp_path)) == 1
+
+
+async def test_liveness_can_be_turned_off(tmp_path: Path) -> None:
+    timings = msgspec.structs.replace(TIMINGS, liveness=0.0, startup=0.01, probe=0.01)
+    witness = msgspec.structs.replace(timings, liveness=0.01, quick_deaths=2, quick_death=600.0)
+    async with supervised(service(tmp_path, MUTE), timings=timings) as (_, lines):
+        # Another supervisor, for which liveness counts, gives up in the same time.
+        async with supervised(service(tmp_path, MUTE, "worker"), timings=witness) as (other, _):
+            await other.given_up()
+        assert lines == []
+
+
 # The launcher as a process of its own, so that signals can be sent to it.
 LAUNCH = """
 import asyncio, os, sys
@@ -166,7 +250,7 @@ from services.local.terminal import Interrupts, say
 
 async def main():
     interrupts = Interrupts()
-    service = Service(name="web", command=tuple(sys.argv[2:]), ready_url=sys.argv[1])
+    service = Service(name="web", command=tuple(sys.argv[2:]), ready_url=sys.argv[1], health_url=sys.argv[1])
     supervisor = Supervisor([service], os.environ, say=say, kill_now=interrupts.at_once)
     return await keep(supervisor, "ready", interrupts)
 
