@@ -31,6 +31,8 @@ class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
     file_size: int
     #: The pages of the file; 0 until it has been opened.
     total_pages: int = 0
+    #: The file is damaged: its pages were found by searching, and `total_pages` may lack some.
+    repaired: bool = False
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,9 @@ from libs.jobstate.page import Page, PageStatus, Tally, all_ended, all_prepared,
 from libs.jobstate.status import ENDED, JobStatus, Step
 from libs.storage import layout
 
+#: The warning on a job whose document is damaged.
+REPAIRED = "The file is damaged and was repaired to read it; pages or parts of pages may be missing."
+
 
 class RetryRefused(ValueError):
     """These pages cannot be retried now; the message has the reason."""
@@ -38,6 +41,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     current_step: Step = Step.QUEUED
     #: One line for the job's owner.
     message: str = "Waiting to start..."
+    #: What its owner should know although the job goes on: a sentence each.
+    warnings: tuple[str, ...] = ()
     #: From 0 to 100; never falls within a run.
     percent: int = 0
     file_info: FileInfo
@@ -119,10 +124,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         parallelism: int,
         at: datetime,
         found: Mapping[int, BriefOutcome] | None = None,
+        repaired: bool = False,
     ) -> "Job":
         """The document is open: these pages will be read, `batch_size` at a time. A plan never changes within a job.
 
-        `found` are outcomes that a rebuilt record takes over, each in the run in which its page was read.
+        `repaired`: the document is damaged, which becomes a warning. `found` are outcomes that a rebuilt record takes
+        over, each in the run in which its page was read.
         """
         if self.ended or self.planned:
             return self
@@ -132,7 +139,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             at,
             status=JobStatus.EXTRACTING,
             current_step=Step.EXTRACTING_IMAGES,
-            file_info=msgspec.structs.replace(self.file_info, total_pages=total_pages),
+            file_info=msgspec.structs.replace(self.file_info, total_pages=total_pages, repaired=repaired),
+            warnings=(REPAIRED,) if repaired else (),
             batch_size=batch_size,
             parallelism=parallelism,
             pages={number: Page(run=runs.get(number, self.run)) for number in sorted(set(pages))},

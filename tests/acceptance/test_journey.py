@@ -8,6 +8,7 @@ import httpx
 import pymupdf
 import pytest
 
+from libs.jobstate.job import REPAIRED
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script, text_of
@@ -167,6 +168,24 @@ def test_document_that_cannot_be_opened_fails_with_its_reason(services: Running,
     services.until(lambda: not list(services.storage.glob(f"active/*/{job['job_id']}")), "the job to be retired")
     result = services.get(f"/api/jobs/{job['job_id']}/result")
     assert (result.status_code, result.json()["job_status"]) == (409, "failed")
+
+
+def test_pages_that_were_cut_off_fail_and_the_job_says_that_the_file_is_damaged(
+    services: Running, tmp_path: Path
+) -> None:
+    whole = pdf(tmp_path / "whole.pdf", 10)
+    cut = tmp_path / "cut.pdf"
+    with pymupdf.open(whole) as document:
+        content = document.tobytes(garbage=3, clean=True)
+    cut.write_bytes(content[: content.rindex(b"stream", 0, len(content) * 7 // 10)])
+    job = services.ended(services.upload(cut))
+    assert job["status"] == "partial"
+    assert job["file_info"]["repaired"]
+    assert job["warnings"] == [REPAIRED]
+    failed = [page for page in job["pages"].values() if page["status"] == "failed"]
+    assert failed
+    assert all("content is missing" in page["error"] for page in failed)
+    assert not any(page.get("blank") for page in job["pages"].values())
 
 
 def broken_pdf(folder: Path, kind: str) -> Path:

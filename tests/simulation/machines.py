@@ -44,6 +44,10 @@ class Sheets:
     def total_pages(self) -> int:
         return len(self._document.pages)
 
+    @property
+    def repaired(self) -> bool:
+        return False
+
     async def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]:
         for page_no in pages:
             page = self._document.pages[page_no - 1]

@@ -31,6 +31,11 @@ class OpenPages(Protocol):
         """Pages in the document."""
         ...
 
+    @property
+    def repaired(self) -> bool:
+        """Whether the document is damaged: pages or parts of pages may be missing."""
+        ...
+
     def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage | FailedPage]:
         """Yield one item for each of these 1-based pages, in order, each as soon as it exists."""
         ...

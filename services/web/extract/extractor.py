@@ -138,7 +138,7 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
                         slots=context.render_slots,
                     )
                 )
-            plan = await _plan(extraction, job, document.total_pages)
+            plan = await _plan(extraction, job, document)
             finished = await _render(extraction, job, plan, document)
     except Unreadable as fault:
         if plan is not None:
@@ -155,7 +155,7 @@ async def _show_loading(files: SessionFiles) -> None:
     await commit(files, lambda job: job.load(at))
 
 
-async def _plan(extraction: Extraction, job: Job, total_pages: int) -> Change | None:
+async def _plan(extraction: Extraction, job: Job, document: OpenPages) -> Change | None:
     """The change that plans the pages; `None` where the record has a plan. Raises `Unreadable`.
 
     It is not committed here but together with the first pages, since a bucket takes one write a second of an object.
@@ -164,15 +164,22 @@ async def _plan(extraction: Extraction, job: Job, total_pages: int) -> Change | 
         return None
     selection = parse_pages(job.options.pages) if job.options.pages else ALL_PAGES
     try:
-        pages = selection.resolve(total_pages)
+        pages = selection.resolve(document.total_pages)
     except ValueError as error:
         raise Unreadable(str(error)) from error
     settings = extraction.context.settings
     size = batches.size(len(pages), most=settings.batch_size, parallelism=settings.parallelism)
     found = await stored_outcomes(extraction.files, pages) if job.rebuilt else {}
     at = await extraction.files.store.now()
+    total_pages, repaired = document.total_pages, document.repaired
     return lambda job: job.plan(
-        pages, total_pages=total_pages, batch_size=size, parallelism=settings.parallelism, at=at, found=found
+        pages,
+        total_pages=total_pages,
+        batch_size=size,
+        parallelism=settings.parallelism,
+        at=at,
+        found=found,
+        repaired=repaired,
     )
 
 

@@ -73,6 +73,10 @@ class Fault(StrEnum):
     TOO_LARGE_TO_OPEN = "Opening the file takes more memory than allowed. Make it smaller and upload it again."
     #: The page cannot be drawn.
     PAGE_DAMAGED = "The page is damaged and cannot be drawn. Check it on your computer and upload a repaired file."
+    #: Nothing is drawn on a page of a damaged document. Where nothing is damaged, such a page is blank.
+    PAGE_MISSING = (
+        "The file is damaged: this page's content is missing. Check it on your computer and upload a repaired file."
+    )
     #: The page would have a side of less than one pixel.
     PAGE_EMPTY = "The page is less than one pixel wide or high. Choose a higher resolution or leave it out."
     #: An image file with more than `max_decoded_bytes`.

@@ -34,7 +34,7 @@ export class JobView {
     byId("job-problem").replaceChildren();
     byId("failure-list").replaceChildren();
     for (const name of ["failures", "pages-section", "download-md", "download-txt", "retry", "cancel", "delete"]) show(byId(name), false);
-    for (const name of ["job-title", "job-meta", "job-message", "job-percent", "job-chip", "announcer"]) setText(byId(name), "");
+    for (const name of ["job-title", "job-meta", "job-warnings", "job-message", "job-percent", "job-chip", "announcer"]) setText(byId(name), "");
     show(byId("progress"), false);
     this.#connection(false);
     byId("retry").onclick = () => this.#retry(null);
@@ -100,6 +100,9 @@ export class JobView {
       parts.push(`took ${seconds((new Date(job.updated_at) - new Date(job.created_at)) / 1000)}`);
     }
     setText(byId("job-meta"), parts.filter(Boolean).join(" · "));
+    const warnings = (job.warnings ?? []).join(" ");
+    setText(byId("job-warnings"), warnings);
+    show(byId("job-warnings"), warnings !== "");
     setText(byId("job-chip"), jobWord(job));
     byId("job-chip").dataset.status = job.status;
   }

@@ -117,7 +117,13 @@ outcomes = values(
     trust=maybe(floats),
 )
 infos = values(
-    FileInfo, filename=texts, file_type=texts, raw_file=texts, file_size=st.integers(0, 2**60), total_pages=numbers
+    FileInfo,
+    filename=texts,
+    file_type=texts,
+    raw_file=texts,
+    file_size=st.integers(0, 2**60),
+    total_pages=numbers,
+    repaired=st.booleans(),
 )
 options = values(Options, pages=maybe(texts), dpi=numbers, engine=maybe(texts))
 intakes = values(Intake, session_id=texts, user_email=texts, file_info=infos, options=options, created_at=times)
@@ -149,6 +155,7 @@ jobs = values(
     error=maybe(texts),
     current_step=st.sampled_from(Step),
     message=texts,
+    warnings=st.lists(texts, max_size=2).map(tuple),
     percent=st.integers(0, 100),
     file_info=infos,
     options=options,

@@ -2,12 +2,14 @@
 
 import math
 import mmap
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pymupdf
+from numpy.typing import NDArray
 
 from services.web.render.png import encode_png, without_colour
 from services.web.render.protocol import Fault, RenderError, RenderLimits
@@ -24,6 +26,9 @@ _ROUNDING = 0.001
 # Share of a page's area covered by pictures, past which its text layer is left out. Chosen: such a page is a scan, or
 # shows words that the layer lacks.
 _PICTURE_SHARE = 0.4
+# What MuPDF reports of content that it cannot read, a line each. Errors begin with their class (`fz_report_error`);
+# warnings, most of them harmless, do not. Left out are classes that mean no damage, such as "unsupported error".
+_UNREADABLE_CONTENT = re.compile(r"^(?:(?:format|library|syntax) error: |content stream is not a stream)", re.MULTILINE)
 # Flags of a character in MuPDF's structured text. Neither is set where it leaves no mark, as where OCR lays it over a
 # scan.
 _MARKS = mupdf.mupdf.FZ_STEXT_FILLED | mupdf.mupdf.FZ_STEXT_STROKED
@@ -47,6 +52,8 @@ class PdfSource:
         page = self._document.load_page(page_no - 1)
         scale = page_scale(page.rect.width, page.rect.height, self._dpi, self._limits)
         matrix = mupdf.Matrix(scale, scale)
+        # What loading reports concerns the page tree, and is common in sound documents that leave out a type.
+        mupdf.TOOLS.reset_mupdf_warnings()
         drawing = page.get_displaylist()
         try:
             pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
@@ -58,9 +65,27 @@ class PdfSource:
             pixmap = drawing.get_pixmap(matrix=matrix, alpha=False, colorspace=mupdf.csRGB)
         rows = np.frombuffer(pixmap.samples_mv, np.uint8).reshape(pixmap.height, pixmap.stride)
         pixels = rows[:, : 3 * pixmap.width].reshape(pixmap.height, pixmap.width, 3)
+        if self._is_damaged() and _one_colour(pixels):
+            raise RenderError(Fault.PAGE_MISSING)
         hurried = time.monotonic() - began > self._limits.render_seconds * _TEXT_SHARE
         text = "" if hurried else visible_text(drawing)
         return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH, text)
+
+    def _is_damaged(self) -> bool:
+        """Whether content of the page just drawn may be missing.
+
+        Asked after each page: MuPDF repairs a document when it first needs an object that it cannot find.
+        """
+        reports = mupdf.TOOLS.mupdf_warnings(reset=True)
+        return bool(self._document.is_repaired or _UNREADABLE_CONTENT.search(reports))
+
+
+def _one_colour(pixels: NDArray[np.uint8]) -> bool:
+    """Whether pixels of shape (h, w, 3) are all the same.
+
+    Compared row by row: most pages differ early, and a comparison of the whole would take as much memory as the page.
+    """
+    return all(bool((row == pixels[0, 0]).all()) for row in pixels)
 
 
 def page_scale(width: float, height: float, dpi: int, limits: RenderLimits) -> float:

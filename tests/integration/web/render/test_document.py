@@ -286,6 +286,46 @@ async def test_a_pdf_cut_off_after_its_pages_is_repaired_and_says_so(write: Writ
     assert document.total_pages == 5
 
 
+def written_pdf(pages: int, **options: object) -> bytes:
+    """Pages full of text, their content after all else in the file."""
+    document = mupdf.open()
+    for page_no in range(1, pages + 1):
+        page = document.new_page(width=300, height=400)
+        for line in range(20):
+            page.insert_text((20, 30 + 15 * line), f"Page {page_no}, line {line} of the report")
+    return bytes(document.tobytes(garbage=3, clean=True, **options))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+async def test_pages_whose_content_was_cut_off_fail_and_are_never_blank(write: WriteFile, share: float) -> None:
+    content = written_pdf(10)
+    path = write("a.pdf", content[: int(len(content) * share)])
+    assert (await opened(path, FileType.PDF)).repaired
+    rendered = await render(path)
+    missing = [page.page_no for page in rendered if isinstance(page, FailedPage)]
+    assert missing == list(range(missing[0], 11))
+    assert missing[0] > 1
+    assert all("content is missing" in page.reason for page in rendered if isinstance(page, FailedPage))
+    assert all(pixels(page).min() < 128 for page in rendered[: missing[0] - 1])
+
+
+async def test_a_page_whose_content_does_not_decode_fails_though_the_file_needs_no_repair(write: WriteFile) -> None:
+    content = written_pdf(2, deflate=True)
+    start = content.rindex(b"stream\n", 0, content.rindex(b"endstream")) + len(b"stream\n")
+    path = write("a.pdf", content[:start] + b"\xff" * 40 + content[start + 40 :])
+    assert not (await opened(path, FileType.PDF)).repaired
+    sound, damaged = await render(path)
+    assert isinstance(sound, RenderedPage)
+    assert isinstance(damaged, FailedPage)
+    assert "content is missing" in damaged.reason
+
+
+async def test_a_blank_page_of_a_sound_document_is_drawn(write: WriteFile) -> None:
+    document = mupdf.open("pdf", written_pdf(2))
+    document.new_page(width=100, height=100)
+    assert (pixels((await render(write("a.pdf", bytes(document.tobytes()))))[2]) == 255).all()
+
+
 @pytest.mark.parametrize(("pages", "fits"), [(2, True), (3, True), (4, False)])
 async def test_a_document_of_too_many_pages_is_refused(write: WriteFile, pages: int, fits: bool) -> None:
     path = write("a.pdf", pdf(pages))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from libs.jobstate import plan, record
-from libs.jobstate.job import Job, RetryRefused
+from libs.jobstate.job import REPAIRED, Job, RetryRefused
 from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
 from tests.jobs import START, extracted, opened, planned, read
@@ -269,6 +269,21 @@ def test_batch_waits_until_its_last_page_is_rendered() -> None:
     job = planned(4, batch_size=2).rendered({1: START, 2: START, 3: START}, START)
     assert [b.number for b in plan.striped(job, 0)] == [1]
     assert [b.number for b in plan.striped(job.rendered({4: START}, START), 0)] == [1, 2]
+
+
+@pytest.mark.parametrize(("repaired", "warnings"), [(True, (REPAIRED,)), (False, ())])
+def test_job_of_a_damaged_document_says_so_until_its_end(repaired: bool, warnings: tuple[str, ...]) -> None:
+    job = opened().plan([1], total_pages=1, batch_size=1, parallelism=1, at=START, repaired=repaired)
+    job = job.settled({1: read(1)}, START).extracted(START).combining(START).end(START)
+    job = record.decode(record.encode(job))
+    assert (job.ended, job.file_info.repaired, job.warnings) == (True, repaired, warnings)
+
+
+def test_record_of_before_warnings_is_read() -> None:
+    stored = msgspec.json.decode(record.encode(planned(1)))
+    del stored["warnings"], stored["file_info"]["repaired"]
+    job = record.decode(msgspec.json.encode(stored))
+    assert (job.file_info.repaired, job.warnings) == (False, ())
 
 
 def test_record_keeps_the_names_of_the_contract() -> None:

@@ -39,6 +39,7 @@ class Hiccup(MemoryStore):
 
 class Sheets:
     total_pages = 3
+    repaired = False
 
     async def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage]:
         for page_no in pages:
