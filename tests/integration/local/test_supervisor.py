@@ -164,16 +164,19 @@ async def test_what_a_service_leaves_behind_is_ended_with_it(tmp_path: Path, how
     await until(lambda: not is_alive(grandchild.pid))
 
 
-# Answers about health with 503, each time a little later than the supervisor asks; notes each answer.
+# Notes each answer about its health: twice 200, so that the grace of the start is over, then late and with 503.
 SLOW = """
 import http.server, os, pathlib, sys, time
+answers = []
 class Slow(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        if self.path == "/health":
+        status = 200 if len(answers) < 2 else 503
+        if status == 503:
             time.sleep(0.2)
-            with open(sys.argv[1] + ".answers", "a") as answers:
-                answers.write("1\\n")
-        self.send_response(503 if self.path == "/health" else 200)
+        answers.append(status)
+        with open(sys.argv[1] + ".answers", "a") as noted:
+            noted.write(f"{status}\\n")
+        self.send_response(status)
         self.end_headers()
     def log_message(self, *words):
         pass
@@ -196,7 +199,7 @@ time.sleep(600)
 async def test_a_stopped_service_is_killed_and_started_again(tmp_path: Path) -> None:
     timings = msgspec.structs.replace(TIMINGS, liveness=2.0, probe=0.05)
     program = "import subprocess; subprocess.Popen(['sleep', '600'])\n" + SLOW
-    async with supervised(service(tmp_path, program), timings=timings) as (supervisor, lines):
+    async with supervised(service(tmp_path, program), timings=timings) as (_, lines):
         # The second question shows that the supervisor has heard the first answer.
         await until(lambda: answers(tmp_path) >= 2)
         [first] = pids(tmp_path)
@@ -204,7 +207,6 @@ async def test_a_stopped_service_is_killed_and_started_again(tmp_path: Path) -> 
         # Its child too, as when a machine freezes a whole group.
         os.killpg(first, signal.SIGSTOP)
         await until(lambda: len(pids(tmp_path)) == 2)
-        await supervisor.ready()
         assert not is_alive(first)
         await until(lambda: not is_alive(grandchild.pid))
 
@@ -221,11 +223,10 @@ async def test_a_service_that_never_answers_is_started_again_after_the_longer_gr
 
 
 async def test_a_service_that_answers_slowly_is_left_alone(tmp_path: Path) -> None:
-    # Each answer takes longer than `probe`, and ten of them longer than `liveness`.
+    # Each answer takes longer than `probe`, and thirty of them longer than `liveness`.
     timings = msgspec.structs.replace(TIMINGS, liveness=2.0, probe=0.05)
-    async with supervised(service(tmp_path, SLOW), timings=timings) as (supervisor, lines):
-        await supervisor.ready()
-        await until(lambda: answers(tmp_path) >= 15)
+    async with supervised(service(tmp_path, SLOW), timings=timings) as (_, lines):
+        await until(lambda: answers(tmp_path) >= 30)
 
     assert lines == []
     assert len(pids(tmp_path)) == 1
