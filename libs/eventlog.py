@@ -25,8 +25,10 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log_file is not None:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(ConcurrentRotatingFileHandler(str(log_file), maxBytes=FILE_BYTES, backupCount=FILES_KEPT))
+        _make_folder(log_file.parent)
+        handlers.append(
+            ConcurrentRotatingFileHandler(str(log_file), maxBytes=FILE_BYTES, backupCount=FILES_KEPT, chmod=0o600)
+        )
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,6 +60,13 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` for this user only, and so its missing parents: the storage's own root is one of them."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 class _CloudKeys:

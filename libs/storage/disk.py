@@ -16,7 +16,7 @@ from libs.storage.store import Stat
 RENAME_ATTEMPTS = 100
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP}
 _TROUBLE = {
     errno.EACCES,
     errno.EAGAIN,
@@ -64,6 +64,23 @@ def stat_of(path: str, found: os.stat_result) -> Stat:
     generation = found.st_mtime_ns // 1000
     updated_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=generation)
     return Stat(path=path, size=found.st_size, generation=generation, updated_at=updated_at)
+
+
+def check_folders(root: Path, path: str) -> None:
+    """Refuse a symbolic link among the folders of `path` below `root`: it would lead out of the tree.
+
+    Raises `OSError` with `ELOOP`. A missing folder passes. A link that is made after the check is followed: only this
+    user can make one, since the folders are closed to others.
+    """
+    folder = str(root)
+    for name in path.split("/")[:-1]:
+        folder = f"{folder}/{name}"
+        try:
+            mode = os.lstat(folder).st_mode
+        except FileNotFoundError:
+            return
+        if modes.S_ISLNK(mode):
+            raise OSError(errno.ELOOP, "a symbolic link is in the way", folder)
 
 
 def rename(temporary: Path, target: Path, root: Path) -> list[Path]:

@@ -34,7 +34,8 @@ _Result = TypeVar("_Result")
 
 
 class LocalStore:
-    """Objects are plain files below `root`, which any other program may read.
+    """Objects are plain files below `root`, which other programs of this user may read. No symbolic link below `root`
+    is followed; `root` itself may be one.
 
     A write goes to a temporary file in `root/.tmp/`, is flushed to the disk, and is then renamed into place.
     The temporary files are in one folder and not beside their targets, so that no listing of a session meets one, and
@@ -127,6 +128,7 @@ class LocalStore:
 
     def _open(self, path: str) -> tuple[int, Stat]:
         with disk.translated(path):
+            disk.check_folders(self._root, path)
             descriptor = os.open(self._file(path), _READ_FLAGS)
             try:
                 return descriptor, disk.stat_of(path, os.fstat(descriptor))
@@ -136,6 +138,7 @@ class LocalStore:
 
     def _stat(self, path: str) -> Stat:
         with disk.translated(path):
+            disk.check_folders(self._root, path)
             return disk.stat_of(path, self._file(path).lstat())
 
     def _generation(self, path: str) -> int:
@@ -199,6 +202,7 @@ class LocalStore:
                 os.utime(temporary, ns=(generation * 1000, generation * 1000))
                 if temporary.stat().st_mtime_ns // 1000 != generation:
                     raise Unavailable(path, "this file system rounds file times; put STORAGE_PATH on a local disk")
+                disk.check_folders(self._root, path)
                 made = disk.rename(temporary, target, self._root)
             # The object exists from the rename on. The flush, outside the lock, makes it survive a power cut, too.
             for folder in (target.parent, *made):

@@ -52,8 +52,10 @@ class Tree:
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            with disk.translated(folder), os.scandir(self._root / folder) as entries:
-                found = list(entries)
+            with disk.translated(folder):
+                disk.check_folders(self._root, f"{folder}/")
+                with os.scandir(self._root / folder) as entries:
+                    found = list(entries)
         except NotFound:
             return []
         if folder:

@@ -6,12 +6,16 @@ from services.serving.problem import Problem
 
 
 def bearer(headers: Headers) -> str | None:
-    """The bearer token (RFC 6750); `None` without one. Raises `Problem` 401 for two `Authorization` headers."""
-    given = headers.getlist("Authorization")
-    if len(given) > 1:
-        raise unauthorized("The request has more than one Authorization header.", "Send one.")
-    scheme, _, token = (given[0] if given else "").strip().partition(" ")
+    """The bearer token (RFC 6750); `None` without one. Raises `Problem` 400 for two `Authorization` headers."""
+    check_single(headers, "Authorization")
+    scheme, _, token = headers.get("Authorization", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+def check_single(headers: Headers, name: str) -> None:
+    """Refuse a header that occurs twice: a proxy before us may have looked at the other. Raises `Problem` 400."""
+    if len(headers.getlist(name)) > 1:
+        raise Problem(400, "Header repeated", f"The request has more than one {name} header.", "Send one.")
 
 
 def unauthorized(detail: str, hint: str) -> Problem:

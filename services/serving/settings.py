@@ -24,6 +24,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "text", "json"] = "auto"
     google_cloud_project: str = ""
+    allowed_hosts: str = ""
     web_port: Port = 7799
     worker_port: Port = 7800
     worker_url: str = ""

@@ -18,13 +18,14 @@ from libs.storage.backend import open_store
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.queue_settings import QueueSettings
+from services.serving.host import HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
 from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
 from services.web import internal
-from services.web.auth.browser import OriginCheck, SecurityHeaders, parse_hosts
+from services.web.auth.browser import OriginCheck, SecurityHeaders
 from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
@@ -135,13 +136,16 @@ def assemble(
     config: WebConfig, *, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None
 ) -> Starlette:
     """The app with its routes and middleware; the parts behind them are in `app.state`, which `lifespan` sets."""
+    local, hosts = not config.running_in_cloud, parse_hosts(config.allowed_hosts)
+    own_hosts = [Middleware(HostCheck, names=frozenset(host.name for host in hosts))] if local else []
     return Starlette(
         routes=mounted(config),
         middleware=[
             Middleware(Traced),
             Middleware(Requests, registry=registry, routes=ROUTES),
             Middleware(SecurityHeaders),
-            Middleware(OriginCheck, hosts=parse_hosts(config.allowed_hosts), local=not config.running_in_cloud),
+            *own_hosts,
+            Middleware(OriginCheck, hosts=hosts, local=local),
         ],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,

@@ -14,7 +14,6 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
 
     web_host: str = "127.0.0.1"
-    allowed_hosts: str = ""
     extract_url: str = ""
     web_routes: Literal["all", "public", "internal"] = "all"
     iap_audience: str = ""

@@ -25,6 +25,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
 from services.serving.body import read_body
+from services.serving.host import Address, HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
 from services.serving.problem import HANDLED, Problem, handle
@@ -100,17 +101,26 @@ def create_app(
             await worker.engines.close()
             await worker.status.close()
 
-    return assemble(registry=registry, lifespan=lifespan)
+    return assemble(config, registry=registry, lifespan=lifespan)
 
 
-def assemble(*, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+def assemble(
+    config: WorkerConfig, *, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None
+) -> Starlette:
     """The app of the routes, which use `app.state`; `lifespan` sets that."""
+    own_hosts = [] if config.running_in_cloud else [Middleware(HostCheck, names=_own_names(config))]
     return Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES)],
+        middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES), *own_hosts],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
+
+
+def _own_names(config: WorkerConfig) -> frozenset[str]:
+    """The worker's host names besides those of this machine."""
+    own = Address.parse(config.worker_url.partition("//")[2].partition("/")[0])
+    return frozenset(host.name for host in parse_hosts(config.allowed_hosts) | ({own} if own else set()))
 
 
 def create_worker(

@@ -1,65 +1,77 @@
 """Protection of users' browsers: no requests from other sites' pages, and security headers on every response."""
 
-import re
-from urllib.parse import urlsplit
-
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.serving.host import LOOPBACK, Address
 from services.serving.problem import Problem, respond
 
 CONTENT_SECURITY_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# Methods that change nothing (RFC 9110, 9.2.1): a link on another site may lead here.
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# Not `same-site`: another port or subdomain of this host may belong to someone else. `none` is the user's own doing.
+_OWN_SITES = frozenset({"same-origin", "none"})
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # After an upgrade a browser must not mix old modules with new ones; the ETag keeps this cheap.
     "Cache-Control": "no-cache",
     "X-Frame-Options": "DENY",
+    # No page of another origin embeds an answer, or keeps a handle on the window that it opened.
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
 }
 
 
 class OriginCheck:
-    """Refuses requests from a page of another origin and, in local mode, for another host.
+    """Refuses requests that a page of another origin makes its visitor's browser send.
 
-    A page of another site can make its visitor's browser call a service on the visitor's own machine, or one where
-    the browser is signed in; such a request carries the page's origin. After DNS rebinding it carries a foreign host
-    instead: in local mode that is the only sign, while in the cloud the platform routes by host.
+    Such a page can call a service on the visitor's own machine, or one where the browser is signed in. The browser then
+    sends the page's origin, and says by `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/) that the request
+    crosses sites.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], local: bool) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[Address], local: bool) -> None:
+        """`hosts` are the service's addresses besides those that a request's `Host` shows."""
         self._app = app
-        self._hosts = _LOCAL_HOSTS | hosts if local else hosts
         self._local = local
+        self._default = ("http",) if local else ("https",)
+        self._listed = frozenset(host.over(scheme) for host in hosts for scheme in self._schemes_of(host))
+        self._schemes: dict[str, set[str]] = {name: {"http"} for name in LOOPBACK}
+        for host in hosts:
+            self._schemes.setdefault(host.name, set()).update(self._schemes_of(host))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
-        if scope["type"] == "http" and (problem := self._problem(Request(scope))):
-            await respond(problem)(scope, receive, send)
+        if scope["type"] == "http" and not self._admits(Request(scope)):
+            await respond(_refused())(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _problem(self, request: Request) -> Problem | None:
-        host = _without_port(request.headers.get("host", ""))
-        if self._local and host not in self._hosts:
-            return Problem(
-                403,
-                "Host refused",
-                "This service answers only under its own address.",
-                "Use http://127.0.0.1 or add the host to ALLOWED_HOSTS.",
-            )
-        origin = request.headers.get("origin")
-        if origin is not None and _host_of(origin) not in (self._hosts | {host}) - {""}:
-            return Problem(
-                403,
-                "Origin refused",
-                "This request came from a web page of another site.",
-                "Open the service's own page, or add the site's host to ALLOWED_HOSTS.",
-            )
-        return None
+    def _admits(self, request: Request) -> bool:
+        if request.method not in _SAFE and request.headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+            return False
+        return all(self._is_own(origin, request) for origin in request.headers.getlist("origin"))
+
+    def _is_own(self, text: str, request: Request) -> bool:
+        origin = Address.parse(text)
+        if origin is None or not origin.scheme:
+            return False
+        if origin in self._listed:
+            return True
+        host = Address.parse(request.headers.get("host", ""))
+        if host is None or origin.scheme not in self._schemes.get(host.name, self._default):
+            return False
+        return origin == host.over(origin.scheme)
+
+    def _schemes_of(self, host: Address) -> tuple[str, ...]:
+        """The schemes of an address in `ALLOWED_HOSTS`: its own, or in local mode, where a proxy may add TLS, both."""
+        if host.scheme:
+            return (host.scheme,)
+        return ("http", "https") if self._local else ("https",)
 
 
 class SecurityHeaders:
@@ -81,17 +93,10 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers)
 
 
-def parse_hosts(text: str) -> frozenset[str]:
-    """The host names in `ALLOWED_HOSTS`, which separates them by commas."""
-    return frozenset(host.strip().lower() for host in text.split(",") if host.strip())
-
-
-def _host_of(origin: str) -> str:
-    try:
-        return _without_port(urlsplit(origin).netloc)
-    except ValueError:  # not an address, so not one of ours
-        return ""
-
-
-def _without_port(netloc: str) -> str:
-    return re.sub(r":\d+$", "", netloc).lower()
+def _refused() -> Problem:
+    return Problem(
+        403,
+        "Origin refused",
+        "This request came from a web page of another site.",
+        "Open the service's own page, or add the site's host to ALLOWED_HOSTS.",
+    )

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from libs.idtoken.keyset import KeysUnavailable
 from libs.idtoken.token import BadToken
 from libs.storage import layout
-from services.serving.authorization import bearer, keys_unavailable, unauthorized
+from services.serving.authorization import bearer, check_single, keys_unavailable, unauthorized
 from services.serving.problem import Problem
 from services.web.auth.user import User, user_of
 
@@ -39,7 +39,7 @@ class Credential(Protocol):
         ...
 
     def shown(self, headers: Headers) -> Sequence[str]:
-        """The credentials of this kind in the request, unchecked."""
+        """The credentials of this kind in the request, unchecked. Raises `Problem` 400 for a repeated header."""
         ...
 
     async def user(self, proof: str, method: str) -> User:
@@ -68,6 +68,7 @@ class Identity:
     async def user(self, request: Request) -> User:
         """The user behind the request. Raises `Problem` 400, 401, 403, 503."""
         headers = request.headers
+        check_single(headers, USER_HEADER)
         found = [(credential, proof) for credential in self._credentials for proof in credential.shown(headers)]
         if len(found) > 1:
             # Which of two counts would depend on their order here, which no client knows.

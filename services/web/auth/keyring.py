@@ -12,7 +12,7 @@ from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
-from services.serving.authorization import bearer
+from services.serving.authorization import bearer, check_single
 from services.serving.problem import Problem
 from services.web.auth import apikey
 from services.web.auth.apikey import ApiKey, TornKey
@@ -45,6 +45,7 @@ class Keyring:
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
         token = bearer(headers)
+        check_single(headers, HEADER)
         return [*headers.getlist(HEADER), *([token] if token is not None and apikey.has_prefix(token) else [])]
 
     async def user(self, proof: str, method: str) -> User:

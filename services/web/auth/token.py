@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.datastructures import Headers
 
 from libs.idtoken.token import BadToken, Claims, TokenVerifier
-from services.serving.authorization import bearer
+from services.serving.authorization import bearer, check_single
 from services.serving.problem import Problem
 from services.web.auth import apikey
 from services.web.auth.user import User, user_of
@@ -26,6 +26,7 @@ class IapAssertion:
 
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
+        check_single(headers, ASSERTION_HEADER)
         return headers.getlist(ASSERTION_HEADER)
 
     async def user(self, proof: str, method: str) -> User:

@@ -70,6 +70,10 @@ async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> In
                 )
             stored = await _store(service, files, part)
         elif part.name in ("pages", "dpi", "engine"):
+            if part.name in fields:
+                raise Problem(
+                    400, "Field repeated", f"The form has two fields named {part.name}.", "Send each field once."
+                )
             fields[part.name] = await _text(part)
     if stored is None:
         raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")

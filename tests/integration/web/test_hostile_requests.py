@@ -248,6 +248,19 @@ def test_a_hostile_file_name_becomes_a_harmless_one(
     assert (info["filename"], info["raw_file"]) == (shown, file)
 
 
+@pytest.mark.usefixtures("nothing_stays")
+@pytest.mark.parametrize("name", ["pages", "dpi", "engine"])
+def test_no_field_may_be_given_twice(services: Running, document: bytes, name: str) -> None:
+    file = part("file", document, filename="a.pdf")
+    for body in (
+        form(part(name, b"100"), part(name, b"100"), file),
+        form(part(name, b""), file, part(name, b"1")),
+    ):
+        answer = post_form(services, body)
+        assert_problem(answer, 400)
+        assert f"two fields named {name}" in answer.json()["detail"]
+
+
 def test_fields_count_before_and_after_the_file(services: Running, document: bytes) -> None:
     file = part("file", document, filename="a.pdf")
     for body in (
@@ -379,6 +392,19 @@ def test_hostile_headers_have_a_clear_answer(services: Running, headers: dict[st
     assert status_of(answer) in statuses
     if status_of(answer) == 403:
         problem_of(answer)
+
+
+def test_the_worker_answers_only_under_its_own_names(services: Running) -> None:
+    for host, status in ((b"localhost", 200), (b"[::1]:7800", 200), (b"evil.example:7800", 403), (b"\xff", 403)):
+        answer = raw(services.worker_port, request("GET", b"/health", Host=host))
+        assert status_of(answer) in (status, 400 if status == 403 else status)
+
+
+def test_a_repeated_identity_header_is_refused(services: Running) -> None:
+    twice = request("GET", b"/api/jobs", X_User_Email=b"a@b.org").replace(b"Host:", b"X-User-Email: c@d.org\r\nHost:")
+    answer = raw(services.web_port, twice)
+    assert status_of(answer) == 400
+    problem_of(answer)
 
 
 TRAVERSALS = [

@@ -109,4 +109,4 @@ def test_in_compose_the_worker_reaches_web_under_a_name_that_web_answers_to() ->
 
     assert worker["QUEUE_URL"] == f"http://{web['ALLOWED_HOSTS']}:7799"
     assert web["ALLOWED_HOSTS"] in COMPOSE["services"]
-    assert web["WORKER_URL"] == "http://worker:7800"
+    assert web["WORKER_URL"] == worker["WORKER_URL"] == "http://worker:7800"

@@ -311,6 +311,46 @@ async def test_only_plain_files_are_objects(root: Path, store: LocalStore) -> No
             await store.stat(f"users/a/{name}")
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_no_link_to_a_folder_is_followed(root: Path, store: LocalStore, depth: int) -> None:
+    outside = root.parent / "outside"
+    (outside / "b").mkdir(parents=True)
+    secret = outside / "b" / "secret"
+    secret.write_bytes(b"secret")
+    (root / "users").mkdir()
+    if depth == 1:
+        (root / "users/a").symlink_to(outside)
+    else:
+        (root / "users/a").mkdir()
+        (root / "users/a/b").symlink_to(outside / "b")
+    for call in (store.read, store.stat, store.delete):
+        with pytest.raises(NotFound):
+            await call("users/a/b/secret")
+    for name in ("secret", "new", "new/deep"):
+        with pytest.raises(Forbidden):
+            await store.write(f"users/a/b/{name}", b"ours")
+    assert [stat async for stat in store.list("users/a/b/")] == []
+    assert [name async for name in store.children("users/a/")] == []
+    assert list((outside / "b").iterdir()) == [secret]
+    assert secret.read_bytes() == b"secret"
+    assert list((root / ".tmp").iterdir()) == []
+
+
+async def test_the_root_itself_may_be_a_link(root: Path) -> None:
+    (root.parent / "disk").mkdir()
+    root.symlink_to(root.parent / "disk")
+    store = LocalStore(root)
+    await store.write(PATH, b"here")
+    assert (await store.read(PATH)).data == b"here"
+    assert await paths(store) == [PATH]
+
+
+async def test_files_are_for_this_user_only(root: Path, store: LocalStore) -> None:
+    await store.write(PATH, b"")
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
 async def test_hidden_files_of_others_are_listed(root: Path, store: LocalStore) -> None:
     await store.write("users/.hidden", b"")
     assert await paths(store) == ["users/.hidden"]

@@ -155,8 +155,24 @@ async def test_a_key_to_read_does_not_write_by_naming_another_method(method: str
     [
         ({}, True, True),
         ({"Origin": "http://localhost"}, True, True),
-        ({"Origin": "https://localhost:8443"}, True, True),
+        ({"Origin": "http://localhost:80"}, True, True),
+        ({"Origin": "http://localhost:8443"}, False, False),
+        ({"Origin": "https://localhost"}, False, False),
+        ({"Host": "localhost:7799", "Origin": "http://localhost:7799"}, True, True),
+        ({"Host": "localhost:7799", "Origin": "http://localhost:3000"}, False, False),
+        ({"Host": "localhost:7799", "Origin": "http://127.0.0.1:7799"}, False, False),
+        ({"Host": "[::1]:7799", "Origin": "http://[::1]:7799"}, True, True),
+        ({"Host": "pages.example.org:7799", "Origin": "http://pages.example.org:7799"}, False, True),
+        ({"Host": "pages.example.org:7799", "Origin": "https://pages.example.org:7799"}, True, True),
         ({"Origin": "https://pages.example.org"}, True, True),
+        ({"Origin": "http://pages.example.org"}, False, True),
+        ({"Origin": "https://pages.example.org:8443"}, False, False),
+        ({"Origin": "https://x@pages.example.org"}, False, False),
+        ({"Origin": "https://tls.example.org:8443"}, True, True),
+        ({"Origin": "http://tls.example.org:8443"}, False, False),
+        ({"Origin": "https://tls.example.org"}, False, False),
+        ({"Host": "tls.example.org:8443"}, True, True),
+        ({"Host": "tls.example.org", "Origin": "http://tls.example.org"}, False, False),
         ({"Origin": "https://evil.example"}, False, False),
         ({"Origin": "https://localhost.evil.example"}, False, False),
         ({"Origin": "null"}, False, False),
@@ -164,19 +180,64 @@ async def test_a_key_to_read_does_not_write_by_naming_another_method(method: str
         ({"Origin": "http://["}, False, False),
         ({"Host": "web.example.org"}, True, False),
         ({"Host": "web.example.org", "Origin": "https://web.example.org"}, True, False),
+        ({"Host": "web.example.org", "Origin": "http://web.example.org"}, False, False),
+        ({"Host": "web.example.org", "Origin": "https://web.example.org:8443"}, False, False),
         ({"Host": "web.example.org", "Origin": "http://localhost"}, False, False),
         ({"Host": "", "Origin": ""}, False, False),
     ],
     ids=str,
 )
 async def test_pages_elsewhere_may_not_ask(given: dict[str, str], cloud: bool, local: bool) -> None:
+    allowed = "pages.example.org, https://tls.example.org:8443"
     for config, admitted in (
-        (WebConfig(running_in_cloud=True, allowed_hosts="pages.example.org"), cloud),
-        (WebConfig(allowed_hosts="pages.example.org"), local),
+        (WebConfig(running_in_cloud=True, allowed_hosts=allowed), cloud),
+        (WebConfig(allowed_hosts=allowed), local),
     ):
         async with service(config, MemoryStore()) as client:
             answer = await client.get("/version", headers=given)
             assert answer.status_code == (200 if admitted else 403)
+
+
+@pytest.mark.parametrize(
+    ("method", "site", "admitted"),
+    [
+        ("POST", "cross-site", False),
+        ("POST", "same-site", False),
+        ("DELETE", "cross-site", False),
+        ("POST", "same-origin", True),
+        ("POST", "none", True),
+        ("POST", None, True),
+        ("GET", "cross-site", True),
+    ],
+)
+async def test_only_the_services_own_page_changes_anything(method: str, site: str | None, admitted: bool) -> None:
+    async with service(WebConfig(), MemoryStore()) as client:
+        answer = await client.request(
+            method,
+            "/api/jobs/unknown/cancel" if method == "POST" else "/api/jobs/unknown",
+            headers={} if site is None else {"Sec-Fetch-Site": site},
+        )
+    assert (answer.status_code != 403) == admitted
+    if not admitted:
+        assert answer.json()["title"] == "Origin refused"
+
+
+@pytest.mark.parametrize("path", ["/version", "/", "/nowhere"])
+async def test_no_page_of_another_origin_embeds_an_answer(path: str) -> None:
+    async with service(WebConfig(), MemoryStore()) as client:
+        answer = await client.get(path)
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("header", ["X-User-Email", "X-Api-Key", "Authorization", "X-Goog-IAP-JWT-Assertion"])
+async def test_a_repeated_identity_header_is_refused(header: str) -> None:
+    config = WebConfig(google_audience="client", iap_audience="/projects/1", api_keys=True)
+    for values in (("one", "two"), ("one", "one"), ("", "")):
+        async with service(config, MemoryStore()) as client:
+            answer = await client.get("/api/jobs", headers=[(header, value) for value in values])
+        assert answer.status_code == 400
+        assert header in answer.json()["detail"]
 
 
 async def damaged(store: MemoryStore) -> None:
