@@ -1,5 +1,6 @@
-"""The storage's clock, which only the test moves."""
+"""Clocks that the test moves: the storage's, and that of the event loop."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 
@@ -15,3 +16,13 @@ class StorageClock:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+
+
+def let_time_pass(seconds: float) -> None:
+    """Put the clock of the running event loop forward: every timeout that ends within `seconds` ends now.
+
+    A test that waits for a timeout gives it far more time than a busy machine needs to get there, and then calls this.
+    """
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds  # type: ignore[method-assign]

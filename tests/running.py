@@ -1,11 +1,15 @@
 """The two services as real processes, for tests."""
 
 import contextlib
+import fcntl
+import functools
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,11 +176,38 @@ def running(folder: Path, *, script: Script | None = None, **environ: str) -> It
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free, and that no other process of these tests gets while this one lives.
+
+    The service takes its port only after it has started: until then a lock keeps it.
+    """
+    while True:
+        port = _DICE.choice(_PORTS)
+        if port in _taken or not _lock(port):
+            continue
+        _taken.add(port)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+# Below those that Linux gives to connections and to sockets without a number (net.ipv4.ip_local_port_range).
+_PORTS = range(20_000, 32_000)
+_DICE = random.SystemRandom()
+_taken: set[int] = set()
+
+
+@functools.cache
+def _lock_file() -> int:
+    """Its descriptor stays open: closing it would end all locks."""
+    return os.open(Path(tempfile.gettempdir()) / f"gnosis-ocr-test-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _lock(port: int) -> bool:
+    try:
+        fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
 
 
 def _headers(user: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from services.web.metrics import WebMetrics
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
 from tests.jobs import extracted, opened
+from tests.waiting import until
 
 
 class Taken:
@@ -37,7 +38,7 @@ async def waiting_job(store: MemoryStore) -> None:
 
 
 async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
-    """The tasks that a web enqueues in its first moments."""
+    """The tasks that a web enqueues in its first sweeps."""
     queue = Taken()
     sweeper = Sweeper(
         store=store,
@@ -48,7 +49,10 @@ async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
         queue_forgets=queue_forgets,
     )
     running = asyncio.create_task(sweeper.run())
-    await asyncio.sleep(0.1)
+    surveys = []
+    for _ in range(3):
+        await until(lambda: sweeper.survey not in surveys)
+        surveys.append(sweeper.survey)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running

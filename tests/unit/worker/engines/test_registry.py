@@ -162,7 +162,7 @@ async def test_another_engine_does_not_wait_for_one_that_loads(registry: EngineR
     opening = asyncio.create_task(registry.open())
     await settled()
 
-    engine = await asyncio.wait_for(registry.engine(OTHER), 5)
+    engine = await asyncio.wait_for(registry.engine(OTHER), 60)
 
     assert engine.info().name == "scripted"
     assert registry.state is EngineState.LOADING
