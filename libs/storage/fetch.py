@@ -52,7 +52,8 @@ async def fetch(
         async with slots:
             arrived(await run(bring, start))
 
-    await run(file.open("xb").close)
+    # In the thread as a whole: a file opened here would stay open where the wait for its closing is cancelled.
+    await run(lambda: file.open("xb").close())
     try:
         async with asyncio.TaskGroup() as ranges:
             for start in range(0, found.size, RANGE_BYTES):

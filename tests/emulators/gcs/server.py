@@ -107,6 +107,11 @@ class Emulator:
 
         server = await asyncio.start_server(connected, sock=self._listener)
         await self._ended.wait()
+        # First no more connections, and then a moment for those just accepted: a server that is closed while asyncio
+        # makes the transport of one loses its socket without closing it.
+        self._loop.remove_reader(self._listener)
+        for _ in range(3):
+            await asyncio.sleep(0)
         server.close()
         await context.terminated.set()
         # Until nothing runs: a connection may just be on its way in, and an answer to a broken one on its way out.

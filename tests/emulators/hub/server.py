@@ -37,7 +37,8 @@ class Hub:
     """`with Hub() as hub:` serves at `hub.url` until the block ends.
 
     `cuts` break so many of the next answers of content half-way; `damaged` falsifies one byte of so many; `busy`
-    answers so many requests with 503. `chunk_seconds` is the pause after each chunk of content.
+    answers so many requests with 503. From its byte `hold_from` on, of all that is sent,
+    content waits for `go_on`; so does a whole large file whose name, `sha256` of it, is in `held`.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,8 @@ class Hub:
         self.cuts = 0
         self.damaged = 0
         self.busy = 0
-        self.chunk_seconds = 0.0
+        self.hold_from: int | None = None
+        self.held: set[str] = set()
         self.tokens_at_the_store: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -70,6 +72,15 @@ class Hub:
         self.repositories[name] = Repository(files, gated=gated, private=private)
         return self.repositories[name]
 
+    def go_on(self) -> None:
+        """Hold nothing any more."""
+        self.hold_from = None
+        self.held.clear()
+
+    def holds(self, digest: str) -> bool:
+        """Whether content of that file has to wait."""
+        return digest in self.held or (self.hold_from is not None and self.sent >= self.hold_from)
+
     def __enter__(self) -> "Hub":
         self._thread.start()
         return self
@@ -77,6 +88,7 @@ class Hub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.go_on()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -155,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.damaged -= 1
             part = part[:-1] + bytes([part[-1] ^ 1])
         ranges = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(data)}", "ETag": f'"{digest}"'}
-        self._send(206 if "Range" in self.headers else 200, part, ranges, slowly=True)
+        self._send(206 if "Range" in self.headers else 200, part, ranges, digest=digest)
 
     def _json(self, told: object) -> None:
         self._send(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
@@ -164,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         head = {"X-Error-Code": code, "X-Error-Message": code} if code else {}
         self._send(status, b"{}", {**head, "Content-Type": "application/json"})
 
-    def _send(self, status: int, data: bytes, head: dict[str, str], *, slowly: bool = False) -> None:
+    def _send(self, status: int, data: bytes, head: dict[str, str], *, digest: str = "") -> None:
         self.send_response(status)
         for name, value in head.items():
             self.send_header(name, value)
@@ -172,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if not slowly:
+        if not digest:
             self.wfile.write(data)
             return
         until = len(data)
@@ -182,10 +194,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         try:
             for offset in range(0, until, CHUNK):
+                while self.hub.holds(digest):
+                    time.sleep(0.01)
                 chunk = data[offset : min(offset + CHUNK, until)]
                 self.wfile.write(chunk)
                 self.hub.sent += len(chunk)
-                time.sleep(self.hub.chunk_seconds)
         except OSError:
             self.close_connection = True  # whoever asked is gone
 

@@ -84,7 +84,7 @@ def written(services: Running) -> dict[str, Any]:
 
 def test_job_that_comes_while_the_model_is_fetched_waits_and_is_read(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=400_000))
-    hub.chunk_seconds = 0.1
+    hub.hold_from = 400_000
     with services(tmp_path, hub) as found:
         job_id = found.upload(pdf(tmp_path / "two.pdf", 2))
         report = found.until(lambda: (report := cache(found))["progress"] and report, "progress")
@@ -98,7 +98,9 @@ def test_job_that_comes_while_the_model_is_fetched_waits_and_is_read(tmp_path: P
         assert health is not None
         assert (health.status_code, health.json()["model_cache"]["complete"]) == (200, False)
         with concurrent.futures.ThreadPoolExecutor(2) as threads:
-            warmed = [answer.result() for answer in [threads.submit(warm, found) for _ in range(2)]]
+            warming = [threads.submit(warm, found) for _ in range(2)]
+            hub.go_on()
+            warmed = [answer.result() for answer in warming]
         job = found.ended(job_id)
 
         assert [answer.status_code for answer in warmed] == [200, 200]

@@ -1,6 +1,7 @@
 """The model comes from the hub once (R53): the unmodified `huggingface_hub`, a hub of ours, real processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from services.worker.modelcache.lock import is_free
 from services.worker.modelcache.snapshot import inspect
 from tests import ROOT
 from tests.emulators.hub.model import COMMIT, NAME, made, place
-from tests.emulators.hub.server import Hub
+from tests.emulators.hub.server import Hub, sha256
 from tests.integration.worker.modelcache.meter import CountingMeter
 
 # How long a test waits for another process before it fails. Chosen for a busy machine.
@@ -59,16 +60,17 @@ async def refused(root: Path, hub: Hub, **environ: str) -> str:
     return str(caught.value)
 
 
-def start(root: Path, hub: Hub, *program: str, **environ: str) -> "subprocess.Popen[str]":
-    """The command that fetches, as a process."""
-    return subprocess.Popen(
-        [sys.executable, *(program or ("-m", "services.worker.modelcache"))],
-        cwd=ROOT,
-        env={**os.environ, "HF_CACHE_HOST_PATH": str(root), "HF_ENDPOINT": hub.url, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(root: Path, hub: Hub, *program: str, log: Path | None = None, **environ: str) -> "subprocess.Popen[str]":
+    """The command that fetches, as a process. It logs to standard error, or to `log`."""
+    with contextlib.ExitStack() as files:
+        return subprocess.Popen(
+            [sys.executable, *(program or ("-m", "services.worker.modelcache"))],
+            cwd=ROOT,
+            env={**os.environ, "HF_CACHE_HOST_PATH": str(root), "HF_ENDPOINT": hub.url, **environ},
+            stdout=subprocess.PIPE,
+            stderr=files.enter_context(log.open("w")) if log else subprocess.PIPE,
+            text=True,
+        )
 
 
 def ended(process: "subprocess.Popen[str]") -> str:
@@ -254,9 +256,13 @@ async def test_damaged_files_and_what_a_dead_download_left_make_room(tmp_path: P
 
 def test_two_processes_that_start_at_once_download_once(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=300_000))
-    hub.chunk_seconds = 0.02
+    hub.hold_from = 100_000
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    processes = [start(tmp_path / "cache", hub, log=log) for log in logs]
+    until(lambda: any("model_awaited" in log.read_text() for log in logs), "one process to wait for the other")
+    hub.go_on()
 
-    outputs = [ended(process) for process in [start(tmp_path, hub) for _ in range(2)]]
+    outputs = [ended(process) for process in processes]
 
     assert sum("Another process brought it." in line for line in outputs) == 1
     assert sum("Downloaded from" in line for line in outputs) == 1
@@ -268,15 +274,15 @@ def test_download_that_is_killed_leaves_nothing_that_counts_and_the_next_one_com
     tmp_path: Path, hub: Hub
 ) -> None:
     hub.add(made(shard_bytes=300_000))
-    hub.chunk_seconds = 0.1
+    hub.hold_from = 100_000
     first = start(tmp_path, hub)
-    until(lambda: hub.sent > 100_000, "the download to be in its middle")
+    until(lambda: hub.sent >= 100_000, "the download to be in its middle")
     second = start(tmp_path, hub)
 
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert not inspect(tmp_path / "hub", NAME, "main").complete
-    hub.chunk_seconds = 0.0
+    hub.go_on()
 
     assert "Downloaded from" in ended(second), "the lock ended with its holder"
     assert inspect(tmp_path / "hub", NAME, "main").complete
@@ -285,9 +291,9 @@ def test_download_that_is_killed_leaves_nothing_that_counts_and_the_next_one_com
 
 def test_lock_outlives_a_killed_worker_for_as_long_as_its_child_may_write(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=300_000))
-    hub.chunk_seconds = 0.1
+    hub.hold_from = 50_000
     process = start(tmp_path, hub)
-    until(lambda: hub.sent > 50_000, "the download to be in its middle")
+    until(lambda: hub.sent >= 50_000, "the download to be in its middle")
     (child,) = psutil.Process(process.pid).children()
     child.suspend()
     # The signal reaches the child's threads one by one, and one of them waits for the parent's end.
@@ -304,13 +310,13 @@ def test_lock_outlives_a_killed_worker_for_as_long_as_its_child_may_write(tmp_pa
 
 async def test_download_that_is_given_up_ends_its_process_and_a_later_one_completes(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=300_000))
-    hub.chunk_seconds = 0.1
+    hub.hold_from = 50_000
     task = asyncio.create_task(brought(tmp_path, hub))
-    await asyncio.to_thread(until, lambda: hub.sent > 50_000, "the download to be in its middle")
+    await asyncio.to_thread(until, lambda: hub.sent >= 50_000, "the download to be in its middle")
 
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    hub.chunk_seconds = 0.0
+    hub.go_on()
 
     assert task.cancelled()
     assert (await brought(tmp_path, hub)).revision == COMMIT
@@ -318,9 +324,9 @@ async def test_download_that_is_given_up_ends_its_process_and_a_later_one_comple
 
 async def test_child_that_dies_is_a_refusal_and_the_next_one_completes(tmp_path: Path, hub: Hub) -> None:
     hub.add(made(shard_bytes=300_000))
-    hub.chunk_seconds = 0.1
+    hub.hold_from = 50_000
     task = asyncio.create_task(brought(tmp_path, hub))
-    await asyncio.to_thread(until, lambda: hub.sent > 50_000, "the download to be in its middle")
+    await asyncio.to_thread(until, lambda: hub.sent >= 50_000, "the download to be in its middle")
     (child,) = [
         process
         for process in psutil.Process().children()
@@ -330,14 +336,15 @@ async def test_child_that_dies_is_a_refusal_and_the_next_one_completes(tmp_path:
     child.kill()
     with pytest.raises(EngineUnavailable, match="ended without saying how"):
         await task
-    hub.chunk_seconds = 0.0
+    hub.go_on()
 
     assert (await brought(tmp_path, hub)).revision == COMMIT
 
 
 async def test_progress_and_source_are_reported(tmp_path: Path, hub: Hub) -> None:
-    hub.add(made(shard_bytes=200_000))
-    hub.chunk_seconds = 0.1
+    files = made(shard_bytes=200_000)
+    hub.add(files)
+    hub.held.add(sha256(files[SHARD]))
     cache = a_cache(tmp_path, hub, CountingMeter())
 
     before = await cache.describe()
@@ -345,6 +352,9 @@ async def test_progress_and_source_are_reported(tmp_path: Path, hub: Hub) -> Non
     seen: list[CacheReport] = []
     while not task.done():
         seen.append(await cache.describe())
+        # One of both shards has come, and that was reported: now the other may.
+        if seen[-1].progress and seen[-1].progress.bytes_done >= 200_000:
+            hub.go_on()
         await asyncio.sleep(0.05)
     await task
     after = await cache.describe()
@@ -352,7 +362,7 @@ async def test_progress_and_source_are_reported(tmp_path: Path, hub: Hub) -> Non
     assert (before.present, before.complete, before.offline, before.needed) == (False, False, False, False)
     done = [report.progress.bytes_done for report in seen if report.progress]
     assert done == sorted(done)
-    assert 0 < done[-1] <= 410_000
+    assert 200_000 <= done[-1] <= 410_000
     assert not any(report.complete for report in seen[:-1] if report.progress and report.progress.bytes_done < 300_000)
     assert (after.present, after.complete, after.offline, after.needed) == (True, True, True, True)
     assert after.progress is None
