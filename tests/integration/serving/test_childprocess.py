@@ -139,7 +139,7 @@ async def test_a_confined_child_prints_nowhere_and_writes_no_file(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         file = open({str(tmp_path / "file")!r}, "wb", buffering=0)
         die_with({os.getpid()})
-        confine(memory_bytes=1 << 30, open_files=32)
+        confine(memory_bytes=1 << 30, open_files=32, keep=(channel.fileno(), file.fileno()))
         os.write(1, b"a document's text")
         os.write(2, b"a document's text")
         try: file.write(b"x")
