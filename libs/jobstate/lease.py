@@ -111,6 +111,12 @@ class HeldLease:
         await self.renew(in_hand)
         return True
 
+    async def renew_if_expired(self) -> None:
+        """Renew a lease that has expired by this process's own clock, as after it was suspended: another worker may
+        have taken it over."""
+        if asyncio.get_running_loop().time() - self._written_at > self.lease.seconds:
+            await self.renew(self.lease.in_hand)
+
     @property
     def pause(self) -> float:
         """Seconds between two renewals."""

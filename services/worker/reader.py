@@ -169,6 +169,8 @@ class BatchReader:
                 reason = "The image of this page is missing. Upload the document again."
                 await self._save(PageFailure(page_no=page_no, reason=reason, seconds=0.0), generation)
                 continue
+            # A process that was suspended past its lease must not begin a page that the next holder has read.
+            await self._lease.renew_if_expired()
             self._watch.begin(page_no, await self._files.store.now())
             yield PageImage(page_no=page_no, data=stored.data, alive=self._watch.alive)
 
