@@ -197,14 +197,14 @@ _taken: set[int] = set()
 
 
 @functools.cache
-def _lock_file() -> int:
+def port_locks() -> int:
     """Its descriptor stays open: closing it would end all locks."""
     return os.open(Path(tempfile.gettempdir()) / f"gnosis-ocr-test-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _lock(port: int) -> bool:
     try:
-        fcntl.lockf(_lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        fcntl.lockf(port_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:
         return False
     return True
