@@ -60,7 +60,8 @@ dev: $(DEVELOPS)  ## install the tools of development, without PyTorch
 dev-gpu: $(DEVELOPS_GPU)  ## install them with PyTorch, so that no test of the vision model is skipped (some gigabytes)
 
 .PHONY: check
-check: lint types unit  ## lint, types and unit tests: what to run before each commit
+check: lint  ## lint, types and unit tests: what to run before each commit
+	@$(MAKE) --no-print-directory --jobs=2 types unit
 
 .PHONY: unit
 unit: $(DEVELOPS)

@@ -1,6 +1,5 @@
-"""Clocks that the test moves: the storage's, and that of the event loop."""
+"""Clocks that the test moves: the storage's here, that of event loops by the fixture `let_time_pass`."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 
@@ -16,13 +15,3 @@ class StorageClock:
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
-
-
-def let_time_pass(seconds: float) -> None:
-    """Put the clock of the running event loop forward: every timeout that ends within `seconds` ends now.
-
-    A test that waits for a timeout gives it far more time than a busy machine needs to get there, and then calls this.
-    """
-    loop = asyncio.get_running_loop()
-    now = loop.time
-    loop.time = lambda: now() + seconds  # type: ignore[method-assign]

@@ -1,8 +1,11 @@
 """What holds for every test: its markers, and that it is skipped where this machine cannot run it."""
 
 import importlib.util
-from collections.abc import Iterable
+import time
+from asyncio import base_events
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +43,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not _has_gpu():
         pytest.skip("needs an NVIDIA GPU")
+
+
+@pytest.fixture
+def let_time_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Puts the clock of event loops forward by seconds: timeouts and pauses that end within them end now.
+
+    A test of a timeout sets one that is longer than any machine needs to get there, and then calls this.
+    """
+    passed = 0.0
+
+    def pass_on(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+        moved = {**vars(time), "monotonic": lambda: time.monotonic() + passed}
+        monkeypatch.setattr(base_events, "time", SimpleNamespace(**moved))
+
+    return pass_on
 
 
 def _has_gpu() -> bool:

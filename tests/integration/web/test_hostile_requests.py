@@ -27,7 +27,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         tmp_path_factory.mktemp("hostile"),
         script=Script(),
         UPLOAD_MAX_BYTES=str(MAX_UPLOAD),
-        UPLOAD_STALL_SECONDS="1.5",
+        UPLOAD_STALL_SECONDS="4",
         ACTIVE_JOBS_PER_USER="1000",
     ) as found:
         yield found
@@ -65,7 +65,7 @@ def nothing_stays(services: Running, job_id: str) -> Iterator[None]:
     """The storage is as it was: no raw file, no `active/` object, no temporary file."""
     before = stored(services)
     yield
-    services.until(lambda: stored(services) == before, f"the storage to hold only {sorted(before)}", seconds=20)
+    services.until(lambda: stored(services) == before, f"the storage to hold only {sorted(before)}")
 
 
 def stored(services: Running) -> set[Path]:

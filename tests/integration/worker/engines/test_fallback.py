@@ -23,7 +23,6 @@ from services.worker.engines.engine import EngineInfo, Finish, PageFailure, Page
 from services.worker.engines.fallback import process as fallback
 from services.worker.engines.fallback.process import FallbackProcess, choose
 from services.worker.engines.fallback.protocol import FallbackAnswer, decode_answer, encode_answer
-from tests.clock import let_time_pass
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
@@ -100,7 +99,7 @@ async def test_a_fallback_that_fails_says_why(name: str, reason: str) -> None:
     assert reason in found.reason
 
 
-async def test_a_fallback_that_hangs_is_killed() -> None:
+async def test_a_fallback_that_hangs_is_killed(let_time_pass: Callable[[float], None]) -> None:
     hanging = asyncio.create_task(reading(process("tests.scripted:spare_that_hangs", seconds=600)))
     started: list[psutil.Process] = []
     while not started:

@@ -1,6 +1,7 @@
 """The engine that asks a server: what it sends, which answers count, and what it does about faults of the server."""
 
 import asyncio
+import contextlib
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def server() -> Iterator[Emulator]:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "BACKOFF_FROM", 0.001)
     monkeypatch.setattr(retry, "BACKOFF_TO", 0.01)
-    monkeypatch.setattr(client, "COUNT_SECONDS", 0.05)
+    monkeypatch.setattr(client, "COUNT_SECONDS", 3.0)
 
 
 @pytest.fixture
@@ -50,6 +51,10 @@ async def made() -> AsyncIterator[list[OpenAiTranscriber]]:
         await transcriber.close()
 
 
+# Far more than any answer takes on a busy machine.
+SECONDS = 60.0
+
+
 async def loaded(
     made: list[OpenAiTranscriber],
     url: str,
@@ -57,7 +62,7 @@ async def loaded(
     key: str = KEY,
     model: str = "",
     concurrency: int = 8,
-    seconds: float = 20.0,
+    seconds: float = SECONDS,
     max_side: int = 2048,
 ) -> OpenAiTranscriber:
     settings = OpenAiSettings(
@@ -71,6 +76,13 @@ async def loaded(
     made.append(OpenAiTranscriber(EngineSettings(openai=settings)))
     await made[-1].load()
     return made[-1]
+
+
+async def loaded_for_a_moment(made: list[OpenAiTranscriber], url: str) -> OpenAiTranscriber:
+    """One that waits half a second for an answer. Its start may take longer than that on a busy machine."""
+    while True:
+        with contextlib.suppress(EngineUnavailable):
+            return await loaded(made, url, seconds=0.5)
 
 
 GOOD = [manners.stream, manners.undone, manners.whole, manners.nameless, manners.lingering]
@@ -203,7 +215,7 @@ async def test_server_that_answers_wrongly_is_asked_four_times_and_no_more(
 async def test_server_that_takes_too_long_is_given_up(
     server: Emulator, made: list[OpenAiTranscriber], manner: Manner
 ) -> None:
-    transcriber = await loaded(made, server.url, seconds=0.5)
+    transcriber = await loaded_for_a_moment(made, server.url)
     server.manner = manner
     with pytest.raises(ServerFault, match="in time"):
         await transcriber.transcribe(PAGE, SAMPLING)
@@ -231,19 +243,27 @@ async def test_faults_that_pass_are_not_noticed(server: Emulator, made: list[Ope
     ids=["busy", "seconds", "date", "401", "403", "404", "307", "402"],
 )
 async def test_server_that_refuses_all_pages_is_no_fault_of_the_page(
-    server: Emulator, made: list[OpenAiTranscriber], manner: Manner, advice: str
+    server: Emulator,
+    made: list[OpenAiTranscriber],
+    manner: Manner,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    transcriber = await loaded(made, server.url, seconds=0.5)
+    transcriber = await loaded(made, server.url)
     server.manner = manner
+    monkeypatch.setattr(retry, "BACKOFF_FROM", 2 * SECONDS)  # no time is left for a second request
     with pytest.raises(EngineUnavailable, match=advice) as refusal:
         await transcriber.transcribe(PAGE, SAMPLING)
     assert KEY not in "".join(traceback.format_exception(refusal.value))
 
 
-async def test_server_that_has_gone_is_no_fault_of_the_page(made: list[OpenAiTranscriber]) -> None:
+async def test_server_that_has_gone_is_no_fault_of_the_page(
+    made: list[OpenAiTranscriber], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Emulator(key=KEY) as server:
-        transcriber = await loaded(made, server.url, seconds=0.5)
-    with pytest.raises(EngineUnavailable, match=r"cannot be reached|no answer in time"):
+        transcriber = await loaded(made, server.url)
+    monkeypatch.setattr(retry, "BACKOFF_FROM", 2 * SECONDS)
+    with pytest.raises(EngineUnavailable, match="cannot be reached"):
         await transcriber.transcribe(PAGE, SAMPLING)
 
 
