@@ -12,8 +12,8 @@ MODELS := $(VENV)/.models
 DEVELOPS := $(VENV)/.develops
 DEVELOPS_GPU := $(VENV)/.develops-gpu
 CHECKED := libs services deploy tests bench examples
-# A process for each core; the tests of one module run in one process, where they share what they start.
-PYTEST := $(BIN)/python -m pytest -n logical --dist loadscope
+# The number of processes: tests/conftest.py. The tests of one module run in one, where they share what they start.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope
 
 .DEFAULT_GOAL := help
 

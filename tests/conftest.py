@@ -1,6 +1,7 @@
 """What holds for every test: its markers, and that it is skipped where this machine cannot run it."""
 
 import importlib.util
+import os
 import time
 from asyncio import base_events
 from collections.abc import Callable, Iterable
@@ -31,6 +32,12 @@ class ModuleOfTests(pytest.Module):
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
     return ModuleOfTests.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes for `-n auto`: one more than cores, since integration tests wait for others much of the time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
