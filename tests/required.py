@@ -1,5 +1,6 @@
 """What a test needs of the machine: a program, a package, a setting."""
 
+import importlib.util
 import os
 from typing import NoReturn
 
@@ -14,3 +15,9 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("GNOSIS_REQUIRE_ALL"):
         pytest.fail(f"{reason} (GNOSIS_REQUIRE_ALL is set)", pytrace=False)
     pytest.skip(reason, allow_module_level=True)
+
+
+def need_model_package(name: str) -> None:
+    """Skip the test or module whose child process imports `name`, a package of the extra `gpu`, where it is missing."""
+    if importlib.util.find_spec(name) is None:
+        missing(f"{name} is not installed: make dev-gpu")

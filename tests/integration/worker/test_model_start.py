@@ -15,8 +15,11 @@ from tests.documents import pdf
 from tests.emulators.hub.model import COMMIT, NAME, made, place
 from tests.emulators.hub.server import Hub
 from tests.integration.system.test_metrics import samples
+from tests.required import need_model_package
 from tests.running import Running, running
 from tests.scripted import Script
+
+need_model_package("huggingface_hub")
 
 
 @pytest.fixture

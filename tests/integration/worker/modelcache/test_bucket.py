@@ -19,6 +19,7 @@ from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
 from tests.emulators.hub.model import COMMIT, NAME, made, place
 from tests.integration.worker.modelcache.meter import CountingMeter
+from tests.required import need_model_package
 
 BUCKET = "gnosis-ocr-models"
 FOLDER = f"models--{NAME.replace('/', '--')}"
@@ -136,6 +137,7 @@ async def test_copy_that_was_cut_short_goes_on_with_what_is_missing(
 async def test_bucket_that_lacks_the_model_says_so_and_how_to_fill_it(
     tmp_path: Path, emulator: Emulator, lost: str, message: str
 ) -> None:
+    need_model_package("huggingface_hub")
     place(tmp_path / "pulled", made())
     if lost:
         await fill(tmp_path / "pulled", "main")

@@ -25,6 +25,9 @@ from tests import ROOT
 from tests.emulators.hub.model import COMMIT, NAME, made, place
 from tests.emulators.hub.server import Hub, sha256
 from tests.integration.worker.modelcache.meter import CountingMeter
+from tests.required import need_model_package
+
+need_model_package("huggingface_hub")
 
 # How long a test waits for another process before it fails. Chosen for a busy machine.
 PATIENCE_SECONDS = 60.0
@@ -132,6 +135,7 @@ assert huggingface_hub.is_offline_mode()
 
 
 def test_whole_model_is_loaded_without_any_attempt_on_the_network(tmp_path: Path, hub: Hub) -> None:
+    need_model_package("torch")
     from tests.tinymodel import make_model
 
     (tmp_path / "hub").mkdir()
