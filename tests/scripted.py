@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText, Try
+from libs.page.block import Block, BlockKind, Line, enclosing
+from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ class ScriptedEngine:
             markdown=text,
             finish=Finish.STOP,
             seconds=seconds,
-            lines=(line,),
+            blocks=(Block(kind=BlockKind.PARAGRAPH, text=text, box=enclosing((line,)), lines=(line,)),),
             trust=script.trust.get(page.page_no),
         )
 

@@ -9,9 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from libs.codec import Codec, TornObject
-
-#: x and y in pixels of the page image as stored.
-Point = tuple[float, float]
+from libs.page.block import Block, Line, Source
 
 #: Below this trust a page's text should be compared with its image. Half a page missing gives 0.67.
 LOW_TRUST = 0.75
@@ -26,16 +24,6 @@ class OutcomeStatus(StrEnum):
     COMPLETED = "completed"
     #: The page could not be read; `PageOutcome.error` has the reason.
     FAILED = "failed"
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A recognised line of text."""
-
-    text: str
-    #: The four corners, clockwise from the start of the text.
-    box: tuple[Point, Point, Point, Point]
-    #: From 0 to 1.
-    confidence: float
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +70,15 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     skew: float = 0.0
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    #: Of an outcome from before there were blocks; now lines are in the blocks.
     lines: tuple[Line, ...] = ()
+    #: In reading order; empty where the engine gave only Markdown, and in an outcome from before there were blocks.
+    blocks: tuple[Block, ...] = ()
+    #: Where the text comes from; `None` where no engine read the page, and in an outcome from before it was recorded.
+    source: Source | None = None
+    #: Of the page image in pixels; 0 where they are not known.
+    width: int = 0
+    height: int = 0
     #: Of a generative engine.
     tries: tuple[Try, ...] = ()
     #: Of a generative engine, over all tries.

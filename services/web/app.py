@@ -35,6 +35,7 @@ from services.web.extract.scratch import clear_abandoned
 from services.web.jobs import files, retry
 from services.web.jobs import routes as jobs
 from services.web.metrics import Backlog, WebMetrics
+from services.web.outputs import page
 from services.web.queue import OpenQueue, local_queue
 from services.web.render.document import RenderLimits
 from services.web.service import Web
@@ -68,6 +69,7 @@ ROUTES: list[Route | Mount] = [
     Route("/metrics", exposition),
     Route("/openapi.json", site.openapi),
     Route("/docs", site.docs),
+    Route(page.SCHEMA_PATH, site.page_schema),
     Mount("/static", StaticFiles(directory=site.STATIC)),
     Route("/internal/extract", internal.extract, methods=["POST"]),
     Route("/internal/sweep", internal.sweep, methods=["POST"]),

@@ -89,6 +89,9 @@ def _with_reading(unread: PageOutcome, reading: PageText | PageFailure) -> PageO
         finish=reading.finish,
         rotation=reading.rotation,
         skew=reading.skew,
-        lines=reading.lines,
+        blocks=reading.blocks,
+        source=reading.source,
+        width=reading.width,
+        height=reading.height,
         trust=reading.trust,
     )

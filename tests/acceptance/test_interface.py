@@ -75,6 +75,7 @@ def anchored(node: Any) -> Any:
         ("/", {}, 200),
         ("/docs", {}, 200),
         ("/openapi.json", {}, 200),
+        ("/schemas/page.json", {}, 200),
         ("/version", {}, 200),
         ("/health", {}, 200),
         ("/ready", {}, 200),

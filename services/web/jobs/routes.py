@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from libs.jobstate import active, cancellation, deletion, record
-from libs.jobstate import outcome as outcomes
 from libs.jobstate.commit import commit, load
 from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.job import Job
@@ -21,6 +20,7 @@ from libs.storage.session import SessionFiles
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.jobs.lookup import own_job, own_session
+from services.web.outputs import page as page_json
 from services.web.service import web
 from services.web.text import html, plain
 
@@ -106,7 +106,8 @@ async def page(request: Request) -> Response:
     }
     accept = request.headers.get("Accept", "")
     if "application/json" in accept:
-        return Response(outcomes.encode(outcome), media_type="application/json", headers=headers)
+        document = page_json.page_document(outcome, job, alone=True)
+        return Response(page_json.encode(document), media_type="application/json", headers=headers)
     if outcome.status is OutcomeStatus.FAILED:
         raise Problem(
             409,

@@ -176,7 +176,7 @@ export class Reader {
     byId("rendered").replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
     setText(byId("raw"), this.#markdown);
     const facts = [json.engine ?? page.engine, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
-    if (typeof json.trust === "number") facts.push(`trust ${percent(json.trust)}`);
+    if (json.trust) facts.push(`trust ${percent(json.trust.figure)}`);
     if (json.attempts > 1) facts.push(plural(json.attempts, "attempt"));
     setText(byId("provenance"), `Read by ${facts.filter(Boolean).join(" · ")}`);
     show(byId("provenance"), Boolean(facts[0]));
@@ -238,16 +238,13 @@ function step(link, page, href) {
 }
 
 function doubtsOf(json) {
-  const doubts = [];
-  if (isDoubtful(json)) {
-    doubts.push(`Trust ${percent(json.trust)}: the text differs from what else is known of this page. Compare it with the image.`);
-  }
-  if (json.fallback) doubts.push(`Read by another engine, ${json.engine}. ${json.fallback}`);
-  return doubts;
+  return json.warnings;
 }
 
 function confidence(lines) {
   if (!lines?.length) return null;
-  const mean = lines.reduce((sum, line) => sum + line.confidence, 0) / lines.length;
+  const known = lines.filter((line) => typeof line.confidence === "number");
+  if (!known.length) return null;
+  const mean = known.reduce((sum, line) => sum + line.confidence, 0) / known.length;
   return `${Math.round(100 * mean)}% confidence`;
 }

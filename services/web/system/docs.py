@@ -195,9 +195,13 @@ class _Docs:
             return f"<code>{escape(json.dumps(schema['const']))}</code>"
         if "enum" in schema:
             return " | ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+        if "anyOf" in schema:
+            return " or ".join(map(self._type, schema["anyOf"]))
         kind = schema.get("type", "any")
         words = [" or ".join([kind] if isinstance(kind, str) else kind)]
-        if "items" in schema:
+        if "prefixItems" in schema:
+            words = [f"{words[0]} of {', '.join(map(self._type, schema['prefixItems']))}"]
+        elif "items" in schema:
             words = [f"{words[0]} of {self._type(schema['items'])}"]
         if isinstance(values := schema.get("additionalProperties"), Mapping):
             words = [f"object of {self._type(values)}"]

@@ -1,4 +1,4 @@
-"""The web page, the OpenAPI document and its rendering at `/docs`."""
+"""The web page, the OpenAPI document, its rendering at `/docs`, and the JSON Schema of a page."""
 
 from functools import cache
 from importlib.metadata import version as installed_version
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from services.web.auth.browser import CONTENT_SECURITY_POLICY
+from services.web.outputs import page
 from services.web.service import web
 from services.web.system.docs import render_docs
 
@@ -28,6 +29,11 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(render_docs(_own_interface(request)))
 
 
+async def page_schema(request: Request) -> Response:
+    """`GET /schemas/page.json`: the JSON Schema of a page."""
+    return JSONResponse(page.schema(), media_type="application/schema+json")
+
+
 async def home(request: Request) -> Response:
     """`GET /`: the web page."""
     direct = web(request).direct
@@ -42,8 +48,9 @@ async def home(request: Request) -> Response:
 
 @cache
 def interface() -> dict[str, Any]:
-    """The OpenAPI document, with every security scheme that any installation may accept."""
+    """The OpenAPI document, with the schemas of a page and every security scheme that any installation may accept."""
     document: dict[str, Any] = yaml.safe_load((_WEB / "openapi.yaml").read_text("utf-8"))
+    document["components"]["schemas"] |= page.components()
     document["info"]["version"] = installed_version("gnosis-ocr")
     return document
 

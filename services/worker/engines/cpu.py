@@ -11,14 +11,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-import numpy as np
-
-from services.worker.engines.engine import EngineInfo, Finish, Line, PageFailure, PageImage, PageText
-from services.worker.engines.lines.block import blocks
-from services.worker.engines.lines.markdown import render
-from services.worker.engines.lines.order import regions
+from libs.page.markdown import to_markdown
+from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.lines.layout import lay_out
 from services.worker.engines.lines.page_reader import PageReader
-from services.worker.engines.lines.pose import Pose
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
 
 T = TypeVar("T")
@@ -65,6 +61,7 @@ class _DecodedPage:
 
     def read(self, reader: PageReader) -> PageText | PageFailure:
         started = time.monotonic()
+        height, width = self._pixels.shape[:2]
         try:
             if is_blank(self._pixels):
                 finish, page = Finish.BLANK, None
@@ -73,28 +70,29 @@ class _DecodedPage:
         except PictureError as error:
             return PageFailure(page_no=self._page_no, reason=str(error), seconds=self._spent(started))
         if page is None:
-            return PageText(page_no=self._page_no, markdown="", finish=finish, seconds=self._spent(started))
-        parts = regions(page.lines)
-        ordered = [box.line for part in parts for row in part.rows for box in row]
+            return PageText(
+                page_no=self._page_no,
+                markdown="",
+                finish=finish,
+                seconds=self._spent(started),
+                width=width,
+                height=height,
+            )
+        blocks = lay_out(page)
         return PageText(
             page_no=self._page_no,
-            markdown=render(blocks(parts)),
+            markdown=to_markdown(blocks),
             finish=finish,
             seconds=self._spent(started),
-            lines=tuple(_as_stored(line, page.pose) for line in ordered),
+            blocks=blocks,
+            width=width,
+            height=height,
             rotation=page.pose.rotation,
             skew=round(page.pose.skew, 2),
         )
 
     def _spent(self, started: float) -> float:
         return round(self._seconds + time.monotonic() - started, 3)
-
-
-def _as_stored(line: Line, pose: Pose) -> Line:
-    """The line with its box in coordinates of the stored page, rounded as they are stored."""
-    corners = pose.to_stored(np.array(line.box))
-    a, b, c, d = ((round(float(x), 1), round(float(y), 1)) for x, y in corners)
-    return Line(text=line.text, box=(a, b, c, d), confidence=round(line.confidence, 4))
 
 
 async def _take(pages: AsyncIterator[PageImage]) -> _DecodedPage | PageFailure | None:

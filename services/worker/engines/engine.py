@@ -9,8 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from libs.jobstate.outcome import Line as Line
 from libs.jobstate.outcome import Try as Try
+from libs.page.block import Block, Line, Source, lines_of
 from services.worker.engines.execution import Execution
 
 
@@ -59,8 +59,13 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
     finish: Finish
     #: Spent on this page, from decoding its image on.
     seconds: float
-    #: What was recognised line by line; empty where the engine does not work by lines.
-    lines: tuple[Line, ...] = ()
+    #: What the Markdown is made from, in reading order; empty where the engine gives only Markdown.
+    blocks: tuple[Block, ...] = ()
+    #: Where the text comes from.
+    source: Source = Source.OCR
+    #: Of the page image in pixels; 0 where the engine does not say.
+    width: int = 0
+    height: int = 0
     #: The clockwise turn in degrees (0, 90, 180, 270) by which the engine set the page upright.
     rotation: int = 0
     #: The further small angle in degrees by which it did.
@@ -75,6 +80,11 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     #: How far generated text agrees with the page's other evidence, from 0 to 1; `None` where there is no evidence.
     trust: float | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What was recognised line by line; empty where the engine does not work by lines."""
+        return lines_of(self.blocks)
 
 
 class PageFailure(msgspec.Struct, frozen=True, kw_only=True):

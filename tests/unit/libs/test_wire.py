@@ -13,9 +13,10 @@ from libs.jobstate import intake, lease, outcome, record
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
-from libs.jobstate.outcome import BriefOutcome, Line, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, Try
 from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
+from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
 from libs.taskqueue import remote, task
 from libs.taskqueue.remote import EnqueueRequest
 from libs.taskqueue.task import OcrTask
@@ -32,7 +33,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
-def values(kind: type[Any], **strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def values(kind: type[Any], /, **strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Any value of a struct; every field has a strategy, so that a new field is a failing test."""
     assert strategies.keys() == {field.name for field in msgspec.structs.fields(kind)}
     return st.builds(kind, **strategies)
@@ -85,11 +86,38 @@ leases = values(
     deaths=st.dictionaries(pages, numbers, max_size=3),
     outcomes=st.dictionaries(pages, briefs, max_size=3),
 )
+rects = st.tuples(floats, floats, floats, floats)
+words = values(Word, text=texts, box=rects, confidence=maybe(floats))
 lines = values(
     Line,
     text=texts,
     box=st.tuples(*[st.tuples(floats, floats)] * 4),
-    confidence=floats,
+    confidence=maybe(floats),
+    words=st.lists(words, max_size=2).map(tuple),
+)
+cells = values(
+    Cell,
+    row=numbers,
+    column=numbers,
+    text=texts,
+    row_span=numbers,
+    column_span=numbers,
+    header=st.booleans(),
+    box=maybe(rects),
+)
+blocks = values(
+    Block,
+    kind=st.sampled_from(BlockKind),
+    text=texts,
+    level=maybe(numbers),
+    marker=texts,
+    checked=maybe(st.booleans()),
+    cells=st.lists(cells, max_size=2).map(tuple),
+    latex=texts,
+    markdown=texts,
+    box=maybe(rects),
+    confidence=maybe(floats),
+    lines=st.lists(lines, max_size=2).map(tuple),
 )
 tries = values(Try, engine=texts, ending=texts, temperature=floats, scale=floats, tokens=numbers, seconds=floats)
 outcomes = values(
@@ -112,6 +140,10 @@ outcomes = values(
     started_at=maybe(times),
     completed_at=maybe(times),
     lines=st.lists(lines, max_size=2).map(tuple),
+    blocks=st.lists(blocks, max_size=2).map(tuple),
+    source=maybe(st.sampled_from(Source)),
+    width=numbers,
+    height=numbers,
     tries=st.lists(tries, max_size=2).map(tuple),
     tokens=numbers,
     trust=maybe(floats),

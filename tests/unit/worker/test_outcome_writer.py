@@ -13,12 +13,13 @@ from libs.jobstate.commit import create, load
 from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome, TornOutcome, Try
 from libs.jobstate.page import Page
+from libs.page.block import Block, BlockKind, Line
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
 from services.worker.batch import BatchWorker
 from services.worker.call import Limits, WorkerContext
-from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, Line, PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, PageFailure, PageImage, PageText
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
@@ -26,12 +27,22 @@ from tests.jobs import extracted
 from tests.tasks import KeptTasks
 
 LINE = Line(text="x", box=((0, 0), (1, 0), (1, 1), (0, 1)), confidence=1.0)
+BLOCK = Block(kind=BlockKind.PARAGRAPH, text="x", lines=(LINE,))
+
+
+def with_line(**change: Any) -> dict[str, Any]:
+    """A change of the only block: one line in it that is wrong."""
+    line = msgspec.structs.replace(LINE, **change)
+    return {"blocks": (msgspec.structs.replace(BLOCK, lines=(line,)),)}
+
+
 CHANGES: dict[str, dict[str, Any]] = {
-    "no confidence": {"lines": (msgspec.structs.replace(LINE, confidence=math.nan),)},
-    "endless box": {"lines": (msgspec.structs.replace(LINE, box=((0, 0), (1, 0), (1, math.inf), (0, 1))),)},
-    "box of three": {"lines": (msgspec.structs.replace(LINE, box=((0, 0), (1, 0), (1, 1))),)},
-    "no line": {"lines": ("a line",)},
-    "no lines": {"lines": None},
+    "no confidence": with_line(confidence="high"),
+    "endless box": with_line(box=((0, 0), (1, 0), (1, math.inf), (0, 1))),
+    "box of three": with_line(box=((0, 0), (1, 0), (1, 1))),
+    "no line": {"blocks": (msgspec.structs.replace(BLOCK, lines=("a line",)),)},
+    "no blocks": {"blocks": None},
+    "no kind of block": {"blocks": (msgspec.structs.replace(BLOCK, kind="poem"),)},
     "no text": {"markdown": None},
     "bytes": {"markdown": b"text"},
     "half a character": {"markdown": "\ud800"},
@@ -44,7 +55,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "tokens": {"tokens": None},
     "trust": {"trust": "high"},
 }
-GOOD = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0, lines=(LINE,))
+GOOD = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0, blocks=(BLOCK,))
 answers: list[PageText | PageFailure] = []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from libs.page.block import Source
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.guard.answer import judge
 from services.worker.engines.guard.attempts import Attempt, Verdict, next_try
@@ -64,7 +65,16 @@ class AttemptLoop:
             return PageFailure(page_no=page.page_no, reason=str(error), seconds=_since(began))
         decoding = _since(began)
         if blank:
-            return PageText(page_no=page.page_no, markdown="", finish=Finish.BLANK, seconds=decoding)
+            return PageText(
+                page_no=page.page_no,
+                markdown="",
+                finish=Finish.BLANK,
+                seconds=decoding,
+                source=Source.MODEL,
+                width=pixels.shape[1],
+                height=pixels.shape[0],
+            )
+        height, width = pixels.shape[:2]
         result = await self._attempt(page, pixels)
         del pixels  # frees some 10 MB: the page may wait minutes for the fallback
         # The wait for the model is not part of the page's seconds.
@@ -79,6 +89,9 @@ class AttemptLoop:
             finish=Finish.STOP,
             seconds=seconds,
             tries=result.tries,
+            source=Source.MODEL,
+            width=width,
+            height=height,
             tokens=result.tokens,
             trust=trust,
         )

@@ -5,16 +5,14 @@ not recorded; each comment says what the value trades off, and `bench.accuracy` 
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
-import msgspec
-
+from libs.page.block import Block, BlockKind, Cell, Line, enclosing, mean_confidence
 from services.worker.engines.lines import table
 from services.worker.engines.lines.line_box import LineBox, Row
 from services.worker.engines.lines.order import Region
-from services.worker.engines.lines.table import Cell, middle_of
+from services.worker.engines.lines.table import middle_of
 
 # Heights of a heading and of a title. Lower ones take capitals or a line with large accents for headings, higher ones
 # miss headings that are only a little larger than the text.
@@ -43,26 +41,11 @@ BULLETS = "•●▪■◦‣∙"
 _SENTENCE_ENDS = '.!?:;”"»'
 
 
-class BlockKind(StrEnum):
-    """What a block is on the page."""
-
-    PARAGRAPH = "paragraph"  #: running text
-    TITLE = "title"  #: much larger than the text
-    HEADING = "heading"  #: larger than the text
-    ITEM = "item"  #: begins with a bullet
-    TABLE = "table"  #: rows of cells that are aligned in columns
-
-
-class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """A block: its lines of text, or for a table its cells by row."""
-
-    kind: BlockKind
-    lines: tuple[str, ...] = ()
-    cells: tuple[tuple[Cell, ...], ...] = ()
-
-
 def blocks(parts: Sequence[Region]) -> list[Block]:
-    """The blocks of a page's regions, in order; every line's text is in exactly one of them."""
+    """The blocks of a page's regions, in order; every line is in exactly one of them.
+
+    Boxes stay in the coordinates of the lines.
+    """
     boxes = [box for part in parts for row in part.rows for box in row]
     if not boxes:
         return []
@@ -90,7 +73,7 @@ def _region_blocks(rows: Sequence[Row], body: float, *, headings: bool) -> list[
     while start < len(rows):
         stop, columns = table.table_at(rows, start, body)
         if stop:
-            found.append(Block(kind=BlockKind.TABLE, cells=table.cells(rows[start:stop], columns)))
+            found.append(_block(BlockKind.TABLE, rows[start:stop], cells=table.cells(rows[start:stop], columns)))
             start = stop
             continue
         stop = start + 1
@@ -154,9 +137,11 @@ def _begins_block(
 
 
 def _text_block(group: Sequence[Row], body: float, *, headings: bool) -> Block:
-    lines = tuple(_text(row) for row in group)
+    lines = [_text(row) for row in group]
     if lines[0][:1] in BULLETS and len(lines[0]) > 1:
-        return Block(kind=BlockKind.ITEM, lines=(lines[0][1:].strip(), *lines[1:]))
+        marker, lines[0] = lines[0][0], lines[0][1:].strip()
+        return _block(BlockKind.LIST_ITEM, group, text="\n".join(lines), marker=marker)
+    text = "\n".join(lines)
     letters = sum(character.isalpha() for line in lines for character in line)
     size = min(_height(row) for row in group) / body
     if (
@@ -166,5 +151,30 @@ def _text_block(group: Sequence[Row], body: float, *, headings: bool) -> Block:
         and letters >= _HEADING_LETTERS
         and sum(map(len, lines)) <= _HEADING_CHARACTERS
     ):
-        return Block(kind=BlockKind.TITLE if size >= _TITLE else BlockKind.HEADING, lines=lines)
-    return Block(kind=BlockKind.PARAGRAPH, lines=lines)
+        if size >= _TITLE:
+            return _block(BlockKind.TITLE, group, text=text, level=1)
+        return _block(BlockKind.HEADING, group, text=text, level=2)
+    return _block(BlockKind.PARAGRAPH, group, text=text)
+
+
+def _block(
+    kind: BlockKind,
+    rows: Sequence[Row],
+    *,
+    text: str = "",
+    level: int | None = None,
+    marker: str = "",
+    cells: tuple[Cell, ...] = (),
+) -> Block:
+    """A block of these rows, with their box and confidence."""
+    lines: tuple[Line, ...] = tuple(box.line for row in rows for box in row)
+    return Block(
+        kind=kind,
+        text=text,
+        level=level,
+        marker=marker,
+        cells=cells,
+        box=enclosing(lines),
+        confidence=mean_confidence(lines),
+        lines=lines,
+    )

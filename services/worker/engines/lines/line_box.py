@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.worker.engines.engine import Line
+from libs.page.block import Line
 
 # Lines that show the page's tilt: at least so many times as long as high (shorter boxes have no exact angle), and at
 # least so many of them.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.worker.engines.engine import Line
+from libs.page.block import Line
 from services.worker.engines.lines.gutter import longest_gutter
 from services.worker.engines.lines.line_box import LineBox, Row, level
 

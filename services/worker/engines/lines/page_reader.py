@@ -4,7 +4,8 @@ from typing import Protocol
 
 import msgspec
 
-from services.worker.engines.engine import EngineInfo, Line
+from libs.page.block import Line
+from services.worker.engines.engine import EngineInfo
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.picture import Pixels
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
+from libs.page.block import Line
+from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.lines import detector, glyphs
 from services.worker.engines.lines.detector import Detector, Quads
 from services.worker.engines.lines.glyphs import Glyphs

@@ -9,6 +9,7 @@ from statistics import median
 
 import msgspec
 
+from libs.page.block import Cell, enclosing
 from services.worker.engines.lines.line_box import LineBox, Row
 
 # Rows with two cells at least that a table needs. Two such rows are as often a label beside a value.
@@ -32,12 +33,17 @@ _MIN_OVERLAP = 0.3
 Extent = tuple[float, float]
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell of a table; an empty one has no text."""
+class _RowCell(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of one row; an empty one has no boxes."""
 
-    text: str = ""
+    boxes: tuple[LineBox, ...] = ()
     #: Columns that the cell reaches over.
     span: int = 1
+
+    @property
+    def text(self) -> str:
+        """The texts of the boxes, from left to right."""
+        return " ".join(box.line.text for box in self.boxes)
 
 
 def table_at(rows: Sequence[Row], start: int, body: float) -> tuple[int, list[Extent]]:
@@ -59,9 +65,16 @@ def table_at(rows: Sequence[Row], start: int, body: float) -> tuple[int, list[Ex
     return 0, []
 
 
-def cells(rows: Sequence[Row], columns: Sequence[Extent]) -> tuple[tuple[Cell, ...], ...]:
-    """The cells of a table, row by row; the spans of each row add up to the number of columns."""
-    return tuple(_row_cells(row, columns) for row in rows)
+def cells(rows: Sequence[Row], columns: Sequence[Extent]) -> tuple[Cell, ...]:
+    """The cells of a table, row by row; those of a row cover all columns. Their boxes are those of their lines."""
+    found: list[Cell] = []
+    for at, row in enumerate(rows):
+        column = 0
+        for cell in _row_cells(row, columns):
+            box = enclosing([b.line for b in cell.boxes])
+            found.append(Cell(row=at, column=column, text=cell.text, column_span=cell.span, box=box))
+            column += cell.span
+    return tuple(found)
 
 
 def _candidate_end(rows: Sequence[Row], start: int, body: float) -> int:
@@ -103,7 +116,7 @@ def _columns(rows: Sequence[Row], body: float) -> list[Extent]:
 
 
 def _is_table(rows: Sequence[Row], columns: Sequence[Extent]) -> bool:
-    table = cells(rows, columns)
+    table = [_row_cells(row, columns) for row in rows]
     filled = sum(cell.span for row in table for cell in row if cell.text)
     lengths = [len(cell.text) for row in table for cell in row if cell.text]
     real = sum(1 for row in table if _filled(row) >= 2)
@@ -114,27 +127,27 @@ def _is_table(rows: Sequence[Row], columns: Sequence[Extent]) -> bool:
     )
 
 
-def _filled(row: Sequence[Cell]) -> int:
+def _filled(row: Sequence[_RowCell]) -> int:
     return sum(1 for cell in row if cell.text)
 
 
-def _row_cells(row: Row, columns: Sequence[Extent]) -> tuple[Cell, ...]:
-    spans: list[tuple[int, int, str]] = []
+def _row_cells(row: Row, columns: Sequence[Extent]) -> tuple[_RowCell, ...]:
+    spans: list[tuple[int, int, list[LineBox]]] = []
     for box in row:
         covered = [i for i, column in enumerate(columns) if _covers(box, column)]
         nearest = min(range(len(columns)), key=lambda i: _distance(box, columns[i]))
         first, last = (covered[0], covered[-1]) if covered else (nearest, nearest)
         if spans and first <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(spans[-1][1], last), f"{spans[-1][2]} {box.line.text}")
+            spans[-1] = (spans[-1][0], max(spans[-1][1], last), [*spans[-1][2], box])
         else:
-            spans.append((first, last, box.line.text))
-    row_cells: list[Cell] = []
+            spans.append((first, last, [box]))
+    row_cells: list[_RowCell] = []
     at = 0
-    for first, last, text in spans:
-        row_cells.extend(Cell() for _ in range(first - at))
-        row_cells.append(Cell(text=text, span=last - first + 1))
+    for first, last, boxes in spans:
+        row_cells.extend(_RowCell() for _ in range(first - at))
+        row_cells.append(_RowCell(boxes=tuple(boxes), span=last - first + 1))
         at = last + 1
-    row_cells.extend(Cell() for _ in range(len(columns) - at))
+    row_cells.extend(_RowCell() for _ in range(len(columns) - at))
     return tuple(row_cells)
 
 

@@ -12,7 +12,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from services.worker.engines.engine import EngineInfo, EngineUnavailable, Line
+from libs.page.block import Line
+from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.skew import skew_by_profile
@@ -162,7 +163,7 @@ def _line(words: list[dict[str, str]]) -> Line:
 def _mean_confidence(page: PageLines) -> float:
     """Mean confidence over characters; vertical lines count as 0.0, since they show that the page lies on its side."""
     length = sum(len(line.text) for line in page.lines)
-    sure = sum(line.confidence * len(line.text) for line in page.lines if not _is_vertical(line))
+    sure = sum((line.confidence or 0.0) * len(line.text) for line in page.lines if not _is_vertical(line))
     return sure / length if length else 0.0
 
 

@@ -112,7 +112,7 @@ def assert_boxes_hold_the_ink(image: Image.Image, result: PageText) -> None:
     draw = ImageDraw.Draw(mask)
     for line in result.lines:
         draw.polygon(line.box, fill=1)
-        assert 0 < line.confidence <= 1
+        assert 0 < (line.confidence or 0) <= 1
     inside, ink = np.asarray(mask), np.asarray(image.convert("L")) < 128
     assert (inside & ink).sum() > 0.97 * ink.sum()
     assert inside.mean() < 0.75

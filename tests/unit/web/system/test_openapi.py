@@ -5,19 +5,18 @@ import re
 from collections.abc import Iterator
 from html import escape
 from html.parser import HTMLParser
-from importlib.resources import files
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from services.web.system.docs import METHODS, render_docs
+from services.web.system.site import interface
 
-DOCUMENT: dict[str, Any] = yaml.safe_load(files("services.web").joinpath("openapi.yaml").read_text("utf-8"))
+DOCUMENT = interface()
 OPERATIONS = [
     (path, method, item[method]) for path, item in DOCUMENT["paths"].items() for method in METHODS if method in item
 ]
@@ -42,6 +41,7 @@ PROMISED = {
     ("/api/jobs/{job_id}/pages/{n}", "get"),
     ("/api/jobs/{job_id}/result", "get"),
     ("/storage/{user_hash}/{session_id}/{filename}", "get"),
+    ("/schemas/page.json", "get"),
     *((path, "get") for path in ("/", "/docs", "/openapi.json", "/version", "/health", "/ready", "/cache/info")),
 }
 

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.worker.engines.engine import Line
+from libs.page.block import Line
 from services.worker.engines.lines.order import regions
 
 HEIGHT = 20.0

@@ -1,17 +1,16 @@
-"""From lines to Markdown: paragraphs, headings, lists, tables, and nothing lost or turned into markup."""
+"""From lines to blocks: paragraphs, headings, lists, tables, and nothing lost."""
 
 from collections import Counter
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from bench.accuracy import plain_text
-from services.worker.engines.engine import Line
-from services.worker.engines.lines.block import Block, BlockKind, blocks
-from services.worker.engines.lines.markdown import render
-from services.worker.engines.lines.order import regions
+from libs.page.block import Block, BlockKind, Line
+from libs.page.markdown import to_markdown
+from services.worker.engines.lines.layout import lay_out
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
 
 
 def line(text: str, left: float, top: float, width: float, height: float = 20.0) -> Line:
@@ -19,26 +18,16 @@ def line(text: str, left: float, top: float, width: float, height: float = 20.0)
     return Line(text=text, box=((left, top), (right, top), (right, bottom), (left, bottom)), confidence=1.0)
 
 
+def blocks(lines: list[Line]) -> tuple[Block, ...]:
+    return lay_out(PageLines(pose=Pose(width=4000, height=4000), lines=tuple(lines)))
+
+
 def markdown(lines: list[Line]) -> str:
-    return render(blocks(regions(lines)))
+    return to_markdown(blocks(lines))
 
 
 def prose(top: float, count: int, left: float = 50) -> list[Line]:
     return [line("some words that run to the margin of the page", left, top + 26 * i, 700) for i in range(count)]
-
-
-def paragraph(*lines: str) -> str:
-    return render([Block(kind=BlockKind.PARAGRAPH, lines=lines)])
-
-
-def seen(markdown_text: str) -> str:
-    """What a reader sees: the text of the rendered page."""
-    parser = MarkdownIt("commonmark")
-    tokens = [t for token in parser.parse(markdown_text) for t in (token.children or [])]
-    kinds = {token.type for token in parser.parse(markdown_text)}
-    assert kinds <= {"paragraph_open", "inline", "paragraph_close"}, kinds
-    assert {t.type for t in tokens} <= {"text", "softbreak", "text_special"}, {t.type for t in tokens}
-    return "".join("\n" if t.type == "softbreak" else t.content for t in tokens)
 
 
 def test_wider_leading_parts_paragraphs() -> None:
@@ -74,10 +63,6 @@ def test_bullets_become_list_items() -> None:
     assert markdown(lines) == "- first\n  goes on\n\n- second"
 
 
-def test_hyphen_at_the_end_of_a_line_stays_as_printed() -> None:
-    assert paragraph("a well-", "known word") == "a well-\nknown word"
-
-
 def test_cells_that_stand_in_columns_become_an_html_table() -> None:
     lines = []
     for i, (name, price) in enumerate([("Tea", "1.20"), ("Coffee", "2.40"), ("Milk & <honey>", "3.00")]):
@@ -102,60 +87,6 @@ def test_two_rows_are_no_table() -> None:
     assert "<table>" not in markdown(lines)
 
 
-@pytest.mark.parametrize(
-    "printed",
-    [
-        "# 7 of the list",
-        "> quoted",
-        "- dash",
-        "+ plus",
-        "* star",
-        "---",
-        "* * *",
-        "===",
-        "```",
-        "~~~ tilde",
-        "<b>bold</b> and <!-- hidden -->",
-        "&lt; and &copy; and &#64;",
-        "*) a note *",
-        "a *word* and **two**",
-        "_under_ and __two__",
-        "`code` and ``more``",
-        "[text](https://example.org)",
-        "[text][1]",
-        "[1]: /somewhere",
-        "![alt](x.png)",
-        "C:\\*.txt and \\# and a \\",
-        "a\\",
-        "<https://example.org>",
-        "2 * 3 * 4 _ 5 _ 6 < 7 > 8 & 9",
-        "R&D at <5 %, snake_case_name",
-    ],
-)
-def test_printed_characters_are_never_taken_for_markup(printed: str) -> None:
-    assert seen(paragraph(printed)) == printed
-    assert seen(paragraph("before", printed, "after")) == f"before\n{printed}\nafter"
-    assert plain_text(paragraph(printed)) == printed
-
-
-@pytest.mark.parametrize(
-    "printed",
-    ["R&D at <5 %", "snake_case", "5 * 3", "#hashtag", "-5 degrees", "A. B. Smith", "[sic]", "C:\\temp", "a > b"],
-)
-def test_ordinary_text_is_written_as_it_is(printed: str) -> None:
-    assert paragraph(printed) == printed
-
-
-def test_number_that_a_list_would_count_wrongly_is_no_list() -> None:
-    texts = ["2. two", "3. three", "9. nine", "text", "5. five"]
-    page = [Block(kind=BlockKind.PARAGRAPH, lines=(text,)) for text in texts]
-    assert render(page) == "2. two\n\n3. three\n\n9\\. nine\n\ntext\n\n5. five"
-
-
-def test_year_at_the_start_of_a_line_is_no_list() -> None:
-    assert paragraph("It ended in", "1986. Then", "1) came") == "It ended in\n1986\\. Then\n1\\) came"
-
-
 words = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="\x85\xa0\xad"), min_size=1)
 texts = st.lists(words, min_size=1, max_size=6).map(" ".join).filter(lambda t: t == " ".join(t.split()))
 placed = st.builds(line, texts, st.floats(0, 1500), st.floats(0, 2000), st.floats(10, 900), st.floats(10, 70))
@@ -167,13 +98,6 @@ def test_every_word_that_goes_in_comes_out_once(lines: list[Line]) -> None:
     before = Counter(word for one in lines for word in one.text.split())
     after = Counter(plain_text(markdown(lines)).split())
     assert after == before
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(texts, min_size=1, max_size=4))
-def test_any_characters_are_shown_as_they_were_read(lines: list[str]) -> None:
-    lines = ["Lines", *lines]
-    assert seen(paragraph(*lines)) == "\n".join(lines)
 
 
 def test_heading_across_columns_of_a_table_is_one_wide_cell() -> None:
@@ -198,3 +122,36 @@ def test_heading_below_a_table_whose_number_stands_apart_is_no_row_of_it() -> No
         lines += [line(f"a long label {i}", 50, 40 * i, 300), line("1.00", 600, 40 * i, 60)]
     lines += [line("4.2", 50, 160, 40), line("Results", 110, 160, 120)]
     assert markdown(lines).endswith("</table>\n\n4.2 Results")
+
+
+def test_block_has_its_lines_and_the_rectangle_around_them() -> None:
+    (block,) = blocks(prose(100, 2))
+    assert (block.kind, block.text.count("\n")) == (BlockKind.PARAGRAPH, 1)
+    assert block.box == (50, 100, 750, 146)
+    assert block.lines == tuple(prose(100, 2))
+    assert block.confidence == 1.0
+
+
+def test_cell_has_the_rectangle_around_its_lines() -> None:
+    lines = [line(text, left, 40 * i, 60) for i in range(3) for text, left in ((f"row{i}", 50), ("1.00", 300))]
+    (table,) = blocks(lines)
+    assert table.kind is BlockKind.TABLE
+    assert [(cell.row, cell.column, cell.box) for cell in table.cells[2:4]] == [
+        (1, 0, (50, 40, 110, 60)),
+        (1, 1, (300, 40, 360, 60)),
+    ]
+    assert table.lines == tuple(lines)
+
+
+def test_boxes_of_a_turned_page_are_those_of_the_stored_page() -> None:
+    page = PageLines(pose=Pose(width=1000, height=2000, rotation=90), lines=(line("on its side", 100, 50, 400),))
+    (block,) = lay_out(page)
+    assert block.box == (50, 1500, 70, 1900)
+    assert block.lines[0].box == ((50, 1900), (50, 1500), (70, 1500), (70, 1900))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(placed, max_size=30))
+def test_every_line_is_in_one_block(lines: list[Line]) -> None:
+    after = [one.text for block in blocks(lines) for one in block.lines]
+    assert sorted(after) == sorted(one.text for one in lines)

@@ -1,0 +1,1 @@
+"""What stands on a page, and its renderings (requirement R65)."""

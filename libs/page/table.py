@@ -1,0 +1,41 @@
+"""The cells of a table as rows: HTML, and a grid of texts."""
+
+import html
+from collections.abc import Sequence
+
+from libs.page.block import Cell
+
+
+def rows(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells by the row in which each begins, from left to right; a row in which none begins is empty."""
+    found: list[list[Cell]] = [[] for _ in range(max((cell.row + cell.row_span for cell in cells), default=0))]
+    for cell in sorted(cells, key=lambda cell: cell.column):
+        found[cell.row].append(cell)
+    return found
+
+
+def has_spans(cells: Sequence[Cell]) -> bool:
+    """Whether a cell covers more than one row or column."""
+    return any(cell.row_span > 1 or cell.column_span > 1 for cell in cells)
+
+
+def grid(cells: Sequence[Cell]) -> list[list[str]]:
+    """The texts by row and column, all rows equally long; a spanning cell's text stands in its first place only."""
+    width = max((cell.column + cell.column_span for cell in cells), default=0)
+    texts = [[""] * width for _ in rows(cells)]
+    for cell in cells:
+        texts[cell.row][cell.column] = cell.text
+    return texts
+
+
+def to_html(cells: Sequence[Cell]) -> str:
+    """The table as HTML, a line for each row. All text is escaped; attributes are numbers."""
+    written = ["".join(map(_cell, row)) for row in rows(cells)]
+    return "\n".join(["<table>", *(f"<tr>{row}</tr>" for row in written), "</table>"])
+
+
+def _cell(cell: Cell) -> str:
+    tag = "th" if cell.header else "td"
+    spans = f' colspan="{cell.column_span}"' if cell.column_span > 1 else ""
+    spans += f' rowspan="{cell.row_span}"' if cell.row_span > 1 else ""
+    return f"<{tag}{spans}>{html.escape(cell.text, quote=False)}</{tag}>"

@@ -1,0 +1,1 @@
+"""What clients get of a job's pages: JSON, HTML, plain text, and all of it in one archive (requirement R68)."""

@@ -1,0 +1,150 @@
+"""A page as JSON: its blocks and their provenance (requirement R65), and the JSON Schema of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from libs.jobstate.job import Job
+from libs.jobstate.outcome import LOW_TRUST, OutcomeStatus, PageOutcome, Try
+from libs.page import table
+from libs.page.block import Block, Line, Source, lines_of
+
+#: Where the schema is served.
+SCHEMA_PATH = "/schemas/page.json"
+#: The dialect that the schema is written in.
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_DIFFERS = "Trust {percent} %: the text differs from what else is known of this page. Compare it with the image."
+
+
+class PageBlock(Block, frozen=True, kw_only=True, omit_defaults=True):
+    """A block of a page, named and with the table as HTML."""
+
+    id: Annotated[str, Meta(description="Unique on its page.")]
+    html: Annotated[str, Meta(description="Of a table: its cells as HTML.")] = ""
+
+
+class PageTrust(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the text agrees with an independent reading of the same page."""
+
+    figure: Annotated[float, Meta(description="Of words, from 0 to 1.")]
+    numbers: Annotated[float | None, Meta(description="Of numbers alone; null where they were not compared.")] = None
+    against: Annotated[str | None, Meta(description="What the text was compared with; null where unknown.")] = None
+
+
+class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read on a page, and by what."""
+
+    page_no: Annotated[int, Meta(description="In the document, from 1.", ge=1)]
+    run: Annotated[int, Meta(description="The run of the job in which the page was read.")]
+    status: OutcomeStatus
+    blank: Annotated[bool, Meta(description="Nothing is printed on the page.")]
+    error: Annotated[str | None, Meta(description="Why the page failed.")]
+    source: Annotated[Source | None, Meta(description="Where the text comes from; null where it is not known.")]
+    engine: Annotated[str | None, Meta(description="Null where the page could not be rendered.")]
+    revision: str | None
+    device: str | None
+    attempts: Annotated[int, Meta(description="How often the page was begun; more than 1 after a breakdown.", ge=1)]
+    finish: Annotated[str | None, Meta(description="How the reading ended.")]
+    fallback: Annotated[str | None, Meta(description="Why another engine was tried than the one asked.")]
+    seconds: Annotated[float, Meta(description="Of the engine's time.", ge=0)]
+    started_at: datetime | None
+    completed_at: datetime | None
+    width: Annotated[int | None, Meta(description="Of the page image in pixels.")]
+    height: Annotated[int | None, Meta(description="Of the page image in pixels.")]
+    dpi: Annotated[int | None, Meta(description="At which the page was asked to be rendered; null for an image.")]
+    rotation: Annotated[int, Meta(description="Clockwise turn that set the page upright, in degrees.")]
+    skew: Annotated[float, Meta(description="Further small turn, in degrees.")]
+    trust: PageTrust | None
+    blocks: Annotated[tuple[PageBlock, ...], Meta(description="In reading order.")]
+    markdown: Annotated[str, Meta(description="Without running heads, running feet and page numbers.")]
+    warnings: Annotated[tuple[str, ...], Meta(description="What to know before relying on the page.")]
+    tries: Annotated[
+        tuple[Try, ...],
+        Meta(description="In order, the last being the one that counts; empty for engines that do not write."),
+    ]
+    tokens: Annotated[int, Meta(description="What all tries took.", ge=0)]
+    text: Annotated[str | UnsetType, Meta(description="The same as `markdown`; only where one page is asked for.")] = (
+        UNSET
+    )
+    lines: Annotated[
+        tuple[Line, ...] | UnsetType,
+        Meta(description="The lines of all blocks; only where one page is asked for."),
+    ] = UNSET
+
+
+def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> PageDocument:
+    """The page; `alone` with what callers of a single page read besides the blocks."""
+    return PageDocument(
+        page_no=outcome.page_no,
+        run=outcome.run,
+        status=outcome.status,
+        blank=outcome.blank,
+        error=outcome.error,
+        source=outcome.source,
+        engine=outcome.engine,
+        revision=outcome.revision,
+        device=outcome.device,
+        attempts=outcome.attempts,
+        finish=outcome.finish,
+        fallback=outcome.fallback,
+        seconds=outcome.seconds,
+        started_at=outcome.started_at,
+        completed_at=outcome.completed_at,
+        width=outcome.width or None,
+        height=outcome.height or None,
+        dpi=job.options.dpi if job.file_info.file_type == "pdf" else None,
+        rotation=outcome.rotation,
+        skew=outcome.skew,
+        trust=None if outcome.trust is None else PageTrust(figure=outcome.trust),
+        blocks=tuple(_named(block, at) for at, block in enumerate(outcome.blocks, 1)),
+        markdown=outcome.text,
+        warnings=tuple(_warnings(outcome)),
+        tries=outcome.tries,
+        tokens=outcome.tokens,
+        text=outcome.text if alone else UNSET,
+        lines=(outcome.lines or lines_of(outcome.blocks)) if alone else UNSET,
+    )
+
+
+#: A page as JSON.
+encode = msgspec.json.encode
+
+
+def _named(block: Block, number: int) -> PageBlock:
+    fields = {name: getattr(block, name) for name in block.__struct_fields__}
+    return PageBlock(**fields, id=f"b{number}", html=table.to_html(block.cells) if block.cells else "")
+
+
+def _warnings(outcome: PageOutcome) -> Sequence[str]:
+    found = []
+    if outcome.fallback and outcome.status is OutcomeStatus.COMPLETED:
+        found.append(f"Read by another engine, {outcome.engine}. {outcome.fallback}")
+    if outcome.trust is not None and outcome.trust < LOW_TRUST:
+        found.append(_DIFFERS.format(percent=round(100 * outcome.trust)))
+    return found
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a page, made from `PageDocument`."""
+    _, definitions = msgspec.json.schema_components([PageDocument], ref_template="#/$defs/{name}")
+    root = definitions.pop("PageDocument")
+    return _plain({"$schema": DIALECT, "$id": SCHEMA_PATH, **root, "$defs": definitions})
+
+
+@cache
+def components() -> dict[str, Any]:
+    """The same as components of an OpenAPI document."""
+    _, definitions = msgspec.json.schema_components([PageDocument], ref_template="#/components/schemas/{name}")
+    return _plain(definitions)
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as it is read from JSON: msgspec writes tuples for defaults, which validators do not take."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(schema))
+    return plain

@@ -1,0 +1,45 @@
+"""The layout of a page: its lines into blocks, with their boxes in coordinates of the stored page."""
+
+import msgspec
+import numpy as np
+
+from libs.page.block import Block, Cell, Line, Rect, Word, enclosing
+from services.worker.engines.lines.block import blocks
+from services.worker.engines.lines.order import regions
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+
+
+def lay_out(page: PageLines) -> tuple[Block, ...]:
+    """The blocks of a page in reading order; every line is in exactly one of them."""
+    return tuple(_as_stored(block, page.pose) for block in blocks(regions(page.lines)))
+
+
+def _as_stored(block: Block, pose: Pose) -> Block:
+    lines = tuple(_stored_line(line, pose) for line in block.lines)
+    cells = tuple(_stored_cell(cell, pose) for cell in block.cells)
+    return msgspec.structs.replace(block, lines=lines, cells=cells, box=enclosing(lines) or block.box)
+
+
+def _stored_line(line: Line, pose: Pose) -> Line:
+    """The line with coordinates rounded as they are stored."""
+    a, b, c, d = ((round(float(x), 1), round(float(y), 1)) for x, y in pose.to_stored(np.array(line.box)))
+    confidence = None if line.confidence is None else round(line.confidence, 4)
+    words = tuple(_stored_word(word, pose) for word in line.words)
+    return Line(text=line.text, box=(a, b, c, d), confidence=confidence, words=words)
+
+
+def _stored_word(word: Word, pose: Pose) -> Word:
+    return msgspec.structs.replace(word, box=_stored_rect(word.box, pose))
+
+
+def _stored_cell(cell: Cell, pose: Pose) -> Cell:
+    return cell if cell.box is None else msgspec.structs.replace(cell, box=_stored_rect(cell.box, pose))
+
+
+def _stored_rect(rect: Rect, pose: Pose) -> Rect:
+    """The upright rectangle around the place of `rect` on the stored page."""
+    left, top, right, bottom = rect
+    corners = pose.to_stored(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
+    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    return round(float(x0), 1), round(float(y0), 1), round(float(x1), 1), round(float(y1), 1)
