@@ -21,7 +21,6 @@ Seconds are those of one page at a time, warm, decoding of the PNG included.
 import argparse
 import asyncio
 import html
-import io
 import json
 import os
 import re
@@ -41,6 +40,7 @@ import pymupdf
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
+from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
 from services.worker.engines.picture import decode
@@ -137,11 +137,10 @@ def pages(corpus: Path, folders: Sequence[str], limit: int | None) -> list[Page]
 def _png(path: Path) -> bytes:
     if path.suffix.lower() == ".pdf":
         with pymupdf.open(path) as document:
-            data: bytes = document[0].get_pixmap(dpi=DPI).tobytes("png")
-            return data
-    buffer = io.BytesIO()
-    Image.fromarray(decode(path.read_bytes())).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
+            drawn = document[0].get_pixmap(dpi=DPI, alpha=False, colorspace=pymupdf.csRGB)
+            return encode_png(np.frombuffer(drawn.samples, np.uint8).reshape(drawn.height, drawn.width, 3))
+    with Image.open(path) as image:
+        return encode_png(np.asarray(image.convert("RGB")))
 
 
 def ours(engine: OcrEngine, runner: asyncio.Runner) -> Read:
@@ -244,9 +243,8 @@ def orientations(chosen: Sequence[Page], read: Read) -> str:
     for i, page in enumerate(chosen, 1):
         pixels = decode(page.png)
         for turn in TURNS:
-            buffer = io.BytesIO()
-            Image.fromarray(np.rot90(pixels, k=-(turn // 90))).save(buffer, format="PNG", compress_level=1)
-            got = score(page.truth, *read(buffer.getvalue(), page.language))
+            turned = encode_png(np.rot90(pixels, k=-(turn // 90)))
+            got = score(page.truth, *read(turned, page.language))
             recalls[turn].append(_percent(got.right, got.true))
         print(f"\r{i}/{len(chosen)} pages", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)

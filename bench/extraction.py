@@ -1,20 +1,29 @@
 """Pages per second from a document to PNGs in the parent process, compared with MuPDF's own time for rendering.
 
     python -m bench.extraction [FILE...]
+    python -m bench.extraction --jail 15 [FILE...]
 
 Without files it makes a document of 50 mixed pages: text, coloured drawings, grey and colour scans.
+
+`--jail N` measures what the jail costs: each document is extracted N times with the walls that the machine supports and
+N times without, in turn and each time in the other order, and the medians are compared. Whatever else the machine does
+meets both alike.
 """
 
 import argparse
 import asyncio
+import statistics
 import tempfile
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pymupdf
 
+from services.serving import jail
 from services.web.render.document import FailedPage, open_document
 from services.web.render.filetype import HEAD_BYTES, FileType, file_type
 from services.web.render.png import encode_png
@@ -31,7 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--dpi", type=int, default=150)
+    parser.add_argument("--jail", type=int, metavar="N", help="compare N extractions in the jail with N outside it")
     arguments = parser.parse_args()
+    if arguments.jail:
+        _compare(arguments.files, arguments.dpi, arguments.jail)
+        return
     header = ("file", "pages", "failed", "KiB/page", "open s", "MuPDF p/s", "render p/s", "of MuPDF")
     print(f"{header[0]:<32}" + "".join(f"{name:>11}" for name in header[1:]))
     with tempfile.TemporaryDirectory() as folder:
@@ -39,12 +52,52 @@ def main() -> None:
             print(asyncio.run(measure(path, arguments.dpi)))
 
 
-async def measure(path: Path, dpi: int) -> str:
-    """Render one document both ways, in turn, in one run."""
+def _compare(files: Sequence[Path], dpi: int, rounds: int) -> None:
+    """Print one line for each document: pages per second with and without the jail, and their ratio."""
+    walls = jail.supported()
+    print(f"walls: {', '.join(sorted(walls)) or 'none'}; {rounds} rounds")
+    header = ("file", "pages", "jailed p/s", "bare p/s", "ratio", "quartiles")
+    print(f"{header[0]:<32}" + "".join(f"{name:>14}" for name in header[1:]))
+    with tempfile.TemporaryDirectory() as folder:
+        for path in files or [mixed_document(Path(folder) / f"{_PAGES} mixed pages")]:
+            pairs = []
+            _seconds(path, dpi, walls)  # brings files into the page cache
+            for number in range(rounds):
+                order = (walls, frozenset[jail.Wall]())
+                taken = {chosen: _seconds(path, dpi, chosen) for chosen in (order if number % 2 else order[::-1])}
+                pairs.append((taken[order[0]], taken[order[1]]))
+            pages = pairs[0][0][0]
+            jailed, bare = (statistics.median(pages / pair[way][1] for pair in pairs) for way in (0, 1))
+            ratios = [pair[1][1] / pair[0][1] for pair in pairs]
+            low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
+            columns = (f"{pages}", f"{jailed:.1f}", f"{bare:.1f}", f"{middle:.3f}", f"{low:.3f}-{high:.3f}")
+            print(f"{path.name[:31]:<32}" + "".join(f"{column:>14}" for column in columns))
+
+
+def _seconds(path: Path, dpi: int, walls: Collection[jail.Wall]) -> tuple[int, float]:
+    """Pages, and the seconds from the start of the child to the last page, with these walls around the child."""
+
+    async def extract() -> int:
+        async with open_document(path, _kind(path), dpi=dpi) as document:
+            return len([page async for page in document.render(range(1, document.total_pages + 1))])
+
+    with mock.patch.object(jail, "supported", return_value=walls):
+        started = time.perf_counter()
+        pages = asyncio.run(extract())
+        return pages, time.perf_counter() - started
+
+
+def _kind(path: Path) -> FileType:
     with path.open("rb") as stream:
         kind = file_type(stream.read(HEAD_BYTES))
     if kind is None:
         raise SystemExit(f"{path} is not a PDF or an image")
+    return kind
+
+
+async def measure(path: Path, dpi: int) -> str:
+    """Render one document both ways, in turn, in one run."""
+    kind = _kind(path)
     bare = await asyncio.to_thread(bare_seconds, path, dpi) if kind is FileType.PDF else None
     failed = size = 0
     started = time.perf_counter()

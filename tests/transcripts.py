@@ -4,13 +4,12 @@ The number of a page is the value of its first pixel: `page_image(7)` is page 7.
 """
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from libs import textlayer
+from services.web.render.png import encode_png
 from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageFailure, PageImage, PageText, unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
@@ -24,7 +23,6 @@ almost amounted to agony, I collected the instruments of life around me, that I 
 lifeless thing that lay at my feet. It was already one in the morning; the rain pattered dismally against the panes,
 and my candle was nearly burnt out, when, by the glimmer of the light, I saw the dull yellow eye open."""
 CHINESE = "公司根据一项将于二零三一年到期的协议租用其总部大楼，去年租金上涨了百分之四点五。"
-IHDR_END = 33
 Order = Transcript | Exception | Callable[[Sampling], Transcript] | asyncio.Event | float
 """What to do in one try: answer, raise, answer by how it is asked; or first wait, for an event or for seconds."""
 
@@ -149,10 +147,7 @@ def page_pixels(page_no: int, *, blank: bool = False) -> Pixels:
 
 def page_image(page_no: int, *, blank: bool = False, layer: str = "") -> PageImage:
     """That page, as stored, with its text layer."""
-    buffer = io.BytesIO()
-    Image.fromarray(page_pixels(page_no, blank=blank)).save(buffer, format="PNG")
-    png = buffer.getvalue()
-    return PageImage(page_no=page_no, data=png[:IHDR_END] + textlayer.chunk(layer) + png[IHDR_END:])
+    return PageImage(page_no=page_no, data=encode_png(page_pixels(page_no, blank=blank), text=layer))
 
 
 class Source:

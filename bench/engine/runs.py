@@ -1,7 +1,6 @@
 """The runs: what a step and a page take, whole pages by three ways."""
 
 import asyncio
-import io
 import itertools
 import tempfile
 import time
@@ -18,6 +17,7 @@ from transformers.utils import logging
 
 from bench.engine.machine import Machine
 from bench.engine.shapes import Scale
+from services.web.render.png import encode_png
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.decoder import Generation
@@ -207,7 +207,7 @@ class Bench:
         """Pages a second as the worker works: from PNG files, decoded and scaled by threads beside the model's own."""
         self._vacate(decoder)
         thread = DecoderThread(decoder)
-        files = [_png(page) for page in self.pages[: len(self.scale.sides)]]
+        files = [encode_png(page) for page in self.pages[: len(self.scale.sides)]]
         room = asyncio.Semaphore(decoder.slots + max(1, decoder.slots // 8))
 
         async def one(number: int) -> None:
@@ -325,12 +325,6 @@ class Bench:
     @torch.inference_mode()
     def _generate(self, pages: Sequence[Pixels], tokens: int) -> None:
         self.model.generate(**self._inputs(pages), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False)
-
-
-def _png(page: Pixels) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(page).save(file, format="PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _count(module: torch.nn.Module) -> int:

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from libs.png import TRAILER, BadPng, png_size
 from services.serving import jail
 from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, time_limit
 from services.web.render.filetype import FileType
-from services.web.render.png import TRAILER, BadPng, png_size
 from services.web.render.protocol import (
     HEADER_BYTES,
     BadFrame,

@@ -1,15 +1,17 @@
 """The pixels of one page: decoding, encoding, and whether they show anything.
 
-Needs Pillow and numpy only, so that every engine can use it.
+Needs Pillow and numpy only, so that every engine can use it. Pillow works on pixels and opens no image here: what it
+would decode comes from a process that a document may have taken over (`libs.png`).
 """
 
 import io
 import math
-import warnings
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+
+from libs.png import BadPng, decode_png, png_size
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,25 +37,16 @@ class PictureError(ValueError):
 
 
 def decode(data: bytes) -> Pixels:
-    """The image as RGB pixels (height, width, 3), with transparent pixels on white.
+    """The page image, as the render child writes it, as RGB pixels (height, width, 3).
 
-    Raises `PictureError` where the bytes are no complete image, or one too large or too small to read.
+    Raises `PictureError` where the bytes are no such image, or one too large or too small to read.
     """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of decompression bombs at a size that is still read; the limit is checked below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                _check_size(*image.size)
-                image.load()
-                return _flatten(image)
-    except PictureError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise PictureError("The page image has too many pixels; render it at a lower resolution.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError) as error:
-        # Pillow's decoders raise all of these for damaged files.
+        _check_size(*png_size(data))
+        pixels = decode_png(data, max_pixels=MAX_PIXELS, max_side=MAX_SIDE)
+    except BadPng as error:
         raise PictureError("The page image is damaged and cannot be decoded; extract the page again.") from error
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -64,25 +57,6 @@ def _check_size(width: int, height: int) -> None:
         )
     if min(width, height) < MIN_SIDE:
         raise PictureError(f"The page image has only {width} x {height} pixels; there is nothing to read.")
-
-
-def _flatten(image: Image.Image) -> Pixels:
-    if image.mode.startswith("I") or image.mode == "F":
-        # 16-bit and float scans use any part of their range: scaled to 8 bits by the values that occur.
-        depth = np.asarray(image, dtype=np.float64)
-        low, high = float(depth.min()), float(depth.max())
-        if not math.isfinite(high - low):
-            raise PictureError("The page image holds values that are not numbers; extract the page again.")
-        ceiling = max(high, 255.0) if low >= 0 else high
-        floor = min(low, 0.0)
-        grey = ((depth - floor) * (255.0 / max(ceiling - floor, 1.0))).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if "transparency" in image.info or image.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
-        layered = image.convert("RGBA")
-        paper = Image.new("RGBA", layered.size, "white")
-        paper.alpha_composite(layered)
-        image = paper
-    return np.ascontiguousarray(np.asarray(image.convert("RGB")))
 
 
 def encode(pixels: Pixels) -> bytes:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from libs import textlayer
-from services.web.render.png import TRAILER, encode_png, png_size
+from libs.png import TRAILER, png_size
+from services.web.render.png import encode_png
 
 PIXELS = np.arange(30 * 20, dtype=np.uint8).reshape(30, 20)
 

@@ -1,6 +1,5 @@
 """The real CPU engines on pages drawn by code."""
 
-import io
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.accuracy import plain_text
+from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import (
     EngineUnavailable,
@@ -82,9 +82,7 @@ def letter() -> Image.Image:
 
 
 def png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return encode_png(np.asarray(image))
 
 
 async def read(engine: OcrEngine, *images: bytes) -> list[PageText | PageFailure]:

@@ -1,7 +1,6 @@
 """A page on which its engine breaks down is read by another engine, in a process whose crashes and lies do no harm."""
 
 import asyncio
-import io
 import os
 import signal
 import subprocess
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import psutil
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from libs.jobstate.lease import Lease, LeaseState, encode
+from services.web.render.png import encode_png
 from services.worker.engines import select
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.fallback import process as fallback
@@ -41,9 +42,7 @@ async def reading(of: FallbackProcess, image: bytes = b"an image") -> PageText |
 def printed(text: str) -> bytes:
     image = Image.new("L", (1000, 400), 255)
     ImageDraw.Draw(image).text((60, 150), text, fill=0, font=ImageFont.load_default(48))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode_png(np.asarray(image))
 
 
 @pytest.fixture(autouse=True)

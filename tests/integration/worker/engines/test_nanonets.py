@@ -1,7 +1,6 @@
 """The model as an engine: pages in, Markdown out, with small models of the family's real classes."""
 
 import asyncio
-import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import (
     EngineLost,
@@ -71,9 +71,7 @@ def page_image(page_no: int) -> PageImage:
     # Blocks of colour: a model of random weights reads no letters.
     blocks = np.random.default_rng(page_no).integers(0, 256, (9 + page_no, 7, 3), dtype=np.uint8)
     picture = Image.fromarray(blocks).resize((280, 360 + 20 * page_no), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return PageImage(page_no=page_no, data=buffer.getvalue())
+    return PageImage(page_no=page_no, data=encode_png(np.asarray(picture)))
 
 
 IMAGES = [page_image(number) for number in range(1, 8)]
@@ -94,9 +92,8 @@ async def test_a_page_says_which_model_and_revision_read_it_on_what(folder: Path
 
 
 async def test_a_blank_page_is_not_shown_to_the_model(folder: Path) -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (400, 500), "white").save(buffer, format="PNG")
-    found = await read(await engine(folder), [PageImage(page_no=1, data=buffer.getvalue())])
+    paper = np.full((500, 400, 3), 255, np.uint8)
+    found = await read(await engine(folder), [PageImage(page_no=1, data=encode_png(paper))])
     reading = found[1]
     assert isinstance(reading, PageText)
     assert (reading.finish, reading.markdown, reading.tries) == (Finish.BLANK, "", ())
