@@ -1,7 +1,9 @@
 """The parts of the running service, as its routes see them."""
 
+import asyncio
 from datetime import datetime
 from typing import Protocol, cast
+from weakref import WeakValueDictionary
 
 import httpx
 import msgspec
@@ -95,6 +97,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweep
     #: The store, where clients can upload to it directly.
     direct: DirectStore | None = None
+    #: Held by the address of a user while a session of theirs is opened.
+    openings: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
 
 
 def web(request: Request) -> Web:

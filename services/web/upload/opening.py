@@ -1,5 +1,6 @@
 """Opening an upload, however its bytes come: a session of its user's, announced, within the limit of active jobs."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -21,14 +22,19 @@ async def opened_session(service: Web, user: User) -> AsyncIterator[SessionFiles
     When the block fails, or is cancelled because the client hung up, everything of the session is removed: the client
     does not know of it yet, and no work on it can have begun.
     """
-    files = await create_session(service.store, user.email)
-    await announce(files, run=1)
+    files = None
     try:
-        await _check_room(files, user, service.config.active_jobs_per_user)
+        # A session takes its place by its id, which is made before it is announced: one at a time, or a later session
+        # counts those before it while an earlier one is not yet in the index.
+        async with service.openings.setdefault(user.email, asyncio.Lock()):
+            files = await create_session(service.store, user.email)
+            await announce(files, run=1)
+            await _check_room(files, user, service.config.active_jobs_per_user)
         yield files
     except BaseException:
-        with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
-            await deletion.remove_files(files)
+        if files is not None:
+            with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
+                await deletion.remove_files(files)
         raise
 
 
@@ -58,7 +64,8 @@ async def _check_room(files: SessionFiles, user: User, most: int) -> None:
     """Raise `Problem` 429 when the user has `most` active jobs besides this session.
 
     The session is announced already and counts by its place in the user's index: of uploads that race for the last
-    place exactly one gets it. A session id begins with its time, so the earlier one gets it.
+    place in one process exactly one gets it. A session id begins with its time, so the earlier one gets it. In two
+    processes both may get it, where the earlier id is announced after the later one has counted.
     """
     prefix = f"{layout.ACTIVE}{files.user_hash}/"
     before = [stat.path async for stat in files.store.list(prefix) if stat.path < prefix + files.session_id]
