@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from libs.storage import layout
-from libs.storage.errors import NotFound, PreconditionFailed
+from libs.storage.errors import NotFound, OutOfSpace, PreconditionFailed
 from libs.storage.session import SessionFiles, indexed_session
 from libs.storage.store import ObjectStore, Stat
 
@@ -14,9 +14,22 @@ LATE_WRITES = timedelta(minutes=15)
 
 
 async def delete(files: SessionFiles) -> None:
-    """Delete the session for good. The tombstone comes first, so that a sweep finishes what breaks off here."""
-    await files.store.write(files.tombstone_path, b"{}")
+    """Delete the session for good. The tombstone comes first, so that a sweep finishes what breaks off here.
+
+    Raises `OutOfSpace` where a full disk has no room for the tombstone, even once the files are gone.
+    """
+    await mark(files)
     await remove_files(files)
+
+
+async def mark(files: SessionFiles) -> None:
+    """Write the tombstone: from now on no request finds the session. The caller then removes its files."""
+    try:
+        await files.store.write(files.tombstone_path, b"{}")
+    except OutOfSpace:
+        # The files make room for it. The index stays: where the room is taken by others, the sweep finds what is left.
+        await _remove(files, await _stored(files))
+        await files.store.write(files.tombstone_path, b"{}")
 
 
 async def remove_files(files: SessionFiles) -> None:
@@ -24,12 +37,8 @@ async def remove_files(files: SessionFiles) -> None:
 
     Without a tombstone this is only for a session in which no work can have begun.
     """
-    paths = [stat.path async for stat in files.store.list(files.prefix)]
-    # The record first, since every worker looks at it; the index last, since it leads the sweep here.
-    paths.sort(key=lambda path: not path.endswith(layout.RECORD))
-    for path in [*paths, files.active_path]:
-        with suppress(NotFound):
-            await files.store.delete(path)
+    # The index last, since it leads the sweep here.
+    await _remove(files, [*await _stored(files), files.active_path])
 
 
 async def bury(store: ObjectStore, tombstone: Stat) -> None:
@@ -42,3 +51,16 @@ async def bury(store: ObjectStore, tombstone: Stat) -> None:
         return
     with suppress(NotFound, PreconditionFailed):
         await store.delete(tombstone.path, if_generation=tombstone.generation)
+
+
+async def _stored(files: SessionFiles) -> list[str]:
+    """The paths of the session's objects: the record first, since every worker looks at it."""
+    paths = [stat.path async for stat in files.store.list(files.prefix)]
+    paths.sort(key=lambda path: not path.endswith(layout.RECORD))
+    return paths
+
+
+async def _remove(files: SessionFiles, paths: list[str]) -> None:
+    for path in paths:
+        with suppress(NotFound):
+            await files.store.delete(path)

@@ -11,7 +11,7 @@ from libs.config import ConfigError
 from libs.idtoken.keyset import KeySet, KeysUnavailable
 from libs.idtoken.token import GOOGLE, STRIPPED, BadToken, Issuer, TokenVerifier
 from libs.internal_token import HEADER
-from services.serving.authorization import bearer, keys_unavailable, unauthorized
+from services.serving.authorization import bearer, check_single, keys_unavailable, unauthorized
 from services.serving.problem import Problem
 from services.serving.settings import ServiceSettings
 
@@ -25,7 +25,10 @@ class QueueIdentity(Protocol):
     """Decides whether a request is from the queue."""
 
     async def admit(self, headers: Headers) -> None:
-        """Return when the request is from the queue. Raises `Problem` 401 when not, 503 when it cannot be checked."""
+        """Return when the request is from the queue.
+
+        Raises `Problem` 401 when not, 400 for a repeated header, 503 when it cannot be checked.
+        """
         ...
 
 
@@ -37,6 +40,7 @@ class SharedSecret:
 
     async def admit(self, headers: Headers) -> None:
         """See `QueueIdentity`."""
+        check_single(headers, HEADER)
         if not matches(headers.get(HEADER), self._secret):
             raise _refused()
 
@@ -56,6 +60,7 @@ class QueueAccount:
 
     async def admit(self, headers: Headers) -> None:
         """See `QueueIdentity`."""
+        check_single(headers, HEADER)
         token = bearer(headers)
         if token is None:
             raise _refused()

@@ -7,10 +7,14 @@ import socket
 import sys
 from collections.abc import Callable
 
+import hypercorn.protocol
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.utils import LifespanFailureError
 from starlette.types import ASGIApp
+
+from services.serving.exchange import Exchanges
+from services.serving.http2 import Http2
 
 #: Seconds that requests in flight have after a stop signal: Cloud Run kills 10 s after SIGTERM.
 GRACE_SECONDS = 9.0
@@ -55,7 +59,9 @@ async def _serve(app: ASGIApp, listener: socket.socket, on_stop: Callable[[], No
     config.errorlog = None
     config.include_server_header = False
 
+    hypercorn.protocol.H2Protocol = Http2  # type: ignore[attr-defined]
+
     async def stopped() -> None:
         await stop.wait()
 
-    await serve(app, config, shutdown_trigger=stopped)  # type: ignore[arg-type]
+    await serve(Exchanges(app), config, shutdown_trigger=stopped)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from services.serving.body import Pace
 from services.serving.settings import Positive, ServiceSettings
 
 #: A whole number of at least 1.
@@ -25,6 +26,7 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     job_parallelism: Annotated[int, Meta(ge=0, le=1000)] = 0
     upload_max_bytes: Count = 2 * 1024**3
     upload_stall_seconds: Positive = 60.0
+    upload_bytes_per_second: Positive = 1000.0
     upload_expires_seconds: Positive = 86_400.0
     max_pages: Count = 5000
     max_side: Count = 10_000
@@ -35,6 +37,15 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     extract_seconds: Positive = 300.0
     active_jobs_per_user: Count = 20
     sweep_seconds: Positive = 30.0
+
+    @property
+    def upload_pace(self) -> Pace:
+        """The longest time and the lowest rate of a body that has a document's bytes."""
+        return Pace(
+            total_seconds=self.upload_expires_seconds,
+            stall_seconds=self.upload_stall_seconds,
+            bytes_per_second=self.upload_bytes_per_second,
+        )
 
     @property
     def asks_for_proof(self) -> bool:

@@ -20,6 +20,7 @@ from services.serving.queue_identity import QueueIdentity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import Survey
+from services.web.receiving import Receiving
 
 
 class Extraction(Protocol):
@@ -99,6 +100,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     direct: DirectStore | None = None
     #: Held by the address of a user while a session of theirs is opened.
     openings: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
+    #: The resumable uploads of which this process receives bytes.
+    receiving: Receiving = msgspec.field(default_factory=Receiving)
 
 
 def web(request: Request) -> Web:

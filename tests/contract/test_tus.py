@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from libs.storage.store import ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.queue_settings import read_queue_settings
+from services.serving.body import Pace
 from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import SharedSecret
 from services.web.app import ROUTES, create_parts
@@ -36,7 +37,7 @@ from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
 from services.web.service import Web
 from services.web.upload import parts as uploads
-from services.web.upload.tus_body import Body
+from services.web.upload.tus_body import LOOK_SECONDS, Body
 from tests import ROOT
 from tests.clock import StorageClock
 from tests.emulators.gcs.server import Emulator
@@ -79,11 +80,12 @@ class Client:
         path: str,
         *pieces: bytes,
         broken: bool = False,
+        pause: Callable[[], Awaitable[None]] | None = None,
         user: str = "",
         headers: Mapping[str, str] = MappingProxyType({}),
         **more: str,
     ) -> Answer:
-        """One request; header names have `_` for `-`."""
+        """One request, with a `pause` before the end of its body; header names have `_` for `-`."""
         given = {"Tus-Resumable": "1.0.0", "X-User-Email": user or self.user}
         given |= {name.replace("_", "-"): value for name, value in {**headers, **more}.items()}
         arriving: list[Message] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
@@ -92,6 +94,8 @@ class Client:
 
         async def receive() -> Message:
             await asyncio.sleep(0)
+            if pause is not None and len(arriving) == 1:
+                await pause()
             return arriving.pop(0)
 
         async def keep(message: Message) -> None:
@@ -125,11 +129,12 @@ class Client:
         offset: int,
         *pieces: bytes,
         broken: bool = False,
+        pause: Callable[[], Awaitable[None]] | None = None,
         headers: Mapping[str, str] = MappingProxyType({}),
         **more: str,
     ) -> Answer:
         given = {"Content_Type": BODY_TYPE, "Upload_Offset": str(offset), **headers, **more}
-        return await self.send("PATCH", address, *pieces, broken=broken, headers=given)
+        return await self.send("PATCH", address, *pieces, broken=broken, pause=pause, headers=given)
 
     async def offset(self, address: str) -> int:
         answer = await self.send("HEAD", address)
@@ -217,7 +222,7 @@ async def test_an_upload_that_became_a_job_still_says_that_it_is_complete(store:
     pieces=st.lists(st.integers(0, 900), max_size=8),
     breaks=st.lists(st.booleans(), min_size=9, max_size=9),
     summed=st.lists(st.booleans(), min_size=9, max_size=9),
-    part_bytes=st.sampled_from([1 << 20, 700, 64]),
+    part_bytes=st.sampled_from([1 << 20, 8000, 700, 64]),
 )
 def test_any_split_of_the_bytes_and_any_breaks_give_the_same_file(
     pieces: list[int], breaks: list[bool], summed: list[bool], part_bytes: int
@@ -262,7 +267,11 @@ async def test_a_client_that_sends_nothing_for_long_is_told_so_and_what_came_is_
             yield piece
         await asyncio.sleep(60)
 
-    body = Body(cast(Any, _Streamed(stalls())), most=len(PDF), stall_seconds=0.05)
+    async def look() -> None:
+        assert not await client.files(address).is_deleted()
+
+    pace = Pace(total_seconds=60.0, stall_seconds=0.05, bytes_per_second=1000.0)
+    body = Body(cast(Any, _Streamed(stalls())), most=len(PDF), pace=pace, look=look)
     assert await uploads.append(client.files(address), 0, body) == 2100
     assert cast(Any, body.fault).status == 408
     assert await client.offset(address) == 2100
@@ -582,10 +591,83 @@ async def test_a_full_disk_at_the_end_is_told_and_the_bytes_stay() -> None:
 
 async def test_too_many_tiny_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.web.upload.tus.MAX_PARTS", 3)
+    monkeypatch.setattr(uploads, "PART_BYTES", 8)
     client = Client(MemoryStore())
     address = await client.create(len(PDF))
     statuses = [(await client.patch(address, at, PDF[at : at + 1])).status for at in range(4)]
     assert statuses == [204, 204, 204, 413]
+
+
+async def test_tiny_parts_grow_into_few(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "PART_BYTES", 80)
+    client = Client(store)
+    address = await client.create(len(PDF))
+    for at in range(25):
+        assert (await client.patch(address, at, PDF[at : at + 1])).status == 204
+    parts = await uploads.list_parts(client.files(address))
+    assert (parts.starts, parts.end) == ((0, 10, 20), 25)
+
+    await client.patch(address, 25, PDF[25:])
+    assert await client.stored(address) == PDF
+
+
+async def test_a_part_that_grows_is_whole_or_as_before_whatever_ends_its_request(store: ObjectStore) -> None:
+    client = Client(store)
+    address = await client.create(len(PDF))
+    await client.patch(address, 0, PDF[:3000])
+    given = {"Upload_Checksum": checksum(b"other")}
+    assert (await client.patch(address, 3000, PDF[3000:3100], headers=given)).status == 460
+    assert await client.offset(address) == 3000
+    await client.patch(address, 3000, PDF[3000:3100], PDF[3100:3200], broken=True)
+    assert await client.offset(address) == 3200
+    await client.patch(address, 3200, PDF[3200:])
+    assert await client.stored(address) == PDF
+
+
+class Sender:
+    """A PATCH of which a piece arrives, and then no more until it is let go."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self.waits = asyncio.Event()
+        self._go = asyncio.Event()
+        self.answer = asyncio.create_task(client.patch(address, 0, PDF[:2100], pause=self._pause))
+
+    async def _pause(self) -> None:
+        self.waits.set()
+        await self._go.wait()
+
+    def go(self) -> None:
+        self._go.set()
+
+
+async def test_a_deletion_ends_the_request_that_sends_and_then_the_upload_no_longer_counts() -> None:
+    client = Client(MemoryStore(), active_jobs_per_user=1)
+    address = await client.create(len(PDF))
+    sender = Sender(client, address)
+    await sender.waits.wait()
+    assert (await client.send("POST", "/api/uploads", Upload_Length="9")).status == 429
+
+    assert (await client.send("DELETE", address)).status == 204
+    assert (await sender.answer).status == 410
+    assert await client.names(address) == set()
+    assert (await client.patch(address, 0, PDF)).status == 404
+    assert (await client.send("POST", "/api/uploads", Upload_Length="9")).status == 201
+
+
+async def test_a_request_to_another_process_finds_out_that_its_upload_was_deleted(
+    let_time_pass: Callable[[float], None],
+) -> None:
+    store = MemoryStore()
+    client, other = Client(store, upload_stall_seconds=600.0), Client(store)
+    address = await client.create(len(PDF))
+    sender = Sender(client, address)
+    await sender.waits.wait()
+    assert (await other.send("DELETE", address)).status == 204
+    let_time_pass(LOOK_SECONDS + 1)
+    sender.go()
+
+    assert (await sender.answer).status == 410
+    assert await client.names(address) == set()
 
 
 async def test_nothing_of_an_upload_is_a_job_before_its_last_byte(store: ObjectStore) -> None:

@@ -1,6 +1,5 @@
 """A multipart/form-data body as a stream: parts are read as they arrive, and none is ever held whole."""
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from email.message import Message
@@ -10,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from starlette.requests import Request
 
+from services.serving.body import ArrivingBody, Pace, TooSlow, announced_bytes
 from services.serving.problem import Problem
 
 #: Bytes of a part's headers at most. Chosen: room for the longest file name, and little to hold.
@@ -52,12 +52,12 @@ class Part:
 class Form:
     """The parts of a request's body, in order. Bytes of a part that its reader does not read are skipped."""
 
-    def __init__(self, request: Request, *, max_bytes: int, stall_seconds: float) -> None:
-        """Read at most `max_bytes` of body, and wait at most `stall_seconds` for each next piece of it."""
-        self._body = request.stream()
-        self._left = max_bytes
-        self._max_bytes = max_bytes
-        self._stall_seconds = stall_seconds
+    def __init__(self, request: Request, *, max_bytes: int, pace: Pace) -> None:
+        """Read at most `max_bytes` of body, at this pace. Raises `Problem` 400, and 413 where more is announced."""
+        self._body = ArrivingBody(request, pace)
+        self._left = self._max_bytes = max_bytes
+        if (announced_bytes(request) or 0) > max_bytes:
+            raise self._too_large()
         self._events: deque[tuple[Event, bytes]] = deque()
         try:
             self._parser = MultipartParser(_boundary(request), self._callbacks())  # type: ignore[arg-type]
@@ -113,31 +113,30 @@ class Form:
     async def _next(self) -> tuple[Event, bytes] | None:
         while not self._events:
             try:
-                async with asyncio.timeout(self._stall_seconds):
-                    chunk = await anext(self._body, None)
-            except TimeoutError as error:
+                chunk = await self._body.next()
+            except TooSlow as error:
                 # Without this an upload whose client vanished without closing the connection would be active for ever.
                 raise Problem(
-                    408,
-                    "Upload stalled",
-                    f"Nothing arrived for {self._stall_seconds:g} seconds.",
-                    "Check the connection and upload the file again.",
+                    408, "Upload stalled", str(error), "Check the connection and upload the file again."
                 ) from error
             if chunk is None:
                 return None
             self._left -= len(chunk)
             if self._left < 0:
-                raise Problem(
-                    413,
-                    "Body too large",
-                    f"The body of an upload may have at most {self._max_bytes:,} bytes.",
-                    "Split the document and upload the parts.",
-                )
+                raise self._too_large()
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
                 raise _malformed(str(error)) from error
         return self._events.popleft()
+
+    def _too_large(self) -> Problem:
+        return Problem(
+            413,
+            "Body too large",
+            f"The body of an upload may have at most {self._max_bytes:,} bytes.",
+            "Split the document and upload the parts.",
+        )
 
     def _part(self, headers: Message) -> Part:
         try:

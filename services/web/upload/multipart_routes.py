@@ -11,7 +11,6 @@ from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.session import SessionFiles
-from services.serving.body import drain
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, file_type
@@ -33,18 +32,13 @@ ANNOUNCE_SECONDS = 300.0
 async def upload(request: Request) -> Response:
     """`POST /upload`: store the file, create the job, start it: 202 and the addresses to follow it by."""
     service = web(request)
-    try:
-        user = await get_user_from_request(request)
-        form = Form(
-            request,
-            max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
-            stall_seconds=service.config.upload_stall_seconds,
-        )
-        files, job = await _receive(service, user, form)
-    except Problem as problem:
-        if problem.status != 408:  # after a stall nothing more arrives
-            await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
-        raise
+    user = await get_user_from_request(request)
+    form = Form(
+        request,
+        max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
+        pace=service.config.upload_pace,
+    )
+    files, job = await _receive(service, user, form)
     await service.completion.start(files, job)
     return accepted(job)
 

@@ -56,7 +56,7 @@ async def deleted_on_failure(files: SessionFiles) -> AsyncIterator[None]:
 async def _delete(files: SessionFiles) -> None:
     try:
         await deletion.delete(files)
-    except OutOfSpace:  # of the tombstone, for which the files then make room
+    except OutOfSpace:  # the job has not begun, and its place in the index would count against its user
         await deletion.remove_files(files)
 
 

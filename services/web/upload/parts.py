@@ -3,6 +3,11 @@
 A part is named by the offset at which it begins and is written create-only. So the parts form one chain, however many
 write: of two requests that continue from the same offset one creates the next part, and the other is refused. No lock
 is needed, and none can be left behind by a process that dies.
+
+A small last part is not followed by another: the next bytes replace it, at its generation, by one that has both. So a
+client that sends a byte at a time makes few parts, and its last request costs what its first did. A part grows only
+while it is the last and small, so of two requests at one offset still only one can succeed: both replace the part at
+the same generation, or both create the same next one.
 """
 
 from collections.abc import AsyncIterator
@@ -12,14 +17,18 @@ from datetime import datetime
 import msgspec
 
 from libs.fanout import fan_out
-from libs.storage.errors import NotFound
+from libs.storage.errors import NotFound, PreconditionFailed
 from libs.storage.session import SessionFiles
+from libs.storage.store import Stat
 from services.web.upload.tus_body import Body, bounded, verified
 from services.web.upload.tus_headers import Checksum
 
 #: Bytes of a part at most: as much as a process that dies loses, and no more than the store sends to Cloud Storage in
 #: one request.
 PART_BYTES = 8 << 20
+#: A last part is small, and grows, below this share of `PART_BYTES`. Chosen: replacing it reads and writes at most
+#: 1 MiB, and 2 GB in small pieces are 2,000 parts at most.
+SMALL = 1 / 8
 #: Chosen: few enough for the store's pool of connections.
 PARALLEL_DELETES = 16
 
@@ -33,33 +42,56 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     end: int = 0
     #: When the last part was written, by the storage's clock.
     changed_at: datetime | None = None
+    #: The last part, while it is small and grows.
+    growing: Stat | None = None
 
 
 async def list_parts(files: SessionFiles) -> Parts:
     """The chain as it is stored now."""
     starts: list[int] = []
-    end, changed_at = 0, None
+    end, last = 0, None
     async for stat in files.store.list(files.parts_prefix):
         if stat.path != files.part_path(end):
             break  # the chain is being deleted from its beginning
         starts.append(end)
         end += stat.size
-        changed_at = stat.updated_at
-    return Parts(starts=tuple(starts), end=end, changed_at=changed_at)
+        last = stat
+    if last is None:
+        return Parts()
+    growing = last if last.size < PART_BYTES * SMALL else None
+    return Parts(starts=tuple(starts), end=end, changed_at=last.updated_at, growing=growing)
 
 
-async def append(files: SessionFiles, offset: int, body: Body, checksum: Checksum | None = None) -> int:
-    """Store the body from `offset` on, and return where it ends.
+async def append(
+    files: SessionFiles, offset: int, body: Body, *, growing: Stat | None = None, checksum: Checksum | None = None
+) -> int:
+    """Store the body from `offset`, the end of the chain, on, and return where it ends then.
 
-    A body with a checksum becomes one part, whole or not at all. Raises `PreconditionFailed` when another request has
+    `growing` is the last part, where that is small.
+    A body with a checksum goes into one part, whole or not at all. Raises `PreconditionFailed` when another request has
     written at the same offset, and what the body raises.
     """
     while await body.head(1):
-        part = bounded(body, PART_BYTES) if checksum is None else verified(body, checksum)
-        counted = _Counted(part)
-        await files.store.write(files.part_path(offset), counted.chunks(), if_generation=0)
-        offset += counted.size
+        # At most one part is replaced: the body fills it up, or ends within it.
+        path, generation, known = files.part_path(offset), 0, b""
+        if growing is not None:
+            path, generation, known = growing.path, growing.generation, await _content(files, growing)
+            growing = None
+        piece = _Counted(bounded(body, PART_BYTES - len(known)) if checksum is None else verified(body, checksum))
+        await files.store.write(path, piece.chunks(after=known), if_generation=generation)
+        offset += piece.size
     return offset
+
+
+async def _content(files: SessionFiles, part: Stat) -> bytes:
+    """The bytes of the part. Raises `PreconditionFailed` where it was replaced or deleted since."""
+    try:
+        stored = await files.store.read(part.path)
+    except NotFound as error:
+        raise PreconditionFailed(part.path) from error
+    if stored.generation != part.generation:
+        raise PreconditionFailed(part.path)
+    return stored.data
 
 
 async def read_parts(files: SessionFiles, parts: Parts) -> AsyncIterator[bytes]:
@@ -100,7 +132,10 @@ class _Counted:
         self._stream = stream
         self.size = 0
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, *, after: bytes) -> AsyncIterator[bytes]:
+        """`after`, which does not count, and then the stream."""
+        if after:
+            yield after
         async for chunk in self._stream:
             self.size += len(chunk)
             yield chunk

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.jobstate import deletion
@@ -13,9 +13,11 @@ from libs.jobstate import upload as uploads
 from libs.jobstate.upload import PendingUpload
 from libs.storage.errors import PreconditionFailed
 from libs.storage.session import exists
-from services.serving.body import drain
+from services.serving.authorization import check_single
+from services.serving.body import announced_bytes
 from services.serving.problem import Problem, handle
 from services.web.auth import get_user_from_request
+from services.web.receiving import deleted
 from services.web.render.filetype import HEAD_BYTES, file_type
 from services.web.service import Web, web
 from services.web.upload import parts as chain
@@ -36,9 +38,18 @@ from services.web.upload.tus_headers import (
     read_number,
 )
 
-#: Every request lists the parts: many tiny ones would cost more than the bytes they carry. Chosen: 2 GB come in pieces
-#: of 200 KB at least.
+#: Every request lists the parts. Chosen: 10 GB in the smallest parts, five times the default of `UPLOAD_MAX_BYTES`.
 MAX_PARTS = 10_000
+#: Headers of which a request has one at most: of two, a proxy may have looked at the other.
+SINGLE = (
+    "Tus-Resumable",
+    "Upload-Checksum",
+    "Upload-Defer-Length",
+    "Upload-Length",
+    "Upload-Metadata",
+    "Upload-Offset",
+    "X-HTTP-Method-Override",
+)
 
 
 class TusUpload(OwnUpload, frozen=True, kw_only=True):
@@ -66,6 +77,8 @@ async def _answer(request: Request, methods: dict[str, Callable[[Request], Await
     override = request.headers.get("X-HTTP-Method-Override") if request.method == "POST" else None
     method = (override or request.method).upper()
     try:
+        for name in SINGLE:
+            check_single(request.headers, name)
         if method not in methods:
             raise HTTPException(405, headers={"Allow": ", ".join(methods)})
         if method != "OPTIONS" and request.headers.get("Tus-Resumable") != VERSION:
@@ -78,9 +91,6 @@ async def _answer(request: Request, methods: dict[str, Callable[[Request], Await
             )
         answer = await methods[method](request)
     except Exception as error:  # handled here as by the app's handlers, which do not add the header
-        if not (isinstance(error, ClientDisconnect) or (isinstance(error, Problem) and error.status == 408)):
-            config = web(request).config  # not when the client has gone, or stopped sending
-            await drain(request, config.upload_max_bytes, config.upload_stall_seconds)
         answer = await handle(request, error)
     answer.headers["Tus-Resumable"] = VERSION
     answer.headers.setdefault("Cache-Control", "no-store")
@@ -127,7 +137,6 @@ async def _create(request: Request) -> Response:
     if with_bytes:
         async with deleted_on_failure(files):  # the client does not know the address yet, so it cannot try again
             headers = await _state(service, created) | headers
-    await drain(request, service.config.upload_max_bytes, service.config.upload_stall_seconds)
     return Response(status_code=201, headers=headers)
 
 
@@ -163,16 +172,17 @@ async def _patch(request: Request) -> Response:
 async def _delete(request: Request) -> Response:
     found = await _find(request)
     refuse_job(found)
-    await deletion.delete(found.files)
+    await deletion.mark(found.files)  # from now on no request begins to receive
+    await web(request).receiving.end(found.files.session_id)
+    await deletion.remove_files(found.files)
     return Response(status_code=204)
 
 
 async def _append(request: Request, service: Web, found: TusUpload) -> TusUpload:
     """Store the bytes of the request, and return the upload with its new offset. Raises `Problem`."""
-    config = service.config
+    config, files = service.config, found.files
     most = (config.upload_max_bytes if found.upload.length is None else found.upload.length) - found.offset
-    announced = request.headers.get("Content-Length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > most:
+    if (announced_bytes(request) or 0) > most:
         raise too_long()
     if len(found.parts.starts) >= MAX_PARTS:
         raise Problem(
@@ -183,23 +193,32 @@ async def _append(request: Request, service: Web, found: TusUpload) -> TusUpload
         )
     checksum = request.headers.get("Upload-Checksum")
     expected = read_checksum(checksum) if checksum is not None else None
-    body = Body(request, most=most, stall_seconds=config.upload_stall_seconds)
-    await _check_type(service, found, body)
-    try:
-        offset = await chain.append(found.files, found.offset, body, expected)
-    except PreconditionFailed as error:
-        raise Problem(
-            409,
-            "Offset conflict",
-            "Another request has written to this upload.",
-            "Send one request at a time: ask for the offset with HEAD, and go on from there.",
-        ) from error
+
+    async def look() -> None:
+        if await files.is_deleted():
+            raise deleted()
+
+    body = Body(request, most=most, pace=config.upload_pace, look=look)
+    async with service.receiving.of(files.session_id):
+        await look()  # a deletion that did not see this request yet
+        await _check_type(found, body)
+        try:
+            offset = await chain.append(files, found.offset, body, growing=found.parts.growing, checksum=expected)
+        except PreconditionFailed as error:
+            await look()
+            raise Problem(
+                409,
+                "Offset conflict",
+                "Another request has written to this upload.",
+                "Send one request at a time: ask for the offset with HEAD, and go on from there.",
+            ) from error
+        await look()
     if body.fault is not None:
         raise body.fault
     return msgspec.structs.replace(found, offset=offset)
 
 
-async def _check_type(service: Web, found: TusUpload, body: Body) -> None:
+async def _check_type(found: TusUpload, body: Body) -> None:
     """As soon as the first bytes show an unsupported file, delete the upload and raise `Problem` 415."""
     if found.offset >= HEAD_BYTES:
         return

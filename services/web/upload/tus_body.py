@@ -2,22 +2,29 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, Request
 
+from services.serving.body import ArrivingBody, Pace, TooSlow
 from services.serving.problem import Problem
 from services.web.upload.tus_headers import Checksum
+
+#: Seconds of receiving after which `Body` looks again whether the bytes are still wanted. Chosen: one request to the
+#: storage in so many seconds costs nothing beside the bytes.
+LOOK_SECONDS = 5.0
 
 
 class Body:
     """The bytes as they arrive. When the connection breaks or stalls they end, and `fault` is set."""
 
-    def __init__(self, request: Request, *, most: int, stall_seconds: float) -> None:
-        """Read at most `most` bytes, and wait at most `stall_seconds` for each next piece of them."""
-        self._stream = request.stream()
-        self._left = self._most = most
-        self._stall_seconds = stall_seconds
+    def __init__(self, request: Request, *, most: int, pace: Pace, look: Callable[[], Awaitable[None]]) -> None:
+        """Read at most `most` bytes, at this pace; every `LOOK_SECONDS` call `look`, which raises to end the body."""
+        self._body = ArrivingBody(request, pace)
+        self._left = most
+        self._look = look
+        self._clock = asyncio.get_running_loop().time
+        self._looked_at = self._clock()
         self._held: deque[bytes] = deque()
         #: Why the bytes ended before the body did: a `Problem` 408, or `ClientDisconnect`. `None` when it is whole.
         self.fault: Exception | None = None
@@ -39,13 +46,12 @@ class Body:
     async def _arriving(self) -> bytes | None:
         while self.fault is None:
             try:
-                async with asyncio.timeout(self._stall_seconds):
-                    chunk = await anext(self._stream, None)
-            except TimeoutError:
+                chunk = await self._body.next()
+            except TooSlow as error:
                 self.fault = Problem(
                     408,
                     "Upload stalled",
-                    f"Nothing arrived for {self._stall_seconds:g} seconds; what came before is kept.",
+                    f"{error} What came before is kept.",
                     "Ask for the offset with HEAD, and go on from there.",
                 )
                 break
@@ -54,6 +60,9 @@ class Body:
                 break
             if chunk is None:
                 break
+            if self._clock() > self._looked_at + LOOK_SECONDS:
+                await self._look()
+                self._looked_at = self._clock()
             self._left -= len(chunk)
             if self._left < 0:
                 raise too_long()

@@ -43,6 +43,7 @@ def job_id(services: Running, document: bytes) -> str:
     answer = httpx.post(f"{services.url}/upload", files={"file": ("one.pdf", document)})
     found = str(answer.json()["job_id"])
     assert services.ended(found)["status"] == "completed"
+    services.until(lambda: not list(services.storage.glob("active/*/*")), "the job to leave the index")
     return found
 
 

@@ -1,0 +1,51 @@
+"""The resumable uploads of which this process receives bytes now."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.serving.problem import Problem
+
+
+class Receiving:
+    """Ends the requests that receive an upload's bytes, before the upload is removed and no longer counts as active.
+
+    Otherwise a user who creates, continues and deletes uploads in turn would send more of them at a time than the limit
+    of active jobs allows. Requests in other processes find out by the tombstone.
+    """
+
+    def __init__(self) -> None:
+        self._requests: dict[str, dict[asyncio.Timeout, asyncio.Event]] = {}
+
+    @asynccontextmanager
+    async def of(self, session_id: str) -> AsyncIterator[None]:
+        """Run the block, which receives bytes of this upload; `end` cancels it. Raises `Problem` 410 then."""
+        limit, ended = asyncio.timeout(None), asyncio.Event()
+        requests = self._requests.setdefault(session_id, {})
+        try:
+            async with limit:
+                requests[limit] = ended
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise deleted() from error
+        finally:
+            ended.set()
+            requests.pop(limit, None)
+            if not requests:
+                self._requests.pop(session_id, None)
+
+    async def end(self, session_id: str) -> None:
+        """Cancel the blocks of this upload, and return when they have ended."""
+        requests = dict(self._requests.get(session_id, {}))
+        for limit in requests:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
+        for ended in requests.values():
+            await ended.wait()
+
+
+def deleted() -> Problem:
+    """410 for bytes of an upload that was deleted while they arrived."""
+    return Problem(410, "Upload deleted", "The upload was deleted meanwhile.", "Begin a new upload of the file.")
