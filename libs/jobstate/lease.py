@@ -234,6 +234,18 @@ async def renewed(held: HeldLease) -> AsyncIterator[None]:
         await task
 
 
+async def is_held(files: SessionFiles, name: str, run: int) -> bool:
+    """Whether `name` cannot be claimed now: a process holds it, or it is finished in this run. A torn one counts as
+    held, since its holder may be at work."""
+    stored = await _stored(files, name)
+    if stored is None:
+        return False
+    try:
+        return not is_free(decode(stored.data), stored, run, await files.store.now())
+    except TornLease:
+        return True
+
+
 async def _stored(files: SessionFiles, name: str) -> Stored | None:
     with suppress(NotFound):
         return await files.store.read(files.lease_path(name))

@@ -1,7 +1,8 @@
-"""Time slices: one worker serves many jobs, and no job may keep another waiting for long.
+"""Time slices: a user may have many jobs, and none may keep another of that user waiting for long.
 
 A job is worked on in small pieces, and its next task goes to the back of the queue after each. A call ends its slice
-early when another job has requested one after the call's own task was due: that job's task is behind it in the queue.
+early when another job of the same user has requested one after the call's own task was due: that job's task is behind
+it in the queue. Turns among users: `neighbours`.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from libs.storage import layout
 from libs.storage.session import SessionFiles
 
-#: Seconds for which a listing of the active jobs is used. Chosen: a listing costs as much as a write.
+#: Seconds for which a listing of the user's active jobs is used. Chosen: a listing costs as much as a write.
 ASK_SECONDS = 5.0
 #: A request counts although it is older than the call's task by so much: a job requests its slice shortly before its
 #: task is in the queue. Chosen: longer than an enqueue takes.
@@ -44,18 +45,18 @@ class TimeSlice:
         return self._clock() - self._began
 
     async def is_shared(self) -> bool:
-        """Whether any other job is active."""
+        """Whether any other job of the user is active."""
         return await self._look() is not None
 
     async def has_newcomer(self) -> bool:
-        """Whether another job has requested a slice since this task was due."""
+        """Whether another job of the user has requested a slice since this task was due."""
         newest = await self._look()
         return newest is not None and newest > self._due_at - LATE
 
     async def _look(self) -> datetime | None:
-        """When another job last requested a slice, as listed at most `ASK_SECONDS` ago."""
+        """When another job of the user last requested a slice, as listed at most `ASK_SECONDS` ago."""
         if self._asked is None or self._clock() >= self._asked + ASK_SECONDS:
-            own = self._files.active_path
-            others = [stat.updated_at async for stat in self._files.store.list(layout.ACTIVE) if stat.path != own]
+            own, prefix = self._files.active_path, f"{layout.ACTIVE}{self._files.user_hash}/"
+            others = [stat.updated_at async for stat in self._files.store.list(prefix) if stat.path != own]
             self._newest, self._asked = max(others, default=None), self._clock()
         return self._newest

@@ -35,6 +35,14 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     sandbox: Literal["auto", "require"] = "auto"
 
     @property
+    def look_seconds(self) -> float:
+        """Seconds between two looks at the index of active jobs while a call is at work.
+
+        Chosen: a listing of a folder takes less than a millisecond; one of a bucket costs as much as a write.
+        """
+        return 2.0 if self.running_in_cloud else 0.2
+
+    @property
     def logs_json(self) -> bool:
         """Whether log lines are JSON: by `LOG_FORMAT`, whose default is JSON in the cloud and text elsewhere."""
         return self.log_format == "json" or (self.log_format == "auto" and self.running_in_cloud)

@@ -195,6 +195,8 @@ def create_parts(
                 parallelism=parallelism,
                 slice_seconds=config.extract_seconds,
                 lease_seconds=config.lease_seconds,
+                extra_children=config.extract_extra_children,
+                look_seconds=config.look_seconds,
             ),
             metrics=metrics,
             render_slots=asyncio.Semaphore(config.extract_children),

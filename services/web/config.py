@@ -34,6 +34,7 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     render_seconds: Positive = 30.0
     child_memory_bytes: Count = 2 * 1024**3
     extract_children: Count = 1
+    extract_extra_children: Annotated[int, Meta(ge=0, le=100)] = 2
     extract_seconds: Positive = 300.0
     active_jobs_per_user: Count = 20
     sweep_seconds: Positive = 30.0

@@ -139,7 +139,10 @@ def create_worker(
         EngineContext(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback),
     )
     limits = Limits(
-        lease_seconds=config.lease_seconds, page_seconds=config.page_seconds, batch_seconds=config.batch_seconds
+        lease_seconds=config.lease_seconds,
+        page_seconds=config.page_seconds,
+        batch_seconds=config.batch_seconds,
+        look_seconds=config.look_seconds,
     )
     context = WorkerContext(
         store=store, queue=queue, engines=engines, fallback=fallback, limits=limits, metrics=metrics

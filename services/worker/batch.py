@@ -3,25 +3,35 @@
 from datetime import timedelta
 
 import msgspec
+import structlog
 
 from libs.jobstate.active import is_woken_since
 from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
+from libs.jobstate.evidence import Leases
 from libs.jobstate.job import Job
+from libs.jobstate.lease import LeaseLost
+from libs.jobstate.neighbours import Neighbours, Seat
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
-from libs.storage.errors import NotFound
+from libs.storage.errors import NotFound, StorageError
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import OCR_QUEUE
 from libs.taskqueue.task import OcrTask, next_name
-from services.worker.call import Call, CallResult, CallStatus, WorkerContext
-from services.worker.claim import claim
+from services.worker.call import Call, CallResult, CallStatus, EngineBroke, EngineHangs, WorkerContext
+from services.worker.claim import claim, free_batches
+from services.worker.engines.engine import EngineUnavailable
 from services.worker.inflight import InFlight
+
+log = structlog.get_logger()
 
 # Seconds by which the successor of a call without a free batch is delayed: doubled each time from the first to the
 # second. Chosen: short enough for a lease that expires, long enough that waiting chains do not fill the queue.
 IDLE_FROM, IDLE_TO = 2.0, 30.0
+#: Users whose pages a process reads beside those of its calls. Chosen: the engine is shared, so each of them makes a
+#: page of the others take one page's time longer.
+EXTRA_SEATS = 2
 
 
 class BatchWorker:
@@ -29,6 +39,9 @@ class BatchWorker:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self._neighbours = Neighbours(
+            context.store, self, extra_seats=EXTRA_SEATS, look_seconds=context.limits.look_seconds
+        )
 
     def drain(self) -> None:
         """Prepare for the end of the process: begin no further page, release leases, enqueue successors."""
@@ -48,28 +61,68 @@ class BatchWorker:
         )
         try:
             job = await load(files)
-            if job.ended or task.run < job.run:
+        except NotFound:
+            return CallResult(status=CallStatus.UNKNOWN_SESSION)
+        if job.ended or task.run < job.run:
+            return CallResult(status=CallStatus.NO_PENDING_PAGES)
+        time_slice = TimeSlice(files, await files.store.now(), task.due_at)
+        async with self._neighbours.host(files, time_slice.waited) as host:
+            if await host.gives_way():
+                await self._continue(files, task, job, name, worked=True)
                 return CallResult(status=CallStatus.NO_PENDING_PAGES)
-            call = await self._open(task, files, job)
+            return await self._work(task, name, files, job, time_slice, host.seat)
+
+    async def find(self, files: SessionFiles) -> Job | None:
+        """The job, if a batch of it can be read and no process holds it: see `Stage`."""
+        context = self._context
+        if context.draining.is_set() or context.quarantine.is_closed:
+            return None
+        job = await load(files)
+        if job.ended or not job.planned:
+            return None
+        return job if await free_batches(files, Leases(files), job, 0, context.limits.lease_seconds) else None
+
+    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
+        """Read batches of a guest's job: see `Stage`."""
+        task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=job.run)
+        now = await files.store.now()
+        time_slice = TimeSlice(files, now, now - timedelta(seconds=seat.waited))
+        try:
+            call = await self._open(task, files, job, time_slice, seat)
+            in_flight = await _read(call)
+            await self._commit(call, worked=in_flight.claimed > 0)
+        except EngineHangs:
+            raise
+        except (StorageError, LeaseLost, EngineBroke, EngineUnavailable) as error:
+            log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
+        except Exception:  # any bug that this job meets: it must not fail the call of another user's job
+            log.exception("guest_failed", job_id=files.session_id)
+
+    async def _work(
+        self, task: OcrTask, name: str, files: SessionFiles, job: Job, time_slice: TimeSlice, seat: Seat
+    ) -> CallResult:
+        try:
+            call = await self._open(task, files, job, time_slice, seat)
             in_flight = await _read(call)
             worked = in_flight.claimed > 0
             job = await self._commit(call, worked=worked)
         except NotFound:
             return CallResult(status=CallStatus.UNKNOWN_SESSION)
-        if not job.ended and not await is_woken_since(files, task.wake):
-            await self._continue(task, job, name, worked=worked)
+        if not job.ended:
+            await self._continue(files, task, job, name, worked=worked)
         if not worked:
             return CallResult(status=CallStatus.NO_PENDING_PAGES)
         return CallResult(status=CallStatus.BATCH_PROCESSED, pages_processed=in_flight.read)
 
-    async def _open(self, task: OcrTask, files: SessionFiles, job: Job) -> Call:
+    async def _open(self, task: OcrTask, files: SessionFiles, job: Job, time_slice: TimeSlice, seat: Seat) -> Call:
         return Call(
             worker=self._context,
             task=task,
             files=files,
             recorder=Recorder(files, job),
-            time_slice=TimeSlice(files, await files.store.now(), task.due_at),
+            time_slice=time_slice,
             engine=await self._context.engines.engine(job.options.engine),
+            seat=seat,
         )
 
     async def _commit(self, call: Call, *, worked: bool) -> Job:
@@ -82,8 +135,10 @@ class BatchWorker:
             hurried=worked,
         )
 
-    async def _continue(self, task: OcrTask, job: Job, name: str, *, worked: bool) -> None:
-        """Enqueue the successor: a chain of tasks lives until the job has ended."""
+    async def _continue(self, files: SessionFiles, task: OcrTask, job: Job, name: str, *, worked: bool) -> None:
+        """Enqueue the successor: a chain of tasks lives until the job has ended or the sweep has woken it since."""
+        if await is_woken_since(files, task.wake):
+            return
         idle = 0 if worked else task.idle + 1
         delay = min(IDLE_TO, IDLE_FROM * 2 ** (idle - 1)) if idle else 0.0
         due_at = await self._context.store.now() + timedelta(seconds=delay)
@@ -110,7 +165,9 @@ async def _may_claim(call: Call, in_flight: InFlight) -> bool:
         return True
     if in_flight.over or call.recorder.stopped or call.time_slice.seconds > call.worker.limits.batch_seconds:
         return False
-    # The engine was filled once, and another job is active: this one goes to the back of the queue.
+    if call.seat.must_yield:
+        return False
+    # The engine was filled once, and another job of this user is active: this one goes to the back of the queue.
     if in_flight.claimed >= call.engine.slots and await call.time_slice.is_shared():
         return False
     await call.recorder.refresh()

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from libs.jobstate.lease import new_holder
+from libs.jobstate.neighbours import Seat
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage.session import SessionFiles
@@ -31,6 +32,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     page_seconds: float
     #: A call that has run for this long claims no further batch.
     batch_seconds: float
+    #: How often a call looks whether other users wait.
+    look_seconds: float = 1.0
 
 
 class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,7 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call for one job."""
+    """One piece of work for one job: a call, or what it does for a guest."""
 
     worker: WorkerContext
     task: OcrTask
@@ -62,6 +65,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     #: The one that the job asked for.
     engine: SharedEngine
     time_slice: TimeSlice
+    seat: Seat
 
     @property
     def is_over(self) -> bool:
@@ -69,13 +73,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return self.recorder.stopped or self.worker.draining.is_set()
 
     async def must_yield(self) -> bool:
-        """Whether no further page is to be begun, as `is_over`, or because another job's task came after the call's."""
+        """Whether no further page is to be begun: as `is_over`, or for another user, whose turn it is, or for another
+        job of this user, whose task came after the call's."""
         if self.is_over:
             return True
-        # A call fills the engine at least once before it yields, so it gets at least one page done. It is enough that
-        # one chain of a job makes room; where tasks have to wait for a worker, all do.
-        filled = self.time_slice.pages >= self.engine.slots
-        return filled and (self.task.chain == 0 or self.time_slice.crowded) and await self.time_slice.has_newcomer()
+        # A call fills the engine at least once before it yields, so it gets at least one page done.
+        if self.time_slice.pages < self.engine.slots:
+            return False
+        if self.seat.must_yield:
+            return True
+        # It is enough that one chain of a job makes room; where tasks have to wait for a worker, all do.
+        return (self.task.chain == 0 or self.time_slice.crowded) and await self.time_slice.has_newcomer()
 
 
 class CallStatus(StrEnum):

@@ -6,9 +6,11 @@ from itertools import takewhile
 import structlog
 
 from libs.jobstate import plan as batches
+from libs.jobstate.evidence import Leases
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, Lease, is_free, take
 from libs.jobstate.plan import Batch
+from libs.storage.session import SessionFiles
 from libs.storage.store import Stat
 from services.worker.call import Call
 
@@ -20,24 +22,12 @@ FRESH = timedelta(seconds=1)
 
 
 async def claim(call: Call) -> HeldLease | None:
-    """Claim the first free batch in the order of the task's chain, or return `None`.
-
-    One listing shows which batches were never begun. Of the others, only those before the first of these are read.
-    """
-    job, chain = call.recorder.job, call.task.chain
+    """Claim the first free batch in the order of the task's chain, or return `None`."""
+    job = call.recorder.job
     if call.worker.draining.is_set() or job.ended:
         return None
     seconds = call.worker.limits.lease_seconds
-    listed = await call.recorder.leases.listed()
-    now = await call.files.store.now()
-    waiting = batches.striped(job, chain)
-    begun = takewhile(lambda batch: batch.name in listed, waiting)
-    doubtful = [batch.name for batch in begun if _is_doubtful(job, batch, chain, listed[batch.name], now, seconds)]
-    known = await call.recorder.leases.read({name: listed[name] for name in doubtful})
-    for batch in waiting:
-        stat = listed.get(batch.name)
-        if stat and (batch.name not in doubtful or not _may_be_free(known.get(batch.name), stat, job.run, now)):
-            continue
+    for batch, absent in await free_batches(call.files, call.recorder.leases, job, call.task.chain, seconds):
         lease = await take(
             call.files,
             batch.name,
@@ -46,12 +36,36 @@ async def claim(call: Call) -> HeldLease | None:
             seconds=seconds,
             pages=batch.pages,
             waited=call.time_slice.waited,
-            absent=stat is None,
+            absent=absent,
         )
         if lease is not None:
             log.info("batch_claimed", job_id=job.job_id, batch=batch.name, attempt=lease.lease.attempt)
             return lease
     return None
+
+
+async def free_batches(
+    files: SessionFiles, leases: Leases, job: Job, chain: int, lease_seconds: float
+) -> list[tuple[Batch, bool]]:
+    """The batches that seem free, in the order in which `chain` tries them, and whether each has no lease at all.
+
+    One listing shows which batches were never begun. Of the others, only those before the first of these are read.
+    """
+    listed = await leases.listed()
+    now = await files.store.now()
+    waiting = batches.striped(job, chain)
+    begun = takewhile(lambda batch: batch.name in listed, waiting)
+    doubtful = [
+        batch.name for batch in begun if _is_doubtful(job, batch, chain, listed[batch.name], now, lease_seconds)
+    ]
+    known = await leases.read({name: listed[name] for name in doubtful})
+    found: list[tuple[Batch, bool]] = []
+    for batch in waiting:
+        stat = listed.get(batch.name)
+        if stat and (batch.name not in doubtful or not _may_be_free(known.get(batch.name), stat, job.run, now)):
+            continue
+        found.append((batch, stat is None))
+    return found
 
 
 def _may_be_free(lease: Lease | None, stat: Stat, run: int, now: datetime) -> bool:

@@ -42,6 +42,8 @@ class OutcomeWriter:
             outcome = await save_outcome(self._call.files, refused, generation)
         self.record(outcome)
         self._call.worker.metrics.page(outcome)
+        # Pages share an engine of several slots: each uses its part of the time.
+        self._call.seat.charge(outcome.seconds / self._call.engine.slots)
         log.info(
             "page_failed" if outcome.error else "page_completed",
             job_id=self._call.files.session_id,

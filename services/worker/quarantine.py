@@ -18,6 +18,11 @@ class Quarantine:
         self._waiting = 0
         self._alone = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether a solo reader reads or waits: what is claimed now would wait, and come under suspicion itself."""
+        return self._alone or self._waiting > 0
+
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
         """Read beside others, once no solo reader reads or waits."""

@@ -67,10 +67,14 @@ def in_virtual_time(seed: int, live: Callable[[], Awaitable[T]]) -> T:
 
 
 class Engine:
-    """Reads a page at a time, as long as its script says, and holds the next image in reserve, as `CpuEngine` does."""
+    """Reads a page at a time, as long as its script says, and holds the next image in reserve, as `CpuEngine` does.
+
+    Pages of several calls are read in the order in which they come.
+    """
 
     def __init__(self, library: Mapping[str, Document]) -> None:
         self._library = library
+        self._reading = asyncio.Lock()
 
     async def load(self) -> None:
         """Nothing to load."""
@@ -84,7 +88,8 @@ class Engine:
             upcoming = asyncio.create_task(_next(pages))
             token, page_no = script.of_image(page.data)
             seconds = self._library[token].pages[page_no - 1].seconds
-            await asyncio.sleep(seconds)
+            async with self._reading:
+                await asyncio.sleep(seconds)
             yield PageText(page_no=page_no, markdown=script.text(token, page_no), finish=Finish.STOP, seconds=seconds)
 
 
@@ -104,6 +109,7 @@ class Installation:
         parallelism: int | None = None,
         batch_size: int = WebConfig().ocr_batch_size,
         ocr_waits: bool = False,
+        extra_children: int = WebConfig().extract_extra_children,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = random.Random(f"installation {seed}")
@@ -124,6 +130,7 @@ class Installation:
         self._web = Process("web", "web", 0.0)
         store = self._store(self._web)
         config, metrics = WebConfig(), WebMetrics(CollectorRegistry())
+        look_seconds = WebConfig(running_in_cloud=True).look_seconds
         dispatches = queues[OCR_QUEUE].max_concurrent_dispatches
         self.extractor = Extractor(
             ExtractContext(
@@ -135,6 +142,8 @@ class Installation:
                     parallelism=parallelism or max(1, dispatches // 2),
                     slice_seconds=config.extract_seconds,
                     lease_seconds=config.lease_seconds,
+                    extra_children=extra_children,
+                    look_seconds=look_seconds,
                 ),
                 metrics=metrics,
                 render_slots=asyncio.Semaphore(config.extract_children),
@@ -216,14 +225,17 @@ class Installation:
 
     def _worker(self, number: int) -> tuple[Process, BatchWorker]:
         process = Process(f"worker{number}", "worker", 0.0)
-        config = WorkerConfig()
+        config = WorkerConfig(running_in_cloud=True)
         context = WorkerContext(
             store=self._store(process),
             queue=self,
             engines=OneEngine(Engine(self._library)),
             fallback=Spare(self._library, process, lambda *_: None),
             limits=Limits(
-                lease_seconds=config.lease_seconds, page_seconds=config.page_seconds, batch_seconds=config.batch_seconds
+                lease_seconds=config.lease_seconds,
+                page_seconds=config.page_seconds,
+                batch_seconds=config.batch_seconds,
+                look_seconds=config.look_seconds,
             ),
             metrics=WorkerMetrics(CollectorRegistry()),
         )

@@ -1,8 +1,9 @@
 """Processes of the simulated machines: what lives in one dies with it, at any await."""
 
 import asyncio
+import contextlib
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from tests.simulation.script import Key
@@ -67,6 +68,16 @@ class Process:
 
 current: contextvars.ContextVar[Process | None] = contextvars.ContextVar("current", default=None)
 acting_for: contextvars.ContextVar[str] = contextvars.ContextVar("acting_for", default="")
+
+
+@contextlib.contextmanager
+def acting(session: str) -> Iterator[None]:
+    """The block works for the job `session`, whatever its task was started for."""
+    before = acting_for.set(session)
+    try:
+        yield
+    finally:
+        acting_for.reset(before)
 
 
 def adopt(

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import sys
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, MutableMapping
 from typing import Any, cast
 
 import msgspec
@@ -13,10 +14,13 @@ from starlette.applications import Starlette
 
 from libs.jobstate import active
 from libs.jobstate.cancellation import Cancellation
+from libs.jobstate.job import Job
+from libs.jobstate.neighbours import Seat
 from libs.jobstate.record import TornRecord
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import StorageError
+from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
 from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
@@ -43,7 +47,7 @@ from tests.simulation import script
 from tests.simulation.checker import Checker, Facts
 from tests.simulation.fault_rates import Weather, forecast
 from tests.simulation.machines import Press, Reader, Spare, Trials
-from tests.simulation.process import Died, Process
+from tests.simulation.process import Died, Process, acting
 from tests.simulation.queue import Broker, Sender
 from tests.simulation.script import Document
 from tests.simulation.store import Bucket, Client
@@ -72,6 +76,8 @@ class Plant(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     ahead: int
     users: int
+    extra_children: int
+    look_seconds: float
 
 
 def design(rng: random.Random) -> Plant:
@@ -91,6 +97,8 @@ def design(rng: random.Random) -> Plant:
         slots=rng.choice((1, 1, 3, 8)),
         ahead=rng.choice((1, 3)),
         users=rng.choice((1, 2, 4)),
+        extra_children=rng.choice((0, 1, 2)),
+        look_seconds=rng.choice((1.0, 5.0)),
     )
 
 
@@ -103,6 +111,22 @@ class OneEngine(EngineRegistry):
 
     async def engine(self, name: str | None) -> SharedEngine:
         return self._reader
+
+
+class ActingExtractor(Extractor):
+    """Tells the checker for which job it acts when it serves a guest."""
+
+    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
+        with acting(files.session_id):
+            await super().serve(files, job, seat)
+
+
+class ActingWorker(BatchWorker):
+    """Tells the checker for which job it acts when it serves a guest."""
+
+    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
+        with acting(files.session_id):
+            await super().serve(files, job, seat)
 
 
 class World:
@@ -137,7 +161,7 @@ class World:
 
     async def run(self) -> None:
         """Live through it."""
-        structlog.configure(processors=[self.story.processor])
+        structlog.configure(processors=[self._watch_guests, self.story.processor])
         self.story.tell(f"{self._plant}")
         self.story.tell(f"{self._weather}")
         for kind, count in ((WEB, self._plant.webs), (WORKER, self._plant.workers)):
@@ -166,6 +190,15 @@ class World:
                 raise error
         if not self.checker.broken:
             self.checker.finish()
+
+    def _watch_guests(self, logger: object, name: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """A bug that a guest meets is logged, and fails no call."""
+        if fields["event"] == "guest_failed":
+            error = sys.exception()
+            assert error is not None
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self.checker.fail(f"a guest raised {error!r} at {where.name}:{where.lineno}", fields["job_id"])
+        return fields
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = self._loop.create_task(work)
@@ -228,6 +261,7 @@ class World:
             lease_seconds=self._plant.lease_seconds,
             page_seconds=self._plant.page_seconds,
             batch_seconds=self._plant.batch_seconds,
+            look_seconds=self._plant.look_seconds,
         )
         context = WorkerContext(
             store=self._client(process),
@@ -239,12 +273,12 @@ class World:
         )
         process.holder = context.holder
         self.checker.holders[context.holder] = process
-        self._workers[process] = BatchWorker(context)
+        self._workers[process] = ActingWorker(context)
 
     def _boot_web(self, process: Process) -> None:
         store, queue = self._client(process), self._sender(process)
         metrics = WebMetrics(CollectorRegistry())
-        extractor = Extractor(
+        extractor = ActingExtractor(
             ExtractContext(
                 store=store,
                 queue=queue,
@@ -254,6 +288,8 @@ class World:
                     parallelism=max(1, self._plant.dispatches // 2),
                     slice_seconds=self._plant.slice_seconds,
                     lease_seconds=self._plant.lease_seconds,
+                    extra_children=self._plant.extra_children,
+                    look_seconds=self._plant.look_seconds,
                 ),
                 metrics=metrics,
                 render_slots=asyncio.Semaphore(1),

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from libs.jobstate.lease import new_holder
+from libs.jobstate.neighbours import Seat
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore
@@ -62,6 +63,10 @@ class ExtractSettings(msgspec.Struct, frozen=True, kw_only=True):
     slice_seconds: float
     #: The lease of an extraction expires so many seconds after its last renewal.
     lease_seconds: float
+    #: Documents that may be open beside `ExtractContext.render_slots`, for users who have none open.
+    extra_children: int = 0
+    #: Seconds between two looks at the index of active jobs, while a document is open.
+    look_seconds: float = 1.0
 
 
 class ExtractContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,22 +87,26 @@ class ExtractContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extraction(msgspec.Struct, frozen=True, kw_only=True):
-    """One call: the handling of one delivered task."""
+    """One piece of work on one document: a call, which handles one delivered task, or what it does for a guest."""
 
     context: ExtractContext
     task: OcrTask
-    #: The task's name in the queue; that of its successor is derived from it.
+    #: The task's name in the queue; that of its successor is derived from it. Empty for a guest, which has none: the
+    #: job's own tasks are in the queue.
     task_name: str
     #: Of the task's job.
     files: SessionFiles
     time_slice: TimeSlice
+    seat: Seat
+    #: Held while the document is open.
+    slots: asyncio.Semaphore
 
     async def must_yield(self) -> bool:
         """Whether the rest of the document is left to a later call: the process drains, the slice has lasted long
-        enough, or another job has requested a slice meanwhile."""
+        enough, it is another user's turn, or another job of this user has requested a slice meanwhile."""
         if self.context.draining.is_set():
             return True
         seconds = self.time_slice.seconds
         if seconds > self.context.settings.slice_seconds:
             return True
-        return seconds > MIN_SLICE_SECONDS and await self.time_slice.has_newcomer()
+        return seconds > MIN_SLICE_SECONDS and (self.seat.must_yield or await self.time_slice.has_newcomer())

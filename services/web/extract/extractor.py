@@ -1,5 +1,6 @@
 """The handling of an extraction task: open the upload, plan the pages, render them, start OCR after the first batch."""
 
+import asyncio
 import contextlib
 from datetime import timedelta
 
@@ -12,7 +13,8 @@ from libs.jobstate.active import is_woken_since, newest_wake
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
 from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
-from libs.jobstate.lease import LeaseLost, renewed, take
+from libs.jobstate.lease import LeaseLost, is_held, renewed, take
+from libs.jobstate.neighbours import Neighbours, Seat
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.selection import ALL_PAGES, parse_pages
 from libs.jobstate.timeslice import TimeSlice
@@ -43,13 +45,17 @@ class Extractor:
 
     def __init__(self, context: ExtractContext) -> None:
         self._context = context
+        settings = context.settings
+        self._neighbours = Neighbours(
+            context.store, self, extra_seats=settings.extra_children, look_seconds=settings.look_seconds
+        )
 
     def drain(self) -> None:
         """Prepare for the end of the process: render no further page, release leases, enqueue successors."""
         self._context.draining.set()
 
     async def process(self, task: OcrTask, name: str) -> bool:
-        """Extract the task's job, or continue to; whether this call did anything.
+        """Extract the task's job, or continue to; whether this call did anything for it.
 
         `name` is the task's own name in the queue. Raises `StorageError` and `QueueUnavailable`: the queue then
         delivers the task again.
@@ -63,19 +69,55 @@ class Extractor:
             job = await load(files)
             if job.ended or task.run < job.run:
                 return False
-            time_slice = TimeSlice(files, await files.store.now(), task.due_at)
-            extraction = Extraction(
-                context=self._context, task=task, task_name=name, files=files, time_slice=time_slice
-            )
             if job.extraction_complete:
                 # The call that recorded it may have died before it started the chains. Chains that were started have
                 # the same names, so the queue does not take them twice.
-                await _start_chains(extraction, job)
+                await _start_chains(self._context, files, task, job)
                 return False
-            return await _extract_under_lease(extraction, job)
+            time_slice = TimeSlice(files, await files.store.now(), task.due_at)
+            async with self._neighbours.host(files, time_slice.waited) as host:
+                extraction = Extraction(
+                    context=self._context,
+                    task=task,
+                    task_name=name,
+                    files=files,
+                    time_slice=time_slice,
+                    seat=host.seat,
+                    slots=self._context.render_slots,
+                )
+                if await host.gives_way():
+                    await _enqueue_successor(extraction)
+                    return False
+                return await _extract_under_lease(extraction, job)
         except (NotFound, LeaseLost):
             # The job was deleted, or another call has taken the extraction over.
             return False
+
+    async def find(self, files: SessionFiles) -> Job | None:
+        """The job, if its document has pages to render and no process does it: see `Stage`."""
+        job = await load(files)
+        if self._context.draining.is_set() or job.ended or job.extraction_complete:
+            return None
+        return None if await is_held(files, EXTRACT, job.run) else job
+
+    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
+        """Extract the job of a guest: see `Stage`."""
+        now = await files.store.now()
+        extraction = Extraction(
+            context=self._context,
+            task=OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=job.run),
+            task_name="",
+            files=files,
+            time_slice=TimeSlice(files, now, now - timedelta(seconds=seat.waited)),
+            seat=seat,
+            slots=asyncio.Semaphore(1) if seat.guest else self._context.render_slots,
+        )
+        try:
+            await _extract_under_lease(extraction, job)
+        except (StorageError, QueueUnavailable, LeaseLost) as error:
+            log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
+        except Exception:  # any bug that this job meets: it must not fail the call of another user's job
+            log.exception("guest_failed", job_id=files.session_id)
 
 
 async def _extract_under_lease(extraction: Extraction, job: Job) -> bool:
@@ -113,7 +155,7 @@ async def _extract_under_lease(extraction: Extraction, job: Job) -> bool:
 async def _enqueue_successor(extraction: Extraction, *, delay_seconds: float = 0.0) -> None:
     """Enqueue the task's successor, unless the sweep has woken the job since: then the sweep's task continues."""
     context, files = extraction.context, extraction.files
-    if await is_woken_since(files, extraction.task.wake):
+    if not extraction.task_name or await is_woken_since(files, extraction.task.wake):
         return
     due_at = await context.store.now() + timedelta(seconds=delay_seconds)
     successor = msgspec.structs.replace(extraction.task, due_at=due_at)
@@ -135,7 +177,7 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
                         FileType(job.file_info.file_type),
                         dpi=job.options.dpi,
                         limits=context.settings.limits,
-                        slots=context.render_slots,
+                        slots=extraction.slots,
                     )
                 )
             plan = await _plan(extraction, job, document)
@@ -171,16 +213,22 @@ async def _plan(extraction: Extraction, job: Job, document: OpenPages) -> Change
     size = batches.size(len(pages), most=settings.batch_size, parallelism=settings.parallelism)
     found = await stored_outcomes(extraction.files, pages) if job.rebuilt else {}
     at = await extraction.files.store.now()
-    total_pages, repaired = document.total_pages, document.repaired
-    return lambda job: job.plan(
-        pages,
-        total_pages=total_pages,
-        batch_size=size,
-        parallelism=settings.parallelism,
-        at=at,
-        found=found,
-        repaired=repaired,
-    )
+    total_pages, repaired, run = document.total_pages, document.repaired, job.run
+
+    def change(job: Job) -> Job:
+        if job.run != run:
+            return job  # rebuilt while this call was suspended: the next run plans with the outcomes that it finds
+        return job.plan(
+            pages,
+            total_pages=total_pages,
+            batch_size=size,
+            parallelism=settings.parallelism,
+            at=at,
+            found=found,
+            repaired=repaired,
+        )
+
+    return change
 
 
 async def _render(extraction: Extraction, job: Job, plan: Change | None, document: OpenPages) -> bool:
@@ -191,14 +239,18 @@ async def _render(extraction: Extraction, job: Job, plan: Change | None, documen
         open_pages = await pages_to_render(files, recorder)
         chains_started = job.run > 1
         first_batch = next((batch.pages for batch in batches.batches(job)), ())
+        clock = asyncio.get_running_loop().time
+        charged = clock()
         async for page in document.render(open_pages):
+            extraction.seat.charge(clock() - charged)
+            charged = clock()
             await saves.add(_save(extraction, recorder, page))
             if not chains_started and page.page_no >= first_batch[-1]:
                 await saves.done()
                 if page.page_no in first_batch:  # else an earlier call has requested it
                     await active.request_slice(files)
                 if page.page_no != open_pages[-1]:  # else this is the end, and `_complete` starts them
-                    await _start_chains(extraction, await recorder.flush())
+                    await _start_chains(extraction.context, files, extraction.task, await recorder.flush())
                 chains_started = True
             if recorder.stopped or page.page_no == open_pages[-1]:
                 break
@@ -234,7 +286,7 @@ async def _complete(extraction: Extraction) -> None:
     if job.fulfilled:
         await _settle(extraction)
     else:
-        await _start_chains(extraction, job)
+        await _start_chains(extraction.context, files, extraction.task, job)
 
 
 async def _refuse(extraction: Extraction, job: Job, reason: str) -> None:
@@ -259,6 +311,6 @@ async def _settle(extraction: Extraction) -> None:
     await settle(extraction.files, holder=context.holder, lease_seconds=context.settings.lease_seconds)
 
 
-async def _start_chains(extraction: Extraction, job: Job) -> None:
-    wake = await newest_wake(extraction.files, extraction.task.wake)
-    await start_chains(extraction.context.queue, job, wake=wake)
+async def _start_chains(context: ExtractContext, files: SessionFiles, task: OcrTask, job: Job) -> None:
+    wake = await newest_wake(files, task.wake)
+    await start_chains(context.queue, job, wake=wake)

@@ -5,8 +5,10 @@ from prometheus_client import CollectorRegistry
 
 from libs.jobstate.commit import create, load
 from libs.jobstate.lease import HeldLease
+from libs.jobstate.neighbours import Seat
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.timeslice import TimeSlice
+from libs.jobstate.turns import Turns
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
@@ -56,6 +58,7 @@ async def call(worker: WorkerContext, files: SessionFiles, chain: int) -> Call:
         recorder=Recorder(files, await load(files)),
         engine=await worker.engines.engine(None),
         time_slice=TimeSlice(files, await files.store.now(), None),
+        seat=Seat(Turns(0), files.user_hash, guest=False, waited=0.0, ends=lambda: False),
     )
 
 

@@ -105,9 +105,11 @@ class Place:
             )
         )
 
-    async def job(self, letter: str, pages: int, *, batch_size: int = 5, active: bool = False) -> SessionFiles:
-        """A job whose pages are ready; their images are its letter."""
-        files = SessionFiles(store=self.store, user_hash=letter * 12, session_id=letter * 32)
+    async def job(
+        self, letter: str, pages: int, *, batch_size: int = 5, active: bool = False, user: str = ""
+    ) -> SessionFiles:
+        """A job whose pages are ready; their images are its letter. It has a user of its own unless one is named."""
+        files = SessionFiles(store=self.store, user_hash=(user or letter) * 12, session_id=letter * 32)
         await create(files, msgspec.structs.replace(extracted(pages), batch_size=batch_size))
         for page_no in range(1, pages + 1):
             await files.save_page_image(page_no, letter.encode())
@@ -169,17 +171,32 @@ def test_call_claims_no_more_than_keeps_the_engine_busy() -> None:
 
 
 @pytest.mark.parametrize(("newcomer", "pages"), [(True, SLOTS), (False, 10)], ids=["new", "known"])
-def test_call_beside_another_job_fills_the_engine_once(newcomer: bool, pages: int) -> None:
+def test_call_beside_another_job_of_its_user_fills_the_engine_once(newcomer: bool, pages: int) -> None:
     async def live() -> tuple[int, int]:
         place = Place()
         files = await place.job("a", 40, active=True)
-        await place.job("b", 1, active=True)
+        await place.job("b", 1, active=True, user="a")
         due_at = await place.store.now() + timedelta(seconds=0 if newcomer else 10)
         call = place.call(files, due_at=due_at)
         await place.read_to_the_end(call)
         return call.result().pages_processed, len(place.queue.tasks)
 
     assert in_virtual_time(0, live) == (pages, 1)
+
+
+def test_other_users_pages_are_read_beside_those_of_a_call() -> None:
+    async def live() -> tuple[int, list[bytes], Job]:
+        place = Place()
+        own = await place.job("a", 40, active=True)
+        guest = await place.job("b", 1, active=True)
+        call = place.call(own)
+        await place.read_to_the_end(call)
+        return call.result().pages_processed, [page.data for page in place.engine.taken], await load(guest)
+
+    pages, taken, guest = in_virtual_time(0, live)
+    assert guest.ended
+    assert taken.index(b"b") <= 2 * SLOTS, "it waits for no more than the pages that were claimed before it came"
+    assert pages == 40, "the call goes on"
 
 
 def test_engine_that_breaks_under_many_pages_leaves_all_under_suspicion_and_none_guilty() -> None:

@@ -15,15 +15,17 @@ from tests.clock import StorageClock
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-async def job(store: MemoryStore, digit: str, state: Active | None = None) -> SessionFiles:
+async def job(store: MemoryStore, digit: str, state: Active | None = None, *, user: str = "a") -> SessionFiles:
     """An active job."""
-    files = SessionFiles(store=store, user_hash=digit * 12, session_id=digit * 32)
+    files = SessionFiles(store=store, user_hash=user * 12, session_id=digit * 32)
     await store.write(layout.active_path(files.user_hash, files.session_id), active.encode(state or Active()))
     return files
 
 
 async def test_nobody_makes_room_for_himself() -> None:
-    own = await job(MemoryStore(StorageClock(NOON)), "a")
+    store = MemoryStore(StorageClock(NOON))
+    own = await job(store, "a")
+    await job(store, "b", user="b")  # turns among users are not its business
     turn = TimeSlice(own, NOON, NOON)
     assert not await turn.is_shared()
     assert not await turn.has_newcomer()

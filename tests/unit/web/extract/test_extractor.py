@@ -5,12 +5,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
 from libs.jobstate.active import Active, announce, encode
-from libs.jobstate.commit import create, load
+from libs.jobstate.commit import commit, create, load
 from libs.jobstate.lease import take
+from libs.jobstate.neighbours import Seat
+from libs.jobstate.turns import Turns
 from libs.storage import layout
 from libs.storage.errors import Unavailable
 from libs.storage.memory import MemoryStore
@@ -132,3 +135,35 @@ async def test_a_process_that_drains_leaves_the_rest_to_the_successor() -> None:
     assert not job.extraction_complete
     assert [name for name, _ in queue.taken] == [EXTRACT_QUEUE]
     assert await take(files, EXTRACT, run=1, holder="another", seconds=60), "the lease was released"
+
+
+async def test_plan_of_an_earlier_run_is_not_written_into_a_later_one() -> None:
+    files, extractor, _ = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+
+    @asynccontextmanager
+    async def suspended(*arguments: object, **options: object) -> AsyncIterator[Sheets]:
+        # Meanwhile the record was lost, and another process has made it anew.
+        await commit(files, lambda job: msgspec.structs.replace(job, run=2, rebuilt=True))
+        yield Sheets()
+
+    extractor._context = msgspec.structs.replace(extractor._context, open_document=suspended)
+    await extractor.process(task, "task")
+    job = await load(files)
+    assert (job.run, job.planned) == (2, False), "the later run plans with the outcomes that it finds"
+
+
+async def test_guest_is_extracted_without_a_task_and_leaves_its_own_tasks_alone() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    job = await extractor.find(files)
+    assert job is not None
+    await extractor.serve(files, job, Seat(Turns(1), files.user_hash, guest=True, waited=0.0, ends=lambda: False))
+    assert (await load(files)).extraction_complete
+    assert {name for name, _ in queue.taken} == {OCR_QUEUE}
+    assert await extractor.find(files) is None
+
+
+async def test_document_that_a_process_extracts_is_no_work_for_another() -> None:
+    files, extractor, _ = await prepared(MemoryStore())
+    assert await take(files, EXTRACT, run=1, holder="another", seconds=60)
+    assert await extractor.find(files) is None
