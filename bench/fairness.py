@@ -2,11 +2,12 @@
 
     python -m bench.fairness [--times 10] [--slow 8] [--reading 8] [--engine NAME]
 
-Two users share web and worker. One has `--slow` jobs whose every page takes about `SLOW_SECONDS` to draw, and `--reading`
-jobs with hundreds of pages that are drawn at once and wait to be read. The other uploads single pages, one after
-another. Time: from the upload until the page's text can be read over HTTP; the median of `--times`, alone and beside the
-jobs. The engine reads one page at a time, for `PAGE_SECONDS` each, without using a processor, so that what is measured is
-whose turn it is; `--engine rapidocr` reads in earnest. `engine busy` is the share of that phase in which the engine read.
+Two users share web and worker. One has `--slow` jobs whose every page takes about `SLOW_SECONDS` to draw, and
+`--reading` jobs with hundreds of pages that are drawn at once and wait to be read. The other uploads single pages, one
+after another. Time: from the upload until the page's text can be read over HTTP; the median of `--times`, alone and
+beside the jobs. The engine reads one page at a time, for `PAGE_SECONDS` each, without using a processor, so that what
+is measured is whose turn it is; `--engine rapidocr` reads in earnest. `busy` is the share of that phase in which the
+engine read.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import statistics
 
 import pytest
 
@@ -25,9 +26,10 @@ async def a_job(workers: int, pages: int) -> tuple[Tally, float]:
 
 
 def test_record_costs_no_more_a_page_when_the_document_is_long() -> None:
-    short, _ = in_virtual_time(0, lambda: a_job(4, 100))
+    # A short job writes its record some forty times, and by chance some times more or less.
+    shorts = [in_virtual_time(seed, lambda: a_job(4, 100))[0].record_bytes for seed in range(3)]
     long, _ = in_virtual_time(0, lambda: a_job(4, 1000))
-    assert long.record_bytes / 1000 <= 3 * short.record_bytes / 100
+    assert long.record_bytes / 1000 <= 3 * statistics.mean(shorts) / 100
 
 
 def test_many_workers_on_one_job_hardly_wait_for_each_other() -> None:
