@@ -38,8 +38,8 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     def look_seconds(self) -> float:
         """Seconds between two looks at the index of active jobs while a call is at work.
 
-        Chosen: a listing of a folder takes less than a millisecond; one of a bucket costs as much as a write, and a page
-        takes three or more of these.
+        Chosen: a listing of a folder takes less than a millisecond; one of a bucket costs as much as a write, of which
+        a page takes three or more.
         """
         return 3.0 if self.running_in_cloud else 0.2
 
