@@ -1,4 +1,4 @@
-"""What the services of a deployment need: APIs, accounts, buckets, the shared secret, the queues."""
+"""What the services of a deployment need: APIs, accounts, buckets, the secrets, the queues."""
 
 import json
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ LOG_RATIO = 1.0
 
 
 def setup(settings: DeploySettings) -> list[Step]:
-    """APIs, accounts, image repository, buckets and secret, with who may do what on each."""
-    return [_apis(settings), _accounts(settings), _repository(settings), _buckets(settings), _secret(settings)]
+    """APIs, accounts, image repository, buckets and secrets, with who may do what on each."""
+    return [_apis(settings), _accounts(settings), _repository(settings), _buckets(settings), _secrets(settings)]
 
 
 def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> list[Step]:
@@ -30,7 +30,8 @@ def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> lis
         commands.append(Command(words=(*create, "--quiet"), unless=described, instead=(*update, "--quiet")))
     # Readiness reads the queue's state, which the role of an enqueuer does not allow.
     grants = [
-        (name, settings.web_account, role)
+        (name, account, role)
+        for account in (settings.web_account, settings.extract_account)
         for name in limits
         for role in ("roles/cloudtasks.enqueuer", "roles/cloudtasks.viewer")
     ]
@@ -73,7 +74,8 @@ def _apis(settings: DeploySettings) -> Step:
 def _accounts(settings: DeploySettings) -> Step:
     project = f"--project={settings.project}"
     purposes = {
-        settings.web_account: "Gnosis OCR web: takes uploads, renders pages",
+        settings.web_account: "Gnosis OCR web: takes uploads, answers users",
+        settings.extract_account: "Gnosis OCR extraction: renders pages, sweeps",
         settings.worker_account: "Gnosis OCR worker: reads pages",
         settings.tasks_account: "Gnosis OCR queues and sweep: may call the private services",
     }
@@ -93,7 +95,7 @@ def _accounts(settings: DeploySettings) -> Step:
             account,
             "roles/iam.serviceAccountUser",
         )
-        for account in (settings.web_account, settings.worker_account)
+        for account in (settings.web_account, settings.extract_account, settings.worker_account)
     ]
     return Step(title="The accounts: one a service, and one as which the queues push", commands=(*commands,))
 
@@ -106,7 +108,7 @@ def _repository(settings: DeploySettings) -> Step:
 
 
 def _buckets(settings: DeploySettings) -> Step:
-    jobs, models = f"gs://{settings.bucket}", f"gs://{settings.model_bucket}"
+    jobs, state, models = (f"gs://{name}" for name in (settings.bucket, settings.state_bucket, settings.model_bucket))
     if settings.retention_days:
         rules = Command(
             words=gcloud("storage", "buckets", "update", jobs, "--lifecycle-file=/dev/stdin"),
@@ -121,12 +123,18 @@ def _buckets(settings: DeploySettings) -> Step:
         _bucket(settings, jobs),
         rules,
         sharing,
+        _bucket(settings, state),
         _bucket(settings, models),
-        _grant(settings, ("storage", "buckets"), jobs, settings.web_account, "roles/storage.objectUser"),
-        _grant(settings, ("storage", "buckets"), jobs, settings.worker_account, "roles/storage.objectUser"),
+        *(
+            _grant(settings, ("storage", "buckets"), jobs, account, "roles/storage.objectUser")
+            for account in (settings.web_account, settings.extract_account, settings.worker_account)
+        ),
+        # A bucket of its own and no condition on object names: a condition does not restrict listing, and a role on the
+        # bucket of jobs for the services that open documents would have to exclude the keys by name.
+        _grant(settings, ("storage", "buckets"), state, settings.web_account, "roles/storage.objectViewer"),
         _grant(settings, ("storage", "buckets"), models, settings.worker_account, "roles/storage.objectViewer"),
     )
-    return Step(title="The buckets: of jobs, and of models (which the worker may only read)", commands=commands)
+    return Step(title="The buckets: of jobs, of API keys for web, of models for the worker", commands=commands)
 
 
 def _bucket(settings: DeploySettings, url: str) -> Command:
@@ -139,18 +147,28 @@ def _bucket(settings: DeploySettings, url: str) -> Command:
     return Command(words=create, unless=gcloud("storage", "buckets", "describe", url))
 
 
-def _secret(settings: DeploySettings) -> Step:
-    name, project = settings.token_secret, f"--project={settings.project}"
-    create = Command(
+def _secrets(settings: DeploySettings) -> Step:
+    # A service gets a secret only where it uses it: extraction has no route of the operator.
+    readers = {
+        settings.token_secret: (settings.web_account, settings.extract_account, settings.worker_account),
+        settings.operator_secret: (settings.web_account, settings.worker_account),
+    }
+    role = "roles/secretmanager.secretAccessor"
+    commands: list[Command] = []
+    for name, accounts in readers.items():
+        commands.append(_secret(settings, name))
+        commands += [_grant(settings, ("secrets",), name, account, role) for account in accounts]
+    return Step(title="The secrets: of the services and their queue, and of the operator", commands=(*commands,))
+
+
+def _secret(settings: DeploySettings, name: str) -> Command:
+    """A secret of 256 random bits."""
+    project = f"--project={settings.project}"
+    return Command(
         words=gcloud("secrets", "create", name, "--replication-policy=automatic", "--data-file=-", project),
         unless=gcloud("secrets", "describe", name, project),
         fed_by=("openssl", "rand", "-hex", "32"),
     )
-    grants = (
-        _grant(settings, ("secrets",), name, account, "roles/secretmanager.secretAccessor")
-        for account in (settings.web_account, settings.worker_account)
-    )
-    return Step(title="The secret that the services and their queue share", commands=(create, *grants))
 
 
 def _grant(

@@ -45,6 +45,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     image_registry: Annotated[str, Meta(pattern=r"\A([A-Za-z0-9._:/-]*[A-Za-z0-9])?\Z")] = ""
     tag: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")] = "latest"
     gcs_bucket_name: Bucket = ""
+    state_bucket_name: Bucket = ""
     model_bucket_name: Bucket = ""
 
     # Names
@@ -52,9 +53,11 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     extract_service: Name = "gnosis-ocr-extract"
     worker_service: Name = "gnosis-ocr-worker"
     web_account: AccountId = "gnosis-ocr-web"
+    extract_account: AccountId = "gnosis-ocr-extract"
     worker_account: AccountId = "gnosis-ocr-worker"
     tasks_account: AccountId = "gnosis-ocr-tasks"
     token_secret: Name = "gnosis-ocr-internal-token"  # noqa: S105 - the secret's name
+    operator_secret: Name = "gnosis-ocr-operator-token"  # noqa: S105 - and another's
     sweep_job: Name = "gnosis-ocr-sweep"
 
     # Who may use it
@@ -108,6 +111,11 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     def bucket(self) -> str:
         """The bucket of jobs. Bucket names are global, so the default contains the project's."""
         return self.gcs_bucket_name or f"{self.project}-gnosis-ocr-storage"
+
+    @property
+    def state_bucket(self) -> str:
+        """The bucket of the installation's own state: its API keys. Only web, which opens no document, reads it."""
+        return self.state_bucket_name or f"{self.project}-gnosis-ocr-state"
 
     @property
     def model_bucket(self) -> str:

@@ -26,13 +26,19 @@ def down(settings: DeploySettings) -> list[Step]:
             ),
         ),
         Step(
-            title="Images, secret, accounts",
+            title="Images, secrets, accounts",
             commands=(
                 _gone(("artifacts", "repositories"), settings.repository, location, project),
                 _gone(("secrets",), settings.token_secret, project),
+                _gone(("secrets",), settings.operator_secret, project),
                 *(
                     _gone(("iam", "service-accounts"), settings.account(name), project)
-                    for name in (settings.web_account, settings.worker_account, settings.tasks_account)
+                    for name in (
+                        settings.web_account,
+                        settings.extract_account,
+                        settings.worker_account,
+                        settings.tasks_account,
+                    )
                 ),
             ),
         ),
@@ -43,9 +49,13 @@ def down(settings: DeploySettings) -> list[Step]:
                 words=gcloud("storage", "rm", "--recursive", bucket),
                 where=gcloud("storage", "buckets", "describe", bucket),
             )
-            for bucket in (f"gs://{settings.bucket}", f"gs://{settings.model_bucket}")
+            for bucket in (
+                f"gs://{settings.bucket}",
+                f"gs://{settings.state_bucket}",
+                f"gs://{settings.model_bucket}",
+            )
         )
-        steps.append(Step(title="All uploads, results and models", commands=commands))
+        steps.append(Step(title="All uploads, results, API keys and models", commands=commands))
     return steps
 
 

@@ -21,6 +21,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.serving.operator import operator
+
 #: Methods counted by name; any other counts as `other`, since a client may send any word.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Buckets of request times, in seconds. Chosen: from a status (milliseconds) to a push that lasts the dispatch
@@ -82,6 +84,7 @@ class Requests:
 
 
 async def exposition(request: Request) -> Response:
-    """`GET /metrics`: the app's registry in the Prometheus text format."""
+    """`GET /metrics`: the app's registry in the Prometheus text format, for the operator. Raises `Problem` 401."""
+    operator(request).require(request.headers)
     registry: CollectorRegistry = request.app.state.registry
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -30,6 +30,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     worker_url: str = ""
     queue_file: str = DEFAULT_QUEUE_FILE
     internal_token: str = ""
+    operator_token: str = ""
     tasks_service_account: str = ""
     lease_seconds: Positive = 60.0
     sandbox: Literal["auto", "require"] = "auto"

@@ -9,6 +9,7 @@ from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.queue_settings import BadQueueFile, queue_path, read_queue_settings
 from services.serving import server
 from services.serving.layers import BARE, Layers
+from services.serving.operator import check_operator_token
 from services.serving.sandbox import refuse_missing_walls, warn_of_missing_walls
 from services.web.app import create_app
 from services.web.auth.configured import check_identity_settings
@@ -21,6 +22,7 @@ def main(layers: Layers = BARE) -> int:
     try:
         config = read(WebConfig, os.environ)
         check_identity_settings(config)
+        check_operator_token(config.operator_token)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         refuse_missing_walls(config.sandbox)
         queues = read_queue_settings(queue_path(config.queue_file))

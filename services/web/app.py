@@ -21,6 +21,7 @@ from libs.taskqueue.queue_settings import QueueSettings
 from services.serving.host import HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
+from services.serving.operator import Operator
 from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
@@ -105,6 +106,7 @@ def create_app(
                 )
             )
             store = layers.store(opened)
+            keys = await stack.enter_async_context(_opened_keys(config, store, layers))
             token = await internal_token(store, config.internal_token)
             client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             queue = await stack.enter_async_context(open_queue(token))
@@ -116,7 +118,7 @@ def create_app(
                 queue=layers.queue(queue),
                 client=client,
                 metrics=metrics,
-                identity=configured_identity(config, store=store, client=client, google=layers.google),
+                identity=configured_identity(config, store=keys, client=client, google=layers.google),
                 queue_identity=queue_identity(
                     config, audience=config.queue_audience, token=token, client=client, google=layers.google
                 ),
@@ -134,13 +136,24 @@ def create_app(
     return assemble(config, registry=registry, lifespan=lifespan)
 
 
+@contextlib.asynccontextmanager
+async def _opened_keys(config: WebConfig, store: ObjectStore, layers: Layers) -> AsyncIterator[ObjectStore]:
+    """The store of the API keys: that of the jobs, or in the cloud a bucket that services which open documents cannot
+    read. Opened only where keys are accepted."""
+    if not (config.running_in_cloud and config.api_keys) or config.state_bucket == config.gcs_bucket_name:
+        yield store
+        return
+    async with open_store(in_cloud=True, folder=Path(config.storage_path), bucket=config.state_bucket) as opened:
+        yield layers.store(opened)
+
+
 def assemble(
     config: WebConfig, *, registry: CollectorRegistry, lifespan: Lifespan[Starlette] | None = None
 ) -> Starlette:
-    """The app with its routes and middleware; the parts behind them are in `app.state`, which `lifespan` sets."""
+    """The app with its routes and middleware; what they work with is in `app.state`, set here and by `lifespan`."""
     local, hosts = not config.running_in_cloud, parse_hosts(config.allowed_hosts)
     own_hosts = [Middleware(HostCheck, names=frozenset(host.name for host in hosts))] if local else []
-    return Starlette(
+    app = Starlette(
         routes=mounted(config),
         middleware=[
             Middleware(Traced),
@@ -152,6 +165,8 @@ def assemble(
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
+    app.state.operator = Operator(config.operator_token, is_open=config.trusts_header)
+    return app
 
 
 def mounted(config: WebConfig) -> Sequence[Route | Mount]:

@@ -15,6 +15,7 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     """Each field is the environment variable of the same name in capitals; `.env.example` describes them."""
 
     web_host: str = "127.0.0.1"
+    state_bucket_name: str = ""
     extract_url: str = ""
     web_routes: Literal["all", "public", "internal"] = "all"
     iap_audience: str = ""
@@ -52,6 +53,16 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     def asks_for_proof(self) -> bool:
         """Whether a setting names a credential, so that requests without one are refused."""
         return bool(self.iap_audience or self.google_audience or self.api_keys)
+
+    @property
+    def trusts_header(self) -> bool:
+        """Whether `X-User-Email` is believed: in local mode, where no setting asks for a proof of identity."""
+        return not (self.running_in_cloud or self.asks_for_proof)
+
+    @property
+    def state_bucket(self) -> str:
+        """Cloud mode: the bucket of the API keys; the jobs' own unless `STATE_BUCKET_NAME` names another."""
+        return self.state_bucket_name or self.gcs_bucket_name
 
     @property
     def queue_audience(self) -> str:

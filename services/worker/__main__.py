@@ -9,6 +9,7 @@ from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.taskqueue.queue_settings import BadQueueFile
 from services.serving import server
 from services.serving.layers import BARE, Layers
+from services.serving.operator import check_operator_token
 from services.serving.queue_identity import check_queue_settings
 from services.serving.sandbox import refuse_missing_walls, warn_of_missing_walls
 from services.worker.app import create_app
@@ -37,6 +38,7 @@ def main(layers: Layers = BARE) -> int:
                 url_name="WORKER_URL",
                 secret=config.internal_token,
             )
+        check_operator_token(config.operator_token)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         refuse_missing_walls(config.sandbox)
         refuse_missing_model(config)

@@ -28,6 +28,7 @@ from services.serving.body import read_body
 from services.serving.host import Address, HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
+from services.serving.operator import Operator, operator
 from services.serving.problem import HANDLED, Problem, handle
 from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
@@ -109,12 +110,14 @@ def assemble(
 ) -> Starlette:
     """The app of the routes, which use `app.state`; `lifespan` sets that."""
     own_hosts = [] if config.running_in_cloud else [Middleware(HostCheck, names=_own_names(config))]
-    return Starlette(
+    app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES), *own_hosts],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
+    app.state.operator = Operator(config.operator_token, is_open=not config.running_in_cloud)
+    return app
 
 
 def _own_names(config: WorkerConfig) -> frozenset[str]:
@@ -201,9 +204,10 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """`GET /ready`: 503 until pages can be read."""
+    """`GET /ready`: 503 until pages can be read. Only the operator sees more than that."""
     report = await _worker(request).status.ready()
-    return JSONResponse(report, status_code=200 if report["ready"] else 503)
+    shown = report if operator(request).admits(request.headers) else {"ready": report["ready"]}
+    return JSONResponse(shown, status_code=200 if report["ready"] else 503)
 
 
 async def cache_info(request: Request) -> Response:

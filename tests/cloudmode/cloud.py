@@ -21,6 +21,8 @@ from tests.running import Running, free_port
 from tests.scripted import Script
 
 BUCKET = "gnosis-ocr-storage"
+STATE_BUCKET = "gnosis-ocr-state"
+OPERATOR = "the-token-of-the-operator-of-the-tests"
 ACCOUNT = "pusher@emulated.example"
 USER = "reader@example.org"
 
@@ -120,6 +122,8 @@ class Cloud(Running):
             "RUNNING_IN_CLOUD": "True",
             "STORAGE_EMULATOR_HOST": bucket.url,
             "GCS_BUCKET_NAME": BUCKET,
+            "STATE_BUCKET_NAME": STATE_BUCKET,
+            "OPERATOR_TOKEN": OPERATOR,
             "CLOUD_TASKS_EMULATOR_HOST": tasks.host,
             "EMULATED_KEYS_URL": tasks.keys_url,
             "GOOGLE_CLOUD_PROJECT": PROJECT,
@@ -163,6 +167,7 @@ def cloud(
         stack.callback(tasks.kill)
         bucket = stack.enter_context(Emulator())
         bucket.make_bucket(BUCKET, paced=True)
+        bucket.make_bucket(STATE_BUCKET, paced=True)
         services = Cloud(folder, script=script or Script(), bucket=bucket, tasks=tasks, lease_seconds=lease_seconds)
         stack.callback(services.stop)
         services.environ |= environ

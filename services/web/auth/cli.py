@@ -37,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TornKey:
         return _fail(f"the key cannot be read: delete the object {keyring.key_path(given.id)}, then it is void", 1)
     except StorageError as error:
-        where = "GCS_BUCKET_NAME" if config.running_in_cloud else "STORAGE_PATH"
+        where = "STATE_BUCKET_NAME or GCS_BUCKET_NAME" if config.running_in_cloud else "STORAGE_PATH"
         return _fail(f"the storage did not answer ({type(error).__name__}): check {where}, then try again", 1)
     return 0
 
 
 async def _act(config: WebConfig, given: argparse.Namespace) -> None:
     async with open_store(
-        in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
+        in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.state_bucket
     ) as store:
         match given.action:
             case "create":

@@ -16,7 +16,7 @@ from services.web.config import WebConfig
 def configured_identity(
     config: WebConfig, *, store: ObjectStore, client: httpx.AsyncClient, iap: Issuer = IAP, google: Issuer = GOOGLE
 ) -> Identity:
-    """The credentials that these settings accept.
+    """The credentials that these settings accept. `store` holds the API keys.
 
     In local mode without any credential configured, the header `X-User-Email` is trusted, and API keys are accepted
     beside it.
@@ -29,10 +29,9 @@ def configured_identity(
     if config.google_audience:
         keys = KeySet(google.keys_url, google.algorithm, client)
         credentials.append(GoogleToken(TokenVerifier(google, config.google_audience, keys), domains=domains))
-    trusts_header = not (config.running_in_cloud or config.asks_for_proof)
-    if config.api_keys or trusts_header:
+    if config.api_keys or config.trusts_header:
         credentials.append(Keyring(store))
-    return Identity(credentials, trusts_header=trusts_header)
+    return Identity(credentials, trusts_header=config.trusts_header)
 
 
 def check_identity_settings(config: WebConfig) -> None:

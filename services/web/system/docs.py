@@ -238,6 +238,8 @@ class _Docs:
         ways = operation.get("security", self._document.get("security", ()))
         if {} not in ways and {"bearer": []} in ways:
             words += ["-H", "Authorization: Bearer YOUR_KEY_OR_TOKEN"]
+        elif {} not in ways and {"operator": []} in ways:
+            words += ["-H", "Authorization: Bearer OPERATOR_TOKEN"]
         return shlex.join([*words, f"{BASE}{address}"])
 
     def _sample(self, schema: Node) -> Any:

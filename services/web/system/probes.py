@@ -13,7 +13,9 @@ from libs.storage.errors import StorageError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.workerstate import WorkerState
 from services.serving import sandbox
+from services.serving.operator import operator
 from services.serving.problem import Problem
+from services.web.auth import get_user_from_request
 from services.web.service import Web, web
 
 #: Seconds that each part has to answer. Chosen: short, since a load balancer or a person waits for the probe.
@@ -31,22 +33,21 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """`GET /ready`: whether work can be done, and the state of each part; 503 while one fails."""
+    """`GET /ready`: whether work can be done; 503 while a part fails. The operator also sees the state of each part."""
     service = web(request)
     storage, worker, *queues = await asyncio.gather(
         _storage(service), _worker(service), *(service.queue.health(name) for name in _QUEUES)
     )
     good = {storage, worker, *queues} == {"ok"}
-    return JSONResponse(
-        {
-            "ready": good,
+    report: dict[str, object] = {"ready": good}
+    if operator(request).admits(request.headers):
+        report |= {
             "storage": storage,
             "queue": {name: _queue(service, name, health) for name, health in zip(_QUEUES, queues, strict=True)},
             "worker": worker,
             "sandbox": sandbox.report(),
-        },
-        status_code=200 if good else 503,
-    )
+        }
+    return JSONResponse(report, status_code=200 if good else 503)
 
 
 async def version(request: Request) -> Response:
@@ -63,8 +64,9 @@ async def version(request: Request) -> Response:
 
 
 async def cache_info(request: Request) -> Response:
-    """`GET /cache/info`: the worker's model cache (R57)."""
+    """`GET /cache/info`: the worker's model cache (R57), for users."""
     service = web(request)
+    await get_user_from_request(request)
     if service.config.running_in_cloud:
         if cache := (await _worker_state(service)).cache:
             return JSONResponse(cache)

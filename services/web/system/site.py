@@ -9,6 +9,7 @@ import yaml
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
+from services.serving.operator import operator
 from services.web.auth.browser import CONTENT_SECURITY_POLICY
 from services.web.outputs import page
 from services.web.service import web
@@ -58,7 +59,21 @@ def interface() -> dict[str, Any]:
 def _own_interface(request: Request) -> dict[str, Any]:
     """The document with only those security schemes that this installation accepts."""
     document, identity = interface(), web(request).identity
+    is_open = operator(request).is_open
+    accepted = identity.schemes if is_open else identity.schemes | {"operator"}
     components = document["components"]
-    schemes = {name: scheme for name, scheme in components["securitySchemes"].items() if name in identity.schemes}
+    schemes = {name: scheme for name, scheme in components["securitySchemes"].items() if name in accepted}
     ways = [way for way in document["security"] if way.keys() <= identity.schemes and (way or identity.trusts_header)]
-    return {**document, "security": ways, "components": {**components, "securitySchemes": schemes}}
+    paths = document["paths"]
+    if is_open:
+        paths = {path: _without_operator(item) for path, item in paths.items()}
+    return {**document, "security": ways, "paths": paths, "components": {**components, "securitySchemes": schemes}}
+
+
+def _without_operator(item: dict[str, Any]) -> dict[str, Any]:
+    """The path item, open to everybody where it asks for the operator's credential."""
+    return {
+        method: {**operation, "security": []} if {"operator": []} in operation.get("security", ()) else operation
+        for method, operation in item.items()
+        if isinstance(operation, dict)
+    } | {key: value for key, value in item.items() if not isinstance(value, dict)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.cloudmode.cloud import BUCKET, USER, Cloud, cloud
+from tests.cloudmode.cloud import BUCKET, OPERATOR, STATE_BUCKET, USER, Cloud, cloud
 from tests.documents import pdf
 from tests.emulators.gcs.faults import Fault
 from tests.scripted import Script
@@ -34,14 +34,23 @@ def test_job_goes_from_upload_to_its_end_and_leaves_nothing_on_the_local_disk(tm
         assert [line.split()[1] for line in texts(services, job_id)] == [str(n) for n in range(1, PAGES + 1)]
         image = services.get(f"/storage/{job['user_hash']}/{job_id}/page_001.png", Range="bytes=0-7")
         assert (image.status_code, image.content) == (206, b"\x89PNG\r\n\x1a\n")
-        assert services.get("/ready").json()["queue"] == {
+        assert services.get("/ready").json() == {"ready": True}
+        operator = {"Authorization": f"Bearer {OPERATOR}"}
+        assert services.get("/ready", **operator).json()["queue"] == {
             "ocr-processing": {"status": "ok"},
             "ocr-extraction": {"status": "ok"},
         }
         assert services.get("/cache/info").json()["engine"] == "scripted", "as the worker left it: no call wakes a GPU"
         assert services.client.delete(f"{services.url}/api/jobs/{job_id}").status_code == 204
-        listed = httpx.get(f"{services.bucket.url}/storage/v1/b/{BUCKET}/o").json()["items"]
-        left = [item["name"] for item in listed if job_id in item["name"]]
+        names = {
+            bucket: [
+                item["name"] for item in httpx.get(f"{services.bucket.url}/storage/v1/b/{bucket}/o").json()["items"]
+            ]
+            for bucket in (BUCKET, STATE_BUCKET)
+        }
+        assert {name.rsplit("/", 1)[0] for name in names[STATE_BUCKET]} == {"system/keys"}
+        assert not [name for name in names[BUCKET] if "/keys/" in name], "where the extractor and the worker read"
+        left = [name for name in names[BUCKET] if job_id in name]
         assert [name.split("/")[0] for name in left] == ["tombstones"]
         assert not services.storage.exists()
 

@@ -49,23 +49,34 @@ def test_every_stage_makes_a_script_that_bash_can_read() -> None:
 
 
 def test_no_account_has_more_than_it_needs_and_none_has_a_role_on_the_project() -> None:
-    web, worker, tasks = (ACCOUNT.format(name) for name in ("web", "worker", "tasks"))
-    bucket, models = "gs://acme-ocr-1-gnosis-ocr-storage", "gs://acme-ocr-1-gnosis-ocr-models"
-    pusher, secret = tasks.removeprefix("serviceAccount:"), "gnosis-ocr-internal-token"
+    web, extract, worker, tasks = (ACCOUNT.format(name) for name in ("web", "extract", "worker", "tasks"))
+    bucket, state, models = (f"gs://acme-ocr-1-gnosis-ocr-{name}" for name in ("storage", "state", "models"))
+    pusher = tasks.removeprefix("serviceAccount:")
+    secret, operator = "gnosis-ocr-internal-token", "gnosis-ocr-operator-token"
 
     assert grants(*ALL) == {
         (bucket, web, "roles/storage.objectUser"),
+        (bucket, extract, "roles/storage.objectUser"),
         (bucket, worker, "roles/storage.objectUser"),
+        (state, web, "roles/storage.objectViewer"),
         (models, worker, "roles/storage.objectViewer"),
         (OCR_QUEUE, web, "roles/cloudtasks.enqueuer"),
         (OCR_QUEUE, web, "roles/cloudtasks.viewer"),
         (EXTRACT_QUEUE, web, "roles/cloudtasks.enqueuer"),
         (EXTRACT_QUEUE, web, "roles/cloudtasks.viewer"),
+        (OCR_QUEUE, extract, "roles/cloudtasks.enqueuer"),
+        (OCR_QUEUE, extract, "roles/cloudtasks.viewer"),
+        (EXTRACT_QUEUE, extract, "roles/cloudtasks.enqueuer"),
+        (EXTRACT_QUEUE, extract, "roles/cloudtasks.viewer"),
         (OCR_QUEUE, worker, "roles/cloudtasks.enqueuer"),
         (pusher, web, "roles/iam.serviceAccountUser"),
+        (pusher, extract, "roles/iam.serviceAccountUser"),
         (pusher, worker, "roles/iam.serviceAccountUser"),
         (secret, web, "roles/secretmanager.secretAccessor"),
+        (secret, extract, "roles/secretmanager.secretAccessor"),
         (secret, worker, "roles/secretmanager.secretAccessor"),
+        (operator, web, "roles/secretmanager.secretAccessor"),
+        (operator, worker, "roles/secretmanager.secretAccessor"),
         ("gnosis-ocr-worker", tasks, "roles/run.invoker"),
         ("gnosis-ocr-extract", tasks, "roles/run.invoker"),
         ("gnosis-ocr-web", "allUsers", "roles/run.invoker"),
@@ -123,7 +134,7 @@ def test_retention_is_a_rule_on_what_users_own_and_is_off_until_asked_for() -> N
 
 def test_data_is_removed_only_when_asked_for_by_name() -> None:
     assert not [text for text in texts("down") if "gs://" in text]
-    assert len([text for text in texts("down", DELETE_DATA="yes") if "storage rm --recursive gs://" in text]) == 2
+    assert len([text for text in texts("down", DELETE_DATA="yes") if "storage rm --recursive gs://" in text]) == 3
 
 
 def test_a_rollback_asks_which_service_and_which_revision() -> None:

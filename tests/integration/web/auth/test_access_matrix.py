@@ -37,7 +37,8 @@ OWNER, TWIN = "u24485408@sec.example", "u34974273@sec.example"
 OTHER, QUEUE = "other@example.org", "queue@project.iam.gserviceaccount.com"
 AUDIENCE, SERVICE, SECRET = "/projects/1/global/backendServices/2", "https://web.example.org", "s" * 40
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-ASKERS = ("nobody", "other", "twin", "owner", "queue")
+ASKERS = ("nobody", "other", "twin", "owner", "queue", "operator")
+OPERATOR = "o" * 40
 WAYS = ("local", "key", "google", "iap")
 ACTIVE_JOBS = 20
 TEXT = "Only its owner reads this."
@@ -108,6 +109,7 @@ async def installed(
     iap, google = publishers
     config = WebConfig(
         active_jobs_per_user=ACTIVE_JOBS,
+        operator_token=OPERATOR,
         running_in_cloud=way != "local",
         api_keys=way == "key",
         google_audience=AUDIENCE if way == "google" else "",
@@ -139,6 +141,7 @@ async def installed(
             "other": await credential(way, OTHER, store, publishers),
             "twin": await credential(way, TWIN, store, publishers),
             "owner": await credential(way, OWNER, store, publishers),
+            "operator": {"Authorization": f"Bearer {OPERATOR}"},
             "queue": {"X-Internal-Token": SECRET}
             if way == "local"
             else {"Authorization": f"Bearer {google.sign(claims(GOOGLE.names[0], SERVICE, QUEUE))}"},
@@ -234,8 +237,14 @@ def expected(document: dict[str, Any], template: str, method: str, asker: str) -
     if not security:
         # A probe tells the truth also where that is 503; here there is no worker.
         return answers - {401, 403}
-    if {} not in security and asker in ("nobody", "queue"):
+    if {"operator": []} in security:
+        may = asker == "operator" or {} in security
+        return answers - {401, 403} if may else {401}
+    # The operator's token proves no user: it is refused even where a request without any credential is not.
+    if asker == "operator" or ({} not in security and asker in ("nobody", "queue")):
         return {401}
+    if template == "/cache/info":  # no worker runs here
+        return answers - {401, 403}
     if asker != "owner":
         if "{job_id}" in template or "{upload_id}" in template:
             return {404}
@@ -281,6 +290,15 @@ async def test_everybody_may_do_exactly_what_the_document_says(
     assert cells == dict.fromkeys(ASKERS, len(templates) * len(METHODS))
     record_property("cells", cells.total())
     print(f"{cells.total()} cells: {len(templates)} routes x {len(METHODS)} methods x {len(ASKERS)} askers")
+
+
+async def test_only_the_operator_sees_the_metrics_and_which_part_is_not_ready(installed: Callable[[], Any]) -> None:
+    installation = await installed()
+    for asker in ASKERS:
+        metrics = await cell(installation, "/metrics", "GET", asker)
+        ready = await cell(installation, "/ready", "GET", asker)
+        assert ("gnosis_http_requests_total" in metrics.text) == (asker == "operator"), asker
+        assert (set(ready.json()) == {"ready"}) == (asker != "operator"), asker
 
 
 async def test_a_user_with_the_hash_of_another_is_not_counted_with_them(installed: Callable[[], Any]) -> None:
