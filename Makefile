@@ -53,6 +53,10 @@ model: $(MODELS)  ## bring the model into the cache ahead of the first start (MO
 key: $(RUNS)  ## API keys: make key ARGS="create --email you@example.org [--scopes read] [--days 90]", "list", "revoke ID"
 	@exec $(BIN)/python -m services.web.auth.cli $(or $(ARGS),--help)
 
+.PHONY: rotate-token
+rotate-token: $(RUNS)  ## replace the token that the services of this machine share, while they run
+	@exec $(BIN)/python -m services.serving.rotation
+
 .PHONY: dev
 dev: $(DEVELOPS)  ## install the tools of development, without PyTorch
 
@@ -145,6 +149,12 @@ deploy-web: $(RUNS)  ## deploy web, its private half first
 	@$(DEPLOY) --run web
 deploy-sweep: $(RUNS)  ## the Cloud Scheduler job that wakes jobs that make no progress
 	@$(DEPLOY) --run sweep
+
+.PHONY: deploy-rotate deploy-rotate-end
+deploy-rotate: $(RUNS)  ## replace the token that the services share, without a refused call; hours later deploy-rotate-end
+	@$(DEPLOY) --run rotate
+deploy-rotate-end: $(RUNS)  ## accept the token before no longer; refuses while a task may still carry it
+	@$(DEPLOY) --run rotate-end
 
 .PHONY: deploy-models deploy-revisions deploy-rollback deploy-down
 deploy-models: $(RUNS)  ## fill the bucket of models with MODEL_NAME at MODEL_REVISION (needs `hf` of huggingface_hub)

@@ -36,6 +36,7 @@ import msgspec
 import structlog
 from starlette.applications import Starlette
 
+from libs.internal_token import InternalToken
 from libs.storage.memory import MemoryStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
@@ -226,15 +227,15 @@ async def started(folder: Path) -> AsyncIterator[Services]:
     layers = Layers(store=lambda _: store, queue=lambda queue: KeptTasks(queue, kept))
 
     @contextlib.asynccontextmanager
-    async def web_queue(_: str) -> AsyncIterator[LocalQueue]:
+    async def web_queue(_: InternalToken) -> AsyncIterator[LocalQueue]:
         # Not started, so it delivers nothing.
         yield LocalQueue(QUEUES, dict.fromkeys(QUEUES, "http://127.0.0.1:9"))
 
     @contextlib.asynccontextmanager
-    async def worker_queue(token: str) -> AsyncIterator[RemoteQueue]:
+    async def worker_queue(token: InternalToken) -> AsyncIterator[RemoteQueue]:
         accepting = httpx.MockTransport(lambda _: httpx.Response(201, json={}))
         async with httpx.AsyncClient(transport=accepting) as client:
-            yield RemoteQueue("http://web", token, client)
+            yield RemoteQueue("http://web", token.headers, client)
 
     # A sweep would be counted with the request beside it.
     web_config = WebConfig(storage_path=str(folder), internal_token=TOKEN, sweep_seconds=86_400.0)

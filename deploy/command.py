@@ -7,7 +7,10 @@ import msgspec
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
-    """A word of a command that ends with a secret; the script fetches it, so no plan shows it."""
+    """A word of a command that ends with a secret; the script fetches it, so no plan shows it.
+
+    Of a secret that has several values, separated by commas, it is the first.
+    """
 
     before: str
     name: str
@@ -40,10 +43,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     def script(self) -> str:
         """The command as shell text."""
         line = _line(self.words)
-        if self.into:
-            return f"{self.into}=$({line})"
         if self.fed_by:
             line = f"{_line(self.fed_by)} | {line}"
+        if self.into:
+            return f"{self.into}=$({line})"
         if self.text:
             line = f"{line} <<{_document(self.text.rstrip())}\nEND"
         if self.where:
@@ -90,7 +93,7 @@ def _quoted(word: Word) -> str:
     fetch = _line(
         gcloud("secrets", "versions", "access", "latest", f"--secret={word.name}", f"--project={word.project}")
     )
-    return f'{shlex.quote(word.before)}"$({fetch})"'
+    return f'{shlex.quote(word.before)}"$({fetch} | cut -d, -f1)"'
 
 
 def _document(text: str) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from deploy import foundation, release, teardown
+from deploy import foundation, release, rotation, teardown
 from deploy.command import Step
 from deploy.queues import NotDeployable
 from deploy.settings import DeploySettings, check
@@ -23,6 +23,8 @@ STAGES: dict[str, Stage] = {
     "worker": lambda settings, queues: release.worker(settings),
     "web": lambda settings, queues: release.web(settings),
     "sweep": lambda settings, queues: release.sweep(settings),
+    "rotate": lambda settings, queues: rotation.rotate(settings),
+    "rotate-end": lambda settings, queues: rotation.rotate_end(settings),
     "models": lambda settings, queues: release.models(settings),
     "revisions": lambda settings, queues: release.revisions(settings),
     "rollback": lambda settings, queues: release.rollback(settings),

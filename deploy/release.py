@@ -85,7 +85,7 @@ def revisions(settings: DeploySettings) -> list[Step]:
         Command(
             words=gcloud(
                 *("run", "revisions", "list", f"--service={service}", "--limit=5"),
-                *("--sort-by=~metadata.creationTimestamp", *_place(settings)),
+                *("--sort-by=~metadata.creationTimestamp", *place(settings)),
             )
         )
         for service in (settings.web_service, settings.extract_service, settings.worker_service)
@@ -106,7 +106,7 @@ def rollback(settings: DeploySettings) -> list[Step]:
     }
     update = gcloud(
         *("run", "services", "update-traffic", services[settings.service]),
-        *(f"--to-revisions={settings.revision}=100", *_place(settings)),
+        *(f"--to-revisions={settings.revision}=100", *place(settings)),
     )
     return [Step(title=f"Back to {settings.revision}", commands=(Command(words=update),))]
 
@@ -152,7 +152,7 @@ def _build(settings: DeploySettings, service: str, image: str, *, extras: str, t
 
 
 def _replace(settings: DeploySettings, text: str) -> Command:
-    return Command(words=gcloud("run", "services", "replace", "-", *_place(settings)), text=text)
+    return Command(words=gcloud("run", "services", "replace", "-", *place(settings)), text=text)
 
 
 def _admission(settings: DeploySettings) -> tuple[Command, ...]:
@@ -168,7 +168,7 @@ def _admission(settings: DeploySettings) -> tuple[Command, ...]:
             words=gcloud(
                 *("beta", "iap", "web", "add-iam-policy-binding", "--resource-type=cloud-run"),
                 *(f"--service={settings.web_service}", f"--member={member}"),
-                *("--role=roles/iap.httpsResourceAccessor", *_place(settings)),
+                *("--role=roles/iap.httpsResourceAccessor", *place(settings)),
             )
         )
         for member in settings.iap_members.split(",")
@@ -180,10 +180,11 @@ def _invoker(settings: DeploySettings, service: str, member: str) -> Command:
     return Command(
         words=gcloud(
             *("run", "services", "add-iam-policy-binding", service, f"--member={member}"),
-            *("--role=roles/run.invoker", *_place(settings)),
+            *("--role=roles/run.invoker", *place(settings)),
         )
     )
 
 
-def _place(settings: DeploySettings) -> tuple[str, ...]:
+def place(settings: DeploySettings) -> tuple[str, ...]:
+    """The flags that say where a service of Cloud Run is."""
     return (f"--region={settings.region}", f"--project={settings.project}")

@@ -1,6 +1,6 @@
 """Opening Cloud Tasks. Its packages are imported only here, so local mode does not need them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from libs.config import ConfigError
@@ -11,9 +11,9 @@ from libs.taskqueue.queue_settings import QueueSettings
 
 @asynccontextmanager
 async def open_cloud_queue(
-    settings: CloudTasksSettings, queues: Mapping[str, QueueSettings], *, headers: Mapping[str, str]
+    settings: CloudTasksSettings, queues: Mapping[str, QueueSettings], *, headers: Callable[[], Mapping[str, str]]
 ) -> AsyncIterator[WatchedQueue]:
-    """Cloud Tasks, until the block ends. `headers` are sent with every push. Raises `ConfigError`."""
+    """Cloud Tasks, until the block ends. What `headers` returns is sent with every push. Raises `ConfigError`."""
     try:
         from libs.taskqueue.cloudtasks import open_cloud_tasks
     except ImportError as error:

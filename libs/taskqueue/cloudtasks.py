@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 class CloudTasksQueue:
-    """A `TaskQueue` on Cloud Tasks. `headers` go with every push (the internal token).
+    """A `TaskQueue` on Cloud Tasks. What `headers` returns goes with the pushes of a task (the internal token).
 
     The client does not retry the creation of a task, so this class does. The client's errors are translated.
     """
@@ -62,7 +62,7 @@ class CloudTasksQueue:
         targets: Mapping[str, Target],
         *,
         service_account: str,
-        headers: Mapping[str, str] | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -70,7 +70,7 @@ class CloudTasksQueue:
         self._client = client
         self._targets = targets
         self._service_account = service_account
-        self._headers = headers or {}
+        self._headers = headers
         self._clock = clock or SystemClock()
         self._jitter = jitter
 
@@ -104,7 +104,7 @@ class CloudTasksQueue:
             http_request=tasks_v2.HttpRequest(
                 url=target.url,
                 http_method=tasks_v2.HttpMethod.POST,
-                headers={"Content-Type": "application/json", **self._headers},
+                headers={"Content-Type": "application/json", **self._headers()},
                 body=encode(task),
                 oidc_token=tasks_v2.OidcToken(service_account_email=self._service_account, audience=target.audience),
             ),
@@ -134,7 +134,7 @@ async def open_cloud_tasks(
     settings: CloudTasksSettings,
     queues: Mapping[str, QueueSettings],
     *,
-    headers: Mapping[str, str] | None = None,
+    headers: Callable[[], Mapping[str, str]] = dict,
 ) -> AsyncIterator[CloudTasksQueue]:
     """The queue, with a client that is closed at the end. Raises `ConfigError` for settings that cannot work."""
     targets = settings.targets(queues)

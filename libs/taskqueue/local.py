@@ -5,7 +5,7 @@ Nothing is written to disk. After a restart the sweep finds the jobs that have w
 
 import asyncio
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 import httpx
@@ -32,7 +32,7 @@ class LocalQueue:
     """A `TaskQueue` that pushes over HTTP from this process, between `start` and `stop`.
 
     Delivery is at least once: a task ends only when its target answers 2xx, or when every limit of its queue is passed.
-    `targets` are the URLs by queue; `headers`, with the internal token, are sent with every push.
+    `targets` are the URLs by queue; what `headers` returns, with the internal token, is sent with every push.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LocalQueue:
         settings: Mapping[str, QueueSettings],
         targets: Mapping[str, str],
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
         clock: Clock | None = None,
     ) -> None:
         if settings.keys() != targets.keys():
@@ -48,7 +48,7 @@ class LocalQueue:
                 f"every queue needs a target: settings for {sorted(settings)}, targets for {sorted(targets)}"
             )
         clock = clock or SystemClock()
-        self._lanes = {name: _Lane(name, settings[name], targets[name], headers or {}, clock) for name in settings}
+        self._lanes = {name: _Lane(name, settings[name], targets[name], headers, clock) for name in settings}
 
     async def __aenter__(self) -> "LocalQueue":
         await self.start()
@@ -127,7 +127,7 @@ class _Lane:
     """One queue: what waits, what is in flight, and the loop that moves tasks from one to the other."""
 
     def __init__(
-        self, name: str, settings: QueueSettings, target: str, headers: Mapping[str, str], clock: Clock
+        self, name: str, settings: QueueSettings, target: str, headers: Callable[[], Mapping[str, str]], clock: Clock
     ) -> None:
         self._name = name
         self._settings = settings
@@ -293,4 +293,4 @@ class _Lane:
             headers["X-CloudTasks-TaskPreviousResponse"] = str(entry.previous)
         if entry.reason:
             headers["X-CloudTasks-TaskRetryReason"] = entry.reason.encode("ascii", "replace").decode()
-        return headers | dict(self._headers)
+        return headers | dict(self._headers())

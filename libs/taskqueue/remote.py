@@ -1,7 +1,7 @@
 """The local queue, which is in the web process, as the worker reaches it: over HTTP."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import httpx
@@ -39,15 +39,15 @@ class RemoteQueue:
     def __init__(
         self,
         base_url: str,
-        token: str,
+        headers: Callable[[], Mapping[str, str]],
         client: httpx.AsyncClient,
         *,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`jitter`: see `persist`."""
+        """What `headers` returns, with the internal token, is sent with every call; `jitter`: see `persist`."""
         self._base_url = base_url.rstrip("/")
-        self._token = token
+        self._headers = headers
         self._client = client
         self._clock = clock or SystemClock()
         self._jitter = jitter
@@ -68,7 +68,7 @@ class RemoteQueue:
             response = await self._client.post(
                 f"{self._base_url}/internal/queues/{queue}/tasks",
                 content=body,
-                headers={"Content-Type": "application/json", "X-Internal-Token": self._token},
+                headers={"Content-Type": "application/json", **self._headers()},
                 timeout=_REQUEST_SECONDS,
             )
         except httpx.TransportError as error:

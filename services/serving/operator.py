@@ -4,8 +4,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from libs.config import ConfigError
+from libs.internal_token import matches
 from services.serving.authorization import bearer, unauthorized
-from services.serving.queue_identity import MIN_SECRET_CHARACTERS, matches
+from services.serving.queue_identity import MIN_SECRET_CHARACTERS
 
 
 class Operator:

@@ -1,6 +1,5 @@
 """Admission of the queue: only the queue of this installation may push tasks (design, section 7)."""
 
-import secrets
 from typing import Protocol
 
 import httpx
@@ -10,7 +9,7 @@ from starlette.datastructures import Headers
 from libs.config import ConfigError
 from libs.idtoken.keyset import KeySet, KeysUnavailable
 from libs.idtoken.token import GOOGLE, STRIPPED, BadToken, Issuer, TokenVerifier
-from libs.internal_token import HEADER
+from libs.internal_token import HEADER, InternalToken, parse
 from services.serving.authorization import bearer, check_single, keys_unavailable, unauthorized
 from services.serving.problem import Problem
 from services.serving.settings import ServiceSettings
@@ -35,13 +34,13 @@ class QueueIdentity(Protocol):
 class SharedSecret:
     """Local mode: the services of an installation share a secret."""
 
-    def __init__(self, secret: str) -> None:
-        self._secret = secret
+    def __init__(self, token: InternalToken) -> None:
+        self._token = token
 
     async def admit(self, headers: Headers) -> None:
         """See `QueueIdentity`."""
         check_single(headers, HEADER)
-        if not matches(headers.get(HEADER), self._secret):
+        if not await self._token.accepts(headers.get(HEADER)):
             raise _refused()
 
 
@@ -52,25 +51,25 @@ class QueueAccount:
     only on Cloud Run, and only together with the shared secret.
     """
 
-    def __init__(self, *, tokens: TokenVerifier, account: str, secret: str, on_cloud_run: bool) -> None:
+    def __init__(self, *, tokens: TokenVerifier, account: str, token: InternalToken, on_cloud_run: bool) -> None:
         self._tokens = tokens
         self._account = account.strip().lower()
-        self._secret = secret
+        self._token = token
         self._on_cloud_run = on_cloud_run
 
     async def admit(self, headers: Headers) -> None:
         """See `QueueIdentity`."""
         check_single(headers, HEADER)
-        token = bearer(headers)
-        if token is None:
+        given = bearer(headers)
+        if given is None:
             raise _refused()
         try:
-            if token.endswith(STRIPPED):
-                if not self._on_cloud_run or not matches(headers.get(HEADER), self._secret):
+            if given.endswith(STRIPPED):
+                if not self._on_cloud_run or not await self._token.accepts(headers.get(HEADER)):
                     raise BadToken("signature")
-                claims = self._tokens.claims_of_stripped(token)
+                claims = self._tokens.claims_of_stripped(given)
             else:
-                claims = await self._tokens.verify(token)
+                claims = await self._tokens.verify(given)
             if claims.email.lower() != self._account:
                 raise BadToken("account")
         except BadToken as error:
@@ -84,7 +83,7 @@ def queue_account(
     *,
     account: str,
     audience: str,
-    secret: str,
+    token: InternalToken,
     on_cloud_run: bool,
     client: httpx.AsyncClient,
     google: Issuer = GOOGLE,
@@ -92,11 +91,11 @@ def queue_account(
     """Admission of the service account `account`, whose tokens are issued for `audience`: this service's address."""
     keys = KeySet(google.keys_url, google.algorithm, client)
     tokens = TokenVerifier(google, audience, keys)
-    return QueueAccount(tokens=tokens, account=account, secret=secret, on_cloud_run=on_cloud_run)
+    return QueueAccount(tokens=tokens, account=account, token=token, on_cloud_run=on_cloud_run)
 
 
 def queue_identity(
-    config: ServiceSettings, *, audience: str, token: str, client: httpx.AsyncClient, google: Issuer
+    config: ServiceSettings, *, audience: str, token: InternalToken, client: httpx.AsyncClient, google: Issuer
 ) -> QueueIdentity:
     """Admission by the secret `token` in local mode, by the queue's service account in cloud mode."""
     if not config.running_in_cloud:
@@ -104,16 +103,11 @@ def queue_identity(
     return queue_account(
         account=config.tasks_service_account,
         audience=audience,
-        secret=token,
+        token=token,
         on_cloud_run=bool(config.k_service),
         client=client,
         google=google,
     )
-
-
-def matches(given: str | None, token: str) -> bool:
-    """Whether the tokens are equal, compared in constant time. An empty token, of a file cut off, matches nothing."""
-    return bool(token) and secrets.compare_digest((given or "").encode(), token.encode())
 
 
 def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) -> None:
@@ -127,9 +121,9 @@ def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) 
         raise ConfigError(
             f"{url_name} is not set. Set it to this service's own address: the queue's tokens are made for it."
         )
-    if secret and len(secret) < MIN_SECRET_CHARACTERS:
+    if any(len(value) < MIN_SECRET_CHARACTERS for value in parse(secret)):
         raise ConfigError(
-            f"INTERNAL_TOKEN is shorter than {MIN_SECRET_CHARACTERS} characters. "
+            f"INTERNAL_TOKEN has a value shorter than {MIN_SECRET_CHARACTERS} characters. "
             "Make one with `openssl rand -hex 32`, the same for web and worker."
         )
 

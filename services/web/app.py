@@ -126,12 +126,14 @@ def create_app(
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
             drained.append(parts.extractor.drain)
+            background = [asyncio.create_task(token.follow())]
             # Cloud Run gives no processor time between requests: there Cloud Scheduler calls /internal/sweep.
-            sweeping = None if config.running_in_cloud else asyncio.create_task(parts.sweeper.run())
+            if not config.running_in_cloud:
+                background.append(asyncio.create_task(parts.sweeper.run()))
             yield
-            if sweeping is not None:
-                sweeping.cancel()
-                await asyncio.gather(sweeping, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
 
     return assemble(config, registry=registry, lifespan=lifespan)
 

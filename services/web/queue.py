@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from libs.config import read
-from libs.internal_token import HEADER
+from libs.internal_token import InternalToken
 from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.local import LocalQueue
@@ -13,7 +13,7 @@ from libs.taskqueue.queue_settings import QueueSettings
 from services.web.config import WebConfig
 
 #: Opens the queue. Takes the internal token, which is sent with every push.
-OpenQueue = Callable[[str], AbstractAsyncContextManager[WatchedQueue]]
+OpenQueue = Callable[[InternalToken], AbstractAsyncContextManager[WatchedQueue]]
 
 
 def choose_queue(config: WebConfig, queues: Mapping[str, QueueSettings], environ: Mapping[str, str]) -> OpenQueue:
@@ -29,10 +29,10 @@ def local_queue(config: WebConfig, queues: Mapping[str, QueueSettings]) -> OpenQ
         OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
         EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
     }
-    return lambda token: LocalQueue(queues, targets, headers={HEADER: token})
+    return lambda token: LocalQueue(queues, targets, headers=token.headers)
 
 
 def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings]) -> OpenQueue:
     """Cloud Tasks. Raises `ConfigError` here rather than at the first task."""
     settings.targets(queues)
-    return lambda token: open_cloud_queue(settings, queues, headers={HEADER: token})
+    return lambda token: open_cloud_queue(settings, queues, headers=token.headers)

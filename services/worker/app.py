@@ -95,10 +95,11 @@ def create_app(
             )
             app.state.worker, app.state.registry = worker, registry
             drained.append(worker.batches.drain)
-            opening = asyncio.create_task(worker.status.open())
+            background = [asyncio.create_task(worker.status.open()), asyncio.create_task(token.follow())]
             yield
-            opening.cancel()
-            await asyncio.gather(opening, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             await worker.engines.close()
             await worker.status.close()
 

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import httpx
 
 from libs.config import read
-from libs.internal_token import HEADER
+from libs.internal_token import InternalToken
 from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
@@ -15,7 +15,7 @@ from libs.taskqueue.remote import RemoteQueue
 from services.worker.config import WorkerConfig
 
 #: Opens the queue. The argument is the internal token, which goes with every request to it.
-OpenQueue = Callable[[str], AbstractAsyncContextManager[TaskQueue]]
+OpenQueue = Callable[[InternalToken], AbstractAsyncContextManager[TaskQueue]]
 
 
 def choose_queue(config: WorkerConfig, environ: Mapping[str, str]) -> OpenQueue:
@@ -29,9 +29,9 @@ def local_queue(config: WorkerConfig) -> OpenQueue:
     """The local queue, which web serves."""
 
     @asynccontextmanager
-    async def opened(token: str) -> AsyncIterator[TaskQueue]:
+    async def opened(token: InternalToken) -> AsyncIterator[TaskQueue]:
         async with httpx.AsyncClient(trust_env=False) as client:
-            yield RemoteQueue(config.queue_base, token, client)
+            yield RemoteQueue(config.queue_base, token.headers, client)
 
     return opened
 
@@ -40,4 +40,4 @@ def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings
     """Cloud Tasks. Raises `ConfigError` now rather than at the first task."""
     own = {OCR_QUEUE: queues[OCR_QUEUE]}  # the worker starts no extraction, so it needs no EXTRACT_URL
     settings.targets(own)
-    return lambda token: open_cloud_queue(settings, own, headers={HEADER: token})
+    return lambda token: open_cloud_queue(settings, own, headers=token.headers)

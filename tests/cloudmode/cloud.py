@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import grpc
@@ -13,6 +13,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import tasks_v2
 from google.cloud.tasks_v2.services.cloud_tasks.transports import CloudTasksGrpcTransport
 
+from libs.internal_token import HEADER
 from tests import ROOT
 from tests.emulators.cloudtasks.emulator import LOCATION, PROJECT
 from tests.emulators.gcs.faults import Fault
@@ -70,15 +71,11 @@ class Scheduler:
     none again, so that sweeps neither pile up nor slow the services' queues.
     """
 
-    def __init__(self, host: str, url: str, *, every_seconds: float) -> None:
+    def __init__(self, host: str, url: str, *, every_seconds: float, token: Callable[[], str] = str) -> None:
+        """`token` returns the services' own, where it is configured; without one none is sent."""
         self._host = host
-        self._task = tasks_v2.Task(
-            http_request=tasks_v2.HttpRequest(
-                url=f"{url}/internal/sweep",
-                http_method=tasks_v2.HttpMethod.POST,
-                oidc_token=tasks_v2.OidcToken(service_account_email=ACCOUNT, audience=url),
-            )
-        )
+        self._url = url
+        self._token = token
         self._every = every_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._call, daemon=True)
@@ -104,9 +101,20 @@ class Scheduler:
             while not self._over.wait(self._every):
                 with contextlib.suppress(Exception):  # the emulator is down, or refuses on purpose: later then
                     try:
-                        client.create_task(parent=queue.name, task=self._task, timeout=2.0)
+                        client.create_task(parent=queue.name, task=self._task(), timeout=2.0)
                     except NotFound:
                         client.create_queue(parent=place, queue=queue, timeout=2.0)
+
+    def _task(self) -> tasks_v2.Task:
+        token = self._token()
+        return tasks_v2.Task(
+            http_request=tasks_v2.HttpRequest(
+                url=f"{self._url}/internal/sweep",
+                http_method=tasks_v2.HttpMethod.POST,
+                headers={HEADER: token} if token else {},
+                oidc_token=tasks_v2.OidcToken(service_account_email=ACCOUNT, audience=self._url),
+            )
+        )
 
 
 class Cloud(Running):
@@ -136,6 +144,10 @@ class Cloud(Running):
             "JOB_PARALLELISM": "2",
             "LEASE_SECONDS": str(lease_seconds),
         }
+
+    def first_token(self) -> str:
+        """The value of the services' token that they send; empty where none is configured."""
+        return self.environ.get("INTERNAL_TOKEN", "").split(",")[0]
 
     def sign_in(self) -> None:
         """Make a key as an operator does, and use it from now on."""
@@ -176,7 +188,7 @@ def cloud(
         services.start("web")
         services.start("worker")
         services.wait_ready()
-        scheduler = Scheduler(tasks.host, services.url, every_seconds=1.0)
+        scheduler = Scheduler(tasks.host, services.url, every_seconds=1.0, token=services.first_token)
         scheduler.start()
         stack.callback(scheduler.stop)
         yield services

@@ -171,7 +171,7 @@ def local(target: Target, clock: TurnedClock, **changes: float | None) -> LocalQ
     return LocalQueue(
         {OCR_QUEUE: settings(**changes), EXTRACT_QUEUE: SETTINGS},
         {OCR_QUEUE: target.url, EXTRACT_QUEUE: target.url},
-        headers={HEADER: "secret"},
+        headers=lambda: {HEADER: "secret"},
         clock=clock,
     )
 
@@ -214,7 +214,7 @@ async def cloudtasks(
             client,
             wanted.targets(queues),
             service_account=wanted.tasks_service_account,
-            headers={HEADER: "secret"},
+            headers=lambda: {HEADER: "secret"},
             clock=clock,
             jitter=lambda: 1.0,
         )

@@ -215,7 +215,7 @@ async def test_the_queue_that_the_services_open_delivers(target: Target, cloud: 
 async def test_a_machine_without_googles_packages_is_told_which_extra_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libs.taskqueue.cloudtasks", None)
     with pytest.raises(ConfigError, match=r"extra \[gcp\]"):
-        async with open_cloud_queue(read(CloudTasksSettings, CLOUD), {OCR_QUEUE: SETTINGS}, headers={}):
+        async with open_cloud_queue(read(CloudTasksSettings, CLOUD), {OCR_QUEUE: SETTINGS}, headers=dict):
             pass
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from libs.internal_token import HEADER
 from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
 from libs.taskqueue.remote import EnqueueRequest, RemoteQueue, decode
 from libs.taskqueue.task import BadTask
@@ -17,7 +18,7 @@ from tests.contract.queues import TASK, Target, TurnedClock, tried
 async def remote(target: Target, clock: TurnedClock) -> AsyncIterator[RemoteQueue]:
     async with httpx.AsyncClient(trust_env=False) as client:
         base_url = target.url.removesuffix("/work") + "/"
-        yield RemoteQueue(base_url, "secret", client, clock=clock, jitter=lambda: 1.0)
+        yield RemoteQueue(base_url, lambda: {HEADER: "secret"}, client, clock=clock, jitter=lambda: 1.0)
 
 
 async def test_the_worker_hands_its_task_to_web_with_name_delay_and_token(target: Target, clock: TurnedClock) -> None:

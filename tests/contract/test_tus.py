@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.types import Message
 
+from libs.internal_token import InternalToken
 from libs.jobstate.commit import load
 from libs.storage import layout
 from libs.storage.errors import NotFound, OutOfSpace
@@ -69,7 +70,7 @@ class Client:
             client=cast(Any, None),
             metrics=WebMetrics(CollectorRegistry()),
             identity=Identity([], trusts_header=True),
-            queue_identity=SharedSecret(""),
+            queue_identity=SharedSecret(InternalToken("")),
         )
         self.app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
         self.app.state.web = self.web

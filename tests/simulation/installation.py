@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from libs.internal_token import InternalToken
 from libs.storage import layout
 from libs.storage.store import Stored
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
@@ -164,7 +165,7 @@ class Installation:
             store=store,
             queue=cast(Any, self),
             identity=Identity((), trusts_header=True),
-            queue_identity=SharedSecret(""),
+            queue_identity=SharedSecret(InternalToken("")),
             client=cast(Any, None),
             extractor=self.extractor,
             completion=completion,

@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from libs.internal_token import InternalToken
 from libs.jobstate import active
 from libs.jobstate.cancellation import Cancellation
 from libs.jobstate.job import Job
@@ -313,7 +314,7 @@ class World:
             store=store,
             queue=cast(Any, queue),
             identity=Identity((), trusts_header=True),
-            queue_identity=SharedSecret(""),
+            queue_identity=SharedSecret(InternalToken("")),
             client=cast(Any, None),
             extractor=extractor,
             completion=completion,

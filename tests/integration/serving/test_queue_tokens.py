@@ -9,7 +9,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from libs.idtoken.token import GOOGLE
-from libs.internal_token import HEADER
+from libs.internal_token import HEADER, InternalToken
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.cloudtasks import open_cloud_tasks
 from libs.taskqueue.queue import OCR_QUEUE
@@ -40,7 +40,7 @@ async def pushed(google: Issuer, *, strips_signatures: bool = False) -> AsyncIte
             worker_audience=WORKER,
             cloud_tasks_emulator_host=tasks.host,
         )
-        async with open_cloud_tasks(settings, queues, headers={HEADER: SECRET}) as queue:
+        async with open_cloud_tasks(settings, queues, headers=lambda: {HEADER: SECRET}) as queue:
             await queue.enqueue(OCR_QUEUE, TASK, name="first")
             await target.received(1)
         yield Headers(target.pushes[0][1])
@@ -59,7 +59,7 @@ def worker(
     return queue_account(
         account=account,
         audience=audience,
-        secret=secret,
+        token=InternalToken(secret),
         on_cloud_run=on_cloud_run,
         client=client,
         google=msgspec.structs.replace(GOOGLE, keys_url=google.jwks_url),

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from libs.idtoken.token import GOOGLE, IAP
+from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
 from libs.jobstate import outcome as outcomes
 from libs.jobstate import record
@@ -123,7 +124,7 @@ async def installed(
         account = queue_account(
             account=QUEUE,
             audience=SERVICE,
-            secret=SECRET,
+            token=InternalToken(SECRET),
             on_cloud_run=False,
             client=outward,
             google=google.issuer(GOOGLE),
@@ -133,7 +134,7 @@ async def installed(
             store=store,
             direct=store,
             identity=identity,
-            queue_identity=SharedSecret(SECRET) if way == "local" else account,
+            queue_identity=SharedSecret(InternalToken(SECRET)) if way == "local" else account,
             outward=outward,
         )
         credentials = {

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from libs.idtoken import keyset
 from libs.idtoken.keyset import KeySet
 from libs.idtoken.token import GOOGLE, IAP, STRIPPED, BadToken, TokenVerifier
+from libs.internal_token import InternalToken
 from libs.storage.memory import MemoryStore
 from services.serving.metrics import new_registry
 from services.serving.queue_identity import QueueAccount, SharedSecret, queue_account
@@ -98,7 +99,7 @@ def make_door(name: str, issuers: dict[str, Publisher], outward: httpx.AsyncClie
         return Door(
             name=name,
             client=in_process(
-                config, store=store, identity=identity, queue_identity=SharedSecret("x"), outward=outward
+                config, store=store, identity=identity, queue_identity=SharedSecret(InternalToken("x")), outward=outward
             ),
             publisher=publisher,
             method="GET",
@@ -109,7 +110,7 @@ def make_door(name: str, issuers: dict[str, Publisher], outward: httpx.AsyncClie
     account = queue_account(
         account=QUEUE,
         audience=SERVICE,
-        secret=SECRET,
+        token=InternalToken(SECRET),
         on_cloud_run=cloud_run,
         client=outward,
         google=issuers["google"].issuer(GOOGLE),
@@ -444,7 +445,9 @@ async def test_only_accounts_of_the_allowed_domains_are_admitted(name: str, issu
             iap=issuers["iap"].issuer(IAP),
             google=issuers["google"].issuer(GOOGLE),
         )
-        client = in_process(config, store=store, identity=identity, queue_identity=SharedSecret("x"), outward=outward)
+        client = in_process(
+            config, store=store, identity=identity, queue_identity=SharedSecret(InternalToken("x")), outward=outward
+        )
         door = msgspec.structs.replace(door, client=client)
         for domain, status in (("example.org", 200), ("Example.NET", 200), ("example.com", 403), ("", 403), (..., 403)):
             assert (await door.knock(door.carrying(door.token(hd=domain)))).status_code == status, domain

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.internal_token import InternalToken
 from libs.jobstate import upload as uploads
 from libs.storage import layout
 from libs.storage.errors import NotFound
@@ -60,7 +61,7 @@ def service(store: ObjectStore, outward: httpx.AsyncClient, *, user: str = ADA, 
         store=store,
         direct=store if isinstance(store, DirectStore) else None,
         identity=Identity([], trusts_header=True),
-        queue_identity=SharedSecret("secret"),
+        queue_identity=SharedSecret(InternalToken("secret")),
         outward=outward,
     )
     client.headers["X-User-Email"] = user

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from libs.internal_token import HEADER, internal_token
+from libs.internal_token import HEADER, InternalToken, internal_token
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
-from services.serving.queue_identity import SharedSecret, matches
+from services.serving.queue_identity import SharedSecret
 from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.auth.configured import configured_identity
@@ -22,7 +22,9 @@ OWNER = "owner@example.org"
 def service(config: WebConfig, store: MemoryStore) -> httpx.AsyncClient:
     outward = outward_client()
     identity = configured_identity(config, store=store, client=outward)
-    return in_process(config, store=store, identity=identity, queue_identity=SharedSecret("s"), outward=outward)
+    return in_process(
+        config, store=store, identity=identity, queue_identity=SharedSecret(InternalToken("s")), outward=outward
+    )
 
 
 async def key(store: MemoryStore, *scopes: Scope) -> str:
@@ -256,7 +258,7 @@ async def test_no_header_is_never_the_internal_token(before: Callable[[MemorySto
     await before(store)
     token = await internal_token(store, "")
     for given in (None, "", "x"):
-        assert not matches(given, token)
+        assert not await token.accepts(given)
     outward = outward_client()
     config = WebConfig()
     identity = configured_identity(config, store=store, client=outward)
