@@ -78,7 +78,7 @@ def test_a_configured_token_is_replaced_by_restarts_one_after_the_other(tmp_path
 
     # A shorter lease than by default: what a service that is restarted leaves is taken over soon.
     with cloud(tmp_path, "--strip-signatures", K_SERVICE="gnosis", INTERNAL_TOKEN=old, lease_seconds=3) as services:
-        jobs = []
+        jobs: list[str] = []
         for number, text in enumerate((f"{old},{new}", f"{new},{old}", new)):
             if text == new:  # no task may carry the old value any more
                 for job_id in jobs:
