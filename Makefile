@@ -150,7 +150,9 @@ deploy-web: $(RUNS)  ## deploy web, its private half first
 deploy-sweep: $(RUNS)  ## the Cloud Scheduler job that wakes jobs that make no progress
 	@$(DEPLOY) --run sweep
 
-.PHONY: deploy-rotate deploy-rotate-end
+.PHONY: deploy-audit deploy-rotate deploy-rotate-end
+deploy-audit: $(RUNS)  ## keep audit events in a log bucket of their own, for AUDIT_DAYS
+	@$(DEPLOY) --run audit
 deploy-rotate: $(RUNS)  ## replace the token that the services share, without a refused call; hours later deploy-rotate-end
 	@$(DEPLOY) --run rotate
 deploy-rotate-end: $(RUNS)  ## accept the token before no longer; refuses while a task may still carry it

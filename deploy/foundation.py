@@ -11,6 +11,8 @@ from libs.taskqueue.queue_settings import QueueSettings
 
 APIS = ("run", "cloudtasks", "cloudscheduler", "storage", "secretmanager", "artifactregistry", "cloudbuild", "iam")
 LOG_RATIO = 1.0
+#: The log bucket of audit events, and the sink that fills it.
+AUDIT_LOG = "gnosis-ocr-audit"
 
 
 def setup(settings: DeploySettings) -> list[Step]:
@@ -43,6 +45,27 @@ def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> lis
     return [
         Step(title=f"The queues {OCR_QUEUE} and {EXTRACT_QUEUE}, as {settings.queue_file} says", commands=(*commands,))
     ]
+
+
+def audit(settings: DeploySettings) -> list[Step]:
+    """Audit events in a log bucket of their own, kept for longer than other lines."""
+    project, name = f"--project={settings.project}", AUDIT_LOG
+    place = (f"--location={settings.region}", project)
+    days = f"--retention-days={settings.audit_days}"
+    described = gcloud("logging", "buckets", "describe", name, *place)
+    bucket = Command(
+        words=gcloud("logging", "buckets", "create", name, days, *place),
+        unless=described,
+        instead=gcloud("logging", "buckets", "update", name, days, *place),
+    )
+    target = f"logging.googleapis.com/projects/{settings.project}/locations/{settings.region}/buckets/{name}"
+    wanted = '--log-filter=resource.type="cloud_run_revision" AND jsonPayload.log="audit"'
+    sink = Command(
+        words=gcloud("logging", "sinks", "create", name, target, wanted, project),
+        unless=gcloud("logging", "sinks", "describe", name, project),
+        instead=gcloud("logging", "sinks", "update", name, target, wanted, project),
+    )
+    return [Step(title=f"Audit events: kept for {settings.audit_days} days", commands=(bucket, sink))]
 
 
 def lifecycle(retention_days: int) -> str:

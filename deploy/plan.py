@@ -23,6 +23,7 @@ STAGES: dict[str, Stage] = {
     "worker": lambda settings, queues: release.worker(settings),
     "web": lambda settings, queues: release.web(settings),
     "sweep": lambda settings, queues: release.sweep(settings),
+    "audit": lambda settings, queues: foundation.audit(settings),
     "rotate": lambda settings, queues: rotation.rotate(settings),
     "rotate-end": lambda settings, queues: rotation.rotate_end(settings),
     "models": lambda settings, queues: release.models(settings),

@@ -98,6 +98,7 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # Upkeep
+    audit_days: Annotated[int, Meta(ge=1, le=3650)] = 400
     retention_days: Annotated[int, Meta(ge=0, le=36500)] = 0
     sweep_schedule: Annotated[str, Meta(pattern=r"\A[0-9A-Za-z*/, -]+\Z")] = "* * * * *"
     model_name: Word = "nanonets/Nanonets-OCR-s"

@@ -1,6 +1,7 @@
 """Removal of everything that a deployment made."""
 
 from deploy.command import Command, Step, Word, gcloud
+from deploy.foundation import AUDIT_LOG
 from deploy.settings import DeploySettings
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 
@@ -24,6 +25,10 @@ def down(settings: DeploySettings) -> list[Step]:
                 _gone(("run", "services"), name, region, project)
                 for name in (settings.web_service, settings.extract_service, settings.worker_service)
             ),
+        ),
+        Step(
+            title="Audit events: the sink, and with it no new ones (the log bucket stays for its days)",
+            commands=(_gone(("logging", "sinks"), AUDIT_LOG, project),),
         ),
         Step(
             title="Images, secrets, accounts",

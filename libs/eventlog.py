@@ -5,6 +5,7 @@ Never pass document text, an e-mail address or a token as a field.
 
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +16,54 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 FILE_BYTES = 10 * 1024 * 1024
 FILES_KEPT = 5
 
+#: The logger of audit events, which are JSON whatever the format of the other lines.
+AUDIT_LOGGER = "gnosis.audit"
+#: Their file, beside the other one; the same size, and so many old files. Chosen: some 600,000 events.
+AUDIT_FILE = "audit.jsonl"
+AUDIT_FILES_KEPT = 20
+
 
 def configure(*, level: str, service: str, log_file: Path | None = None, json: bool = False, project: str = "") -> None:
     """Send every event to stderr and, when `log_file` is given, to that file, rotated (R16).
 
-    Both services may write the same file. With `json`, a line is a JSON object with the keys that Cloud Logging knows
+    Audit events go to a file of their own beside that one, and with `json` or without a file to stderr too. Both
+    services may write the same files. With `json`, a line is a JSON object with the keys that Cloud Logging knows
     (https://cloud.google.com/logging/docs/structured-logging); otherwise it is logfmt. `project` is the Google project:
     its log viewer groups lines by trace under that name.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    stderr = logging.StreamHandler(sys.stderr)
+    handlers: list[logging.Handler] = [stderr]
+    audit_handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if json or log_file is None else []
     if log_file is not None:
         _make_folder(log_file.parent)
-        handlers.append(
-            ConcurrentRotatingFileHandler(str(log_file), maxBytes=FILE_BYTES, backupCount=FILES_KEPT, chmod=0o600)
-        )
+        handlers.append(_rotated(log_file, FILES_KEPT))
+        audit_handlers.append(_rotated(log_file.with_name(AUDIT_FILE), AUDIT_FILES_KEPT))
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    last: list[structlog.types.Processor] = (
-        [_CloudKeys(project), structlog.processors.JSONRenderer()]
-        if json
-        else [structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "service", "event"])]
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-    )
-    for handler in handlers:
-        handler.setFormatter(formatter)
+    as_json: list[structlog.types.Processor] = [_CloudKeys(project), structlog.processors.JSONRenderer()]
+    as_text = [structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "service", "event"])]
+    of_audit = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, _audit_fields]
+    for group, first, last in ((handlers, shared, as_json if json else as_text), (audit_handlers, of_audit, as_json)):
+        formatter = structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=first,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+        for handler in group:
+            handler.setFormatter(formatter)
     logging.basicConfig(handlers=handlers, level=level, force=True)
+    audit = logging.getLogger(AUDIT_LOGGER)
+    for old in audit.handlers[:]:
+        audit.removeHandler(old)
+        old.close()
+    for handler in audit_handlers:
+        audit.addHandler(handler)
+    # Whatever LOG_LEVEL leaves out of the other log.
+    audit.setLevel(logging.INFO)
+    audit.propagate = False
     # httpx logs each request at INFO; the queue logs each push with its task's name already.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # These log addresses. The address of an upload to a bucket is a secret: it alone suffices to write the file.
@@ -62,11 +79,26 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
     structlog.contextvars.bind_contextvars(service=service)
 
 
+def _rotated(path: Path, kept: int) -> logging.Handler:
+    handler: logging.Handler = ConcurrentRotatingFileHandler(
+        str(path), maxBytes=FILE_BYTES, backupCount=kept, chmod=0o600
+    )
+    return handler
+
+
 def _make_folder(folder: Path) -> None:
     """Make `folder` for this user only, and so its missing parents: the storage's own root is one of them."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _audit_fields(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Adds what the record of an audit event carries: its fields, and its time, the same in each file."""
+    record = event["_record"]
+    event.update(record.audit)
+    event["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return event
 
 
 class _CloudKeys:

@@ -18,9 +18,9 @@ def check_single(headers: Headers, name: str) -> None:
         raise Problem(400, "Header repeated", f"The request has more than one {name} header.", "Send one.")
 
 
-def unauthorized(detail: str, hint: str) -> Problem:
-    """401, for a request that does not identify its caller."""
-    return Problem(401, "Unauthorized", detail, hint, headers={"WWW-Authenticate": "Bearer"})
+def unauthorized(detail: str, hint: str, *, fault: str) -> Problem:
+    """401, for a request that does not identify its caller; `fault` is the reason in a word, for the audit."""
+    return Problem(401, "Unauthorized", detail, hint, headers={"WWW-Authenticate": "Bearer"}, fault=fault)
 
 
 def keys_unavailable() -> Problem:

@@ -36,6 +36,7 @@ class Operator:
             raise unauthorized(
                 "This is for the operator of the service.",
                 "Send the value of OPERATOR_TOKEN as `Authorization: Bearer TOKEN`; docs/operations.md has more.",
+                fault="not_operator",
             )
 
 

@@ -7,9 +7,11 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from libs import trace
 from libs.errors import ErrorKind, ExpectedError
+from services.serving import audit
 
 log = structlog.get_logger()
 
@@ -25,6 +27,7 @@ class Problem(Exception):
         hint: str,
         *,
         headers: Mapping[str, str] | None = None,
+        fault: str = "",
         **more: object,
     ) -> None:
         super().__init__(title)
@@ -37,26 +40,39 @@ class Problem(Exception):
         #: What the client can do next.
         self.hint = hint
         self.headers = dict(headers or {})
+        #: Why a credential counts for nothing, in a word, for the audit alone.
+        self.fault = fault
         #: Further members of the body.
         self.more = more
+
+
+class ProblemResponse(Response):
+    """A problem as an answer, which tells the audit its reason."""
+
+    media_type = "application/problem+json"
+
+    def __init__(self, problem: Problem, body: str) -> None:
+        super().__init__(body, status_code=problem.status, headers=problem.headers)
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        known = audit.subject(scope)
+        known.reason, known.fault = _kind(self._problem), self._problem.fault
+        await super().__call__(scope, receive, send)
 
 
 def respond(problem: Problem) -> Response:
     """The problem as `application/problem+json`."""
     body = {
-        "type": f"urn:gnosis-ocr:problem:{problem.title.lower().replace(' ', '-')}",
+        "type": f"urn:gnosis-ocr:problem:{_kind(problem)}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
         "hint": problem.hint,
         **problem.more,
     }
-    return Response(
-        json.dumps(body, ensure_ascii=False),
-        status_code=problem.status,
-        media_type="application/problem+json",
-        headers=problem.headers,
-    )
+    return ProblemResponse(problem, json.dumps(body, ensure_ascii=False))
 
 
 #: What `handle` is registered for; `Exception` covers every error that is not expected.
@@ -146,6 +162,10 @@ def _from_http(error: HTTPException) -> Problem:
                 headers=error.headers,
             )
     return Problem(error.status_code, "Request refused", str(error.detail), "GET /docs describes the request.")
+
+
+def _kind(problem: Problem) -> str:
+    return problem.title.lower().replace(" ", "-")
 
 
 def _route(request: Request) -> str:

@@ -40,8 +40,8 @@ class SharedSecret:
     async def admit(self, headers: Headers) -> None:
         """See `QueueIdentity`."""
         check_single(headers, HEADER)
-        if not await self._token.accepts(headers.get(HEADER)):
-            raise _refused()
+        if not await self._token.accepts(given := headers.get(HEADER)):
+            raise _refused("token" if given else "no_credential")
 
 
 class QueueAccount:
@@ -62,7 +62,7 @@ class QueueAccount:
         check_single(headers, HEADER)
         given = bearer(headers)
         if given is None:
-            raise _refused()
+            raise _refused("no_credential")
         try:
             if given.endswith(STRIPPED):
                 if not self._on_cloud_run or not await self._token.accepts(headers.get(HEADER)):
@@ -74,7 +74,7 @@ class QueueAccount:
                 raise BadToken("account")
         except BadToken as error:
             log.warning("queue_refused", reason=error.reason)
-            raise _refused() from error
+            raise _refused(error.reason) from error
         except KeysUnavailable as error:
             raise keys_unavailable() from error
 
@@ -128,5 +128,7 @@ def check_queue_settings(*, account: str, url: str, url_name: str, secret: str) 
         )
 
 
-def _refused() -> Problem:
-    return unauthorized("Only the queue may call this.", "Upload through POST /upload of the web service instead.")
+def _refused(fault: str) -> Problem:
+    return unauthorized(
+        "Only the queue may call this.", "Upload through POST /upload of the web service instead.", fault=fault
+    )

@@ -18,6 +18,7 @@ from libs.storage.backend import open_store
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.queue_settings import QueueSettings
+from services.serving.audit import Audited
 from services.serving.host import HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
@@ -26,6 +27,7 @@ from services.serving.problem import HANDLED, handle
 from services.serving.queue_identity import QueueIdentity, queue_identity
 from services.serving.traced import Traced
 from services.web import internal
+from services.web.actions import ACTIONS
 from services.web.auth.browser import OriginCheck, SecurityHeaders
 from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
@@ -160,6 +162,7 @@ def assemble(
         middleware=[
             Middleware(Traced),
             Middleware(Requests, registry=registry, routes=ROUTES),
+            Middleware(Audited, routes=ROUTES, rules=ACTIONS),
             Middleware(SecurityHeaders),
             *own_hosts,
             Middleware(OriginCheck, hosts=hosts, local=local),

@@ -24,6 +24,7 @@ from libs.storage.backend import open_store
 from libs.storage.store import ObjectStore
 from libs.taskqueue import task as tasks
 from libs.taskqueue.queue import TaskQueue
+from services.serving.audit import Audited, Rule
 from services.serving.body import read_body
 from services.serving.host import Address, HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
@@ -113,7 +114,12 @@ def assemble(
     own_hosts = [] if config.running_in_cloud else [Middleware(HostCheck, names=_own_names(config))]
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Traced), Middleware(Requests, registry=registry, routes=ROUTES), *own_hosts],
+        middleware=[
+            Middleware(Traced),
+            Middleware(Requests, registry=registry, routes=ROUTES),
+            Middleware(Audited, routes=ROUTES, rules=ACTIONS),
+            *own_hosts,
+        ],
         exception_handlers=dict.fromkeys(HANDLED, handle),
         lifespan=lifespan,
     )
@@ -255,3 +261,10 @@ ROUTES = [
     Route("/cache/warm", cache_warm, methods=["POST"]),
     Route("/metrics", exposition),
 ]
+
+#: What the audit calls a request, by method and path. All are the queue's or the operator's: events when refused.
+ACTIONS = {
+    ("POST", "/process-ocr-batch"): Rule("queue.push", when_allowed=False),
+    ("POST", "/cache/warm"): Rule("cache.warm", when_allowed=False),
+    ("GET", "/metrics"): Rule("metrics.read", when_allowed=False),
+}

@@ -5,14 +5,17 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from libs import eventlog
 from libs.config import ConfigError, read, refuse_forgotten_switch
 from libs.storage.backend import open_store
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.store import ObjectStore
+from services.serving import audit
+from services.serving.audit import Outcome
 from services.web.auth import apikey, keyring
 from services.web.auth.apikey import MAX_DAYS, Scope, TornKey
 from services.web.auth.user import user_of
@@ -21,12 +24,23 @@ from services.web.config import WebConfig
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return the exit code: 0, 1 for a failure, 2 for a wrong setting or argument."""
+def main(arguments: Sequence[str] | None = None, *, configure_logs: Callable[..., None] | None = None) -> int:
+    """Run the command and return the exit code: 0, 1 for a failure, 2 for a wrong setting or argument.
+
+    `configure_logs` is `eventlog.configure` where the audit events are to be written.
+    """
     given = _parser().parse_args(arguments)
     try:
         config = read(WebConfig, os.environ)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
+        if configure_logs is not None:
+            configure_logs(
+                level="WARNING",
+                service="keys",
+                log_file=config.log_file,
+                json=config.logs_json,
+                project=config.google_cloud_project,
+            )
         asyncio.run(_act(config, given))
     except ConfigError as error:
         return _fail(str(error), 2)
@@ -58,6 +72,7 @@ async def _act(config: WebConfig, given: argparse.Namespace) -> None:
 async def _create(store: ObjectStore, email: str, scopes: tuple[Scope, ...], days: int) -> None:
     key, text = apikey.issue(email=email, scopes=scopes, at=await store.now(), days=days)
     await keyring.save_new(store, key)
+    audit.write("key.create", Outcome.ALLOWED, key_id=key.id, user_hash=user_of(email).user_hash, scopes=_names(scopes))
     print("Keep this key now: only its hash is stored, and it is not shown again.", file=sys.stderr)
     print(f"It acts as {email} ({_names(scopes)}) until {_day(key.expires_at)}.", file=sys.stderr)
     print(text)
@@ -76,7 +91,8 @@ async def _list(store: ObjectStore) -> None:
 
 
 async def _revoke(store: ObjectStore, key_id: str) -> None:
-    await keyring.revoke(store, key_id)
+    key = await keyring.revoke(store, key_id)
+    audit.write("key.revoke", Outcome.ALLOWED, key_id=key_id, user_hash=user_of(key.email).user_hash)
     print(f"Revoked. Services stop to take it within {keyring.CACHE_SECONDS:g} seconds.")
 
 
@@ -135,4 +151,4 @@ def _fail(message: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(configure_logs=eventlog.configure))

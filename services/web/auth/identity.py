@@ -10,6 +10,7 @@ from starlette.requests import Request
 from libs.idtoken.keyset import KeysUnavailable
 from libs.idtoken.token import BadToken
 from libs.storage import layout
+from services.serving import audit
 from services.serving.authorization import bearer, check_single, keys_unavailable, unauthorized
 from services.serving.problem import Problem
 from services.web.auth.user import User, user_of
@@ -36,6 +37,10 @@ class Credential(Protocol):
     @property
     def hint(self) -> str:
         """How to send one: part of the 401 for a request that has none."""
+        ...
+
+    def name(self, proof: str) -> str:
+        """What names the credential `proof` in the audit, valid or not; empty where only secrets do."""
         ...
 
     def shown(self, headers: Headers) -> Sequence[str]:
@@ -67,23 +72,33 @@ class Identity:
 
     async def user(self, request: Request) -> User:
         """The user behind the request. Raises `Problem` 400, 401, 403, 503."""
-        headers = request.headers
+        headers, known = request.headers, audit.subject(request.scope)
         check_single(headers, USER_HEADER)
         found = [(credential, proof) for credential in self._credentials for proof in credential.shown(headers)]
         if len(found) > 1:
             # Which of two counts would depend on their order here, which no client knows.
-            raise unauthorized("The request proves more than once who is asking.", "Send one credential.")
+            raise unauthorized(
+                "The request proves more than once who is asking.", "Send one credential.", fault="several_credentials"
+            )
         if found:
-            return await _identified(*found[0], request.method)
-        if not self.trusts_header or bearer(headers) is not None:
+            credential, proof = found[0]
+            known.credential, known.key_id = credential.kind, credential.name(proof)
+            user = await _identified(credential, proof, request.method)
+        elif self.trusts_header and bearer(headers) is None:
+            known.credential = "header" if USER_HEADER in headers else ""
+            user = _named_user(headers)
+        else:
             raise self._unidentified(headers)
-        return _named_user(headers)
+        known.user_hash = user.user_hash
+        return user
 
     def _unidentified(self, headers: Headers) -> Problem:
         hint = " ".join(credential.hint for credential in self._credentials)
         if USER_HEADER in headers:
-            return unauthorized(f"{USER_HEADER} is not believed here: anybody can write it.", hint)
-        return unauthorized("Nothing in the request proves who is asking.", hint)
+            return unauthorized(
+                f"{USER_HEADER} is not believed here: anybody can write it.", hint, fault="header_not_believed"
+            )
+        return unauthorized("Nothing in the request proves who is asking.", hint, fault="no_credential")
 
 
 async def get_user_from_request(request: Request) -> User:
@@ -97,7 +112,9 @@ async def _identified(credential: Credential, proof: str, method: str) -> User:
         return await credential.user(proof, method)
     except BadToken as error:
         log.warning("credential_refused", kind=credential.kind, reason=error.reason)
-        raise unauthorized("The credential is wrong, has expired, or was taken back.", credential.hint) from error
+        raise unauthorized(
+            "The credential is wrong, has expired, or was taken back.", credential.hint, fault=error.reason
+        ) from error
     except KeysUnavailable as error:
         raise keys_unavailable() from error
 

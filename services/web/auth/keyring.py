@@ -12,6 +12,8 @@ from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.pace import write_paced
 from libs.storage.store import ObjectStore
+from services.serving import audit
+from services.serving.audit import Outcome
 from services.serving.authorization import bearer, check_single
 from services.serving.problem import Problem
 from services.web.auth import apikey
@@ -42,6 +44,11 @@ class Keyring:
         self._clock = clock
         self._cached: dict[str, tuple[float, ApiKey]] = {}
 
+    def name(self, proof: str) -> str:
+        """See `Credential`: the key's id, which is no secret."""
+        parts = apikey.parse(proof)
+        return parts[0] if parts else ""
+
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
         token = bearer(headers)
@@ -53,7 +60,7 @@ class Keyring:
         parts = apikey.parse(proof)
         if parts is None:
             raise BadToken("malformed")
-        key = await self._find(parts[0])
+        is_cached, key = await self._find(parts[0])
         if key is None or not key.is_proved_by(parts[1]):
             raise BadToken("unknown_key")
         if fault := key.fault(datetime.fromtimestamp(self._clock(), UTC)):
@@ -65,26 +72,31 @@ class Keyring:
                 "This key may only read.",
                 "Use a key with the scope write.",
             )
-        return user_of(key.email)
+        user = user_of(key.email)
+        if not is_cached:
+            # Once in `CACHE_SECONDS`: each event of a request with the key names it anyway.
+            audit.write("key.use", Outcome.ALLOWED, key_id=key.id, user_hash=user.user_hash)
+        return user
 
-    async def _find(self, key_id: str) -> ApiKey | None:
+    async def _find(self, key_id: str) -> tuple[bool, ApiKey | None]:
+        """Whether the key was in the cache, and the key."""
         read_at, key = self._cached.get(key_id, (float("-inf"), None))
         now = self._clock()
         # The lower bound is for a clock that was set back: no entry may then count as fresh.
         if key is not None and 0 <= now - read_at < CACHE_SECONDS:
-            return key
+            return True, key
         self._cached.pop(key_id, None)
         try:
             key, _ = await read_key(self._store, key_id)
         except NotFound:
-            return None
+            return False, None
         except TornKey:
             log.error("key_unreadable")
-            return None
+            return False, None
         if len(self._cached) >= CACHE_KEYS:
             del self._cached[next(iter(self._cached))]
         self._cached[key_id] = now, key
-        return key
+        return False, key
 
 
 async def save_new(store: ObjectStore, key: ApiKey) -> None:

@@ -24,6 +24,10 @@ class IapAssertion:
         self._tokens = tokens
         self._domains = domains
 
+    def name(self, proof: str) -> str:
+        """See `Credential`."""
+        return ""
+
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
         check_single(headers, ASSERTION_HEADER)
@@ -44,6 +48,10 @@ class GoogleToken:
     def __init__(self, tokens: TokenVerifier, *, domains: frozenset[str] = frozenset()) -> None:
         self._tokens = tokens
         self._domains = domains
+
+    def name(self, proof: str) -> str:
+        """See `Credential`."""
+        return ""
 
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""

@@ -13,6 +13,7 @@ from libs.jobstate import upload as uploads
 from libs.jobstate.upload import PendingUpload
 from libs.storage.errors import PreconditionFailed
 from libs.storage.session import exists
+from services.serving import audit
 from services.serving.authorization import check_single
 from services.serving.body import announced_bytes
 from services.serving.problem import Problem, handle
@@ -75,7 +76,7 @@ async def _answer(request: Request, methods: dict[str, Callable[[Request], Await
     # For clients behind a proxy that passes only GET and POST. Only of POST: an API key's scope is checked against the
     # request's own method, so that a key which may only read must not turn a GET into a PATCH.
     override = request.headers.get("X-HTTP-Method-Override") if request.method == "POST" else None
-    method = (override or request.method).upper()
+    method = audit.subject(request.scope).method = (override or request.method).upper()
     try:
         for name in SINGLE:
             check_single(request.headers, name)

@@ -29,6 +29,7 @@ from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
+from tests.auditing import audit_events
 from tests.inprocess import in_process, outward_client
 from tests.issuer import Publisher, publishing
 from tests.reachable import ReachableStore
@@ -43,6 +44,13 @@ OPERATOR = "o" * 40
 WAYS = ("local", "key", "google", "iap")
 ACTIVE_JOBS = 20
 TEXT = "Only its owner reads this."
+
+#: What shows a document's content.
+READS = (
+    "/api/jobs/{job_id}/pages/{n}",
+    "/api/jobs/{job_id}/result",
+    "/storage/{user_hash}/{session_id}/{filename}",
+)
 
 TASK = {"session_id": "0" * 32, "user_email": ""}
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -258,10 +266,48 @@ def secrets(installation: Installation) -> tuple[str, ...]:
     return (TEXT, installation.files.session_id, installation.upload_id, installation.direct_id)
 
 
+def audited(document: dict[str, Any], template: str, method: str, answer: httpx.Response) -> str:
+    """The outcome of the one event that the cell has to write; empty where it is neither read, deletion nor refusal."""
+    operation = described(document, template, method)
+    is_public = operation is None or operation.get("security") == []
+    if answer.status_code in (401, 403, 404) and not is_public:
+        return "refused"
+    is_read = method == "GET" and template in READS and answer.status_code == 200
+    # POST: with a header that says DELETE.
+    is_deletion = method in ("DELETE", "POST") and answer.status_code == 204
+    return "allowed" if is_read or is_deletion else ""
+
+
 async def cell(installation: Installation, template: str, method: str, asker: str) -> httpx.Response:
     body = dict(BODIES.get((method, template), {}))
     headers = {**body.pop("headers", {}), **installation.credentials[asker]}
     return await installation.client.request(method, installation.address(template), headers=headers, **body)
+
+
+def misaudited(
+    installation: Installation,
+    written: list[dict[str, Any]],
+    template: str,
+    method: str,
+    asker: str,
+    answer: httpx.Response,
+) -> list[str]:
+    """What is wrong with the audit events of the cell."""
+    where = f"{asker}: {method} {template} ({answer.status_code})"
+    events = [event for event in written if event["action"] != "key.use"]
+    wanted = audited(installation.document, template, method, answer)
+    found = [event["outcome"] for event in events]
+    wrong = [] if found == [wanted] or (not wanted and "refused" not in found) else [f"{where} has the events {found}"]
+    for event in events:
+        who = {"owner": OWNER, "twin": TWIN, "other": OTHER}.get(asker)
+        if who and answer.status_code != 401 and event.get("user_hash") != layout.user_hash(who):
+            wrong.append(f"{where} was done by {event.get('user_hash')}")
+        if answer.status_code < 300 and "_id}" in template and not {"job_id", "upload_id"} & event.keys():
+            wrong.append(f"{where} was done to nothing")
+    credentials = [value for headers in installation.credentials.values() for value in headers.values()]
+    hidden = (TEXT, OWNER, TWIN, OTHER, QUEUE, SECRET, OPERATOR, *credentials)
+    wrong += [f"{where} wrote {text[:6]}..." for text in hidden if text in str(written)]
+    return wrong
 
 
 async def test_everybody_may_do_exactly_what_the_document_says(
@@ -274,7 +320,9 @@ async def test_everybody_may_do_exactly_what_the_document_says(
         for method in METHODS:
             for asker in ASKERS:
                 before = await installation.owned()
-                answer = await cell(installation, template, method, asker)
+                with audit_events() as events:
+                    answer = await cell(installation, template, method, asker)
+                wrong += misaudited(installation, events, template, method, asker, answer)
                 cells[asker] += 1
                 if answer.status_code not in (wanted := expected(installation.document, template, method, asker)):
                     wrong.append(f"{asker}: {method} {template} gave {answer.status_code}, not {sorted(wanted)}")
@@ -322,7 +370,9 @@ async def test_internal_routes_take_the_queue_alone(installed: Callable[[], Any]
     for route in routes:
         for method in METHODS:
             for asker in ASKERS:
-                answer = await cell(installation, route.path, method, asker)
+                with audit_events() as events:
+                    answer = await cell(installation, route.path, method, asker)
+                assert len(events) == (answer.status_code == 401), (asker, method, route.path)
                 wanted = {401} if asker != "queue" else {200, 201}
                 if method != "POST":
                     wanted = {405}
