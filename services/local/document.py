@@ -14,8 +14,8 @@ import msgspec
 from services.local import processes
 from services.local.client import ApiError, GnosisClient, Unreachable
 from services.local.config import LocalConfig
-from services.local.supervisor import Supervisor, Timings
 from services.local.terminal import Interrupts, ProgressBar, say
+from services.serving.supervisor import Supervisor, Timings
 
 DONE, NOT_ALL_READ, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _LOG_LINES = 5
@@ -157,7 +157,7 @@ async def _gnosis(
             ),
             say=lambda line: None,
             output=output.fileno(),
-            timings=Timings(liveness=config.liveness_seconds),
+            timings=Timings.by_liveness(config.liveness_seconds),
             kill_now=interrupts.at_once,
         )
         async with supervisor, httpx.AsyncClient(trust_env=False) as http:

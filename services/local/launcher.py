@@ -8,8 +8,8 @@ import httpx
 from services.local import processes
 from services.local.client import GnosisClient
 from services.local.config import LocalConfig
-from services.local.supervisor import Supervisor, Timings
 from services.local.terminal import Interrupts, say
+from services.serving.supervisor import Supervisor, Timings
 
 
 async def run(config: LocalConfig, environ: Mapping[str, str]) -> int:
@@ -21,7 +21,7 @@ async def run(config: LocalConfig, environ: Mapping[str, str]) -> int:
     services = processes.services(web_port=config.web_port, worker_port=config.worker_port)
     environ = processes.environment(environ, web_port=config.web_port, worker_port=config.worker_port)
     interrupts = Interrupts()
-    timings = Timings(liveness=config.liveness_seconds)
+    timings = Timings.by_liveness(config.liveness_seconds)
     supervisor = Supervisor(services, environ, say=say, timings=timings, kill_now=interrupts.at_once)
     return await keep(supervisor, f"Gnosis OCR is ready: http://127.0.0.1:{config.web_port}", interrupts)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from libs.taskqueue.queue_settings import SHIPPED_QUEUE_FILE
-from services.local.supervisor import Service
+from services.serving.supervisor import Service
 
 
 def services(*, web_port: int, worker_port: int) -> tuple[Service, Service]:

@@ -14,8 +14,8 @@ import pytest
 
 from services.local.launcher import keep
 from services.local.processes import free_ports, is_free
-from services.local.supervisor import Service, Supervisor, Timings
 from services.local.terminal import Interrupts
+from services.serving.supervisor import Service, Supervisor, Timings
 from tests import ROOT
 
 # No test waits for these: they only keep the restarts from being slow.
@@ -232,6 +232,14 @@ async def test_a_service_that_answers_slowly_is_left_alone(tmp_path: Path) -> No
     assert len(pids(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 3.0, 30.0])
+def test_however_short_liveness_is_a_service_has_time_to_answer(seconds: float) -> None:
+    timings = Timings.by_liveness(seconds)
+    assert timings.liveness == seconds
+    assert 4 * timings.probe <= seconds
+    assert Timings.by_liveness(0.0).liveness == 0.0
+
+
 async def test_liveness_can_be_turned_off(tmp_path: Path) -> None:
     timings = msgspec.structs.replace(TIMINGS, liveness=0.0, startup=0.01, probe=0.01)
     witness = msgspec.structs.replace(timings, liveness=0.01, quick_deaths=2, quick_death=600.0)
@@ -246,7 +254,7 @@ async def test_liveness_can_be_turned_off(tmp_path: Path) -> None:
 LAUNCH = """
 import asyncio, os, sys
 from services.local.launcher import keep
-from services.local.supervisor import Service, Supervisor
+from services.serving.supervisor import Service, Supervisor
 from services.local.terminal import Interrupts, say
 
 async def main():

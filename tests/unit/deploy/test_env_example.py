@@ -3,6 +3,7 @@
 from libs.config import read, variables
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from services.local.config import LocalConfig
+from services.serving.entrypoint import EntrypointSettings
 from services.web.config import WebConfig
 from services.worker.config import WorkerConfig
 from tests import ROOT
@@ -10,7 +11,7 @@ from tests import ROOT
 EXAMPLE = ROOT / ".env.example"
 # Set by Cloud Run, never by an operator.
 BY_THE_PLATFORM = {"K_SERVICE"}
-KINDS = (WebConfig, WorkerConfig, LocalConfig, CloudTasksSettings)
+KINDS = (WebConfig, WorkerConfig, LocalConfig, CloudTasksSettings, EntrypointSettings)
 
 
 def documented() -> dict[str, str]:

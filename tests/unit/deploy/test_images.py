@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from libs.config import variables
+from services.serving.entrypoint import EntrypointSettings
+from services.serving.supervisor import Timings
 from services.web.config import WebConfig
 from services.worker.config import WorkerConfig
 from tests import ROOT
@@ -22,7 +24,7 @@ def dockerfile(name: str) -> str:
 
 
 def known(name: str) -> set[str]:
-    return set(variables(CONFIGS[name]))
+    return set(variables(CONFIGS[name])) | set(variables(EntrypointSettings))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -96,6 +98,9 @@ def test_compose_gives_each_service_variables_that_it_reads_and_no_rights_beyond
     assert set(service["environment"]) <= known(name)
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["user"] == "${GNOSIS_UID:-1000}:${GNOSIS_GID:-1000}"
+    assert service["restart"] == "unless-stopped"
+    # The supervisor has the time to end the service in good order.
+    assert float(service["stop_grace_period"].removesuffix("s")) > Timings().stop
     assert "./storage:/storage" in service["volumes"]
 
 

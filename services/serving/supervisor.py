@@ -53,6 +53,12 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     #: that the supervisor itself did not run.
     probe: float = 3.0
 
+    @classmethod
+    def by_liveness(cls, seconds: float) -> "Timings":
+        """The timings where `LIVENESS_SECONDS` is this: a service is asked at least four times before it is killed."""
+        usual = cls(liveness=seconds)
+        return msgspec.structs.replace(usual, probe=min(usual.probe, seconds / 4)) if seconds else usual
+
 
 class Supervisor:
     """Runs services between `async with` and its end.
