@@ -135,6 +135,11 @@ def _problem(request: Request, error: Exception) -> Problem:
         "Internal error",
         "The service failed on this request.",
         "Try again; if it stays, tell the operator the trace id: it finds the log lines.",
+        # This answer is sent outside of all middleware, and so without the headers that others get there.
+        headers={
+            "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        },
         trace_id=trace.current(),
     )
 

@@ -163,7 +163,7 @@ def assemble(
             Middleware(Traced),
             Middleware(Requests, registry=registry, routes=ROUTES),
             Middleware(Audited, routes=ROUTES, rules=ACTIONS),
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, local=local),
             *own_hosts,
             Middleware(OriginCheck, hosts=hosts, local=local),
         ],

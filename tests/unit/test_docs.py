@@ -1,6 +1,7 @@
 """The pages name files, modules, targets and headings that exist."""
 
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -77,6 +78,24 @@ def test_every_link_between_pages_leads_to_a_page_and_a_heading(page: Path) -> N
         if not linked.exists() or (anchor and anchor not in headings(linked)):
             broken.add(target)
     assert broken == set()
+
+
+def test_the_table_of_asvs_has_every_requirement_of_two_levels_once() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    states: dict[str, str] = {}
+    for first, last, state in re.findall(
+        r"^\| (V[\d.]+)(?: to (V[\d.]+))? \| (met|not met|n/a) \|", text, re.MULTILINE
+    ):
+        section, start = first.rsplit(".", 1)
+        end = (last or first).rsplit(".", 1)[1]
+        for number in range(int(start), int(end) + 1):
+            assert f"{section}.{number}" not in states
+            states[f"{section}.{number}"] = state
+    counts = Counter(states.values())
+    said = re.search(r"(\d+) met, (\d+) not met, (\d+) not applicable, of (\d+)", text)
+    assert said is not None
+    assert [int(number) for number in said.groups()] == [*(counts[s] for s in ("met", "not met", "n/a")), len(states)]
+    assert len(states) == 70 + 183, "levels 1 and 2 of version 5.0.0"
 
 
 def test_every_command_that_a_page_names_exists(page: Path) -> None:

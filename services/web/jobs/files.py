@@ -34,7 +34,7 @@ async def stored_file(request: Request) -> Response:
         # A page image never changes; every other file may be written again.
         "Cache-Control": "private, max-age=86400" if name.endswith(".png") else "private, no-cache",
         # An upload opened in the browser must not be able to run scripts on our origin.
-        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     }
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

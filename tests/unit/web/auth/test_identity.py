@@ -232,6 +232,18 @@ async def test_no_page_of_another_origin_embeds_an_answer(path: str) -> None:
         answer = await client.get(path)
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+    assert {"object-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(
+        answer.headers["content-security-policy"].split("; ")
+    )
+    assert "strict-transport-security" not in answer.headers, "local mode has no TLS"
+
+
+async def test_in_the_cloud_browsers_use_tls_alone() -> None:
+    async with service(WebConfig(running_in_cloud=True, api_keys=True), MemoryStore()) as client:
+        for path in ("/", "/api/jobs"):
+            assert (await client.get(path)).headers[
+                "strict-transport-security"
+            ] == "max-age=31536000; includeSubDomains"
 
 
 @pytest.mark.parametrize("header", ["X-User-Email", "X-Api-Key", "Authorization", "X-Goog-IAP-JWT-Assertion"])
