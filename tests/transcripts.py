@@ -13,6 +13,7 @@ from services.web.render.png import encode_png
 from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageFailure, PageImage, PageText, unheard
 from services.worker.engines.picture import Pixels
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
+from tests.layers import layer_of
 
 PAGE = """The company leases its headquarters under an agreement that expires in 2031. Payments under the lease rose by
 4.5 percent over the year, to 1,250,000 dollars, since the index of consumer prices on which they depend had risen too.
@@ -147,7 +148,8 @@ def page_pixels(page_no: int, *, blank: bool = False) -> Pixels:
 
 def page_image(page_no: int, *, blank: bool = False, layer: str = "") -> PageImage:
     """That page, as stored, with its text layer."""
-    return PageImage(page_no=page_no, data=encode_png(page_pixels(page_no, blank=blank), text=layer))
+    carried = layer_of(layer) if layer else None
+    return PageImage(page_no=page_no, data=encode_png(page_pixels(page_no, blank=blank), layer=carried))
 
 
 class Source:

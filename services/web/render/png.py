@@ -23,10 +23,10 @@ _PROBE_ROWS = 64
 _METRES_PER_INCH = 0.0254
 
 
-def encode_png(pixels: NDArray[np.uint8], dpi: float | None = None, text: str = "") -> bytes:
+def encode_png(pixels: NDArray[np.uint8], dpi: float | None = None, layer: textlayer.PageLayer | None = None) -> bytes:
     """Encode 8-bit pixels of shape (height, width) for grey or (height, width, 3) for RGB.
 
-    `dpi` (dots per inch) is recorded in pHYs, which counts whole pixels per metre; `text` is the page's text layer.
+    `dpi` (dots per inch) is recorded in pHYs, which counts whole pixels per metre; `layer` is the page's text layer.
     Raises `ValueError` on any other shape or type.
     """
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,)):
@@ -40,7 +40,7 @@ def encode_png(pixels: NDArray[np.uint8], dpi: float | None = None, text: str = 
     if dpi is not None:
         per_metre = round(dpi / _METRES_PER_INCH)
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
-    chunks.append(textlayer.chunk(text))
+    chunks.append(textlayer.chunk(layer))
     chunks.append(_chunk(b"IDAT", isal_zlib.compress(_filtered(pixels.reshape(height, -1)), _DEFLATE_LEVEL)))
     chunks.append(TRAILER)
     return b"".join(chunks)

@@ -1,16 +1,16 @@
-"""PDF pages through MuPDF, each with the text it shows. MuPDF holds the interpreter lock and cannot be interrupted."""
+"""PDF pages through MuPDF, each with its text layer. MuPDF holds the interpreter lock and cannot be interrupted."""
 
 import math
 import mmap
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pymupdf
 from numpy.typing import NDArray
 
+from services.web.render.child.layer import page_layer
 from services.web.render.png import encode_png, without_colour
 from services.web.render.protocol import Fault, RenderError, RenderLimits
 
@@ -23,15 +23,9 @@ _POINTS_PER_INCH = 72  # ISO 32000-1, 8.3.2.3
 _TEXT_SHARE = 0.2
 # Pixels by which MuPDF's fz_round_rect lets a rectangle pass a whole pixel without counting another.
 _ROUNDING = 0.001
-# Share of a page's area covered by pictures, past which its text layer is left out. Chosen: such a page is a scan, or
-# shows words that the layer lacks.
-_PICTURE_SHARE = 0.4
 # What MuPDF reports of content that it cannot read, a line each. Errors begin with their class (`fz_report_error`);
 # warnings, most of them harmless, do not. Left out are classes that mean no damage, such as "unsupported error".
 _UNREADABLE_CONTENT = re.compile(r"^(?:(?:format|library|syntax) error: |content stream is not a stream)", re.MULTILINE)
-# Flags of a character in MuPDF's structured text. Neither is set where it leaves no mark, as where OCR lays it over a
-# scan.
-_MARKS = mupdf.mupdf.FZ_STEXT_FILLED | mupdf.mupdf.FZ_STEXT_STROKED
 
 
 class PdfSource:
@@ -68,8 +62,8 @@ class PdfSource:
         if self._is_damaged() and _one_colour(pixels):
             raise RenderError(Fault.PAGE_MISSING)
         hurried = time.monotonic() - began > self._limits.render_seconds * _TEXT_SHARE
-        text = "" if hurried else visible_text(drawing)
-        return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH, text)
+        layer = None if hurried else page_layer(drawing, scale, pixmap.width, pixmap.height)
+        return encode_png(without_colour(pixels), scale * _POINTS_PER_INCH, layer)
 
     def _is_damaged(self) -> bool:
         """Whether content of the page just drawn may be missing.
@@ -129,48 +123,3 @@ def _open(descriptor: int) -> Any:
 
 def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "malloc" in str(error)
-
-
-def visible_text(drawing: Any) -> str:
-    """The text in the `pymupdf.DisplayList` of a page, a line for each of its lines; empty where it proves nothing.
-
-    Text that a reader of the page does not see is left out: text without fill and stroke, and what was cropped away.
-    Never fails: the page's image is needed, its text only useful.
-    """
-    try:
-        return _text(drawing)
-    except Exception:  # MuPDF raises a class of its own for each fault that a document can have
-        return ""
-
-
-def _text(drawing: Any) -> str:
-    layout = mupdf.TextPage(drawing.get_textpage(flags=mupdf.TEXT_PRESERVE_IMAGES))
-    lines, pictures = 0, 0.0
-    hidden = False
-    for block in layout.this:
-        if block.m_internal.type == mupdf.mupdf.FZ_STEXT_BLOCK_IMAGE:
-            pictures += _area(block.m_internal.bbox)
-        else:
-            marks = [bool(flags & _MARKS) for flags in _first_flags(block)]
-            lines += sum(marks)
-            hidden = hidden or not all(marks)
-    if not lines or pictures > _PICTURE_SHARE * drawing.rect.width * drawing.rect.height:
-        return ""
-    # Taking every line apart costs as much as all else here, and hardly any page needs it.
-    return _marked(layout) if hidden else str(layout.extractText()).rstrip()
-
-
-def _first_flags(block: Any) -> Iterator[int]:
-    """The flags of the first character of each line: OCR lays whole lines over a scan."""
-    return (line.m_internal.first_char.flags for line in block if line.m_internal.first_char)
-
-
-def _marked(layout: Any) -> str:
-    """The lines of the page with only those spans that leave a mark."""
-    lines = (line for block in layout.extractDICT()["blocks"] for line in block.get("lines", ()))
-    spans = ([span["text"] for span in line["spans"] if span["char_flags"] & _MARKS] for line in lines)
-    return "\n".join(filter(None, map("".join, spans)))
-
-
-def _area(box: Any) -> float:
-    return abs(float((box.x1 - box.x0) * (box.y1 - box.y0)))

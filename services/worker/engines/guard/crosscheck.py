@@ -14,6 +14,10 @@ from services.worker.engines.guard.agreement import MIN_WORDS, agreement, is_evi
 from services.worker.engines.guard.fallback_queue import FallbackQueue
 from services.worker.engines.guard.permits import Permit
 
+# Share of a page's area covered by pictures, past which its text layer is no evidence. Chosen: such a page is a scan,
+# or shows words that the layer lacks.
+_PICTURE_SHARE = 0.4
+
 
 class TrustCheck(StrEnum):
     """What a model's text is compared with."""
@@ -78,4 +82,7 @@ def _trust_by_engine(text: str, other: str) -> float | None:
 def trust_by_layer(text: str, image: bytes) -> float | None:
     """Agreement with the text layer stored in the page image; None where there is none worth comparing with."""
     layer = textlayer.read(image)
-    return None if layer is None or not is_evidence(layer) else round(agreement(text, layer), 3)
+    if layer is None or layer.picture_share > _PICTURE_SHARE:
+        return None
+    visible = textlayer.visible_text(layer)
+    return round(agreement(text, visible), 3) if is_evidence(visible) else None
