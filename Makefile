@@ -33,17 +33,17 @@ run-model: $(MODELS)  ## the same with the model Nanonets-OCR-s as its engine, f
 	@OCR_ENGINE=nanonets exec $(BIN)/python -m services.local run
 
 .PHONY: ocr
-ocr: $(RUNS)  ## read one document: make ocr FILE=scan.pdf [PAGES=1-5] [DPI=150] [FORMAT=md|txt] [OUT=scan.md]
+ocr: $(RUNS)  ## read one document: make ocr FILE=scan.pdf [PAGES=1-5] [DPI=150] [OCR=auto|force|text] [FORMAT=md|txt] [OUT=scan.md]
 ifeq ($(strip $(FILE)),)
 	@echo "make ocr: which file? For example: make ocr FILE=scan.pdf" >&2; exit 2
 else
 	@exec $(BIN)/python -m services.local ocr "$$FILE" $${PAGES:+--pages "$$PAGES"} $${DPI:+--dpi "$$DPI"} \
-		$${FORMAT:+--format "$$FORMAT"} $${OUT:+--output "$$OUT"}
+		$${OCR:+--ocr "$$OCR"} $${FORMAT:+--format "$$FORMAT"} $${OUT:+--output "$$OUT"}
 endif
 # Through the environment and unexpanded, so that a name with quotes, blanks or dollars arrives as it is.
 override FILE := $(value FILE)
 override OUT := $(value OUT)
-export FILE PAGES DPI FORMAT OUT
+export FILE PAGES DPI OCR FORMAT OUT
 
 .PHONY: model
 model: $(MODELS)  ## bring the model into the cache ahead of the first start (MODEL_NAME, MODEL_REVISION; docs/model-cache.md)

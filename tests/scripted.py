@@ -40,6 +40,9 @@ def create(*, threads: int) -> "ScriptedEngine":
 class ScriptedEngine:
     """Reads `Page N <digest of the image>` on page N, unless the script says otherwise."""
 
+    #: The script says what is on a page, whatever the page itself says.
+    sees_every_page = True
+
     def __init__(self, script: Script) -> None:
         self._script = script
 

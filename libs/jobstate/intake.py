@@ -1,10 +1,22 @@
 """The intake: owner, file and options of a job, written once beside the upload, before the job's record."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import msgspec
 
 from libs.codec import Codec, TornObject
+
+
+class OcrMode(StrEnum):
+    """Whether pages are recognised that have text of their own."""
+
+    #: Only where their own text is not trusted.
+    AUTO = "auto"
+    #: Always.
+    FORCE = "force"
+    #: Never: their own text is taken as it is, and a page without any fails.
+    TEXT = "text"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +28,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     dpi: int = 150
     #: An engine by its name; `None` is the worker's default.
     engine: str | None = None
+    #: A client that names none gets `AUTO`; a job from before the option existed was, and is, read with `FORCE`.
+    ocr: OcrMode = OcrMode.FORCE
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,55 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class LayerVerdict(StrEnum):
+    """What was found about a page's own text. All but `TRUSTED` are reasons to recognise the page."""
+
+    #: It is what is printed on the page.
+    TRUSTED = "trusted"
+    #: It has no characters.
+    EMPTY = "empty"
+    #: Characters without a meaning, fonts without a Unicode map, or hardly a vowel.
+    GARBLED = "garbled"
+    #: Right-to-left words are stored in the order in which they are seen.
+    VISUAL_ORDER = "visual_order"
+    #: It leaves no mark: another OCR laid it over a scan.
+    INVISIBLE = "invisible"
+    #: The image shows nothing in its place.
+    UNSEEN = "unseen"
+    #: Too much of it runs across the page at an angle.
+    SLANTED = "slanted"
+    #: The image shows print that it lacks.
+    INCOMPLETE = "incomplete"
+    #: Lines that were recognised for comparison read differently.
+    DIFFERENT = "different"
+    #: Nothing could be recognised for comparison, although its script can be read.
+    UNCHECKED = "unchecked"
+
+
+class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement on a page's own text, and the figures that it rests on. Shares are from 0 to 1."""
+
+    verdict: LayerVerdict
+    #: Without spaces.
+    characters: int
+    #: The share of the characters that stand for none, those of fonts without a Unicode map included.
+    meaningless: float = 0.0
+    #: The share of the characters whose font has no Unicode map.
+    unmapped: float = 0.0
+    #: The share of the characters that leave no mark.
+    invisible: float = 0.0
+    #: The share of the characters where the image shows nothing.
+    unseen: float = 0.0
+    #: The share of the page's area that pictures take.
+    picture: float = 0.0
+    #: The share of the page's print that the text lacks, estimated.
+    missing: float = 0.0
+    #: How many pieces of lines were recognised for comparison.
+    compared: int = 0
+    #: How far these agree; `None` where none could be compared, as in a script that the recogniser does not know.
+    agreement: float | None = None
+
+
 class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Text or error of one page, with its provenance."""
 
@@ -79,6 +128,8 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the page image in pixels; 0 where they are not known.
     width: int = 0
     height: int = 0
+    #: The judgement on the page's own text; `None` where it has none, and where the job did not ask for it.
+    text_layer: LayerReport | None = None
     #: Of a generative engine.
     tries: tuple[Try, ...] = ()
     #: Of a generative engine, over all tries.

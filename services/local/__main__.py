@@ -32,7 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "run":
         return asyncio.run(run(config, os.environ))
     given = OcrArguments(
-        file=options.file, pages=options.pages, dpi=options.dpi, form=options.format, output=options.output
+        file=options.file,
+        pages=options.pages,
+        dpi=options.dpi,
+        ocr=options.ocr,
+        form=options.format,
+        output=options.output,
     )
     return asyncio.run(ocr(given, config, os.environ))
 
@@ -57,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("file", type=Path, help="a PDF or an image")
     one.add_argument("--pages", default="", metavar="LIST", help="pages to read, such as 1-5,8,12- (default: all)")
     one.add_argument("--dpi", type=int, help="resolution at which PDF pages are read (default: 150)")
+    one.add_argument(
+        "--ocr",
+        choices=("auto", "force", "text"),
+        default="",
+        help="recognise pages only where their own text is not trusted, always, or never (default: auto)",
+    )
     one.add_argument("--format", choices=("md", "txt"), default="md", help="Markdown or plain text (default: md)")
     one.add_argument("--output", type=Path, metavar="PATH", help="write there instead of to standard output")
     return parser

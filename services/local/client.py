@@ -42,9 +42,9 @@ class GnosisClient:
         except (httpx.HTTPError, ValueError, AttributeError):
             return False
 
-    async def upload(self, path: Path, *, pages: str = "", dpi: int | None = None) -> str:
+    async def upload(self, path: Path, *, pages: str = "", dpi: int | None = None, ocr: str = "") -> str:
         """Stream the file to the service; the job's id. Raises `ApiError`, `Unreachable`, `OSError`."""
-        fields = {"pages": pages, "dpi": "" if dpi is None else str(dpi)}
+        fields = {"pages": pages, "dpi": "" if dpi is None else str(dpi), "ocr": ocr}
         with path.open("rb") as file:
             answer = await self._send(
                 "POST",

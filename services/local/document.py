@@ -30,6 +30,8 @@ class OcrArguments(msgspec.Struct, frozen=True, kw_only=True):
     pages: str = ""
     #: None for the service's default.
     dpi: int | None = None
+    #: "auto", "force" or "text"; "" for the service's default.
+    ocr: str = ""
     #: "md" or "txt".
     form: str = "md"
     #: None for standard output.
@@ -90,7 +92,7 @@ def _check(arguments: OcrArguments) -> None:
 
 async def _read(arguments: OcrArguments, client: GnosisClient) -> int:
     try:
-        job_id = await client.upload(arguments.file, pages=arguments.pages, dpi=arguments.dpi)
+        job_id = await client.upload(arguments.file, pages=arguments.pages, dpi=arguments.dpi, ocr=arguments.ocr)
     except OSError as error:
         raise CannotRead(BAD_INPUT, f"{arguments.file}: cannot be read: {error.strerror}.") from error
     record = None

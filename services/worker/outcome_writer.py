@@ -96,4 +96,5 @@ def _with_reading(unread: PageOutcome, reading: PageText | PageFailure) -> PageO
         width=reading.width,
         height=reading.height,
         trust=reading.trust,
+        text_layer=reading.text_layer,
     )

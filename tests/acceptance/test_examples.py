@@ -27,6 +27,6 @@ def test_reading_example_prints_every_page(tmp_path: Path) -> None:
 
 def test_engine_example_reads_through_the_worker(tmp_path: Path) -> None:
     with running(tmp_path, OCR_ENGINE="examples.engine:create") as services:
-        job_id = services.upload(pdf(tmp_path / "one.pdf", 1))
+        job_id = services.upload(pdf(tmp_path / "one.pdf", 1), ocr="force")
         assert services.ended(job_id)["status"] == "completed"
         assert services.get(f"/api/jobs/{job_id}/pages/1").text.startswith("This page's image has")

@@ -144,6 +144,7 @@ def test_file_of_another_user_is_refused_whether_or_not_it_exists(services: Runn
         ({"file": ("a.pdf", b"%PDF-1.7 ")}, {"dpi": "71"}, 422, "Bad field"),
         ({"file": ("a.pdf", b"%PDF-1.7 ")}, {"dpi": "401"}, 422, "Bad field"),
         ({"file": ("a.pdf", b"%PDF-1.7 ")}, {"engine": "abacus"}, 422, "Bad field"),
+        ({"file": ("a.pdf", b"%PDF-1.7 ")}, {"ocr": "always"}, 422, "Bad field"),
     ],
 )
 def test_bad_upload_is_refused_with_a_hint_and_leaves_nothing_behind(

@@ -77,7 +77,9 @@ async def test_a_document_becomes_markdown_on_stdout_and_progress_on_stderr(tmp_
 
 async def test_chosen_pages_go_to_a_file_and_nothing_to_stdout(tmp_path: Path, document: Path) -> None:
     target = tmp_path / "out.txt"
-    command = await ocr(tmp_path, str(document), "--pages", "2", "--format", "txt", "--output", str(target))
+    command = await ocr(
+        tmp_path, str(document), "--pages", "2", "--ocr", "force", "--format", "txt", "--output", str(target)
+    )
     output, errors = await asyncio.wait_for(command.communicate(), 200)
 
     assert command.returncode == 0, errors.decode()

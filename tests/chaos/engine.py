@@ -25,6 +25,9 @@ def create(*, threads: int) -> "ChaosEngine":
 class ChaosEngine:
     """Notes each page before it reads it. No two readings say the same: each bears a number."""
 
+    #: The script says what is on a page, whatever the page itself says.
+    sees_every_page = True
+
     def __init__(self, folder: Folder, journal: Journal) -> None:
         self._folder = folder
         self._journal = journal

@@ -19,6 +19,7 @@ from starlette.types import Message
 
 from libs.internal_token import InternalToken
 from libs.jobstate.commit import load
+from libs.jobstate.intake import OcrMode
 from libs.storage import layout
 from libs.storage.errors import NotFound, OutOfSpace
 from libs.storage.gcs import GcsStore
@@ -188,7 +189,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
 
 async def test_an_upload_in_pieces_becomes_a_job_with_its_options(store: ObjectStore) -> None:
     client = Client(store)
-    address = await client.create(len(PDF), Upload_Metadata=metadata(filename="a b.pdf", pages="1-2", dpi="200"))
+    address = await client.create(
+        len(PDF), Upload_Metadata=metadata(filename="a b.pdf", pages="1-2", dpi="200", ocr="force")
+    )
     first = await client.patch(address, 0, PDF[:100])
     last = await client.patch(address, 100, PDF[100:])
 
@@ -200,7 +203,7 @@ async def test_an_upload_in_pieces_becomes_a_job_with_its_options(store: ObjectS
     assert last.headers["location"] == f"/api/jobs/{job_id}"
     job = await load(client.files(address))
     assert (job.file_info.filename, job.file_info.file_type, job.file_info.file_size) == ("a b.pdf", "pdf", len(PDF))
-    assert (job.options.pages, job.options.dpi) == ("1-2", 200)
+    assert (job.options.pages, job.options.dpi, job.options.ocr) == ("1-2", 200, OcrMode.FORCE)
     assert await client.stored(address) == PDF
     assert await client.names(address) == {"a b.pdf", "intake.json", "processing.json", "upload.json"}
 
@@ -429,9 +432,10 @@ async def test_size_limits_hold_at_creation_and_while_bytes_arrive() -> None:
         ({"Upload_Length": "9", "Upload_Metadata": metadata(pages="none")}, 422),
         ({"Upload_Length": "9", "Upload_Metadata": metadata(dpi="7")}, 422),
         ({"Upload_Length": "9", "Upload_Metadata": metadata(engine="absent")}, 422),
+        ({"Upload_Length": "9", "Upload_Metadata": metadata(ocr="never")}, 422),
         ({"Upload_Length": "9", "Tus_Resumable": "0.2.2"}, 412),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 async def test_a_creation_that_asks_for_nonsense_is_refused_and_leaves_nothing(
     headers: Mapping[str, str], status: int

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from libs.jobstate.job import Job
-from libs.jobstate.outcome import LOW_TRUST, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import LOW_TRUST, LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
 from libs.page import table
 from libs.page.block import Block, Line, Source, lines_of
 
@@ -18,6 +18,7 @@ SCHEMA_PATH = "/schemas/page.json"
 #: The dialect that the schema is written in.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_UNTRUSTED = "Taken from the document's own text, as ocr=text asks, although it is not trusted ({verdict})."
 _DIFFERS = "Trust {percent} %: the text differs from what else is known of this page. Compare it with the image."
 
 
@@ -60,6 +61,13 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     rotation: Annotated[int, Meta(description="Clockwise turn that set the page upright, in degrees.")]
     skew: Annotated[float, Meta(description="Further small turn, in degrees.")]
     trust: PageTrust | None
+    text_layer: Annotated[
+        LayerReport | None,
+        Meta(
+            description="The judgement on the page's own text: the verdict, and shares from 0 to 1. "
+            "Null for a page without any, and with ocr=force."
+        ),
+    ]
     blocks: Annotated[tuple[PageBlock, ...], Meta(description="In reading order.")]
     markdown: Annotated[str, Meta(description="Without running heads, running feet and page numbers.")]
     warnings: Annotated[tuple[str, ...], Meta(description="What to know before relying on the page.")]
@@ -101,6 +109,7 @@ def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> Pag
         rotation=outcome.rotation,
         skew=outcome.skew,
         trust=None if outcome.trust is None else PageTrust(figure=outcome.trust),
+        text_layer=outcome.text_layer,
         blocks=tuple(_named(block, at) for at, block in enumerate(outcome.blocks, 1)),
         markdown=outcome.text,
         warnings=tuple(_warnings(outcome)),
@@ -124,6 +133,9 @@ def _warnings(outcome: PageOutcome) -> Sequence[str]:
     found = []
     if outcome.fallback and outcome.status is OutcomeStatus.COMPLETED:
         found.append(f"Read by another engine, {outcome.engine}. {outcome.fallback}")
+    layer = outcome.text_layer
+    if outcome.source is Source.TEXT_LAYER and layer is not None and layer.verdict is not LayerVerdict.TRUSTED:
+        found.append(_UNTRUSTED.format(verdict=layer.verdict.replace("_", " ")))
     if outcome.trust is not None and outcome.trust < LOW_TRUST:
         found.append(_DIFFERS.format(percent=round(100 * outcome.trust)))
     return found

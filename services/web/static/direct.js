@@ -58,7 +58,7 @@ class Direct {
   constructor(file, options, row) {
     [this.#file, this.#options, this.#row] = [file, options, row];
     // The options are part of the key: the same file with other options is another upload.
-    this.#key = ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi].join("|");
+    this.#key = ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr].join("|");
   }
 
   async send() {
@@ -93,8 +93,8 @@ class Direct {
   }
 
   async #begin() {
-    const { pages, dpi } = this.#options;
-    const body = { filename: this.#file.name, size: this.#file.size };
+    const { pages, dpi, ocr } = this.#options;
+    const body = { filename: this.#file.name, size: this.#file.size, ocr };
     if (pages) body.pages = pages;
     if (dpi) body.dpi = Number(dpi);
     try {

@@ -175,7 +175,8 @@ export class Reader {
     // The service has sanitised this HTML; parsed into a document of its own, it runs and loads nothing until inserted.
     byId("rendered").replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
     setText(byId("raw"), this.#markdown);
-    const facts = [json.engine ?? page.engine, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
+    const reader = json.source === "text_layer" ? "the document's own text" : (json.engine ?? page.engine);
+    const facts = [reader, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
     if (json.trust) facts.push(`trust ${percent(json.trust.figure)}`);
     if (json.attempts > 1) facts.push(plural(json.attempts, "attempt"));
     setText(byId("provenance"), `Read by ${facts.filter(Boolean).join(" · ")}`);

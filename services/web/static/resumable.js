@@ -21,7 +21,7 @@ export async function sendResumable({ file, options, row }) {
       metadata: { filename: file.name, filetype: file.type, ...options },
       // The options are part of it: the same file with other options is another upload.
       fingerprint: async () =>
-        ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi].join("|"),
+        ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr].join("|"),
       removeFingerprintOnSuccess: true,
       onAfterResponse: (_, response) => {
         jobId = response.getHeader("Gnosis-Job-Id") ?? jobId;

@@ -107,7 +107,7 @@ function readOptions() {
     byId(pagesBad ? "pages" : "dpi").focus();
     return null;
   }
-  return { pages: pages.replace(/\s+/g, ""), dpi };
+  return { pages: pages.replace(/\s+/g, ""), dpi, ocr: byId("ocr").value };
 }
 
 async function sendLarge(next) {
@@ -127,6 +127,7 @@ function send({ file, options, row }) {
     const form = new FormData();
     if (options.pages) form.append("pages", options.pages);
     if (options.dpi) form.append("dpi", options.dpi);
+    form.append("ocr", options.ocr);
     form.append("file", file, file.name);
     const call = new XMLHttpRequest();
     call.open("POST", "/upload");

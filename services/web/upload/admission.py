@@ -1,7 +1,7 @@
 """What an upload may ask for and be: its options, its name, and the reasons to refuse it."""
 
 from libs import workerstate
-from libs.jobstate.intake import FileInfo, Options
+from libs.jobstate.intake import FileInfo, OcrMode, Options
 from libs.jobstate.selection import parse_pages
 from libs.storage import layout
 from libs.storage.store import ObjectStore
@@ -10,6 +10,8 @@ from services.web.render.filetype import FileType
 
 #: Resolutions at which pages are rendered, in dots per inch.
 MIN_DPI, MAX_DPI = 72, 400
+#: The fields of an upload that are options of its job.
+OPTIONS = ("pages", "dpi", "engine", "ocr")
 #: Characters of a file's name that are kept.
 MAX_NAME = 255
 FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
@@ -37,7 +39,15 @@ async def read_options(store: ObjectStore, fields: dict[str, str]) -> Options:
         raise Problem(
             422, "Bad field", "There is no engine of that name.", f"Leave engine out or name one of: {names}."
         )
-    return Options(pages=pages, dpi=int(dpi), engine=engine)
+    ocr = fields.get("ocr", "").strip() or OcrMode.AUTO
+    if ocr not in tuple(OcrMode):
+        raise Problem(
+            422,
+            "Bad field",
+            f"ocr is one of: {', '.join(OcrMode)}.",
+            "Leave it out to recognise only pages without trustworthy text of their own.",
+        )
+    return Options(pages=pages, dpi=int(dpi), engine=engine, ocr=OcrMode(ocr))
 
 
 def file_info(filename: str | None, kind: FileType, size: int) -> FileInfo:

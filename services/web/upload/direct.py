@@ -18,7 +18,7 @@ from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.service import Web, web
-from services.web.upload.admission import empty, read_options, too_large
+from services.web.upload.admission import OPTIONS, empty, read_options, too_large
 from services.web.upload.completion import accepted
 from services.web.upload.lookup import OwnUpload, own_upload, refuse_job
 from services.web.upload.opening import opened_session
@@ -36,11 +36,12 @@ class DirectUploadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     pages: str | None = None
     dpi: int | str | None = None
     engine: str | None = None
+    ocr: str | None = None
 
     @property
     def fields(self) -> dict[str, str]:
         """The options by the names of the form of `POST /upload`."""
-        named = {"pages": self.pages, "dpi": self.dpi, "engine": self.engine}
+        named = {name: getattr(self, name) for name in OPTIONS}
         return {name: str(value) for name, value in named.items() if value is not None}
 
 
@@ -128,5 +129,8 @@ async def _read(request: Request) -> DirectUploadRequest:
         return _requests.decode(body)
     except BadMessage as error:
         raise Problem(
-            422, "Bad body", str(error), 'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine if any.'
+            422,
+            "Bad body",
+            str(error),
+            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr if any.',
         ) from error

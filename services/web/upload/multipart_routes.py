@@ -15,7 +15,7 @@ from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, file_type
 from services.web.service import Web, web
-from services.web.upload.admission import empty, file_info, read_options, too_large, unsupported
+from services.web.upload.admission import OPTIONS, empty, file_info, read_options, too_large, unsupported
 from services.web.upload.completion import accepted
 from services.web.upload.multipart import Form, Part
 from services.web.upload.opening import deleted_on_failure, opened_session
@@ -23,7 +23,7 @@ from services.web.upload.opening import deleted_on_failure, opened_session
 #: Bytes of a field other than the file at most. Chosen: a selection of pages is the longest.
 MAX_FIELD_BYTES = 20_000
 #: Bytes that the body of an upload may have beside the file: boundaries, headers, fields. Chosen: far more
-#: than a form of four fields needs.
+#: than a form of five fields needs.
 MAX_OVERHEAD_BYTES = 1_000_000
 #: Seconds after which a long upload announces itself again, so that the sweep does not take it for abandoned.
 ANNOUNCE_SECONDS = 300.0
@@ -63,7 +63,7 @@ async def _read(service: Web, files: SessionFiles, user: User, form: Form) -> In
                     400, "More than one file", "The form has two fields named file.", "Upload each file by itself."
                 )
             stored = await _store(service, files, part)
-        elif part.name in ("pages", "dpi", "engine"):
+        elif part.name in OPTIONS:
             if part.name in fields:
                 raise Problem(
                     400, "Field repeated", f"The form has two fields named {part.name}.", "Send each field once."

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from libs.jobstate.intake import OcrMode
+from libs.jobstate.outcome import LayerReport
 from libs.jobstate.outcome import Try as Try
 from libs.page.block import Block, Line, Source, lines_of
 from services.worker.engines.execution import Execution
@@ -36,6 +38,8 @@ class PageImage(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
     #: An engine calls it whenever it has made progress with the page, so that a slow page is not taken for a hang.
     alive: Callable[[], None] = unheard
+    #: Whether the page's own text may be taken instead.
+    ocr: OcrMode = OcrMode.FORCE
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +84,8 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     #: How far generated text agrees with the page's other evidence, from 0 to 1; `None` where there is no evidence.
     trust: float | None = None
+    #: The judgement on the page's own text, where it was judged.
+    text_layer: LayerReport | None = None
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -112,7 +118,8 @@ class OcrEngine(Protocol):
     page caused it, `EngineLost` that the process has to end. Calls of `recognise` may run side by side.
 
     An engine that reads several pages at once has an attribute `slots`: how many pages, of all calls together, keep
-    it busy. Without that attribute it is 1.
+    it busy. Without that attribute it is 1. One that has to see every page, even those whose own text would do, has a
+    true attribute `sees_every_page`.
     """
 
     async def load(self) -> None: ...

@@ -19,6 +19,8 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
+from services.worker.engines.layer.engine import LayeredEngine
+from services.worker.engines.layer.reader import LayerReader
 from services.worker.engines.occupancy import SharedEngine, slots_of
 
 log = structlog.get_logger()
@@ -53,9 +55,11 @@ class EngineRegistry:
     failed is tried again when the engine is next needed, but by ordinary calls not before `RETRY_SECONDS` have passed.
     """
 
-    def __init__(self, default: str, context: EngineContext) -> None:
+    def __init__(self, default: str, context: EngineContext, layers: LayerReader | None = None) -> None:
+        """`layers` reads pages by their own text where a job allows it; without it every page is recognised."""
         self._default = default
         self._context = context
+        self._layers = layers
         #: Called after each load; the caller may set it.
         self.on_loaded: OnLoaded = _ignore
         self._loads: dict[str, asyncio.Task[SharedEngine]] = {}
@@ -136,13 +140,18 @@ class EngineRegistry:
             if name == self._default:
                 self.state, self.reason, self._failed_at = EngineState.FAILED, str(error), time.monotonic()
             raise
-        shared = self._engines[name] = SharedEngine(engine)
+        shared = self._engines[name] = SharedEngine(self._layered(engine))
         if name == self._default:
             self.state = EngineState.READY
         info, seconds = engine.info(), round(time.monotonic() - began, 3)
         self.on_loaded(info, seconds)
         log.info("engine_ready", engine=info.name, revision=info.revision, device=info.device, seconds=seconds)
         return shared
+
+    def _layered(self, engine: OcrEngine) -> OcrEngine:
+        if self._layers is None or getattr(engine, "sees_every_page", False):
+            return engine
+        return LayeredEngine(engine, self._layers, slots=slots_of(engine))
 
     def _forget(self, name: str, ended: asyncio.Task[SharedEngine]) -> None:
         del self._loads[name]

@@ -26,20 +26,20 @@ def create_engine(name: str, context: EngineContext = BARE) -> OcrEngine:
 
     Raises `EngineUnavailable` for an unknown name or where the engine's packages are missing.
     """
-    cores = context.settings.ocr_threads or _cores()
+    threads = context.settings.ocr_threads or cores()
     match name:
         case "auto":
-            return _nanonets(context) if _suits_model(context) else _rapidocr(cores)
+            return _nanonets(context) if _suits_model(context) else _rapidocr(threads)
         case "nanonets":
             return _nanonets(context)
         case "rapidocr":
-            return _rapidocr(cores)
+            return _rapidocr(threads)
         case "tesseract":
             return _tesseract(context.settings.ocr_languages)
         case "openai":
             return _openai(context)
     if ":" in name:
-        return _plugged(name, cores, context)
+        return _plugged(name, threads, context)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
 
 
@@ -124,6 +124,6 @@ def _openai(context: EngineContext) -> OcrEngine:
     return GuardedEngine(OpenAiTranscriber(context.settings), context.settings, context.fallback)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may run on: those of its CPU affinity, not all of the host."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

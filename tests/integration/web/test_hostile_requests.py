@@ -250,7 +250,7 @@ def test_a_hostile_file_name_becomes_a_harmless_one(
 
 
 @pytest.mark.usefixtures("nothing_stays")
-@pytest.mark.parametrize("name", ["pages", "dpi", "engine"])
+@pytest.mark.parametrize("name", ["pages", "dpi", "engine", "ocr"])
 def test_no_field_may_be_given_twice(services: Running, document: bytes, name: str) -> None:
     file = part("file", document, filename="a.pdf")
     for body in (
@@ -271,7 +271,7 @@ def test_fields_count_before_and_after_the_file(services: Running, document: byt
         answer = post_form(services, body)
         assert answer.status_code == 202
         job = services.ended(answer.json()["job_id"])
-        assert (job["options"]["dpi"], job["options"]["pages"]) == (99, "1-")
+        assert job["options"] == {"dpi": 99, "pages": "1-", "engine": None, "ocr": "auto"}
 
 
 @pytest.mark.usefixtures("nothing_stays")
@@ -288,6 +288,9 @@ def test_fields_count_before_and_after_the_file(services: Running, document: byt
         ("pages", b"1" * 20_001),
         ("engine", b"../../etc/passwd"),
         ("engine", b"os:system"),
+        ("ocr", b"AUTO"),
+        ("ocr", b"auto\x00"),
+        ("ocr", b"force,text"),
     ],
 )
 def test_a_hostile_field_is_refused(services: Running, document: bytes, field: str, value: bytes) -> None:

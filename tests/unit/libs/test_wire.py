@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.jobstate import intake, lease, outcome, record
-from libs.jobstate.intake import FileInfo, Intake, Options
+from libs.jobstate.intake import FileInfo, Intake, OcrMode, Options
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
-from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import BriefOutcome, LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
 from libs.jobstate.page import Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
 from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
@@ -120,8 +120,22 @@ blocks = values(
     lines=st.lists(lines, max_size=2).map(tuple),
 )
 tries = values(Try, engine=texts, ending=texts, temperature=floats, scale=floats, tokens=numbers, seconds=floats)
+reports = values(
+    LayerReport,
+    verdict=st.sampled_from(LayerVerdict),
+    characters=numbers,
+    meaningless=floats,
+    unmapped=floats,
+    invisible=floats,
+    unseen=floats,
+    picture=floats,
+    missing=floats,
+    compared=numbers,
+    agreement=maybe(floats),
+)
 outcomes = values(
     PageOutcome,
+    text_layer=maybe(reports),
     page_no=pages,
     run=numbers,
     status=st.sampled_from(OutcomeStatus),
@@ -157,7 +171,7 @@ infos = values(
     total_pages=numbers,
     repaired=st.booleans(),
 )
-options = values(Options, pages=maybe(texts), dpi=numbers, engine=maybe(texts))
+options = values(Options, pages=maybe(texts), dpi=numbers, engine=maybe(texts), ocr=st.sampled_from(OcrMode))
 intakes = values(Intake, session_id=texts, user_email=texts, file_info=infos, options=options, created_at=times)
 page_records = values(
     Page,

@@ -5,6 +5,7 @@ import math
 import re
 from typing import Any
 
+import msgspec
 import pymupdf
 
 from libs.textlayer import MAX_SPAN_CHARACTERS, Box, Fill, LayerLine, PageLayer, Span, Style
@@ -39,6 +40,11 @@ _ITALIC = re.compile("ital|obli", re.IGNORECASE)
 # Points. A box of a drawing is a rule where it is at most so thick and at least so long. Chosen: thicker ones are
 # filled areas, shorter ones dots and parts of letters.
 _MAX_RULE, _MIN_RULE = 2.5, 6.0
+# A picture of this share of the page's area hides the text that was drawn before it, as OCR puts text under a scan.
+# Chosen: smaller ones are figures and backgrounds, which may be transparent. Of so many pictures the first count: each
+# costs a look at all lines.
+_HIDING = 0.5
+_MAX_HIDING = 20
 # Grey values from which a fill is taken for paper.
 _PAPER = 250
 
@@ -85,6 +91,7 @@ class _Reader:
         self._fonts: dict[str, int] = {}
         self._lines: list[LayerLine] = []
         self._pictures: list[Box] = []
+        self._hiding = 0
         self._rules: list[Box] = []
         self._fills: list[Fill] = []
         # Of the line that is being read.
@@ -113,7 +120,7 @@ class _Reader:
                 case "dir":
                     self._begin_line(token)
                 case "image":
-                    self._pictures.extend(self._clipped(self._points(token["image"])))
+                    self._add_picture(token)
                 case _:
                     self._add_drawing(token)
         self._end_line()
@@ -134,6 +141,27 @@ class _Reader:
         found = [float(number) * self._scale for number in numbers.split()]
         left, top = self._left * self._scale, self._top * self._scale
         return tuple(value - (top if i % 2 else left) for i, value in enumerate(found))
+
+    def _add_picture(self, token: re.Match[str]) -> None:
+        for box in self._clipped(self._points(token["image"])):
+            self._pictures.append(box)
+            if _area(box) >= _HIDING * self._width * self._height and self._hiding < _MAX_HIDING:
+                self._hiding += 1
+                self._end_line()
+                self._lines = [self._hidden(line, box) for line in self._lines]
+
+    def _hidden(self, line: LayerLine, picture: Box) -> LayerLine:
+        """The line, its spans invisible where a picture was laid over them."""
+        spans: list[Span] = []
+        styles = list(self._styles)
+        for span in line.spans:
+            style = span.style
+            left, top, right, bottom = span.box
+            if picture[0] <= (left + right) / 2 <= picture[2] and picture[1] <= (top + bottom) / 2 <= picture[3]:
+                hidden = msgspec.structs.replace(styles[style], invisible=True)
+                style = self._styles.setdefault(hidden, len(self._styles))
+            spans.append(msgspec.structs.replace(span, style=style))
+        return msgspec.structs.replace(line, spans=tuple(spans))
 
     def _begin_line(self, token: re.Match[str]) -> None:
         self._end_line()
@@ -227,7 +255,10 @@ class _Reader:
     def _clipped(self, box: tuple[float, ...]) -> list[Box]:
         """The part of the box that is on the page, rounded as it is stored; none where there is none."""
         left, top, right, bottom = box
-        if not all(map(math.isfinite, box)) or right < 0 or bottom < 0 or left > self._width or top > self._height:
+        # MuPDF gives the box of a picture that a clipping path hides with its right edge on the left.
+        if not all(map(math.isfinite, box)) or left > right or top > bottom:
+            return []
+        if right < 0 or bottom < 0 or left > self._width or top > self._height:
             return []
         return [
             (
@@ -237,6 +268,10 @@ class _Reader:
                 round(min(bottom, self._height), 1),
             )
         ]
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _character(written: str) -> str:

@@ -81,9 +81,13 @@ def is_evidence(text: str) -> bool:
     alphanumeric = sum(c.isalnum() or unicodedata.category(c)[0] == "M" for c in solid)
     if broken > _MAX_BROKEN_SHARE * len(solid) or alphanumeric < _MIN_ALPHANUMERIC_SHARE * len(solid):
         return False
-    latin = [c for c in unicodedata.normalize("NFKD", solid).lower() if "a" <= c <= "z"]
-    # A font whose codes are shifted maps "e" to "h": few vowels are left.
-    return len(latin) < _MIN_LATIN_LETTERS or sum(c in _VOWELS for c in latin) >= _MIN_VOWEL_SHARE * len(latin)
+    return not lacks_vowels(solid)
+
+
+def lacks_vowels(text: str) -> bool:
+    """Whether the Latin letters of a text are hardly a language's: a font whose codes are shifted maps "e" to "h"."""
+    latin = [c for c in unicodedata.normalize("NFKD", text).lower() if "a" <= c <= "z"]
+    return len(latin) >= _MIN_LATIN_LETTERS and sum(c in _VOWELS for c in latin) < _MIN_VOWEL_SHARE * len(latin)
 
 
 def share_a_script(text: str, other: str) -> bool:

@@ -54,6 +54,25 @@ class Pose(msgspec.Struct, frozen=True, kw_only=True):
             x, y = turned_height - y, x
         return np.stack([np.clip(x, 0, self.width), np.clip(y, 0, self.height)], axis=-1)
 
+    def from_stored(self, points: Points) -> Points:
+        """Points (..., 2) of the stored page in coordinates of the upright picture: the way back of `to_stored`."""
+        moved = np.asarray(points, dtype=np.float64)
+        x, y = moved[..., 0], moved[..., 1]
+        if self.rotation == 90:
+            x, y = self.height - y, x
+        elif self.rotation == 180:
+            x, y = self.width - x, self.height - y
+        elif self.rotation == 270:
+            x, y = y, self.width - x
+        if self.skew:
+            angle = math.radians(self.skew)
+            cosine, sine = math.cos(angle), math.sin(angle)
+            turned_width, turned_height = self.turned_size()
+            width, height = self.size()
+            x, y = x - turned_width / 2, y - turned_height / 2
+            x, y = cosine * x - sine * y + width / 2, sine * x + cosine * y + height / 2
+        return np.stack([x, y], axis=-1)
+
     def _unskew(self, points: Points) -> Points:
         if not self.skew:
             return points

@@ -86,6 +86,11 @@ class Recogniser:
         confidence = float(output[at, best[at]].mean())
         return RecognisedText(text=text, confidence=min(confidence, 1.0))
 
+    @property
+    def alphabet(self) -> frozenset[str]:
+        """The characters that the model can read."""
+        return frozenset(self._characters)
+
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)

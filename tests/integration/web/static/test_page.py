@@ -197,6 +197,7 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
     page.get_by_text("Options", exact=True).click()
     page.get_by_role("textbox", name="Pages").fill("1, 3-")
     page.get_by_label("Resolution").fill("100")
+    page.get_by_label("Recognition").select_option("Every page")
     data = page.evaluate_handle(
         """bytes => {
             const transfer = new DataTransfer();
@@ -213,7 +214,7 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
     expect(page.locator("#job-chip")).to_have_text("Done")
     expect(page.locator(".tile-number")).to_have_text(["1", "3"])
     expect(page.locator("#job-meta")).to_contain_text("2 of 3 pages")
-    assert job["options"] == {"pages": "1,3-", "dpi": 100, "engine": None}
+    assert job["options"] == {"pages": "1,3-", "dpi": 100, "engine": None, "ocr": "force"}
 
 
 def test_a_page_is_shown_beside_its_text_and_the_keys_turn_pages(visit: Visit, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ async def test_a_file_that_went_to_the_bucket_becomes_a_job_like_any_other(
     store: GcsStore, outward: httpx.AsyncClient
 ) -> None:
     async with service(store, outward) as client:
-        upload = await begun(client, pages="1-2", dpi=200)
+        upload = await begun(client, pages="1-2", dpi=200, ocr="text")
         assert (await outward.put(upload["upload_url"], content=PDF)).status_code == 200
         answers = [await client.post(upload["complete"]) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [202, 202]
@@ -94,7 +94,7 @@ async def test_a_file_that_went_to_the_bucket_becomes_a_job_like_any_other(
         assert job["job_id"] == upload["upload_id"]
         assert job["file_info"]["filename"] == job["file_info"]["raw_file"] == "scan.pdf"
         assert (job["file_info"]["file_type"], job["file_info"]["file_size"]) == ("pdf", len(PDF))
-        assert job["options"] == {"pages": "1-2", "dpi": 200, "engine": None}
+        assert job["options"] == {"pages": "1-2", "dpi": 200, "engine": None, "ocr": "text"}
         stored = await client.get(f"/storage/{job['user_hash']}/{job['job_id']}/scan.pdf")
         assert stored.content == PDF
 
@@ -261,8 +261,16 @@ async def test_the_ways_of_uploading_do_not_mix(store: GcsStore, outward: httpx.
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b'{"size": "9"}', b'{"size": 9, "pages": "x"}', b'{"size": 9, "dpi": 9}', b'{"size": 9, "to": "a"}'],
-    ids=["none", "no-size", "text", "pages", "dpi", "unknown"],
+    [
+        b"",
+        b"{}",
+        b'{"size": "9"}',
+        b'{"size": 9, "pages": "x"}',
+        b'{"size": 9, "dpi": 9}',
+        b'{"size": 9, "ocr": "no"}',
+        b'{"size": 9, "to": "a"}',
+    ],
+    ids=["none", "no-size", "text", "pages", "dpi", "ocr", "unknown"],
 )
 async def test_an_order_that_makes_no_sense_begins_nothing(
     store: GcsStore, outward: httpx.AsyncClient, body: bytes

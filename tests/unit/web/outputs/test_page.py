@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
 from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
 from services.web.outputs.page import PageDocument, encode, page_document, schema
 from tests.jobs import extracted
@@ -48,6 +48,13 @@ OUTCOMES = {
     "read": READ,
     "failed": PageOutcome(page_no=2, run=2, status=OutcomeStatus.FAILED, error="It is damaged."),
     "blank": PageOutcome(page_no=3, run=1, status=OutcomeStatus.COMPLETED, blank=True),
+    "by its own text": PageOutcome(
+        page_no=5,
+        run=1,
+        status=OutcomeStatus.COMPLETED,
+        source=Source.TEXT_LAYER,
+        text_layer=LayerReport(verdict=LayerVerdict.VISUAL_ORDER, characters=900, compared=12, agreement=0.4),
+    ),
     "from before there were blocks": PageOutcome(
         page_no=4, run=1, status=OutcomeStatus.COMPLETED, text="x", lines=(LINE,)
     ),

@@ -36,3 +36,10 @@ def test_no_box_leaves_the_stored_page(rotation: int, skew: float, x: float, y: 
     back = pose.to_stored(np.array([[x, y]]))[0]
     assert 0 <= back[0] <= 1000
     assert 0 <= back[1] <= 1500
+
+
+@given(st.sampled_from([0, 90, 180, 270]), st.floats(-10, 10), st.floats(0, 1000), st.floats(0, 1500))
+def test_from_stored_is_the_way_back(rotation: int, skew: float, x: float, y: float) -> None:
+    pose = Pose(width=1000, height=1500, rotation=rotation, skew=skew)
+    there = pose.from_stored(np.array([[x, y]]))
+    assert np.abs(pose.to_stored(there) - [[x, y]]).max() < 1e-6

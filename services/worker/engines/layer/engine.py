@@ -1,0 +1,74 @@
+"""An engine that reads pages by their text layer where that is trusted, and by another engine where it is not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from libs.jobstate.intake import OcrMode
+from libs.jobstate.outcome import LayerReport
+from services.worker.engines.engine import EngineInfo, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.engines.layer.reader import LayerReader
+
+#: Results as they end; then None, once.
+_Results = asyncio.Queue[PageText | PageFailure | None]
+
+
+class LayeredEngine:
+    """An `OcrEngine` around another one. `PageImage.ocr` says of each page whether its layer may be used."""
+
+    def __init__(self, engine: OcrEngine, reader: LayerReader, *, slots: int) -> None:
+        """`engine` is loaded; `slots` are its own."""
+        self._engine = engine
+        self._reader = reader
+        #: Pages at a time that keep the other engine busy.
+        self.slots = slots
+        # A page by its layer takes every core that the spot check may use: a second one at a time gains nothing.
+        self._one = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Nothing: the other engine is loaded, and the spot check's model is loaded when first needed."""
+
+    def info(self) -> EngineInfo:
+        """The other engine's."""
+        return self._engine.info()
+
+    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """Yields pages as they end. While the other engine reads one, pages with a good layer pass it."""
+        results: _Results = asyncio.Queue()
+        reading = asyncio.create_task(self._read_all(pages, results))
+        try:
+            while (result := await results.get()) is not None:
+                yield result
+            await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _read_all(self, pages: AsyncIterator[PageImage], results: _Results) -> None:
+        reports: dict[int, LayerReport] = {}
+        try:
+            async for result in self._engine.recognise(self._rest(pages, results, reports)):
+                report = reports.pop(result.page_no, None)
+                if report is not None and isinstance(result, PageText):
+                    result = msgspec.structs.replace(result, text_layer=report)
+                results.put_nowait(result)
+        finally:
+            results.put_nowait(None)
+
+    async def _rest(
+        self, pages: AsyncIterator[PageImage], results: _Results, reports: dict[int, LayerReport]
+    ) -> AsyncIterator[PageImage]:
+        """The pages that the other engine has to read; the results of all others, and the reports, on the way."""
+        async for page in pages:
+            if page.ocr is OcrMode.FORCE:
+                yield page
+                continue
+            async with self._one:
+                found = await asyncio.to_thread(self._reader.read, page)
+            if isinstance(found, (PageText, PageFailure)):
+                results.put_nowait(found)
+                continue
+            if found is not None:
+                reports[page.page_no] = found
+            yield page

@@ -1,0 +1,101 @@
+"""What the characters of a text layer say of it: whether they stand for what is printed, and in which order."""
+
+import unicodedata
+from collections.abc import Iterable
+
+import msgspec
+
+from services.worker.engines.guard.agreement import lacks_vowels
+
+# Hebrew letters in their final form, and Arabic letters that only end words: first in a word where text is stored in
+# the order in which it is seen. The Arabic article is the reverse: it begins words.
+_FINALS = frozenset("ךםןףץةى")
+_ARTICLE, _REVERSED_ARTICLE = "ال", "لا"
+# Words that show the order of right-to-left text at least, so that one odd word condemns no page. Chosen.
+_MIN_SIGNS = 2
+# Bidirectional classes (Unicode Standard Annex 9) of letters that run to the left, and to the right.
+_TO_THE_LEFT = frozenset({"R", "AL"})
+# What stands for no character: control, private use, unassigned, surrogate.
+_MEANINGLESS = frozenset({"Cc", "Co", "Cn", "Cs"})
+# Of a font without a Unicode map MuPDF knows no character.
+_UNKNOWN = "\ufffd"
+
+
+class Letters(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts over the characters of a layer, spaces apart."""
+
+    characters: int
+    #: Characters of fonts without a Unicode map.
+    unmapped: int
+    #: Characters that stand for none: control, private use, unassigned.
+    broken: int
+    #: Right-to-left words are stored in the order in which they are seen.
+    visual_order: bool
+    #: Latin letters with hardly a vowel among them.
+    implausible: bool
+
+
+def letters(texts: Iterable[str]) -> Letters:
+    """The counts over these lines."""
+    lines = list(texts)
+    solid = "".join("".join(line.split()) for line in lines)
+    unmapped = solid.count(_UNKNOWN)
+    return Letters(
+        characters=len(solid),
+        unmapped=unmapped,
+        broken=sum(unicodedata.category(character) in _MEANINGLESS and not is_symbol(character) for character in solid),
+        visual_order=_is_visual(word for line in lines for word in line.split()),
+        implausible=lacks_vowels(solid),
+    )
+
+
+def runs_left(text: str) -> bool:
+    """Whether most letters of the text belong to a script that runs from right to left."""
+    classes = [unicodedata.bidirectional(character) for character in text]
+    return sum(c in _TO_THE_LEFT for c in classes) > sum(c == "L" for c in classes)
+
+
+def _is_visual(words: Iterable[str]) -> bool:
+    logical = visual = 0
+    for word in words:
+        solid = unicodedata.normalize("NFKC", word).strip(".,:;!?()[]\"'")
+        if len(solid) < 2 or not runs_left(solid):
+            continue
+        logical += (solid[-1] in _FINALS) + (len(solid) > 3 and solid.startswith(_ARTICLE))
+        visual += (solid[0] in _FINALS) + (len(solid) > 3 and solid.endswith(_REVERSED_ARTICLE))
+    return visual >= _MIN_SIGNS and visual > logical
+
+
+# Characters of private use by which word processors name the bullets, ticks and boxes of their symbol fonts.
+_SYMBOLS = {
+    "\uf0b7": "•",
+    "\uf0a7": "▪",
+    "\uf0d8": "➢",
+    "\uf0fc": "✓",
+    "\uf0a8": "☐",
+    "\uf06f": "☐",
+    "\uf0fe": "☒",
+    "\uf0e0": "→",
+}
+# Soft hyphens are printed where a line ends with one; zero-width spaces and byte order marks are not.
+_CLEANED = {**_SYMBOLS, "\u00ad": "-", "\u200b": "", "\ufeff": ""}
+
+
+def is_symbol(character: str) -> bool:
+    """Whether a character of private use is a known symbol."""
+    return character in _SYMBOLS
+
+
+def clean(text: str) -> str:
+    """The text as it can be stored and shown: known symbols named, presentation forms as letters, no control codes."""
+    return "".join(map(_clean, text))
+
+
+def _clean(character: str) -> str:
+    if character in _CLEANED:
+        return _CLEANED[character]
+    if character.isascii():
+        return character if character.isprintable() else ""
+    if "\ufb00" <= character <= "\ufdff" or "\ufe70" <= character <= "\ufeff":
+        return unicodedata.normalize("NFKC", character)
+    return "" if unicodedata.category(character) in _MEANINGLESS else character

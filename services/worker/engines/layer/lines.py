@@ -1,0 +1,163 @@
+"""Lines of a text layer as the layout takes them: on an upright page, with their words, pieces of a baseline joined."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+
+from libs.page.block import Corners, Line, Rect, Word
+from libs.textlayer import LayerLine, PageLayer
+from services.worker.engines.layer.letters import clean, runs_left
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+
+# Degrees by which a line may be off an axis of the page and count as level. Chosen: a scan that another OCR has read is
+# tilted by as much; a watermark by far more.
+_LEVEL = 5
+# Pieces of one line: the greatest gap between them, in heights of the lower one, and their least overlap across the
+# line, as a share of its height. MuPDF cuts a line at gaps of 0.8 em; justified text has wider ones, columns of a table
+# and of a page wider still. Chosen.
+_GAP = 1.0
+_OVERLAP = 0.5
+# A gap from which pieces are separate words: a superscript follows its word closely.
+_WORD_GAP = 0.15
+
+
+class _Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the layer on the upright page."""
+
+    text: str
+    box: Rect
+    words: tuple[Word, ...]
+    #: Quarters clockwise from level: 0 reads to the right.
+    quarter: int
+
+    @property
+    def height(self) -> float:
+        """Across the line, in pixels; of a level piece."""
+        return self.box[3] - self.box[1]
+
+
+def pose_of(layer: PageLayer) -> Pose:
+    """The turn that levels most of the layer's text."""
+    votes: Counter[int] = Counter()
+    for line in layer.lines:
+        if (quarter := _quarter(line)) is not None:
+            votes[quarter] += len(line.text)
+    quarter = votes.most_common(1)[0][0] if votes else 0
+    return Pose(width=layer.width, height=layer.height, rotation=-90 * quarter % 360)
+
+
+def slanted(layer: PageLayer) -> int:
+    """Characters of lines that are level with neither axis of the page, such as a watermark's."""
+    return sum(len(line.text) for line in layer.lines if _quarter(line) is None)
+
+
+def page_lines(layer: PageLayer) -> PageLines:
+    """The layer's lines on the upright page; slanted ones are left out, since they have no place in an order."""
+    pose = pose_of(layer)
+    turned = pose.rotation // 90
+    pieces = [
+        _piece(line, pose, (quarter + turned) % 4)
+        for line in layer.lines
+        if (quarter := _quarter(line)) is not None and clean(line.text).strip()
+    ]
+    level = [piece for piece in pieces if piece.quarter == 0]
+    lines = [_line(_joined(chain)) for chain in _chains(level)]
+    return PageLines(pose=pose, lines=(*lines, *(_line(piece) for piece in pieces if piece.quarter != 0)))
+
+
+def _quarter(line: LayerLine) -> int | None:
+    """The direction of the line's text in quarters clockwise, 0 to the right; None where it is slanted."""
+    quarter = round(line.turn / 90)
+    return quarter % 4 if abs(line.turn - 90 * quarter) <= _LEVEL else None
+
+
+def _piece(line: LayerLine, pose: Pose, quarter: int) -> _Piece:
+    words: list[tuple[str, Rect]] = []
+    for span in line.spans:
+        box = _upright(span.box, pose)
+        text = clean(span.text)
+        if words and not span.text.startswith(" "):
+            before, around = words[-1]
+            words[-1] = before + text, _around([around, box])
+        else:
+            words.append((text, box))
+    found = tuple(Word(text=text.strip(), box=box) for text, box in words if text.strip())
+    return _Piece(
+        text=" ".join(word.text for word in found),
+        box=_around([word.box for word in found]),
+        words=found,
+        quarter=quarter,
+    )
+
+
+def _upright(box: Rect, pose: Pose) -> Rect:
+    left, top, right, bottom = box
+    corners = pose.from_stored(np.array([(left, top), (right, bottom)]))
+    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _around(boxes: Sequence[Rect]) -> Rect:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def _chains(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
+    """The pieces by printed line, each from left to right; every piece is in exactly one chain."""
+    rows: list[list[_Piece]] = []
+    ordered = sorted(pieces, key=lambda piece: (piece.box[1] + piece.box[3], piece.box[0]))
+    for piece in ordered:
+        near = [row for row in rows[-_OPEN_ROWS:] if any(_touch(piece, other) for other in row)]
+        if not near:
+            rows.append([piece])
+            continue
+        near[0].append(piece)
+        for row in near[1:]:  # the piece closes the gap between two
+            near[0].extend(row)
+            rows.remove(row)
+    return [sorted(row, key=lambda piece: piece.box[0]) for row in rows]
+
+
+# Rows, the lowest so far, that a piece may still join. The pieces come from top to bottom, so older rows have ended.
+# Chosen: pages of many columns have many rows at one height.
+_OPEN_ROWS = 24
+
+
+def _touch(a: _Piece, b: _Piece) -> bool:
+    left, right = (a, b) if a.box[0] <= b.box[0] else (b, a)
+    height = min(a.height, b.height)
+    overlap = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    return overlap >= _OVERLAP * height and -_OVERLAP * height <= right.box[0] - left.box[2] <= _GAP * height
+
+
+def _joined(chain: Sequence[_Piece]) -> _Piece:
+    """One piece of several; of a script that runs to the left, the rightmost comes first."""
+    if len(chain) == 1:
+        return chain[0]
+    ordered = list(reversed(chain)) if runs_left("".join(piece.text for piece in chain)) else list(chain)
+    text, words = ordered[0].text, list(ordered[0].words)
+    for before, piece in pairwise(ordered):
+        gap = max(piece.box[0] - before.box[2], before.box[0] - piece.box[2])
+        if gap < _WORD_GAP * min(before.height, piece.height):
+            last, first = words[-1], piece.words[0]
+            words[-1] = Word(text=last.text + first.text, box=_around([last.box, first.box]))
+            words.extend(piece.words[1:])
+        else:
+            words.extend(piece.words)
+    text = " ".join(word.text for word in words)
+    # The height of the piece with most text: a superscript or a bracket makes no line higher.
+    top, bottom = max(chain, key=lambda piece: len(piece.text)).box[1::2]
+    left, right = min(piece.box[0] for piece in chain), max(piece.box[2] for piece in chain)
+    return _Piece(text=text, box=(left, top, right, bottom), words=tuple(words), quarter=0)
+
+
+def _line(piece: _Piece) -> Line:
+    left, top, right, bottom = piece.box
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    a, b, c, d = corners[piece.quarter :] + corners[: piece.quarter]
+    box: Corners = (a, b, c, d)
+    return Line(text=piece.text, box=box, words=piece.words)
