@@ -183,10 +183,16 @@ def _picture(page: Any, text: str, clip: Any) -> None:
     page.insert_image(clip, stream=picture.tobytes("png"))
 
 
+def lam_alef(page: Any) -> None:
+    """Arabic, set from right to left, in a font with a ligature: one code for two letters."""
+    write(page, "abc")
+    _map_fonts(page, {97: "م", 98: "لا", 99: "س"})
+
+
 def _map_fonts(page: Any, letters: dict[int, str], only: str = "") -> None:
     """Give the page's fonts this Unicode map (ISO 32000-1, 9.10.3)."""
     document = page.parent
-    rows = "\n".join(f"<{code:02x}> <{ord(letter):04x}>" for code, letter in letters.items())
+    rows = "\n".join(f"<{code:02x}> <{letter.encode('utf-16-be').hex()}>" for code, letter in letters.items())
     cmap = (
         "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /Made def /CMapType 2 def\n"
         "1 begincodespacerange <00> <ff> endcodespacerange\n"

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from libs.jobstate.evidence import derive_text, read_all_versioned
+from libs.jobstate.intake import OcrMode
 from libs.jobstate.lease import HeldLease, LeaseLost
 from libs.jobstate.outcome import OutcomeStatus
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
@@ -112,7 +113,8 @@ class BatchReader:
 
     async def _fall_back(self, page_no: int, generation: int, *, tried: bool) -> None:
         """Have the fallback engine read the page, once; fail the page where there is none or it was `tried`."""
-        fallback = self._call.worker.fallback
+        text_only = self._call.recorder.job.options.ocr is OcrMode.TEXT
+        fallback = None if text_only else self._call.worker.fallback
         if fallback is None or tried:
             ended = "" if fallback is None else " The worker ended while the fallback engine read it."
             failure = PageFailure(page_no=page_no, reason=f"{GIVEN_UP}{ended} {REMEDY}", seconds=0.0)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+import unicodedata
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ _PAPER = 250
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&apos;": "'"}
 _TOKEN = re.compile(
     r'<char c="(?P<c>[^"]*)"(?: hexc="[^"]*")? quad="(?P<quad>[^"]*)" x="(?P<x>[^"]*)" y="(?P<y>[^"]*)"'
-    r' bidi="\d+" color="[^"]*" alpha="#(?P<alpha>[^"]*)" flags="(?P<flags>\d+)"/>'
+    r' bidi="(?P<bidi>\d+)" color="[^"]*" alpha="#(?P<alpha>[^"]*)" flags="(?P<flags>\d+)"/>'
     r'|<font name="(?P<font>[^"]*)" size="(?P<size>[^"]*)">'
     r'|<line bbox="[^"]*" wmode="(?P<wmode>\d)" dir="(?P<dir>[^"]*)"'
     r'|<image bbox="(?P<image>[^"]*)"'
@@ -100,6 +101,7 @@ class _Reader:
         self._spans: list[Span] = []
         # Of the span that is being read.
         self._text: list[str] = []
+        self._held: list[str] = []
         self._first: re.Match[str] | None = None
         self._last: re.Match[str] | None = None
         self._style = -1
@@ -182,9 +184,14 @@ class _Reader:
         if style != self._style or len(self._text) >= MAX_SPAN_CHARACTERS - 1:
             self._end_span()
             self._style = style
+        if _continues_ligature(character, token):
+            self._held.append(character)
+            return
         self._first = self._first or token
         self._last = token
         self._text.append(character)
+        self._text.extend(reversed(self._held))
+        self._held.clear()
 
     def _style_of(self, invisible: bool) -> int:
         font = self._fonts.setdefault(self._font, len(self._fonts))
@@ -207,6 +214,7 @@ class _Reader:
                 self._spans.extend(Span(text=text, box=clipped, style=self._style) for clipped in self._clipped(box))
             self._spaced = False
         self._text.clear()
+        self._held.clear()
         self._first = self._last = None
 
     def _extent(self, first: re.Match[str], last: re.Match[str]) -> tuple[float, float, float, float]:
@@ -268,6 +276,18 @@ class _Reader:
                 round(min(bottom, self._height), 1),
             )
         ]
+
+
+def _continues_ligature(character: str, token: re.Match[str]) -> bool:
+    """Whether it is a further letter of a right-to-left ligature, which MuPDF puts before the first.
+
+    MuPDF gives such letters no width. It turns a line that runs to the left round letter by letter, so that "la" of a
+    lam-alef ligature becomes "al". Vowel signs have no width either, and are where they belong.
+    """
+    if not int(token["bidi"]) & 1 or unicodedata.category(character) == "Mn":
+        return False
+    left, top, right, right_top, _ = token["quad"].split(" ", 4)
+    return (left, top) == (right, right_top)
 
 
 def _area(box: Box) -> float:

@@ -77,8 +77,12 @@ _SYMBOLS = {
     "\uf0fe": "☒",
     "\uf0e0": "→",
 }
-# Soft hyphens are printed where a line ends with one; zero-width spaces and byte order marks are not.
-_CLEANED = {**_SYMBOLS, "\u00ad": "-", "\u200b": "", "\ufeff": ""}
+# Soft hyphens are printed where a line ends with one; zero-width spaces and byte order marks are not. For the radical
+# Unicode names no character.
+_CLEANED = {**_SYMBOLS, "\u00ad": "-", "\u200b": "", "\ufeff": "", "⻑": "長"}
+# Characters that stand for others by their look, as fonts map them: radicals for the Chinese characters that they are,
+# Latin ligatures, and Hebrew and Arabic presentation forms.
+_LOOKS = (("\u2e80", "\u2fdf"), ("\ufb00", "\ufdff"), ("\ufe70", "\ufefe"))
 
 
 def is_symbol(character: str) -> bool:
@@ -96,6 +100,6 @@ def _clean(character: str) -> str:
         return _CLEANED[character]
     if character.isascii():
         return character if character.isprintable() else ""
-    if "\ufb00" <= character <= "\ufdff" or "\ufe70" <= character <= "\ufeff":
+    if any(first <= character <= last for first, last in _LOOKS):
         return unicodedata.normalize("NFKC", character)
     return "" if unicodedata.category(character) in _MEANINGLESS else character

@@ -66,7 +66,11 @@ def page_lines(layer: PageLayer) -> PageLines:
     ]
     level = [piece for piece in pieces if piece.quarter == 0]
     lines = [_line(_joined(chain)) for chain in _chains(level)]
-    return PageLines(pose=pose, lines=(*lines, *(_line(piece) for piece in pieces if piece.quarter != 0)))
+    return PageLines(
+        pose=pose,
+        lines=(*lines, *(_line(piece) for piece in pieces if piece.quarter != 0)),
+        rules=tuple(_upright(rule, pose) for rule in layer.rules),
+    )
 
 
 def _quarter(line: LayerLine) -> int | None:

@@ -4,7 +4,7 @@ Lengths are in units of the body text's height unless noted, so that they hold a
 not recorded; each comment says what the value trades off, and `bench.accuracy` shows what a change does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -41,19 +41,34 @@ BULLETS = "•●▪■◦‣∙"
 _SENTENCE_ENDS = '.!?:;”"»'
 
 
-def blocks(parts: Sequence[Region]) -> list[Block]:
+def blocks(parts: Sequence[Region], ruled: Mapping[int, Block] | None = None) -> list[Block]:
     """The blocks of a page's regions, in order; every line is in exactly one of them.
 
-    Boxes stay in the coordinates of the lines.
+    `ruled` are blocks that are known already, by the `id` of the lines that stand for them in the regions. Boxes stay
+    in the coordinates of the lines.
     """
-    boxes = [box for part in parts for row in part.rows for box in row]
-    if not boxes:
-        return []
-    body = _body_height(boxes)
+    ruled = ruled or {}
+    boxes = [box for part in parts for row in part.rows for box in row if id(box.line) not in ruled]
+    body = _body_height(boxes) if boxes else 0.0
     found: list[Block] = []
     for part in parts:
-        found.extend(_region_blocks(part.rows, body, headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS))
+        for rows, known in _pieces(part.rows, ruled):
+            found.extend(_region_blocks(rows, body, headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS))
+            found.extend(known)
     return found
+
+
+def _pieces(rows: Sequence[Row], ruled: Mapping[int, Block]) -> Iterator[tuple[list[Row], list[Block]]]:
+    """The rows up to each block that is known already, and that block."""
+    before: list[Row] = []
+    for row in rows:
+        rest = tuple(box for box in row if id(box.line) not in ruled)
+        if rest:
+            before.append(rest)
+        if len(rest) < len(row):
+            yield before, [ruled[id(box.line)] for box in row if id(box.line) in ruled]
+            before = []
+    yield before, []
 
 
 def _body_height(boxes: Sequence[LineBox]) -> float:

@@ -1,10 +1,14 @@
 """The layout of a page: its lines into blocks, with their boxes in coordinates of the stored page."""
 
+from statistics import median
+
 import msgspec
 import numpy as np
 
-from libs.page.block import Block, Cell, Line, Rect, Word, enclosing
+from libs.page.block import Block, BlockKind, Cell, Line, Rect, Word, enclosing, mean_confidence
 from services.worker.engines.lines.block import blocks
+from services.worker.engines.lines.grid import RuledTable, ruled_tables
+from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.order import regions
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
@@ -12,7 +16,33 @@ from services.worker.engines.lines.pose import Pose
 
 def lay_out(page: PageLines) -> tuple[Block, ...]:
     """The blocks of a page in reading order; every line is in exactly one of them."""
-    return tuple(_as_stored(block, page.pose) for block in blocks(regions(page.lines)))
+    return tuple(_as_stored(block, page.pose) for block in _blocks(page))
+
+
+def _blocks(page: PageLines) -> list[Block]:
+    if not page.rules or not page.lines:
+        return blocks(regions(page.lines))
+    tables = ruled_tables(page.rules, page.lines, median(box.height for box in level(page.lines)))
+    taken = {id(line) for table in tables for line in table.lines}
+    # In the order of the page a table is one line, as wide and as high as its rules.
+    stand_ins = [_stand_in(table.box) for table in tables]
+    ruled = {id(line): _table(table) for line, table in zip(stand_ins, tables, strict=True)}
+    return blocks(regions([*(line for line in page.lines if id(line) not in taken), *stand_ins]), ruled)
+
+
+def _stand_in(box: Rect) -> Line:
+    left, top, right, bottom = box
+    return Line(text="", box=((left, top), (right, top), (right, bottom), (left, bottom)))
+
+
+def _table(table: RuledTable) -> Block:
+    return Block(
+        kind=BlockKind.TABLE,
+        cells=table.cells,
+        box=table.box,
+        confidence=mean_confidence(table.lines),
+        lines=table.lines,
+    )
 
 
 def _as_stored(block: Block, pose: Pose) -> Block:

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from libs.page.block import Line
+from libs.page.block import Line, Rect
 from services.worker.engines.engine import EngineInfo
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.picture import Pixels
@@ -15,6 +15,8 @@ class PageLines(msgspec.Struct, frozen=True, kw_only=True):
 
     pose: Pose
     lines: tuple[Line, ...] = ()
+    #: Lines that are drawn along the axes of the upright picture, as thin boxes.
+    rules: tuple[Rect, ...] = ()
 
 
 class PageReader(Protocol):

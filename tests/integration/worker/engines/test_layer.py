@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs import textlayer
 from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport, LayerVerdict
 from libs.page.block import Source
@@ -60,6 +61,12 @@ def test_a_script_that_the_recogniser_cannot_read_is_not_compared(reader: LayerR
     assert words(found.markdown) == words(HEBREW)
     assert found.text_layer is not None
     assert (found.text_layer.compared, found.trust) == (0, None)
+
+
+def test_letters_of_a_ligature_that_runs_left_keep_their_order(tmp_path: Path) -> None:
+    layer = textlayer.read(page_of(layered.lam_alef, tmp_path).data)
+    assert layer is not None
+    assert textlayer.visible_text(layer) == "سلام"
 
 
 def test_columns_are_read_one_after_the_other(reader: LayerReader, tmp_path: Path) -> None:

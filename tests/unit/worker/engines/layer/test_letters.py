@@ -38,3 +38,4 @@ def test_right_to_left_text_is_told_from_its_mirror(text: str) -> None:
 def test_what_cannot_be_shown_is_cleaned_away() -> None:
     assert clean("co\u00adop\x00era\u200btive\ue123 \ufb01t") == "co-operative fit"
     assert clean("\ufefb") == "لا"
+    assert clean("\u2f92\u2ed1") == "見長"

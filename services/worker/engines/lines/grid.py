@@ -1,0 +1,252 @@
+"""Ruled tables: cells between drawn rules, and the words in them.
+
+Rules that meet make a grid. Where the rule between two places of the grid is missing, they are one cell, which so spans
+columns or rows. Lengths are in units of the page's median line height, so that they hold at any DPI.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+import msgspec
+import numpy as np
+
+from libs.page.block import Cell, Line, Rect
+
+# Rules within this distance are one: double rules, and the two edges of a thick one. Ends as near to another rule meet
+# it. Chosen: below the height of any row.
+_SAME = 0.3
+# Share of a place's side that a rule must cover to bound it. Chosen: a rule may begin behind a thick corner.
+_COVER = 0.6
+# Rows and columns of a table at least, and the share of its cells that hold text: fewer are frames and plots.
+_MIN_ROWS, _MIN_COLUMNS = 2, 2
+_MIN_FILLED, _MIN_FILLED_SHARE = 3, 0.2
+# A cell of so many characters, with this share of the table's text: the rules divide a page, not a table. Chosen.
+_PROSE_CHARACTERS, _PROSE_SHARE = 400, 0.5
+# Places of a grid, and rules on a page, at most. Chosen: above any printed table; it bounds the work.
+_MAX_PLACES = 20_000
+_MAX_RULES = 2_000
+
+
+class RuledTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table, with its lines from top to bottom."""
+
+    box: Rect
+    cells: tuple[Cell, ...]
+    lines: tuple[Line, ...]
+
+
+class _Segment(msgspec.Struct, frozen=True):
+    """A rule along one axis."""
+
+    #: Its place across the axis.
+    at: float
+    start: float
+    end: float
+
+
+def ruled_tables(rules: Sequence[Rect], lines: Sequence[Line], unit: float) -> list[RuledTable]:
+    """The tables among these rules; every line is in at most one. `unit` is the median line height in pixels."""
+    if len(rules) > _MAX_RULES or not lines:
+        return []
+    level = _merged([_Segment((b[1] + b[3]) / 2, b[0], b[2]) for b in rules if b[2] - b[0] >= b[3] - b[1]], unit)
+    upright = _merged([_Segment((b[0] + b[2]) / 2, b[1], b[3]) for b in rules if b[2] - b[0] < b[3] - b[1]], unit)
+    found: list[RuledTable] = []
+    left = list(lines)
+    # Smaller ones first: one may lie in a cell of another.
+    for across, down in sorted(_grids(level, upright, unit), key=lambda grid: _size(*grid)):
+        table = _table(across, down, left, unit)
+        if table is not None:
+            found.append(table)
+            taken = {id(line) for line in table.lines}
+            left = [line for line in left if id(line) not in taken]
+    return found
+
+
+def _merged(segments: Iterable[_Segment], unit: float) -> list[_Segment]:
+    """The segments, those of one rule joined."""
+    rows: list[list[_Segment]] = []
+    for segment in sorted(segments, key=lambda s: s.at):
+        if rows and segment.at - rows[-1][0].at <= _SAME * unit:
+            rows[-1].append(segment)
+        else:
+            rows.append([segment])
+    joined: list[_Segment] = []
+    for row in rows:
+        at = sum(s.at for s in row) / len(row)
+        start, end = None, 0.0
+        for segment in sorted(row, key=lambda s: s.start):
+            if start is not None and segment.start <= end + _SAME * unit:
+                end = max(end, segment.end)
+                continue
+            if start is not None:
+                joined.append(_Segment(at, start, end))
+            start, end = segment.start, segment.end
+        if start is not None:
+            joined.append(_Segment(at, start, end))
+    return joined
+
+
+def _grids(level: list[_Segment], upright: list[_Segment], unit: float) -> list[tuple[list[_Segment], list[_Segment]]]:
+    """The rules by the grids that they make: those that meet, directly or through others."""
+    if not level or not upright:
+        return []
+    near = _SAME * unit
+    y, x0, x1 = (np.array([getattr(s, name) for s in level])[:, None] for name in ("at", "start", "end"))
+    x, y0, y1 = (np.array([getattr(s, name) for s in upright])[None, :] for name in ("at", "start", "end"))
+    meet = (x >= x0 - near) & (x <= x1 + near) & (y >= y0 - near) & (y <= y1 + near)
+    seen: set[int] = set()
+    grids = []
+    for first in range(len(level)):
+        if first in seen:
+            continue
+        seen.add(first)
+        across, down, waiting = {first}, set[int](), [first]
+        while waiting:
+            fresh = set(np.flatnonzero(meet[waiting].any(axis=0)).tolist()) - down
+            down |= fresh
+            waiting = list(set(np.flatnonzero(meet[:, list(fresh)].any(axis=1)).tolist()) - across) if fresh else []
+            across |= set(waiting)
+        seen |= across
+        grids.append(([level[i] for i in sorted(across)], [upright[i] for i in sorted(down)]))
+    return grids
+
+
+def _size(across: Sequence[_Segment], down: Sequence[_Segment]) -> float:
+    """The area that the rules enclose."""
+    if not down:
+        return 0.0
+    return (max(s.end for s in across) - min(s.start for s in across)) * (
+        max(s.end for s in down) - min(s.start for s in down)
+    )
+
+
+def _edges(own: Sequence[_Segment], crossing: Sequence[_Segment], unit: float) -> list[float]:
+    """Where the places of the grid end along one axis: at its own rules, and at the ends of those that cross them."""
+    edges = [own[0].at] if own else []
+    for segment in own:
+        if segment.at - edges[-1] > _SAME * unit:
+            edges.append(segment.at)
+    for end in (min(s.start for s in crossing), max(s.end for s in crossing)):
+        if all(abs(end - edge) > unit for edge in edges):
+            edges.append(end)
+    return sorted(edges)
+
+
+def _table(across: list[_Segment], down: list[_Segment], lines: Sequence[Line], unit: float) -> RuledTable | None:
+    if not across or not down:
+        return None
+    xs, ys = _edges(sorted(down, key=lambda s: s.at), across, unit), _edges(across, down, unit)
+    columns, rows = len(xs) - 1, len(ys) - 1
+    if rows < _MIN_ROWS or columns < _MIN_COLUMNS or rows * columns > _MAX_PLACES:
+        return None
+    box = (xs[0], ys[0], xs[-1], ys[-1])
+    inside = sorted((line for line in lines if _is_in(_middle(_rect(line)), box)), key=lambda line: _rect(line)[1::-1])
+    spans = _spans(xs, ys, across, down, unit)
+    texts = _texts(inside, xs, ys)
+    cells = []
+    for (row, column), (row_span, column_span) in sorted(spans.items()):
+        places = product(range(row, row + row_span), range(column, column + column_span))
+        text = _joined(word for _, word in sorted(part for place in places for part in texts.get(place, ())))
+        cells.append(
+            Cell(
+                row=row,
+                column=column,
+                text=text,
+                row_span=row_span,
+                column_span=column_span,
+                box=(xs[column], ys[row], xs[column + column_span], ys[row + row_span]),
+            )
+        )
+    return RuledTable(box=box, cells=tuple(cells), lines=tuple(inside)) if _is_table(cells) else None
+
+
+def _is_table(cells: Sequence[Cell]) -> bool:
+    filled = [cell for cell in cells if cell.text]
+    if len(filled) < max(_MIN_FILLED, _MIN_FILLED_SHARE * len(cells)):
+        return False
+    if len({cell.row for cell in filled}) < _MIN_ROWS or len({cell.column for cell in filled}) < _MIN_COLUMNS:
+        return False
+    longest, total = max(len(cell.text) for cell in filled), sum(len(cell.text) for cell in filled)
+    return longest < _PROSE_CHARACTERS or longest < _PROSE_SHARE * total
+
+
+def _spans(
+    xs: Sequence[float], ys: Sequence[float], across: Sequence[_Segment], down: Sequence[_Segment], unit: float
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """The cells by their first place: how many rows and columns each covers."""
+    rows, columns = len(ys) - 1, len(xs) - 1
+    owner = {place: place for place in product(range(rows), range(columns))}
+
+    def root(place: tuple[int, int]) -> tuple[int, int]:
+        while owner[place] != place:
+            place = owner[place]
+        return place
+
+    for row, column in product(range(rows), range(columns)):
+        if column + 1 < columns and not _bounded(down, xs[column + 1], ys[row], ys[row + 1], unit):
+            owner[max(root((row, column)), root((row, column + 1)))] = min(root((row, column)), root((row, column + 1)))
+        if row + 1 < rows and not _bounded(across, ys[row + 1], xs[column], xs[column + 1], unit):
+            owner[max(root((row, column)), root((row + 1, column)))] = min(root((row, column)), root((row + 1, column)))
+    places: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for place in owner:
+        places[root(place)].append(place)
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
+    for group in places.values():
+        top, left = min(row for row, _ in group), min(column for _, column in group)
+        height, width = max(row for row, _ in group) - top + 1, max(column for _, column in group) - left + 1
+        if height * width == len(group):
+            spans[top, left] = (height, width)
+        else:  # rules that are missing here and there leave no rectangle: every place is a cell
+            spans.update(dict.fromkeys(group, (1, 1)))
+    return spans
+
+
+def _bounded(rules: Iterable[_Segment], at: float, start: float, end: float, unit: float) -> bool:
+    """Whether a rule at this place covers most of the way from `start` to `end`."""
+    covered = sum(
+        max(0.0, min(rule.end, end) - max(rule.start, start)) for rule in rules if abs(rule.at - at) <= _SAME * unit
+    )
+    return covered >= _COVER * (end - start)
+
+
+def _texts(
+    lines: Sequence[Line], xs: Sequence[float], ys: Sequence[float]
+) -> dict[tuple[int, int], list[tuple[int, str]]]:
+    """The words by the place in which they stand, each with its number in reading order."""
+    found: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
+    words = (part for line in lines for part in ([(w.text, w.box) for w in line.words] or [(line.text, _rect(line))]))
+    for number, (text, rect) in enumerate(words):
+        x, y = _middle(rect)
+        column = min(max(bisect_right(xs, x) - 1, 0), len(xs) - 2)
+        row = min(max(bisect_right(ys, y) - 1, 0), len(ys) - 2)
+        found[row, column].append((number, text))
+    return found
+
+
+def _joined(words: Iterable[str]) -> str:
+    """The words with spaces between them, except between characters of scripts that have none."""
+    text = ""
+    for word in words:
+        dense = text and _is_dense(text[-1]) and _is_dense(word[0])
+        text += word if dense or not text else f" {word}"
+    return text
+
+
+def _is_dense(character: str) -> bool:
+    """Whether the script is Chinese or Japanese, which set no spaces."""
+    return "\u3000" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff" or "\uff00" <= character <= "\uffef"
+
+
+def _rect(line: Line) -> Rect:
+    xs, ys = [x for x, _ in line.box], [y for _, y in line.box]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _middle(rect: Rect) -> tuple[float, float]:
+    return (rect[0] + rect[2]) / 2, (rect[1] + rect[3]) / 2
+
+
+def _is_in(point: tuple[float, float], box: Rect) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]

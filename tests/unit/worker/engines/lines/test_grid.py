@@ -1,0 +1,158 @@
+"""Drawn rules make the cells of a table; frames and plots make none."""
+
+from itertools import product
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.page.block import BlockKind, Line, Rect, Word
+from services.worker.engines.lines.grid import ruled_tables
+from services.worker.engines.lines.layout import lay_out
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+
+UNIT = 20.0
+WIDTH, HEIGHT = 200.0, 40.0
+
+
+def line(text: str, left: float, top: float) -> Line:
+    """A line of words, each 10 pixels a character."""
+    words, at = [], left
+    for word in text.split():
+        words.append(Word(text=word, box=(at, top, at + 10 * len(word), top + UNIT)))
+        at += 10 * (len(word) + 1)
+    right = at - 10
+    box = ((left, top), (right, top), (right, top + UNIT), (left, top + UNIT))
+    return Line(text=text, box=box, words=tuple(words))
+
+
+def across(y: float, left: float, right: float) -> Rect:
+    return (left, y, right, y + 1)
+
+
+def down(x: float, top: float, bottom: float) -> Rect:
+    return (x, top, x + 1, bottom)
+
+
+def ruled(rows: int, columns: int) -> list[Rect]:
+    """The rules of a table of so many rows and columns at (100, 100)."""
+    right, bottom = 100 + columns * WIDTH, 100 + rows * HEIGHT
+    return [
+        *(across(100 + row * HEIGHT, 100, right) for row in range(rows + 1)),
+        *(down(100 + column * WIDTH, 100, bottom) for column in range(columns + 1)),
+    ]
+
+
+def filled(rows: int, columns: int) -> list[Line]:
+    """A line in each of its cells."""
+    places = product(range(rows), range(columns))
+    return [line(f"r{r} c{c}", 110 + c * WIDTH, 110 + r * HEIGHT) for r, c in places]
+
+
+@given(st.integers(2, 6), st.integers(2, 6))
+def test_every_cell_has_its_text(rows: int, columns: int) -> None:
+    (table,) = ruled_tables(ruled(rows, columns), filled(rows, columns), UNIT)
+    assert {(cell.row, cell.column): cell.text for cell in table.cells} == {
+        (r, c): f"r{r} c{c}" for r, c in product(range(rows), range(columns))
+    }
+
+
+def test_where_a_rule_is_missing_a_cell_spans() -> None:
+    rules = [
+        *(across(y, 100, 700) for y in (100, 220)),
+        across(140, 300, 700),
+        across(180, 100, 700),
+        *(down(x, 100, 220) for x in (100, 300, 700)),
+        down(500, 140, 220),
+    ]
+    lines = [line("name", 110, 120), line("both", 450, 110), line("a", 310, 150), line("b", 510, 150)]
+    lines += [line("x", 110, 190), line("1", 310, 190), line("2", 510, 190)]
+    (table,) = ruled_tables(rules, lines, UNIT)
+    spans = {cell.text: (cell.row, cell.column, cell.row_span, cell.column_span) for cell in table.cells}
+    assert spans == {
+        "name": (0, 0, 2, 1),
+        "both": (0, 1, 1, 2),
+        "a": (1, 1, 1, 1),
+        "b": (1, 2, 1, 1),
+        "x": (2, 0, 1, 1),
+        "1": (2, 1, 1, 1),
+        "2": (2, 2, 1, 1),
+    }
+
+
+def test_a_line_across_several_cells_is_divided_by_its_words() -> None:
+    lines = [line("Qty", 250, 110), line("left", 110, 150), line("right", 310, 150)]
+    wide = Line(
+        text="Qty Type",
+        box=((220, 110), (400, 110), (400, 130), (220, 130)),
+        words=(Word(text="Qty", box=(220, 110, 250, 130)), Word(text="Type", box=(320, 110, 360, 130))),
+    )
+    (table,) = ruled_tables(ruled(2, 2), [wide, *lines[1:]], UNIT)
+    assert [cell.text for cell in table.cells] == ["Qty", "Type", "left", "right"]
+
+
+def test_a_cell_of_several_lines_is_one_text_and_chinese_lines_have_no_space_between() -> None:
+    lines = [
+        line("two", 110, 102),
+        line("lines", 110, 120),
+        *filled(2, 2)[1:3],
+        line("適用範囲", 310, 142),
+        line("の変動", 310, 160),
+    ]
+    (table,) = ruled_tables(ruled(2, 2), lines, UNIT)
+    assert {(cell.row, cell.column): cell.text for cell in table.cells} == {
+        (0, 0): "two lines",
+        (0, 1): "r0 c1",
+        (1, 0): "r1 c0",
+        (1, 1): "適用範囲の変動",
+    }
+
+
+def test_a_table_without_outer_rules_is_closed_by_the_ends_of_the_others() -> None:
+    rules = [across(140, 100, 500), across(180, 100, 500), down(300, 100, 220)]
+    (table,) = ruled_tables(rules, filled(3, 2), UNIT)
+    assert len(table.cells) == 6
+
+
+@pytest.mark.parametrize(
+    ("rules", "lines"),
+    [
+        ([], filled(2, 2)),
+        (ruled(1, 1), filled(1, 1)),
+        (ruled(1, 3), filled(1, 3)),
+        (ruled(10, 10), filled(1, 2)),
+        ([across(y, 100, 900) for y in (100, 140, 180)], filled(2, 2)),
+        (
+            ruled(2, 2),
+            [msgspec.structs.replace(line("cell", 110, 110), text="prose " * 80, words=()), *filled(2, 2)[1:]],
+        ),
+    ],
+    ids=["none", "a frame", "a row", "a plot", "underlines", "a page in boxes"],
+)
+def test_what_is_no_table_makes_none(rules: list[Rect], lines: list[Line]) -> None:
+    assert ruled_tables(rules, lines, UNIT) == []
+
+
+def test_a_table_stands_between_the_text_above_and_below_it() -> None:
+    text = [line("This line stands above the table.", 100, 40), line("This one stands below it.", 100, 300)]
+    page = PageLines(pose=Pose(width=1000, height=1000), lines=(*filled(3, 2), *text), rules=tuple(ruled(3, 2)))
+    found = lay_out(page)
+    assert [block.kind for block in found] == [BlockKind.PARAGRAPH, BlockKind.TABLE, BlockKind.PARAGRAPH]
+    assert [line.text for block in found for line in block.lines if block.kind is BlockKind.TABLE] == [
+        f"r{r} c{c}" for r, c in product(range(3), range(2))
+    ]
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(0, 1000)] * 4), max_size=40),
+    st.lists(st.tuples(st.floats(0, 900), st.floats(0, 900)), max_size=20),
+)
+def test_no_line_is_lost_or_doubled_whatever_the_rules(
+    rules: list[tuple[float, float, float, float]], places: list[tuple[float, float]]
+) -> None:
+    boxes: tuple[Rect, ...] = tuple((min(a, c), min(b, d), max(a, c), max(b, d)) for a, b, c, d in rules)
+    lines = tuple(line(f"w{i}", x, y) for i, (x, y) in enumerate(places))
+    found = lay_out(PageLines(pose=Pose(width=1000, height=1000), lines=lines, rules=boxes))
+    assert sorted(line.text for block in found for line in block.lines) == sorted(line.text for line in lines)
