@@ -31,7 +31,7 @@ def test_a_document_is_read_by_the_model_from_upload_to_combined_result(tmp_path
         services.start("web")
         services.start("worker")
         services.wait_ready()
-        job_id = services.upload(pdf(tmp_path / "letters.pdf", 7))
+        job_id = services.upload(pdf(tmp_path / "letters.pdf", 7), ocr="force")
         job = services.ended(job_id)
         result = services.get(f"/api/jobs/{job_id}/result").text
         pages = [

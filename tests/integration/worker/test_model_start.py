@@ -89,7 +89,7 @@ def test_job_that_comes_while_the_model_is_fetched_waits_and_is_read(tmp_path: P
     hub.add(made(shard_bytes=400_000))
     hub.hold_from = 400_000
     with services(tmp_path, hub) as found:
-        job_id = found.upload(pdf(tmp_path / "two.pdf", 2))
+        job_id = found.upload(pdf(tmp_path / "two.pdf", 2), ocr="force")
         report = found.until(lambda: (report := cache(found))["progress"] and report, "progress")
         ready = reached(found, "/ready")
         assert ready is not None
@@ -142,13 +142,13 @@ def test_load_that_failed_is_tried_again_by_a_warm_call_and_by_a_job(tmp_path: P
         assert (answer.json()["engine"], answer.json()["engine_state"]) == ("modelled", "ready")
         found.wait_ready()
         found.until(lambda: written(found).get("state") == "ready", "the status to be written")
-        job = found.ended(found.upload(pdf(tmp_path / "one.pdf", 1)))
+        job = found.ended(found.upload(pdf(tmp_path / "one.pdf", 1), ocr="force"))
         assert job["status"] == "completed"
 
 
 def test_job_is_not_lost_when_the_model_comes_only_later(tmp_path: Path, hub: Hub) -> None:
     with services(tmp_path, hub) as found:
-        job_id = found.upload(pdf(tmp_path / "one.pdf", 1))
+        job_id = found.upload(pdf(tmp_path / "one.pdf", 1), ocr="force")
         refusal = ("gnosis_http_requests_total", ("POST", "/process-ocr-batch", "503"))
         found.until(lambda: samples(worker(found, "")).get(refusal), "the queue to be answered 503")
         hub.add(made())
@@ -182,7 +182,7 @@ def test_engine_that_needs_no_model_fetches_none(tmp_path: Path, hub: Hub) -> No
     hub.add(made())
     with running(tmp_path, script=Script(), HF_ENDPOINT=hub.url, HF_CACHE_HOST_PATH=str(tmp_path / "cache")) as found:
         assert warm(found).status_code == 200
-        assert found.ended(found.upload(pdf(tmp_path / "one.pdf", 1)))["status"] == "completed"
+        assert found.ended(found.upload(pdf(tmp_path / "one.pdf", 1), ocr="force"))["status"] == "completed"
         report = cache(found)
         assert (report["present"], report["complete"], report["needed"]) == (False, False, False)
         assert "needs no model of this cache" in report["detail"]

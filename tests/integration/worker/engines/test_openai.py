@@ -402,7 +402,7 @@ def test_job_is_read_by_the_server_with_pages_of_several_batches_at_once(server:
         OPENAI_CONCURRENCY="5",
         OCR_BATCH_SIZE="2",
     ) as services:
-        job_id = services.upload(document)
+        job_id = services.upload(document, ocr="force")
         job = services.ended(job_id)
         assert job["status"] == "completed"
         combined = services.get(f"/api/jobs/{job_id}/result").text
