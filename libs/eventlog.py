@@ -80,10 +80,7 @@ def configure(*, level: str, service: str, log_file: Path | None = None, json: b
 
 
 def _rotated(path: Path, kept: int) -> logging.Handler:
-    handler: logging.Handler = ConcurrentRotatingFileHandler(
-        str(path), maxBytes=FILE_BYTES, backupCount=kept, chmod=0o600
-    )
-    return handler
+    return _LogFile(str(path), maxBytes=FILE_BYTES, backupCount=kept, chmod=0o600)
 
 
 def _make_folder(folder: Path) -> None:
@@ -99,6 +96,17 @@ def _audit_fields(logger: Any, method: str, event: structlog.typing.EventDict) -
     event.update(record.audit)
     event["timestamp"] = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return event
+
+
+class _LogFile(ConcurrentRotatingFileHandler):
+    """A rotated file. A line that it cannot take goes to stderr, and without a traceback for each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Where the disk is full or no descriptor is left, `logging` would print 50 lines for each."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+        elif hasattr(record, "audit"):  # other events are on stderr in any case
+            sys.stderr.write(self.format(record) + "\n")
 
 
 class _CloudKeys:

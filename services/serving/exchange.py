@@ -9,9 +9,11 @@ where ten pieces of the body are queued. `http2` has what HTTP/2 needs.
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.serving.connections import Connection, current
 
 #: What is dropped of a body after an early answer, at most (R71): in bytes, and in seconds.
 DRAIN_BYTES, DRAIN_SECONDS = 1_000_000, 5.0
@@ -25,26 +27,31 @@ class Exchanges:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer through the app."""
-        if scope["type"] == "http":
-            exchange = _Exchange(scope, receive, send)
-            receive, send = exchange.receive, exchange.send
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        connection = current()
+        exchange = _Exchange(scope, receive, send, connection)
+        with connection.request() if connection else nullcontext():
+            await self._app(scope, exchange.receive, exchange.send)
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, connection: Connection | None) -> None:
         # Over HTTP/2 only the stream ends: the connection may carry the requests of many users.
         self._closes = scope["http_version"] != "2"
         self._receive = receive
         self._send = send
+        self._connection = connection
         self._is_whole = False  # nothing more of the request comes
         self._is_early = False  # the answer began before
         self._status = 0
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        with self._connection.awaited() if self._connection and not self._is_whole else nullcontext():
+            message = await self._receive()
         self._is_whole |= message["type"] == "http.disconnect" or not message.get("more_body", False)
         return message
 

@@ -34,6 +34,8 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     tasks_service_account: str = ""
     lease_seconds: Positive = 60.0
     sandbox: Literal["auto", "require"] = "auto"
+    max_connections: Annotated[int, Meta(ge=1)] = 1000
+    connection_idle_seconds: Positive = 15.0
 
     @property
     def look_seconds(self) -> float:

@@ -45,7 +45,7 @@ def main(layers: Layers = BARE) -> int:
         for drain in drained:
             drain()
 
-    return server.run(layers.app(app), host=config.web_host, port=config.web_port, on_stop=stop)
+    return server.run(layers.app(app), host=config.web_host, port=config.web_port, settings=config, on_stop=stop)
 
 
 if __name__ == "__main__":

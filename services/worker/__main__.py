@@ -62,7 +62,7 @@ def main(layers: Layers = BARE) -> int:
         for drain in drained:
             drain()
 
-    return server.run(layers.app(app), host=config.worker_host, port=config.worker_port, on_stop=stop)
+    return server.run(layers.app(app), host=config.worker_host, port=config.worker_port, settings=config, on_stop=stop)
 
 
 if __name__ == "__main__":
