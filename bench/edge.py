@@ -3,7 +3,7 @@
     python -m bench.edge [--clients 1000] [--seconds 30]
 
 Starts web with a limit of open files, has `GET /health` requested ten times a second (`bench.health`), first alone and
-then beside slow and idle clients of six kinds (`tests/slowclients.py`). These come within 10 s, and again 5 s after they
+then beside slow and idle clients of six kinds (`tests/slowclients.py`), who come within 10 s, and again 5 s after they
 were closed. Prints latencies in milliseconds, web's peak of resident memory above the value before, and how many
 lines it logged meanwhile. Bars: 99 % within 250 ms, 100 MB.
 """

@@ -1,8 +1,9 @@
-"""The resumable uploads of which this process receives bytes now."""
+"""The uploads of which this process receives bytes now."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from services.serving.problem import Problem
 
@@ -16,6 +17,19 @@ class Receiving:
 
     def __init__(self) -> None:
         self._requests: dict[str, dict[asyncio.Timeout, asyncio.Event]] = {}
+        self._uploads: Counter[str] = Counter()
+
+    @contextmanager
+    def opened(self, user: str) -> Iterator[int]:
+        """An upload of this user is opened in the block, and mostly received; how many others are in such a block."""
+        others = self._uploads[user]
+        self._uploads[user] += 1
+        try:
+            yield others
+        finally:
+            self._uploads[user] -= 1
+            if not self._uploads[user]:
+                del self._uploads[user]
 
     @asynccontextmanager
     async def of(self, session_id: str) -> AsyncIterator[None]:

@@ -100,7 +100,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     direct: DirectStore | None = None
     #: Held by the address of a user while a session of theirs is opened.
     openings: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
-    #: The resumable uploads of which this process receives bytes.
+    #: The uploads of which this process receives bytes.
     receiving: Receiving = msgspec.field(default_factory=Receiving)
 
 

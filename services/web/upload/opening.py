@@ -22,20 +22,24 @@ async def opened_session(service: Web, user: User) -> AsyncIterator[SessionFiles
     When the block fails, or is cancelled because the client hung up, everything of the session is removed: the client
     does not know of it yet, and no work on it can have begun.
     """
+    most = service.config.active_jobs_per_user
     files = None
-    try:
-        # A session takes its place by its id, which is made before it is announced: one at a time, or a later session
-        # counts those before it while an earlier one is not yet in the index.
-        async with service.openings.setdefault(user.email, asyncio.Lock()):
-            files = await create_session(service.store, user.email)
-            await announce(files, run=1)
-            await _check_room(files, user, service.config.active_jobs_per_user)
-        yield files
-    except BaseException:
-        if files is not None:
-            with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
-                await deletion.remove_files(files)
-        raise
+    with service.receiving.opened(user.email) as others:
+        if others >= most:  # each has a place or waits for one: this one need not wait to be refused
+            raise _too_many(others)
+        try:
+            # A session takes its place by its id, which is made before it is announced: one at a time, or a later
+            # session counts those before it while an earlier one is not yet in the index.
+            async with service.openings.setdefault(user.email, asyncio.Lock()):
+                files = await create_session(service.store, user.email)
+                await announce(files, run=1)
+                await _check_room(files, user, most)
+            yield files
+        except BaseException:
+            if files is not None:
+                with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
+                    await deletion.remove_files(files)
+            raise
 
 
 @contextlib.asynccontextmanager
@@ -74,10 +78,14 @@ async def _check_room(files: SessionFiles, user: User, most: int) -> None:
         owners = await fan_out(owner_of, [indexed_session(files.store, path) for path in before])
         before = [path for path, owner in zip(before, owners, strict=True) if owner in (None, user.email)]
     if len(before) >= most:
-        raise Problem(
-            429,
-            "Too many active jobs",
-            f"You have {len(before)} jobs that have not ended.",
-            "Wait for one to end, or cancel one.",
-            headers={"Retry-After": "30"},
-        )
+        raise _too_many(len(before))
+
+
+def _too_many(jobs: int) -> Problem:
+    return Problem(
+        429,
+        "Too many active jobs",
+        f"You have {jobs} jobs that have not ended.",
+        "Wait for one to end, or cancel one.",
+        headers={"Retry-After": "30"},
+    )
