@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from enum import Enum, auto
 
-#: Descriptors that are kept for everything but connections and their files. Measured: web has 9 open at rest and 21 while
-#: it renders a document, the worker 10 and 17; the rest is for more children and for what the libraries open.
+#: Descriptors that are kept for everything but connections and their files. Measured: web has 9 open at rest and 21
+#: while it renders a document, the worker 10 and 17; the rest is for more children and for what the libraries open.
 RESERVED_DESCRIPTORS = 64
 #: Descriptors of one connection: its socket, and the file that is sent or stored by it.
 DESCRIPTORS_EACH = 2
