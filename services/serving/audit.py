@@ -28,6 +28,8 @@ LIMITED = frozenset({408, 413, 429, 507})
 
 # The job or upload that an answer names.
 _MADE = re.compile(r"/api/(jobs|uploads|direct-uploads)/([0-9a-f]{32})")
+# The reason where an address leads to no route.
+_NO_ROUTE = "not-found"
 # Our own names of files in a session; any other is its user's choice.
 _OWN_NAME = re.compile(r"[a-z0-9_]{1,40}\.[a-z0-9]{1,5}")
 _SCOPE_KEY = "gnosis.audit"
@@ -51,6 +53,10 @@ class Rule(msgspec.Struct, frozen=True):
     action: str
     #: Whether it is an event when it is allowed; a refusal always is one.
     when_allowed: bool = True
+
+
+#: A request that is refused before its route is found.
+UNROUTED = Rule("request", when_allowed=False)
 
 
 class Subject(msgspec.Struct, kw_only=True):
@@ -115,30 +121,32 @@ class Audited:
     def _write(self, scope: Scope, status: int, headers: Headers) -> None:
         known = subject(scope)
         method = known.method or scope["method"]
-        rule = self._rules.get((scope.get("endpoint"), "GET" if method == "HEAD" else method))
-        rule = self._rules.get((scope.get("endpoint"), method), rule)
-        if status in DENIED or status in LIMITED:
-            if rule is None and scope.get("endpoint") is None and status != 404:
-                rule = Rule("request")
-            outcome = Outcome.REFUSED
-        elif rule is None or not rule.when_allowed or method == "HEAD" or not 200 <= status < 300:
-            return  # HEAD and 304 transfer nothing; other errors neither show nor change anything
-        else:
-            outcome = Outcome.ALLOWED
+        rule = self._rule(scope, method)
         if rule is None:
             return
+        is_refused = status in DENIED or status in LIMITED
+        # HEAD and 304 transfer nothing; other errors neither show nor change anything.
+        if not is_refused and not (rule.when_allowed and method != "HEAD" and 200 <= status < 300):
+            return
         fields = _objects(scope.get("path_params", {})) | _made(headers)
-        if outcome is Outcome.REFUSED:
+        if is_refused:
             fields |= {"reason": known.reason, "fault": known.fault}
         write(
             rule.action,
-            outcome,
+            Outcome.REFUSED if is_refused else Outcome.ALLOWED,
             status=status,
             user_hash=known.user_hash,
             credential=known.credential,
             key_id=known.key_id,
             **fields,
         )
+
+    def _rule(self, scope: Scope, method: str) -> Rule | None:
+        endpoint = scope.get("endpoint")
+        if endpoint is None and subject(scope).reason not in ("", _NO_ROUTE):
+            return UNROUTED
+        rule = self._rules.get((endpoint, method))
+        return self._rules.get((endpoint, "GET")) if rule is None and method == "HEAD" else rule
 
 
 def _objects(path: Mapping[str, Any]) -> dict[str, str | int]:
