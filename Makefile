@@ -4,11 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
-# Silent but for errors; the versions are those of constraints.txt.
+# Silent but for errors.
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --constraint constraints.txt
+# Every file's hash is in the requirements, which are complete; the project itself is built by what they installed.
+INSTALL := $(PIP) install --require-hashes --no-deps --requirement
+OURSELVES := $(PIP) install --no-deps --no-build-isolation --editable .
+# By version alone: which build of PyTorch is right depends on the machine (deploy/lock.py).
+TORCH := $(PIP) install --constraint constraints.txt torch
 RUNS := $(VENV)/.runs
 MODELS := $(VENV)/.models
+# Tools whose own dependencies are no business of ours: in an environment of their own.
+SUPPLY := $(VENV)/supply
 DEVELOPS := $(VENV)/.develops
 DEVELOPS_GPU := $(VENV)/.develops-gpu
 CHECKED := libs services deploy tests bench examples
@@ -168,15 +174,34 @@ deploy-rollback: $(RUNS)  ## send traffic to an earlier revision: make deploy-ro
 deploy-down: $(RUNS)  ## remove everything but the data (DELETE_DATA=yes: that too)
 	@$(DEPLOY) --run down
 
+.PHONY: lock
+lock: $(SUPPLY)/.stamp  ## write requirements/*.txt anew, with the hash of every file: the versions stay those of constraints.txt
+	@$(BIN)/python -m deploy.lock $(SUPPLY)/bin/uv $(ARGS)
+
+.PHONY: pin
+pin:  ## look up images' digests, actions' commits and the model's revision, and write them (ARGS=--check: only say what lacks)
+	@$(PYTHON) -m deploy.pin $(ARGS)
+
+.PHONY: audit
+audit: $(SUPPLY)/.stamp $(RUNS)  ## known vulnerabilities of what is installed in .venv
+	@$(BIN)/python -m deploy.advisories $(SUPPLY)/bin/pip-audit $(BIN)/python $(SUPPLY)/bin/python
+
+.PHONY: sbom
+sbom: $(SUPPLY)/.stamp  ## bills of materials (CycloneDX) of each installation, into build/sbom
+	@mkdir -p build/sbom
+	@set -e; for name in run web worker gpu; do $(SUPPLY)/bin/cyclonedx-py requirements requirements/$$name.txt \
+		--pyproject pyproject.toml --output-reproducible --output-format JSON --output-file build/sbom/gnosis-ocr-$$name.cdx.json; done
+
 .PHONY: upgrade
-upgrade:  ## write constraints.txt anew with the newest versions that pyproject.toml admits
+upgrade:  ## write constraints.txt anew with the newest versions that pyproject.toml admits, then the requirements
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	$(PYTHON) -m venv "$$folder/venv"; \
 	pip="$$folder/venv/bin/python -m pip --disable-pip-version-check --no-input"; \
 	$$pip install --quiet --quiet --editable '.[dev-gpu]'; \
-	{ echo "# Versions known to work together; written by \`make upgrade\`, installed by \`make setup\`."; \
+	{ echo "# Versions known to work together, written by \`make upgrade\`; requirements/ has them with hashes."; \
 	  $$pip freeze --exclude-editable --exclude gnosis-ocr; } > "$$folder/constraints.txt"; \
 	cp "$$folder/constraints.txt" constraints.txt
+	@$(MAKE) --no-print-directory lock ARGS=--upgrade
 
 .PHONY: clean
 clean:  ## remove .venv and every cache (never ./storage)
@@ -188,22 +213,31 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Gnosis OCR needs Python 3.11 or newer, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
-$(RUNS): pyproject.toml constraints.txt | $(VENV)/bin/python
+$(RUNS): pyproject.toml requirements/run.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (about a minute, once)..."
-	@$(INSTALL) --editable '.[web,worker,cpu,local]'
+	@$(INSTALL) requirements/run.txt
+	@$(OURSELVES)
 	@touch $@
 
-$(MODELS): $(RUNS)
+$(MODELS): $(RUNS) requirements/gpu.txt constraints.txt
 	@echo "Installing PyTorch and what the model needs into $(VENV) (some gigabytes)..."
-	@$(INSTALL) --editable '.[web,worker,cpu,gpu,local]'
+	@$(INSTALL) requirements/gpu.txt
+	@$(TORCH)
 	@touch $@
 
-$(DEVELOPS): $(RUNS)
+$(DEVELOPS): $(RUNS) requirements/dev.txt
 	@echo "Installing the tools of development into $(VENV)..."
-	@$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) requirements/dev.txt
 	@touch $@
 
-$(DEVELOPS_GPU): $(DEVELOPS)
+$(DEVELOPS_GPU): $(DEVELOPS) requirements/gpu.txt constraints.txt
 	@echo "Installing PyTorch and what the model needs into $(VENV) (some gigabytes)..."
-	@$(INSTALL) --editable '.[dev-gpu]'
+	@$(INSTALL) requirements/gpu.txt
+	@$(TORCH)
+	@touch $@
+
+$(SUPPLY)/.stamp: requirements/supply.txt | $(VENV)/bin/python
+	@$(PYTHON) -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input \
+		install --require-hashes --no-deps --requirement requirements/supply.txt
 	@touch $@

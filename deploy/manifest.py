@@ -38,7 +38,7 @@ def values(settings: DeploySettings) -> dict[str, str]:
         "STATE_BUCKET": settings.state_bucket,
         "MODEL_BUCKET": settings.model_bucket,
         "MODEL_NAME": settings.model_name,
-        "MODEL_REVISION": settings.model_revision,
+        "MODEL_REVISION": settings.chosen_revision,
         # Only with the source "bucket" does an instance fetch the model; a mount or an image has to be complete.
         "MODEL_OFFLINE": str(settings.model_source != "bucket").lower(),
         "MODEL_MOUNTS": json.dumps([MODEL_MOUNT] if settings.model_source == "mount" else []),

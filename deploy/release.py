@@ -116,10 +116,10 @@ def models(settings: DeploySettings) -> list[Step]:
     folder = f"models--{settings.model_name.replace('/', '--')}"
     source = f"{PULLED_MODELS}/hub/{folder}"
     target = f"gs://{settings.model_bucket}/hub/{folder}"
-    pull = ("hf", "download", settings.model_name, f"--revision={settings.model_revision}")
+    pull = ("hf", "download", settings.model_name, f"--revision={settings.chosen_revision}")
     # The copy follows links, so the blobs that they point to need not be copied. The ref is copied last: a model counts
     # as present once its ref resolves. A commit has no ref, and `hf` makes none for it.
-    parts = ("snapshots",) if COMMIT.fullmatch(settings.model_revision) else ("snapshots", "refs")
+    parts = ("snapshots",) if COMMIT.fullmatch(settings.chosen_revision) else ("snapshots", "refs")
     copies = (Command(words=gcloud("storage", "cp", "--recursive", f"{source}/{part}", f"{target}/")) for part in parts)
     commands = (Command(words=(*pull, f"--cache-dir={PULLED_MODELS}/hub")), *copies)
     return [Step(title=f"The model {settings.model_name}", commands=commands)]
@@ -140,7 +140,7 @@ def _build(settings: DeploySettings, service: str, image: str, *, extras: str, t
     # Not separated by commas, since the extras contain them.
     chosen = (
         f"^;^_SERVICE={service};_IMAGE={image};_EXTRAS={extras};_TORCH_INDEX_URL={torch}"
-        f";_MODEL_NAME={model};_MODEL_REVISION={settings.model_revision}"
+        f";_MODEL_NAME={model};_MODEL_REVISION={settings.chosen_revision}"
     )
     return Command(
         words=gcloud(

@@ -8,6 +8,7 @@ from msgspec import Meta
 from libs.config import ConfigError, Settings
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.queue_settings import DEFAULT_QUEUE_FILE, QueueSettings
+from services.worker.modelcache.settings import DEFAULT_MODEL, chosen_revision
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z]([-a-z0-9]{0,47}[a-z0-9])?\Z")]
 # A service account's id: the part of its address before the @.
@@ -101,8 +102,8 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     audit_days: Annotated[int, Meta(ge=1, le=3650)] = 400
     retention_days: Annotated[int, Meta(ge=0, le=36500)] = 0
     sweep_schedule: Annotated[str, Meta(pattern=r"\A[0-9A-Za-z*/, -]+\Z")] = "* * * * *"
-    model_name: Word = "nanonets/Nanonets-OCR-s"
-    model_revision: Word = "main"
+    model_name: Word = DEFAULT_MODEL
+    model_revision: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._/-]*\Z")] = ""
     model_source: Literal["bucket", "mount", "image"] = "bucket"
     service: Literal["", "web", "extract", "worker"] = ""
     revision: Annotated[str, Meta(pattern=r"\A[-a-z0-9]*\Z")] = ""
@@ -122,6 +123,11 @@ class DeploySettings(Settings, frozen=True, kw_only=True):
     def model_bucket(self) -> str:
         """The bucket of models."""
         return self.model_bucket_name or f"{self.project}-gnosis-ocr-models"
+
+    @property
+    def chosen_revision(self) -> str:
+        """The revision of the model: by default the pinned commit of the default model."""
+        return chosen_revision(self.model_name, self.model_revision)
 
     @property
     def gpu(self) -> bool:

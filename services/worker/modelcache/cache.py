@@ -112,7 +112,7 @@ class ModelCache:
         return CacheReport(
             cache_root=str(self._root),
             model=self._settings.model_name,
-            revision=self._settings.model_revision,
+            revision=self._settings.revision,
             commit=found.commit or None,
             present=found.present,
             complete=found.complete,
@@ -160,7 +160,7 @@ class ModelCache:
         request = ModelRequest(
             hub=str(self._hub),
             model=self._settings.model_name,
-            revision=self._settings.model_revision,
+            revision=self._settings.revision,
             moves_root=self._moves_root,
         )
         bucket_fault = ""
@@ -202,7 +202,7 @@ class ModelCache:
         log.info("model_brought", way=way, seconds=seconds, size_bytes=size_bytes)
 
     def _look(self) -> Snapshot:
-        return inspect(self._hub, self._settings.model_name, self._settings.model_revision)
+        return inspect(self._hub, self._settings.model_name, self._settings.revision)
 
     def _wait(self) -> None:
         self._waits_for_other = True
@@ -224,13 +224,13 @@ def offline_refusal(settings: ModelSettings, *, root: Path) -> str | None:
     """Why the settings rule the model out: incomplete, and nothing may be fetched. `None` where they do not (R53)."""
     if not settings.offline:
         return None
-    found = inspect(root.absolute() / hubcache.HUB, settings.model_name, settings.model_revision)
+    found = inspect(root.absolute() / hubcache.HUB, settings.model_name, settings.revision)
     return None if found.complete else _not_available(settings, root, found)
 
 
 def _not_available(settings: ModelSettings, root: Path, found: Snapshot) -> str:
     return (
-        f"{NOT_AVAILABLE}: {root} holds no whole {settings.model_name} at {settings.model_revision} "
+        f"{NOT_AVAILABLE}: {root} holds no whole {settings.model_name} at {settings.revision} "
         f"({in_words(found.missing)}), and MODEL_OFFLINE forbids to fetch it. Put the model there "
         "(docs/model-cache.md), or unset MODEL_OFFLINE and HF_HUB_OFFLINE."
     )

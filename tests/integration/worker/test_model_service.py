@@ -15,6 +15,7 @@ SETTINGS = {
     "OCR_THREADS": "1",
     "OCR_SLOTS": "4",
     "MODEL_OFFLINE": "true",
+    "MODEL_REVISION": "main",
     "MODEL_MIN_PIXELS": "784",
     "MODEL_MAX_PIXELS": str(60 * 784),
     "MODEL_MAX_TOKENS": "400",

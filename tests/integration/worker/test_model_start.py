@@ -34,6 +34,7 @@ def services(folder: Path, hub: Hub, **environ: str) -> Iterator[Running]:
     environ = {
         "OCR_ENGINE": "tests.modelled:create",
         "HF_ENDPOINT": hub.url,
+        "MODEL_REVISION": "main",
         "HF_CACHE_HOST_PATH": str(folder / "cache"),
         **environ,
     }

@@ -11,6 +11,7 @@ from deploy.foundation import lifecycle
 from deploy.plan import ALL, STAGES, main, plan, script
 from libs.config import ConfigError
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from services.worker.modelcache.settings import DEFAULT_REVISION
 
 GIVEN = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "123456789012", "TAG": "abc123"}
 ACCOUNT = "serviceAccount:gnosis-ocr-{}@acme-ocr-1.iam.gserviceaccount.com"
@@ -208,7 +209,7 @@ def test_the_model_is_built_into_the_image_only_where_it_is_asked_for() -> None:
 
     assert ";_MODEL_NAME=;" in web
     assert ";_MODEL_NAME=;" in plain
-    assert ";_MODEL_NAME=nanonets/Nanonets-OCR-s;_MODEL_REVISION=main" in baked
+    assert f";_MODEL_NAME=nanonets/Nanonets-OCR-s;_MODEL_REVISION={DEFAULT_REVISION}" in baked
 
 
 def test_images_are_named_by_what_the_repository_says_and_the_script_asks_it() -> None:

@@ -22,6 +22,19 @@ def test_every_action_is_pinned_by_commit_and_names_its_version(workflow: Any) -
         assert re.fullmatch(r" +- uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
+def test_only_the_release_writes_and_each_of_its_jobs_no_more_than_it_needs() -> None:
+    jobs = {path.name: yaml.safe_load(path.read_text())["jobs"] for path in WORKFLOWS}
+    writes = {
+        f"{file} {name}": {right for right, level in job.get("permissions", {}).items() if level == "write"}
+        for file, each in jobs.items()
+        for name, job in each.items()
+    }
+    attested = {"id-token", "attestations"}
+    assert writes.pop("release.yml images") == attested | {"packages"}
+    assert writes.pop("release.yml files") == attested | {"contents"}
+    assert not any(writes.values())
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_a_workflow_may_read_the_code_and_write_nothing(workflow: Any) -> None:
     permissions = yaml.safe_load(workflow.read_text())["permissions"]

@@ -38,7 +38,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 
 def cache(root: Path, *, in_cloud: bool = True, meter: CountingMeter | None = None, **settings: str) -> ModelCache:
-    chosen = ModelSettings(hf_endpoint=NOWHERE, **settings)  # type: ignore[arg-type]
+    chosen = ModelSettings(hf_endpoint=NOWHERE, **{"model_revision": "main", **settings})  # type: ignore[arg-type]
     return ModelCache(chosen, root=root, in_cloud=in_cloud, meter=meter or CountingMeter())
 
 

@@ -21,7 +21,9 @@ NOBODY = 65534
 
 
 def cache(root: Path, meter: CountingMeter) -> ModelCache:
-    return ModelCache(ModelSettings(hf_endpoint="http://127.0.0.1:9"), root=root, in_cloud=False, meter=meter)
+    return ModelCache(
+        ModelSettings(hf_endpoint="http://127.0.0.1:9", model_revision="main"), root=root, in_cloud=False, meter=meter
+    )
 
 
 async def test_model_on_a_network_mount_is_read_once_from_end_to_end_before_it_is_used(

@@ -48,7 +48,7 @@ def hub() -> Iterator[Hub]:
 
 
 def a_cache(root: Path, hub: Hub, meter: CountingMeter, **environ: str) -> ModelCache:
-    config = read(WorkerConfig, {"HF_ENDPOINT": hub.url, **environ})
+    config = read(WorkerConfig, {"HF_ENDPOINT": hub.url, "MODEL_REVISION": "main", **environ})
     return ModelCache(config.model, root=root, in_cloud=False, meter=meter)
 
 
@@ -69,7 +69,13 @@ def start(root: Path, hub: Hub, *program: str, log: Path | None = None, **enviro
         return subprocess.Popen(
             [sys.executable, *(program or ("-m", "services.worker.modelcache"))],
             cwd=ROOT,
-            env={**os.environ, "HF_CACHE_HOST_PATH": str(root), "HF_ENDPOINT": hub.url, **environ},
+            env={
+                **os.environ,
+                "HF_CACHE_HOST_PATH": str(root),
+                "HF_ENDPOINT": hub.url,
+                "MODEL_REVISION": "main",
+                **environ,
+            },
             stdout=subprocess.PIPE,
             stderr=files.enter_context(log.open("w")) if log else subprocess.PIPE,
             text=True,
