@@ -35,6 +35,11 @@ LONGEST = timedelta(seconds=5)
 LINGER_SECONDS = 60.0
 
 
+def account(files: SessionFiles) -> str:
+    """Whose turn a job uses: its user's. Served by job, a user with many jobs would get as many shares."""
+    return files.user_hash
+
+
 class Seat:
     """A user's place in the process, for one piece of work."""
 
@@ -90,7 +95,7 @@ class Neighbours:
 
     def host(self, own: SessionFiles, waited: float) -> "Host":
         """For the call of a task of the job `own`, which was in the queue `waited` seconds after it was due."""
-        return Host(self, own.user_hash, waited, self._look_seconds)
+        return Host(self, account(own), waited, self._look_seconds)
 
     def is_due(self) -> bool:
         """Whether to look again now: several calls of the process share their looks."""
@@ -114,13 +119,13 @@ class Neighbours:
                 files = indexed_session(self._store, stat.path)
             except ValueError:  # an object whose name is not of the index; the sweep reports it
                 continue
-            if not self.turns.has_seat(files.user_hash):
+            if not self.turns.has_seat(account(files)):
                 found.append((files, stat))
         # A session id begins with its time: of users with the same use the one who has waited longest comes first.
         oldest: dict[str, str] = {}
         for files, _ in found:
-            oldest.setdefault(files.user_hash, files.session_id)
-        return sorted(found, key=lambda one: (self.turns.used(one[0].user_hash), oldest[one[0].user_hash]))
+            oldest.setdefault(account(files), files.session_id)
+        return sorted(found, key=lambda one: (self.turns.used(user := account(one[0])), oldest[user]))
 
     async def find(self, files: SessionFiles, stat: Stat) -> Job | None:
         """The job, if it has free work."""
@@ -182,7 +187,7 @@ class Host:
         if turns.has_extra_seat:
             return False
         for files, stat in await self._candidates():
-            user = files.user_hash
+            user = account(files)
             if turns.used(user) >= turns.used(own):
                 return False
             job = await self._neighbours.find(files, stat)
@@ -211,7 +216,7 @@ class Host:
         """Seat users who wait for a turn, and note the first for whom no seat is left."""
         turns = self._turns
         for files, stat in await self._candidates():
-            user = files.user_hash
+            user = account(files)
             job = None if turns.has_seat(user) else await self._neighbours.find(files, stat)
             if job is None or turns.has_seat(user):
                 continue
@@ -228,7 +233,7 @@ class Host:
         """A guest's piece of work."""
         log.info("guest_seated", job_id=files.session_id)
         try:
-            await self._neighbours.stage.serve(files, job, self._seat(files.user_hash, guest=True))
+            await self._neighbours.stage.serve(files, job, self._seat(account(files), guest=True))
         except Exception as fault:
             self._faults.append(fault)
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 
+from tests.simulation.fairness import figure
 from tests.simulation.simulate import simulate
 
 
@@ -37,6 +38,7 @@ def main() -> int:
         f"{arguments.seeds} seeds, {failed} failed: {pages} pages, {virtual / 3600:.1f} virtual hours "
         f"in {seconds:.1f} s of processor time"
     )
+    print(figure())
     return bool(failed)
 
 

@@ -39,13 +39,12 @@ from services.worker.engines.engine import EngineInfo, Finish, PageImage, PageTe
 from services.worker.metrics import WorkerMetrics
 from tests.simulation import script
 from tests.simulation.fault_rates import Weather
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import VirtualLoop, deterministic, end
 from tests.simulation.machines import Press, Spare
 from tests.simulation.meter import MeteredStore, Tally
 from tests.simulation.process import Process
 from tests.simulation.queue import Broker
 from tests.simulation.script import Document, PageScript
-from tests.simulation.simulate import deterministic, end
 from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 from tests.simulation.users import ask, form

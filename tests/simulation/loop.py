@@ -2,10 +2,17 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+import gc
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
-from tests.simulation.process import adopt
+import structlog
+
+from tests.simulation.process import Died, adopt
 
 
 class Standstill(RuntimeError):
@@ -55,3 +62,37 @@ class VirtualLoop(asyncio.BaseEventLoop):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+def end(loop: VirtualLoop) -> None:
+    """Let nothing of this seed reach the next."""
+    try:
+        for _ in range(100):
+            tasks = asyncio.all_tasks(loop)
+            if not tasks:
+                break
+            for task in tasks:  # in each round, since the queue may push again what was cancelled
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+    except (Standstill, Died):
+        pass
+    loop.close()
+
+
+@contextmanager
+def deterministic(seed: int, clock: Callable[[], float]) -> Iterator[None]:
+    """Randomness and wall clock from the seed; no garbage collector that would end generators when it likes."""
+    rng = random.Random(f"code {seed}")
+    random.seed(seed)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with (
+            mock.patch("secrets.token_hex", lambda count=32: rng.randbytes(count).hex()),
+            mock.patch.object(time, "time_ns", lambda: int((1_767_225_600 + clock()) * 1e9)),
+        ):
+            yield
+    finally:
+        structlog.reset_defaults()
+        if collecting:
+            gc.enable()

@@ -16,7 +16,7 @@ from unittest import mock
 
 import msgspec
 
-from libs.jobstate import evidence, lease, rebuild
+from libs.jobstate import evidence, lease, neighbours, rebuild
 from libs.jobstate.commit import load
 from libs.jobstate.lease import HeldLease, Lease, LeaseLost
 from libs.jobstate.page import Page, PageStatus
@@ -135,6 +135,10 @@ def _guilty(self: Reservation, page_no: int) -> bool:
     return True
 
 
+def _by_job(files: SessionFiles) -> str:
+    return files.session_id
+
+
 async def _by_hash_alone(store: ObjectStore, email: str, session_id: str) -> SessionFiles:
     return SessionFiles(store=store, user_hash=layout.user_hash(email), session_id=session_id)
 
@@ -161,6 +165,7 @@ MUTANTS: dict[str, Mutant] = {
     "the hash of an address is a permission": lambda: mock.patch(
         "services.web.jobs.lookup.validate_session", _by_hash_alone
     ),
+    "turns go round the jobs, not the users": lambda: mock.patch.object(neighbours, "account", _by_job),
     "an upload announces nothing": lambda: mock.patch("services.web.upload.opening.announce", _announce_nothing),
 }
 

@@ -1,18 +1,9 @@
 """One seed from its beginning to its end."""
 
-import asyncio
-import gc
-import random
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from unittest import mock
-
 import msgspec
-import structlog
 
-from tests.simulation.loop import Standstill, VirtualLoop
-from tests.simulation.process import Died
+from tests.simulation.fairness import EVERY, unfair
+from tests.simulation.loop import Standstill, VirtualLoop, deterministic, end
 from tests.simulation.world import World
 
 
@@ -40,6 +31,8 @@ def simulate(seed: int, *, whole: bool = False) -> Verdict:
         finally:
             end(loop)
     broken += world.checker.broken
+    if not broken and seed % EVERY == 0 and (found := unfair(seed)):
+        broken.append(found)
     told = whole or broken
     return Verdict(
         seed=seed,
@@ -53,37 +46,3 @@ def simulate(seed: int, *, whole: bool = False) -> Verdict:
 
 async def _build(seed: int) -> World:
     return World(seed)
-
-
-def end(loop: VirtualLoop) -> None:
-    """Let nothing of this seed reach the next."""
-    try:
-        for _ in range(100):
-            tasks = asyncio.all_tasks(loop)
-            if not tasks:
-                break
-            for task in tasks:  # in each round, since the queue may push again what was cancelled
-                task.cancel()
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
-    except (Standstill, Died):
-        pass
-    loop.close()
-
-
-@contextmanager
-def deterministic(seed: int, clock: Callable[[], float]) -> Iterator[None]:
-    """Randomness and wall clock from the seed; no garbage collector that would end generators when it likes."""
-    rng = random.Random(f"code {seed}")
-    random.seed(seed)
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        with (
-            mock.patch("secrets.token_hex", lambda count=32: rng.randbytes(count).hex()),
-            mock.patch.object(time, "time_ns", lambda: int((1_767_225_600 + clock()) * 1e9)),
-        ):
-            yield
-    finally:
-        structlog.reset_defaults()
-        if collecting:
-            gc.enable()
