@@ -1,8 +1,11 @@
 """Deletion of a session: first its tombstone, then its files; once no late write can come, the tombstone too."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from libs.jobstate.commit import load
+from libs.jobstate.job import Job
+from libs.jobstate.record import TornRecord
 from libs.storage import layout
 from libs.storage.errors import NotFound, OutOfSpace, PreconditionFailed
 from libs.storage.session import SessionFiles, indexed_session
@@ -39,6 +42,32 @@ async def remove_files(files: SessionFiles) -> None:
     """
     # The index last, since it leads the sweep here.
     await _remove(files, [*await _stored(files), files.active_path])
+
+
+def expires_at(job: Job, retention: timedelta | None) -> datetime | None:
+    """When the job is deleted: `retention` after its end. `None` while it runs, and where jobs are kept."""
+    return job.updated_at + retention if retention is not None and job.ended else None
+
+
+async def delete_expired(store: ObjectStore, retention: timedelta) -> list[SessionFiles]:
+    """Delete the jobs that ended longer ago than `retention`, as their owners would; the sessions that were deleted.
+
+    An id begins with its time, so of each user only the sessions that are old enough are looked at. A job whose record
+    cannot be read is left: when it ended is not known.
+    """
+    now = await store.now()
+    deleted: list[SessionFiles] = []
+    async for user_hash in store.children(layout.USERS):
+        async for session_id in store.children(layout.user_prefix(user_hash)):
+            if not layout.is_session_id(session_id) or layout.created_at(session_id) + retention > now:
+                break
+            files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
+            with suppress(NotFound, TornRecord):
+                end = expires_at(await load(files), retention)
+                if end is not None and end <= now:
+                    await delete(files)
+                    deleted.append(files)
+    return deleted
 
 
 async def bury(store: ObjectStore, tombstone: Stat) -> None:

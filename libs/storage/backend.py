@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_store(*, in_cloud: bool, folder: Path, bucket: str) -> AsyncIterator[ObjectStore]:
-    """The store below `folder`, or with `in_cloud` in `bucket`, until the block ends. Raises `ConfigError`."""
+async def open_store(
+    *, in_cloud: bool, folder: Path, bucket: str, reserve_bytes: int = 0
+) -> AsyncIterator[ObjectStore]:
+    """The store below `folder`, or with `in_cloud` in `bucket`, until the block ends. Raises `ConfigError`.
+
+    `reserve_bytes`: see `LocalStore`.
+    """
     if not in_cloud:
-        local = LocalStore(folder)
+        local = LocalStore(folder, reserve_bytes=reserve_bytes)
         await local.clear_temporary()
         yield local
         return

@@ -127,6 +127,12 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still write to the file system of `folder`."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def write_all(path: str, descriptor: int, data: bytes) -> None:
     """Write every byte. Raises `OutOfSpace`."""
     with translated(path, writing=True):

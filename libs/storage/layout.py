@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 import unicodedata
+from datetime import UTC, datetime
 
 from libs.storage.errors import Forbidden
 
@@ -98,6 +99,11 @@ def new_session_id() -> str:
     return f"{milliseconds & (1 << 48) - 1:012x}{secrets.token_hex(10)}"
 
 
+def created_at(session_id: str) -> datetime:
+    """When the session was made, by the clock of the process that made it."""
+    return datetime.fromtimestamp(int(session_id[:12], 16) / 1000, UTC)
+
+
 def is_session_id(text: str) -> bool:
     """Whether `text` has the form of a session id."""
     return _SESSION_ID.fullmatch(text) is not None
@@ -126,6 +132,22 @@ def tombstone_path(user_hash: str, session_id: str) -> str:
 def system_path(name: str) -> str:
     """A file of the service itself, of no user."""
     return f"{SYSTEM}{name}"
+
+
+def reserve_share(path: str) -> float:
+    """The share of a disk's reserve that must stay free when the object at `path` is written.
+
+    All of it for the bytes of uploads, half of it for page images, which only jobs at work write. None for records,
+    leases, outcomes, texts and tombstones: they always find room, and so does a deletion.
+    """
+    if not path.startswith(USERS) or path.count("/") < 3:
+        return 0.0
+    name = path.split("/", 3)[3]
+    if name.startswith(BATCHES):
+        return 0.0
+    if _OUR_NAMES.fullmatch(name):
+        return 0.5 if name.endswith(".png") else 0.0
+    return 1.0
 
 
 def upload_name(original: str | None) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 from uuid import uuid4
 
-from libs.storage import disk
-from libs.storage.errors import NotFound, PreconditionFailed, Unavailable
+from libs.storage import disk, layout
+from libs.storage.errors import NotFound, OutOfSpace, PreconditionFailed, Unavailable
 from libs.storage.layout import check_folder, check_path, check_prefix
 from libs.storage.lock import LastGeneration, locked
 from libs.storage.store import OpenObject, Stat, Stored
@@ -47,9 +47,14 @@ class LocalStore:
     does.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Make the directories where they are missing, readable by this user only."""
+    def __init__(self, root: Path, *, reserve_bytes: int = 0) -> None:
+        """Make the directories where they are missing, readable by this user only.
+
+        `reserve_bytes` of the disk stay free of uploads, and half of it of page images (`layout.reserve_share`): a full
+        disk would refuse the records of running jobs and the tombstone of a deletion, too.
+        """
         self._root = root.absolute()
+        self._reserve = reserve_bytes
         self._temporary = self._root / ".tmp"
         self._locks = self._root / ".locks"
         self._tree = Tree(self._root, hidden=(self._temporary.name, self._locks.name))
@@ -114,6 +119,19 @@ class LocalStore:
         """
         return await _in_thread(self._clear_temporary, older_than)
 
+    async def room(self) -> int:
+        """See `FiniteStore`."""
+        return await _in_thread(self._free, layout.USERS) - self._reserve
+
+    def _free(self, path: str) -> int:
+        with disk.translated(path):
+            return disk.free_bytes(self._root)
+
+    def _check_room(self, path: str) -> None:
+        kept = self._reserve * layout.reserve_share(path)
+        if kept and self._free(path) < kept:
+            raise OutOfSpace(path, f"{int(kept):,} bytes of the disk are kept free")
+
     def _prepare(self) -> None:
         for folder in (self._root, self._temporary, self._locks):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -171,7 +189,7 @@ class LocalStore:
         try:
             try:
                 async for block in _blocks(data):
-                    await _in_thread(disk.write_all, path, descriptor, block)
+                    await _in_thread(self._write_block, path, descriptor, block)
                 await _in_thread(disk.flush, path, descriptor)
             finally:
                 os.close(descriptor)
@@ -180,9 +198,14 @@ class LocalStore:
             temporary.unlink(missing_ok=True)
             raise
 
+    def _write_block(self, path: str, descriptor: int, block: bytes) -> None:
+        self._check_room(path)
+        disk.write_all(path, descriptor, block)
+
     def _begin(self, path: str, if_generation: int | None) -> tuple[int, Path]:
         # Early, so that a writer that has lost does not write the data first; `_commit` checks again under the lock.
         self._check_generation(path, if_generation)
+        self._check_room(path)
         temporary = self._temporary / uuid4().hex
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with disk.translated(path, writing=True):

@@ -105,3 +105,12 @@ class DirectStore(Protocol):
     async def end_upload_session(self, path: str, address: str) -> None:
         """Accept no more bytes at `address`. An upload that has ended already is no error."""
         ...
+
+
+@runtime_checkable
+class FiniteStore(Protocol):
+    """A store that can be full: a folder, but not a bucket."""
+
+    async def room(self) -> int:
+        """Bytes that uploads may still take. Negative where less is free than is kept for jobs and deletions."""
+        ...

@@ -15,7 +15,7 @@ from starlette.types import Lifespan
 
 from libs.internal_token import internal_token
 from libs.storage.backend import open_store
-from libs.storage.store import DirectStore, ObjectStore
+from libs.storage.store import DirectStore, FiniteStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.queue_settings import QueueSettings
 from services.serving.audit import Audited
@@ -104,7 +104,10 @@ def create_app(
         async with contextlib.AsyncExitStack() as stack:
             opened = await stack.enter_async_context(
                 open_store(
-                    in_cloud=config.running_in_cloud, folder=Path(config.storage_path), bucket=config.gcs_bucket_name
+                    in_cloud=config.running_in_cloud,
+                    folder=Path(config.storage_path),
+                    bucket=config.gcs_bucket_name,
+                    reserve_bytes=config.disk_reserve_bytes,
                 )
             )
             store = layers.store(opened)
@@ -117,6 +120,7 @@ def create_app(
                 queues,
                 store=store,
                 direct=opened if isinstance(opened, DirectStore) else None,
+                finite=opened if isinstance(opened, FiniteStore) else None,
                 queue=layers.queue(queue),
                 client=client,
                 metrics=metrics,
@@ -190,13 +194,15 @@ def create_parts(
     *,
     store: ObjectStore,
     direct: DirectStore | None = None,
+    finite: FiniteStore | None = None,
     queue: WatchedQueue,
     client: httpx.AsyncClient,
     metrics: WebMetrics,
     identity: Identity,
     queue_identity: QueueIdentity,
 ) -> Web:
-    """The service's parts over those given. `direct` is the store, where clients can upload to it directly."""
+    """The service's parts over those given. `direct` is the store, where clients can upload to it directly; `finite`
+    is it, where it can be full."""
     # Half of the pushes that may be under way, so that one huge job never fills the queue.
     parallelism = config.job_parallelism or max(1, queues[OCR_QUEUE].max_concurrent_dispatches // 2)
     extractor = Extractor(
@@ -232,11 +238,13 @@ def create_parts(
         every_seconds=config.sweep_seconds,
         lease_seconds=config.lease_seconds,
         queue_forgets=not config.running_in_cloud,
+        retention=config.retention,
     )
     return Web(
         config=config,
         store=store,
         direct=direct,
+        finite=finite,
         queue=queue,
         identity=identity,
         queue_identity=queue_identity,

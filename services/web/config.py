@@ -1,5 +1,6 @@
 """Web's settings (R61)."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -38,6 +39,8 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     extract_extra_children: Annotated[int, Meta(ge=0, le=100)] = 2
     extract_seconds: Positive = 300.0
     active_jobs_per_user: Count = 20
+    disk_reserve_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024**2
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     sweep_seconds: Positive = 30.0
 
     @property
@@ -48,6 +51,11 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
             stall_seconds=self.upload_stall_seconds,
             bytes_per_second=self.upload_bytes_per_second,
         )
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long a job is kept after its end; `None`: until its owner deletes it. A bucket has a rule of its own."""
+        return timedelta(days=self.retention_days) if self.retention_days and not self.running_in_cloud else None
 
     @property
     def asks_for_proof(self) -> bool:

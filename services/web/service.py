@@ -13,7 +13,7 @@ from libs.jobstate.intake import Intake
 from libs.jobstate.job import Job
 from libs.jobstate.upload import PendingUpload
 from libs.storage.session import SessionFiles
-from libs.storage.store import DirectStore, ObjectStore
+from libs.storage.store import DirectStore, FiniteStore, ObjectStore
 from libs.taskqueue.queue import WatchedQueue
 from libs.taskqueue.task import OcrTask
 from services.serving.queue_identity import QueueIdentity
@@ -98,6 +98,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweep
     #: The store, where clients can upload to it directly.
     direct: DirectStore | None = None
+    #: The store, where it can be full.
+    finite: FiniteStore | None = None
     #: Held by the address of a user while a session of theirs is opened.
     openings: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
     #: The uploads of which this process receives bytes.

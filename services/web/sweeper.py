@@ -16,6 +16,8 @@ from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.session import SessionFiles, indexed_session
 from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
+from services.serving import audit
+from services.serving.audit import Outcome
 from services.web.metrics import Survey, survey
 from services.web.service import JobCreation
 from services.web.tasks import start_stage
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 
 #: A job whose record has not changed for this long may have lost its tasks. Chosen: as long as a lease by default.
 STILL = timedelta(minutes=1)
+#: How often expired jobs are looked for. Chosen: small beside a day, the unit of `RETENTION_DAYS`.
+EXPIRY_EVERY = timedelta(hours=1)
 
 
 class Sweeper:
@@ -43,7 +47,9 @@ class Sweeper:
         every_seconds: float,
         lease_seconds: float,
         queue_forgets: bool = False,
+        retention: timedelta | None = None,
     ) -> None:
+        """`retention`: jobs that ended so long ago are deleted; `None`: none are."""
         self._store = store
         self._queue = queue
         self._completion = completion
@@ -53,6 +59,8 @@ class Sweeper:
         self.survey: Survey | None = None
         self._queue_forgets = queue_forgets
         self._queue_since: datetime | None = None
+        self._retention = retention
+        self._expired_at: datetime | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -82,8 +90,19 @@ class Sweeper:
                 await deletion.bury(self._store, stat)
             except ValueError:  # an object whose name is not a tombstone's
                 log.error("tombstone_unreadable", path=stat.path)
+        await self._expire()
         self.survey = survey(seen, await self._store.now())
         return woken
+
+    async def _expire(self) -> None:
+        """Delete the jobs that have been kept long enough; hourly, since it lists every user's sessions."""
+        now = await self._store.now()
+        if self._retention is None or (self._expired_at is not None and now < self._expired_at + EXPIRY_EVERY):
+            return
+        self._expired_at = now
+        for files in await deletion.delete_expired(self._store, self._retention):
+            audit.write("job.expire", Outcome.ALLOWED, user_hash=files.user_hash, job_id=files.session_id)
+            log.info("job_expired", job_id=files.session_id)
 
     async def nudge(self, files: SessionFiles, job: Job) -> None:
         """Look at this job now, as a sweep would, if its record has not changed for `STILL`: a client asks for it."""

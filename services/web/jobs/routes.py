@@ -1,6 +1,7 @@
 """Routes of jobs: list, status, pages, result, cancel, delete."""
 
 import asyncio
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import msgspec
@@ -26,6 +27,13 @@ from services.web.text import html, plain
 
 #: Jobs on a page of the list at most. Chosen: each costs a read of its record.
 MAX_LISTED = 100
+
+
+class ExpiringJob(Job, frozen=True, kw_only=True):
+    """The record as shown where jobs are not kept for ever."""
+
+    #: When the job will be deleted; `None` while it runs.
+    expires_at: datetime | None = None
 
 
 async def listing(request: Request) -> Response:
@@ -60,7 +68,9 @@ async def status(request: Request) -> Response:
     headers = {"ETag": f'"{job.revision}"'}
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return Response(record.encode(job), media_type="application/json", headers=headers)
+    retention = web(request).config.retention
+    body = record.encode(job) if retention is None else msgspec.json.encode(_with_expiry(job, retention))
+    return Response(body, media_type="application/json", headers=headers)
 
 
 async def progress(request: Request) -> Response:
@@ -181,6 +191,10 @@ async def _summary(request: Request, user: User, session_id: str) -> dict[str, o
         "pages_completed": job.count(PageStatus.COMPLETED),
         "pages_failed": job.count(PageStatus.FAILED),
     }
+
+
+def _with_expiry(job: Job, retention: timedelta) -> ExpiringJob:
+    return ExpiringJob(**msgspec.structs.asdict(job), expires_at=deletion.expires_at(job, retention))
 
 
 def _not_done(job: Job, detail: str) -> Problem:

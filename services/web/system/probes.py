@@ -35,14 +35,15 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """`GET /ready`: whether work can be done; 503 while a part fails. The operator also sees the state of each part."""
     service = web(request)
-    storage, worker, *queues = await asyncio.gather(
-        _storage(service), _worker(service), *(service.queue.health(name) for name in _QUEUES)
+    storage, disk, worker, *queues = await asyncio.gather(
+        _storage(service), _disk(service), _worker(service), *(service.queue.health(name) for name in _QUEUES)
     )
-    good = {storage, worker, *queues} == {"ok"}
+    good = {storage, disk, worker, *queues} == {"ok"}
     report: dict[str, object] = {"ready": good}
     if operator(request).admits(request.headers):
         report |= {
             "storage": storage,
+            "disk": disk,
             "queue": {name: _queue(service, name, health) for name, health in zip(_QUEUES, queues, strict=True)},
             "worker": worker,
             "sandbox": sandbox.report(),
@@ -102,6 +103,13 @@ async def _storage(service: Web) -> str:
             return
 
     return await _result(probe(), StorageError)
+
+
+async def _disk(service: Web) -> str:
+    """`ok`, or that uploads are refused because too little of the disk is free."""
+    if service.finite is None or (room := await service.finite.room()) > 0:
+        return "ok"
+    return f"failed: {-room:,} bytes less are free than DISK_RESERVE_BYTES; uploads are refused"
 
 
 async def _worker_state(service: Web) -> WorkerState:

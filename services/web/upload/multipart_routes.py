@@ -38,14 +38,20 @@ async def upload(request: Request) -> Response:
         max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
         pace=service.config.upload_pace,
     )
-    files, job = await _receive(service, user, form)
+    files, job = await _receive(service, user, form, size=_announced(request))
     await service.completion.start(files, job)
     return accepted(job)
 
 
-async def _receive(service: Web, user: User, form: Form) -> tuple[SessionFiles, Job]:
+def _announced(request: Request) -> int:
+    """Bytes of the body as far as its head says."""
+    text = request.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+async def _receive(service: Web, user: User, form: Form, *, size: int) -> tuple[SessionFiles, Job]:
     """Store the form's file and create its job. When that fails, nothing of it stays."""
-    async with opened_session(service, user) as files:
+    async with opened_session(service, user, size=size) as files:
         intake = await _read(service, files, user, form)
     async with deleted_on_failure(files):
         return files, await service.completion.create_job(files, intake)

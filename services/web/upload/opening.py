@@ -16,12 +16,15 @@ from services.web.service import Web
 
 
 @contextlib.asynccontextmanager
-async def opened_session(service: Web, user: User) -> AsyncIterator[SessionFiles]:
-    """A new session, announced before anything else is stored. Raises `Problem` 429, `StorageError`.
+async def opened_session(service: Web, user: User, *, size: int = 0) -> AsyncIterator[SessionFiles]:
+    """A new session, announced before anything else is stored. Raises `Problem` 429 or 507, `StorageError`.
+
+    `size`: bytes of the disk that the upload takes, as far as the client has announced it.
 
     When the block fails, or is cancelled because the client hung up, everything of the session is removed: the client
     does not know of it yet, and no work on it can have begun.
     """
+    await _check_disk(service, size)
     most = service.config.active_jobs_per_user
     files = None
     with service.receiving.opened(user.email) as others:
@@ -62,6 +65,19 @@ async def _delete(files: SessionFiles) -> None:
         await deletion.delete(files)
     except OutOfSpace:  # the job has not begun, and its place in the index would count against its user
         await deletion.remove_files(files)
+
+
+async def _check_disk(service: Web, size: int) -> None:
+    """Raise `Problem` 507 where the disk would have less free than is kept for running jobs and deletions."""
+    if service.finite is None or (room := await service.finite.room()) > size:
+        return
+    detail = f"There is room for {room:,} bytes." if room > 0 else "The disk of this installation is nearly full."
+    raise Problem(
+        507,
+        "Out of space",
+        f"{detail} Nothing was kept of the upload.",
+        "Delete jobs that you no longer need, then try again. The operator can free space or lower DISK_RESERVE_BYTES.",
+    )
 
 
 async def _check_room(files: SessionFiles, user: User, most: int) -> None:

@@ -120,7 +120,8 @@ async def _create(request: Request) -> Response:
     fields = read_metadata(metadata)
     options = await read_options(service.store, fields)
     with_bytes = request.headers.get("Content-Type") == BODY_TYPE
-    async with opened_session(service, user) as files:
+    # Twice: the parts are put together before they are deleted.
+    async with opened_session(service, user, size=2 * (length or 0)) as files:
         lifetime = timedelta(seconds=service.config.upload_expires_seconds)
         upload = PendingUpload(
             user_email=user.email,

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +18,7 @@ from libs.taskqueue.task import OcrTask
 from services.web.metrics import WebMetrics
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
+from tests.clock import StorageClock
 from tests.jobs import extracted, opened
 from tests.waiting import until
 
@@ -69,6 +72,35 @@ async def test_web_wakes_again_what_an_earlier_web_woke_into_a_queue_that_died_w
     names = [await started(store, queue_forgets=True) for _ in range(4)]
     assert [len(found) for found in names] == [1, 1, 1, 1], "each web wakes it once, however often that was in vain"
     assert len({name for found in names for name in found}) == 4, "the queue would drop a name that it knows"
+
+
+async def test_sweep_looks_for_expired_jobs_once_an_hour() -> None:
+    clock = StorageClock()
+    store = MemoryStore(clock)
+    queue = Taken()
+    sweeper = Sweeper(
+        store=store,
+        queue=queue,
+        completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        every_seconds=30,
+        lease_seconds=60,
+        retention=timedelta(days=1),
+    )
+
+    async def ended_long_ago(digit: str) -> SessionFiles:
+        files = SessionFiles(store=store, user_hash=digit * 12, session_id=f"{'0' * 31}{digit}")
+        at = clock.now - timedelta(days=2)
+        await create(files, msgspec.structs.replace(opened(), updated_at=at).cancel(at))
+        return files
+
+    first = await ended_long_ago("a")
+    await sweeper.sweep()
+    second = await ended_long_ago("b")
+    await sweeper.sweep()
+    assert (await first.is_deleted(), await second.is_deleted()) == (True, False)
+    clock.wait(3600)
+    await sweeper.sweep()
+    assert await second.is_deleted()
 
 
 async def test_web_leaves_alone_what_another_one_woke_into_a_queue_that_lasts(store: MemoryStore) -> None:

@@ -1,16 +1,19 @@
 """A deleted session stays deleted, whatever is written late and wherever the deletion breaks off."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from libs.jobstate import deletion
 from libs.jobstate.active import announce
+from libs.jobstate.commit import commit, create
 from libs.storage import layout
 from libs.storage.errors import Unavailable
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, validate_session
 from tests.clock import StorageClock
+from tests.jobs import opened
 
 OWNER = "ada@example.org"
 
@@ -93,3 +96,45 @@ async def test_an_object_that_is_no_tombstone_is_refused(files: SessionFiles) ->
     await files.store.write(f"{layout.TOMBSTONES}no/such/name", b"")
     with pytest.raises(ValueError, match="values to unpack"):
         await deletion.bury(files.store, await files.store.stat(f"{layout.TOMBSTONES}no/such/name"))
+
+
+async def kept_job(store: MemoryStore, at: datetime, *, ended: bool) -> SessionFiles:
+    """A job that was made and last changed at `at`."""
+    session_id = f"{int(at.timestamp() * 1000):012x}{'0' * 20}"
+    files = SessionFiles(store=store, user_hash=layout.user_hash(OWNER), session_id=session_id)
+    job = msgspec.structs.replace(opened(), session_id=session_id, updated_at=at)
+    await create(files, job.cancel(at) if ended else job)
+    return files
+
+
+async def test_jobs_are_deleted_when_they_have_ended_long_ago_and_no_others(clock: StorageClock) -> None:
+    store = MemoryStore(clock)
+    old, running, young = [
+        await kept_job(store, clock.now - timedelta(days=days), ended=ended)
+        for days, ended in ((31, True), (32, False), (29, True))
+    ]
+    assert [files.session_id for files in await deletion.delete_expired(store, timedelta(days=30))] == [old.session_id]
+    assert await old.is_deleted()
+    assert {stat.path async for stat in store.list(layout.USERS)} == {running.record_path, young.record_path}
+
+
+async def test_job_that_ended_lately_is_kept_however_long_ago_it_was_made(clock: StorageClock) -> None:
+    store = MemoryStore(clock)
+    files = await kept_job(store, clock.now - timedelta(days=100), ended=False)
+    await commit(files, lambda job: job.cancel(clock.now - timedelta(days=1)))
+    assert await deletion.delete_expired(store, timedelta(days=30)) == []
+
+
+async def test_job_whose_record_cannot_be_read_is_kept(clock: StorageClock) -> None:
+    store = MemoryStore(clock)
+    files = await kept_job(store, clock.now - timedelta(days=100), ended=True)
+    await store.write(files.record_path, b"torn")
+    assert await deletion.delete_expired(store, timedelta(days=30)) == []
+
+
+def test_job_that_runs_has_no_time_of_expiry() -> None:
+    job = opened()
+    assert deletion.expires_at(job, timedelta(days=1)) is None
+    ended = job.cancel(job.updated_at)
+    assert deletion.expires_at(ended, timedelta(days=1)) == ended.updated_at + timedelta(days=1)
+    assert deletion.expires_at(ended, None) is None
