@@ -40,6 +40,7 @@ from services.web.jobs import routes as jobs
 from services.web.metrics import Backlog, WebMetrics
 from services.web.outputs import page
 from services.web.queue import OpenQueue, local_queue
+from services.web.quota import Rates, Usage
 from services.web.render.document import RenderLimits
 from services.web.service import Web
 from services.web.sweeper import Sweeper
@@ -252,4 +253,6 @@ def create_parts(
         extractor=extractor,
         completion=completion,
         sweeper=sweeper,
+        usage=Usage(store, config.quotas),
+        rates=Rates(config.quotas.requests_a_minute),
     )

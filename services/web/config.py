@@ -3,13 +3,21 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from services.serving.body import Pace
 from services.serving.settings import Positive, ServiceSettings
+from services.web.quota import Quotas
 
 #: A whole number of at least 1.
 Count = Annotated[int, Meta(ge=1)]
+#: 0: no limit; `None`: by mode, see `STRANGERS`.
+Quota = Annotated[int, Meta(ge=0)] | None
+
+#: The quotas in the cloud, where users do not know each other; elsewhere there are none. Chosen: ten uploads of the
+#: largest size; four documents of the most pages; ten requests a second, while the web page makes one or two and loads
+#: some images. `active_jobs_per_user` holds everywhere.
+STRANGERS = Quotas(stored_bytes=20 * 1024**3, pages_a_day=20_000, requests_a_minute=600)
 
 
 class WebConfig(ServiceSettings, frozen=True, kw_only=True):
@@ -39,6 +47,9 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     extract_extra_children: Annotated[int, Meta(ge=0, le=100)] = 2
     extract_seconds: Positive = 300.0
     active_jobs_per_user: Count = 20
+    stored_bytes_per_user: Quota = None
+    pages_per_day_per_user: Quota = None
+    requests_per_minute_per_user: Quota = None
     disk_reserve_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024**2
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     sweep_seconds: Positive = 30.0
@@ -56,6 +67,17 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     def retention(self) -> timedelta | None:
         """How long a job is kept after its end; `None`: until its owner deletes it. A bucket has a rule of its own."""
         return timedelta(days=self.retention_days) if self.retention_days and not self.running_in_cloud else None
+
+    @property
+    def quotas(self) -> Quotas:
+        """What each user may use."""
+        usual = STRANGERS if self.running_in_cloud else Quotas()
+        given = {
+            "stored_bytes": self.stored_bytes_per_user,
+            "pages_a_day": self.pages_per_day_per_user,
+            "requests_a_minute": self.requests_per_minute_per_user,
+        }
+        return structs.replace(usual, **{name: limit for name, limit in given.items() if limit is not None})
 
     @property
     def asks_for_proof(self) -> bool:

@@ -20,6 +20,7 @@ from services.serving.queue_identity import QueueIdentity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import Survey
+from services.web.quota import Rates, Usage
 from services.web.receiving import Receiving
 
 
@@ -98,6 +99,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweep
     #: The store, where clients can upload to it directly.
     direct: DirectStore | None = None
+    usage: Usage
+    rates: Rates
     #: The store, where it can be full.
     finite: FiniteStore | None = None
     #: Held by the address of a user while a session of theirs is opened.

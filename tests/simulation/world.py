@@ -33,6 +33,7 @@ from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.metrics import WebMetrics
+from services.web.quota import Quotas, Rates, Usage
 from services.web.render.document import RenderLimits
 from services.web.service import Web
 from services.web.sweeper import Sweeper
@@ -319,6 +320,8 @@ class World:
             extractor=extractor,
             completion=completion,
             sweeper=sweeper,
+            usage=Usage(store, Quotas()),
+            rates=Rates(0),
         )
         process.start(sweeper.run())
         self._webs[process] = (app, extractor)

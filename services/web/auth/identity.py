@@ -14,6 +14,7 @@ from services.serving import audit
 from services.serving.authorization import bearer, check_single, keys_unavailable, unauthorized
 from services.serving.problem import Problem
 from services.web.auth.user import User, user_of
+from services.web.quota import Rates
 
 #: Names the user in local mode, where the header is trusted.
 USER_HEADER = "X-User-Email"
@@ -102,9 +103,15 @@ class Identity:
 
 
 async def get_user_from_request(request: Request) -> User:
-    """The user behind the request, as this installation identifies users. Raises `Problem` 400, 401, 403, 503."""
+    """The user behind the request, as this installation identifies users; the request counts for their rate.
+
+    Raises `Problem` 400, 401, 403, 429, 503.
+    """
     identity: Identity = request.app.state.web.identity
-    return await identity.user(request)
+    rates: Rates = request.app.state.web.rates
+    user = await identity.user(request)
+    rates.take(user.email)
+    return user
 
 
 async def _identified(credential: Credential, proof: str, method: str) -> User:

@@ -41,6 +41,7 @@ async def retry(request: Request) -> Response:
     """`POST /api/jobs/{job_id}/retry`: read the failed pages, or those named, in a new run."""
     service = web(request)
     files, job = await own_job(request)
+    await service.usage.admit(files.user_hash)
     numbers = await _pages(request)
     at = await files.store.now()
     found = await _unrecorded(files, job) if job.ended else {}

@@ -1,6 +1,7 @@
 """Routes of jobs: list, status, pages, result, cancel, delete."""
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
@@ -168,7 +169,9 @@ async def cancel(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: delete every file of the job; the sweep removes what is written late."""
     files = await own_session(request)  # not own_job: a job with a damaged record can be deleted too
+    read_at = await _read_at(files)
     await deletion.delete(files)
+    web(request).usage.deleted(files.user_hash, read_at)
     return Response(status_code=204)
 
 
@@ -195,6 +198,14 @@ async def _summary(request: Request, user: User, session_id: str) -> dict[str, o
 
 def _with_expiry(job: Job, retention: timedelta) -> ExpiringJob:
     return ExpiringJob(**msgspec.structs.asdict(job), expires_at=deletion.expires_at(job, retention))
+
+
+async def _read_at(files: SessionFiles) -> list[datetime]:
+    """When each page of the job was read; none where the record cannot be read."""
+    with suppress(NotFound, record.TornRecord):
+        pages = (await load(files)).pages.values()
+        return [page.processing_completed_at for page in pages if page.processing_completed_at is not None]
+    return []
 
 
 def _not_done(job: Job, detail: str) -> Problem:

@@ -106,7 +106,7 @@ async def _open(
 ) -> OwnUpload:
     """Open an upload and the bucket's session for its bytes, which a page of `origin` may send where it is given."""
     options = await read_options(service.store, asked.fields)
-    async with opened_session(service, user) as files:
+    async with opened_session(service, user, size=asked.size) as files:
         lifetime = min(timedelta(seconds=service.config.upload_expires_seconds), LONGEST)
         path = files.path(layout.upload_name(asked.filename))
         upload = PendingUpload(

@@ -16,15 +16,15 @@ from services.web.service import Web
 
 
 @contextlib.asynccontextmanager
-async def opened_session(service: Web, user: User, *, size: int = 0) -> AsyncIterator[SessionFiles]:
+async def opened_session(service: Web, user: User, *, size: int = 0, copies: int = 1) -> AsyncIterator[SessionFiles]:
     """A new session, announced before anything else is stored. Raises `Problem` 429 or 507, `StorageError`.
 
-    `size`: bytes of the disk that the upload takes, as far as the client has announced it.
+    `size`: bytes of the upload, as far as the client has announced them, which are `copies` times on the disk.
 
     When the block fails, or is cancelled because the client hung up, everything of the session is removed: the client
     does not know of it yet, and no work on it can have begun.
     """
-    await _check_disk(service, size)
+    await _check_disk(service, size * copies)
     most = service.config.active_jobs_per_user
     files = None
     with service.receiving.opened(user.email) as others:
@@ -34,6 +34,7 @@ async def opened_session(service: Web, user: User, *, size: int = 0) -> AsyncIte
             # A session takes its place by its id, which is made before it is announced: one at a time, or a later
             # session counts those before it while an earlier one is not yet in the index.
             async with service.openings.setdefault(user.email, asyncio.Lock()):
+                await service.usage.admit(user.user_hash, size)
                 files = await create_session(service.store, user.email)
                 await announce(files, run=1)
                 await _check_room(files, user, most)

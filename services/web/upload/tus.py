@@ -121,7 +121,7 @@ async def _create(request: Request) -> Response:
     options = await read_options(service.store, fields)
     with_bytes = request.headers.get("Content-Type") == BODY_TYPE
     # Twice: the parts are put together before they are deleted.
-    async with opened_session(service, user, size=2 * (length or 0)) as files:
+    async with opened_session(service, user, size=length or 0, copies=2) as files:
         lifetime = timedelta(seconds=service.config.upload_expires_seconds)
         upload = PendingUpload(
             user_email=user.email,

@@ -153,4 +153,4 @@ def test_every_action_is_in_the_documentation() -> None:
     documented = {
         name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(.*?)`", row)
     }
-    assert documented == actions | {"request", "key.create", "key.use", "key.revoke"}
+    assert documented == actions | {"request", "job.expire", "key.create", "key.use", "key.revoke"}
