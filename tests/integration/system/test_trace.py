@@ -27,6 +27,9 @@ def test_trace_id_of_the_upload_stands_in_every_line_about_its_job(tmp_path: Pat
         services.ended(job_id)
         other = services.upload(path)
         services.ended(other)
+        # The extractor writes it when its call ends, which may be after the job has.
+        web_log = tmp_path / "web.log"
+        services.until(lambda: web_log.read_text().count('"extraction_complete"') == 2, "the last lines")
     web, worker = lines(tmp_path / "web.log"), lines(tmp_path / "worker.log")
     for about, found in ((job_id, True), (other, False)):
         told = [line for line in web + worker if line.get("job_id") == about]
