@@ -36,11 +36,9 @@ from services.serving.traced import Traced
 from services.worker.batch import BatchWorker
 from services.worker.call import EngineBroke, EngineHangs, Limits, WorkerContext
 from services.worker.config import WorkerConfig
-from services.worker.engines import select
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.fallback.process import NONE, FallbackProcess
-from services.worker.engines.layer.reader import LayerReader
 from services.worker.engines.registry import EngineRegistry, EngineState
 from services.worker.metrics import WorkerMetrics
 from services.worker.modelcache.cache import ModelCache
@@ -149,7 +147,7 @@ def create_worker(
     engines = EngineRegistry(
         config.ocr_engine,
         EngineContext(settings=config.engine, model=cache.ensure, has_model=cache.is_complete, fallback=fallback),
-        LayerReader(config.engine.ocr_threads or select.cores()),
+        layers=True,
     )
     limits = Limits(
         lease_seconds=config.lease_seconds,

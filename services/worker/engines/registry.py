@@ -19,8 +19,7 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
-from services.worker.engines.layer.engine import LayeredEngine
-from services.worker.engines.layer.reader import LayerReader
+from services.worker.engines.layer.engine import LayeredEngine, PageByLayer
 from services.worker.engines.occupancy import SharedEngine, slots_of
 
 log = structlog.get_logger()
@@ -55,11 +54,12 @@ class EngineRegistry:
     failed is tried again when the engine is next needed, but by ordinary calls not before `RETRY_SECONDS` have passed.
     """
 
-    def __init__(self, default: str, context: EngineContext, layers: LayerReader | None = None) -> None:
-        """`layers` reads pages by their own text where a job allows it; without it every page is recognised."""
+    def __init__(self, default: str, context: EngineContext, *, layers: bool = False) -> None:
+        """`layers`: pages are read by their own text where a job allows it; else every page is recognised."""
         self._default = default
         self._context = context
         self._layers = layers
+        self._layer_reader: PageByLayer | None = None
         #: Called after each load; the caller may set it.
         self.on_loaded: OnLoaded = _ignore
         self._loads: dict[str, asyncio.Task[SharedEngine]] = {}
@@ -149,9 +149,10 @@ class EngineRegistry:
         return shared
 
     def _layered(self, engine: OcrEngine) -> OcrEngine:
-        if self._layers is None or getattr(engine, "sees_every_page", False):
+        if not self._layers or getattr(engine, "sees_every_page", False):
             return engine
-        return LayeredEngine(engine, self._layers, slots=slots_of(engine))
+        self._layer_reader = self._layer_reader or select.create_layer_reader(self._context)
+        return LayeredEngine(engine, self._layer_reader, slots=slots_of(engine))
 
     def _forget(self, name: str, ended: asyncio.Task[SharedEngine]) -> None:
         del self._loads[name]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineUnavailable, OcrEngine
+from services.worker.engines.layer.engine import NoLayers, PageByLayer
 from services.worker.engines.settings import EngineSettings
 
 ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract", "openai")
@@ -26,7 +27,7 @@ def create_engine(name: str, context: EngineContext = BARE) -> OcrEngine:
 
     Raises `EngineUnavailable` for an unknown name or where the engine's packages are missing.
     """
-    threads = context.settings.ocr_threads or cores()
+    threads = context.settings.ocr_threads or _cores()
     match name:
         case "auto":
             return _nanonets(context) if _suits_model(context) else _rapidocr(threads)
@@ -93,9 +94,26 @@ def _nanonets(context: EngineContext) -> OcrEngine:
     return GuardedEngine(ModelTranscriber(context), context.settings, context.fallback)
 
 
-def _rapidocr(threads: int) -> OcrEngine:
-    # The wheel of ONNX Runtime sends telemetry from its import on, unless this is set before.
+def create_layer_reader(context: EngineContext) -> PageByLayer:
+    """What reads pages by their own text; it checks it with RapidOCR's recognition."""
+    _silence_telemetry()
+    try:
+        from services.worker.engines.layer.reader import LayerReader
+    except ModuleNotFoundError as error:
+        return NoLayers(
+            f"Reading the text of the document itself needs the package {error.name}; "
+            "install the extra: pip install 'gnosis-ocr[cpu]', or upload it with ocr=force."
+        )
+    return LayerReader(context.settings.ocr_threads or _cores())
+
+
+def _silence_telemetry() -> None:
+    """The wheel of ONNX Runtime sends telemetry from its import on, unless this is set before."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def _rapidocr(threads: int) -> OcrEngine:
+    _silence_telemetry()
     try:
         from services.worker.engines.cpu import CpuEngine
         from services.worker.engines.lines.rapid import RapidReader
@@ -124,6 +142,6 @@ def _openai(context: EngineContext) -> OcrEngine:
     return GuardedEngine(OpenAiTranscriber(context.settings), context.settings, context.fallback)
 
 
-def cores() -> int:
+def _cores() -> int:
     """Cores that this process may run on: those of its CPU affinity, not all of the host."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,22 +2,45 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 import msgspec
 
 from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport
 from services.worker.engines.engine import EngineInfo, OcrEngine, PageFailure, PageImage, PageText
-from services.worker.engines.layer.reader import LayerReader
 
 #: Results as they end; then None, once.
 _Results = asyncio.Queue[PageText | PageFailure | None]
 
 
+class PageByLayer(Protocol):
+    """Reads a page by its text layer. Called in threads.
+
+    Returns None for a page without a layer, and the report where the layer is not taken: then the engine reads the
+    page.
+    """
+
+    def read(self, page: PageImage) -> PageText | PageFailure | LayerReport | None: ...
+
+
+class NoLayers:
+    """Replaces the reader where its packages are missing: pages are recognised, and with `OcrMode.TEXT` they fail."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def read(self, page: PageImage) -> PageFailure | None:
+        """Nothing, or why there is none."""
+        if page.ocr is not OcrMode.TEXT:
+            return None
+        return PageFailure(page_no=page.page_no, reason=self._reason, seconds=0.0)
+
+
 class LayeredEngine:
     """An `OcrEngine` around another one. `PageImage.ocr` says of each page whether its layer may be used."""
 
-    def __init__(self, engine: OcrEngine, reader: LayerReader, *, slots: int) -> None:
+    def __init__(self, engine: OcrEngine, reader: PageByLayer, *, slots: int) -> None:
         """`engine` is loaded; `slots` are its own."""
         self._engine = engine
         self._reader = reader

@@ -1,5 +1,8 @@
 """An engine with text layers in front: each page is read once, by one of the two, as the job's option says."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -10,11 +13,11 @@ from libs.jobstate.outcome import LayerVerdict
 from libs.page.block import Source
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import PageFailure, PageImage, PageText
-from services.worker.engines.layer.engine import LayeredEngine
+from services.worker.engines.layer.engine import LayeredEngine, NoLayers
 from services.worker.engines.layer.reader import LayerReader
 from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.settings import EngineSettings
-from tests import layered
+from tests import ROOT, layered
 from tests.layered import Draw, page_of
 from tests.scripted import Script, ScriptedEngine
 from tests.transcripts import Source as Pages
@@ -85,10 +88,35 @@ async def test_closing_early_ends_the_engine(reader: LayerReader, tmp_path: Path
     await readings.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
-async def test_the_registry_puts_layers_before_engines_that_do_not_have_to_see_every_page(reader: LayerReader) -> None:
+async def test_the_registry_puts_layers_before_engines_that_do_not_have_to_see_every_page() -> None:
     context = EngineContext(settings=EngineSettings(ocr_threads=1))
-    shared = await EngineRegistry("rapidocr", context, reader).engine(None)
+    shared = await EngineRegistry("rapidocr", context, layers=True).engine(None)
     assert isinstance(shared.engine, LayeredEngine)
     assert (shared.slots, shared.info().name) == (1, "rapidocr")
-    scripted = await EngineRegistry("tests.scripted:create", context, reader).engine(None)
+    scripted = await EngineRegistry("tests.scripted:create", context, layers=True).engine(None)
     assert isinstance(scripted.engine, ScriptedEngine)
+
+
+def test_the_worker_starts_without_the_packages_of_layers_and_without_telemetry() -> None:
+    code = (
+        "import os, sys, services.worker.app\n"
+        "assert not {'cv2', 'onnxruntime'} & set(sys.modules)\n"
+        "from services.worker.engines import select\n"
+        "select.create_layer_reader(select.BARE)\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1' and 'onnxruntime' in sys.modules\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environ, cwd=ROOT)
+
+
+async def test_without_the_packages_pages_are_recognised_and_text_alone_fails(tmp_path: Path) -> None:
+    bare = LayeredEngine(ScriptedEngine(Script()), NoLayers("Install the extra."), slots=1)
+    pages = [
+        numbered(layered.plain, 1, tmp_path, OcrMode.AUTO),
+        numbered(layered.plain, 2, tmp_path, OcrMode.TEXT),
+    ]
+    found = {reading.page_no: reading for reading in await everything(bare, Pages(pages))}
+    assert isinstance(found[1], PageText)
+    refused = found[2]
+    assert isinstance(refused, PageFailure)
+    assert refused.reason == "Install the extra."
