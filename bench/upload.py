@@ -1,15 +1,18 @@
 """A large upload: how fast, and in how much memory.
 
-    python -m bench.upload [--megabytes 1000]
+    python -m bench.upload [--megabytes 1000] [--tiny 0]
 
 Sends one file in four ways, each to a web service of its own, and prints MB/s until the answer (the bytes are then on
 the disk) and web's peak of resident memory above its memory before (bar: 150 MB). Then it sends the file to a bucket
 directly. The bucket is an emulator on this machine, so that only web's memory is meaningful there.
+
+With `--tiny` it sends so many bytes by tus instead, one a request, and prints what the first and the last took.
 """
 
 import argparse
 import os
 import re
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +34,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Speed and memory of a large upload.")
     parser.add_argument("--megabytes", type=int, default=1000)
-    megabytes = parser.parse_args().megabytes
+    parser.add_argument("--tiny", type=int, default=0)
+    given = parser.parse_args()
+    if given.tiny:
+        with tempfile.TemporaryDirectory() as folder:
+            measure_tiny(Path(folder), given.tiny)
+        return
+    megabytes = given.megabytes
     ways: dict[str, Callable[[str, Path], None]] = {
         "one request, HTTP/1.1": lambda url, path: one_shot(url, path, http2=False),
         "one request, h2c": lambda url, path: one_shot(url, path, http2=True),
@@ -77,6 +86,29 @@ def measure(folder: Path, megabytes: int, send: Callable[[str, Path], None]) -> 
         return seconds, idle, memory(services.pid("web"), "VmHWM")
     finally:
         services.stop()
+
+
+def measure_tiny(folder: Path, count: int) -> None:
+    """Send `count` bytes by tus, one a request; print the median time of the first and of the last 50 requests."""
+    services = Running(folder, script=None, environ={"LOG_LEVEL": QUIET})
+    seconds: list[float] = []
+    try:
+        services.start("web")
+        services.until(lambda: alive(services.url), "web to answer")
+        with client(services.url, http2=False) as http:
+            created = http.post("/api/uploads", headers={**TUS, "Content-Type": "", "Upload-Length": str(MB)})
+            for offset in range(count):
+                began = time.monotonic()
+                answer = http.patch(
+                    created.headers["Location"], content=b"%", headers={**TUS, "Upload-Offset": str(offset)}
+                )
+                seconds.append(time.monotonic() - began)
+                answer.raise_for_status()
+    finally:
+        services.stop()
+    first, last = (1000 * statistics.median(some) for some in (seconds[:50], seconds[-50:]))
+    print(f"{count} bytes, one a request: the first 50 took {first:.1f} ms each, the last 50 {last:.1f} ms")
+    print(f"in all {sum(seconds):.1f} s; load {os.getloadavg()[0]:.1f}")
 
 
 def document(path: Path, megabytes: int) -> Path:

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hypercorn.protocol
@@ -37,6 +38,9 @@ GRACE_SECONDS = 9.0
 #: Connections that wait in the kernel until they are accepted, at most. Chosen: a burst of them is not turned away to
 #: try again a second later.
 BACKLOG = 1024
+#: Threads for calls that block, mostly on the disk. Chosen: the most that Python takes itself. On two cores it takes 6,
+#: and a probe waits while as many uploads flush their files.
+THREADS = 32
 #: Seconds between log lines about connections that failed in Hypercorn. Chosen: hostile bytes can make each fail.
 FAILED_LOG_SECONDS = 1.0
 
@@ -75,6 +79,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, idle_seconds: float, on_
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, begin_stop)
+    loop.set_default_executor(ThreadPoolExecutor(THREADS))
     loop.set_exception_handler(_log_failures())
 
     config = Config()
