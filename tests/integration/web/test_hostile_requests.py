@@ -411,6 +411,33 @@ def test_a_repeated_identity_header_is_refused(services: Running) -> None:
     problem_of(answer)
 
 
+def test_a_repeated_token_of_the_queue_is_refused(services: Running, token: dict[str, str]) -> None:
+    twice = "".join(f"X-Internal-Token: {value}\r\n" for value in (token["X-Internal-Token"], "other")).encode()
+    for port, path in ((services.web_port, b"/internal/sweep"), (services.worker_port, b"/process-ocr-batch")):
+        answer = raw(port, request("POST", path).replace(b"Host:", twice + b"Host:"))
+        assert status_of(answer) == 400
+        problem_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Upload-Metadata", (b"filename YQ==", b"filename Yg==")),
+        ("Upload-Metadata", (b"filename YQ==,filename Yg==",)),
+        ("Upload-Length", (b"9", b"10")),
+        ("Tus-Resumable", (b"1.0.0", b"1.0.0")),
+    ],
+)
+def test_a_repeated_header_of_a_resumable_upload_is_refused(
+    services: Running, nothing_stays: None, name: str, values: tuple[bytes, ...]
+) -> None:
+    given = {"Tus-Resumable": (b"1.0.0",), "Upload-Length": (b"9",), name: values}
+    lines = b"".join(key.encode() + b": " + value + b"\r\n" for key, each in given.items() for value in each)
+    answer = raw(services.web_port, request("POST", b"/api/uploads").replace(b"Host:", lines + b"Host:"))
+    assert status_of(answer) == 400
+    problem_of(answer)
+
+
 TRAVERSALS = [
     b"..",
     b"%2e%2e",
