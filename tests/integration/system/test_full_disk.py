@@ -84,6 +84,7 @@ def test_a_full_disk_refuses_uploads_lets_jobs_be_deleted_and_loses_nothing(
         content = b"%PDF-1.7\n" + bytes(size - 9)
         refused = client.patch(services.url + created.headers["Location"], content=content, headers=part)
         assert refused.status_code == 507
+    assert services.get("/ready").status_code == 503
 
     assert services.client.delete(f"{services.url}/api/jobs/{done}").status_code == 204
     assert services.get(f"/api/jobs/{done}/status").status_code == 404
