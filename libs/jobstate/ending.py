@@ -1,16 +1,12 @@
 """The end of a job: the combined result and the final state. Idempotent, and done by one worker at a time."""
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
-from itertools import islice
 
-from libs.fanout import REQUESTS_AT_ONCE
 from libs.jobstate import active
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
-from libs.jobstate.evidence import Evidence, Leases, read_evidence, read_outcome
+from libs.jobstate.evidence import Evidence, Leases, read_evidence, read_in_order
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
@@ -84,15 +80,22 @@ async def _concluded(files: SessionFiles, leases: Leases, *, hurried: bool) -> t
     return await commit(files, lambda job: change(job) if due_at(job) <= now else job), change
 
 
-def section(page_no: int, outcome: PageOutcome | None) -> str:
-    """A page of `combined_output.md`: its marker line, then its Markdown."""
-    if outcome is None or outcome.status is not OutcomeStatus.COMPLETED:
+def failure_of(outcome: PageOutcome | None) -> str | None:
+    """Why a page of an ended job has no text, on one line; None where it was read."""
+    if outcome is not None and outcome.status is OutcomeStatus.COMPLETED:
+        return None
+    return " ".join(((outcome and outcome.error) or "not read").split())
+
+
+def section(page_no: int, outcome: PageOutcome | None, markdown: str | None = None) -> str:
+    """A page of `combined_output.md`: its marker line, then its Markdown, or another rendering of it."""
+    reason = failure_of(outcome)
+    if outcome is None or reason is not None:
         # `--` would end the comment early.
-        reason = " ".join(((outcome and outcome.error) or "not read").split()).replace("--", "- -")
-        return f"<!-- page {page_no} failed: {reason} -->\n"
+        return f"<!-- page {page_no} failed: {(reason or '').replace('--', '- -')} -->\n"
     if outcome.blank:
         return f"<!-- page {page_no} blank -->\n"
-    return f"<!-- page {page_no} -->\n{outcome.text.rstrip()}\n"
+    return f"<!-- page {page_no} -->\n{(outcome.text if markdown is None else markdown).rstrip()}\n"
 
 
 def _ended(job: Job, run: int, concluded: Change, at: datetime) -> Job:
@@ -103,28 +106,8 @@ def _ended(job: Job, run: int, concluded: Change, at: datetime) -> Job:
 
 async def _sections(files: SessionFiles, job: Job, lease: HeldLease) -> AsyncIterator[bytes]:
     separator = ""
-    async with aclosing(_read_ahead(files, job.pages)) as outcomes:
+    async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
             yield f"{separator}{section(page_no, outcome)}".encode()
             separator = "\n"
             await lease.renew_if_due()
-
-
-async def _read_ahead(
-    files: SessionFiles, pages: Iterable[int]
-) -> AsyncGenerator[tuple[int, PageOutcome | None], None]:
-    """The pages' outcomes in order; several are read ahead."""
-    numbers = iter(pages)
-    reading: deque[tuple[int, asyncio.Task[PageOutcome | None]]] = deque()
-    try:
-        while True:
-            for page_no in islice(numbers, REQUESTS_AT_ONCE - len(reading)):
-                reading.append((page_no, asyncio.create_task(read_outcome(files, page_no))))
-            if not reading:
-                return
-            page_no, outcome = reading.popleft()
-            yield page_no, await outcome
-    finally:
-        for _, outcome in reading:
-            outcome.cancel()
-        await asyncio.gather(*(outcome for _, outcome in reading), return_exceptions=True)

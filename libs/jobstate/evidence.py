@@ -1,13 +1,16 @@
 """A job's evidence, which its record is merged from: outcomes and leases."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 import msgspec
 
-from libs.fanout import fan_out
+from libs.fanout import REQUESTS_AT_ONCE, fan_out
 from libs.jobstate import lease, outcome, plan
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState, TornLease
@@ -109,6 +112,26 @@ async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, 
     """The outcomes that exist among these pages."""
     stored = (found for found, _ in (await read_all_versioned(files, pages)).values())
     return {found.page_no: found for found in stored if found and found.status is not OutcomeStatus.PENDING}
+
+
+async def read_in_order(
+    files: SessionFiles, pages: Iterable[int]
+) -> AsyncGenerator[tuple[int, PageOutcome | None], None]:
+    """The pages' outcomes in order, each if it exists; at most `REQUESTS_AT_ONCE` are read ahead, and held."""
+    numbers = iter(pages)
+    reading: deque[tuple[int, asyncio.Task[PageOutcome | None]]] = deque()
+    try:
+        while True:
+            for page_no in islice(numbers, REQUESTS_AT_ONCE - len(reading)):
+                reading.append((page_no, asyncio.create_task(read_outcome(files, page_no))))
+            if not reading:
+                return
+            page_no, outcome = reading.popleft()
+            yield page_no, await outcome
+    finally:
+        for _, outcome in reading:
+            outcome.cancel()
+        await asyncio.gather(*(outcome for _, outcome in reading), return_exceptions=True)
 
 
 async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[int, tuple[PageOutcome | None, int]]:

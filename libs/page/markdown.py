@@ -27,6 +27,7 @@ _RULE = re.compile(r"^([-_*])(?=(\s*\1){2,}\s*$)")
 _NUMBER = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _MARKERS = "*_`~"
 _FENCE = re.compile(r"`{3,}")
+_LISTED = frozenset({BlockKind.LIST_ITEM, BlockKind.CHECK_BOX})
 
 
 class MarkdownOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,7 @@ def _separator(before: Block | None, block: Block) -> str:
     if before is None:
         return ""
     # A model's list keeps its items together: with empty lines between them, each would become a paragraph.
-    listed = before.kind is block.kind is BlockKind.LIST_ITEM and before.markdown and block.markdown
+    listed = {before.kind, block.kind} <= _LISTED and before.markdown and block.markdown
     return "\n" if listed else "\n\n"
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from libs.page import table
 from libs.page.block import RUNNING_KINDS, Block, BlockKind
 
+_LISTED = frozenset({BlockKind.LIST_ITEM, BlockKind.CHECK_BOX})
+
 
 def to_text(blocks: Sequence[Block], *, headers: bool = False) -> str:
     """The page without markup: an empty line between blocks, tabs between the cells of a table.
@@ -17,7 +19,7 @@ def to_text(blocks: Sequence[Block], *, headers: bool = False) -> str:
         if block.kind in RUNNING_KINDS and not headers:
             continue
         if text := _block(block):
-            listed = before is not None and before.kind is block.kind is BlockKind.LIST_ITEM
+            listed = before is not None and {before.kind, block.kind} <= _LISTED
             written += ("\n" if listed else "\n\n" if written else "") + text
             before = block
     return written

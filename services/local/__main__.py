@@ -9,7 +9,7 @@ from pathlib import Path
 
 from libs.config import ConfigError, read
 from services.local.config import LocalConfig
-from services.local.document import OcrArguments, ocr
+from services.local.document import FORMS, OcrArguments, ocr
 from services.local.launcher import run
 from services.local.terminal import say
 
@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="run both services until Ctrl-C (ports: WEB_PORT 7799, WORKER_PORT 7800)")
     one = commands.add_parser(
         "ocr",
-        help="print the Markdown of one PDF or image",
-        description="Print the Markdown of one PDF or image. Uses the Gnosis at GNOSIS_URL "
+        help="print the text of one PDF or image",
+        description="Print the text of one PDF or image, as Markdown by default. Uses the Gnosis at GNOSIS_URL "
         "(http://127.0.0.1:7799) when one runs there, and starts a private one otherwise.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -68,7 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help="recognise pages only where their own text is not trusted, always, or never (default: auto)",
     )
-    one.add_argument("--format", choices=("md", "txt"), default="md", help="Markdown or plain text (default: md)")
+    one.add_argument(
+        "--format",
+        choices=FORMS,
+        default="md",
+        help="Markdown, plain text, HTML, JSON with boxes, or an archive of all (default: md)",
+    )
     one.add_argument("--output", type=Path, metavar="PATH", help="write there instead of to standard output")
     return parser
 

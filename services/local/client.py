@@ -80,7 +80,7 @@ class GnosisClient:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def result(self, job_id: str, form: str = "md") -> bytes:
-        """The combined result, UTF-8. Raises `ApiError`, `Unreachable`."""
+        """The combined result in the form `form`. Raises `ApiError`, `Unreachable`."""
         answer = await self._send("GET", f"/api/jobs/{job_id}/result", params={"format": form}, timeout=60.0)
         return answer.content
 

@@ -18,6 +18,8 @@ from services.local.terminal import Interrupts, ProgressBar, say
 from services.serving.supervisor import Supervisor, Timings
 
 DONE, NOT_ALL_READ, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+#: The forms of a result that the service offers.
+FORMS = ("md", "txt", "html", "json", "zip")
 _LOG_LINES = 5
 _WITHOUT_RESULT = ("failed", "cancelled")
 
@@ -32,7 +34,7 @@ class OcrArguments(msgspec.Struct, frozen=True, kw_only=True):
     dpi: int | None = None
     #: "auto", "force" or "text"; "" for the service's default.
     ocr: str = ""
-    #: "md" or "txt".
+    #: One of `FORMS`.
     form: str = "md"
     #: None for standard output.
     output: Path | None = None
@@ -86,6 +88,10 @@ def _check(arguments: OcrArguments) -> None:
         raise CannotRead(BAD_INPUT, f"{arguments.file}: may not be read. Check its permissions.")
     if arguments.file.stat().st_size == 0:
         raise CannotRead(BAD_INPUT, f"{arguments.file}: the file is empty. Give a PDF or image.")
+    if arguments.form == "zip" and arguments.output is None and sys.stdout.isatty():
+        raise CannotRead(
+            BAD_INPUT, "An archive cannot be shown on a terminal. Give --output PATH, or another --format."
+        )
     if arguments.output is not None and (arguments.output.is_dir() or not arguments.output.parent.is_dir()):
         raise CannotRead(BAD_INPUT, f"{arguments.output}: cannot be written. Give a file in a directory that exists.")
 

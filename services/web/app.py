@@ -35,7 +35,7 @@ from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
-from services.web.jobs import files, retry
+from services.web.jobs import files, result, retry
 from services.web.jobs import routes as jobs
 from services.web.metrics import Backlog, WebMetrics
 from services.web.outputs import page
@@ -62,7 +62,7 @@ ROUTES: list[Route | Mount] = [
     Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/api/v1/jobs/{job_id}/status", jobs.progress),
     Route("/api/jobs/{job_id}/pages/{n}", jobs.page),
-    Route("/api/jobs/{job_id}/result", jobs.result),
+    Route("/api/jobs/{job_id}/result", result.result),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", retry.retry, methods=["POST"]),
     Route("/storage/{user_hash}/{session_id}/{filename}", files.stored_file),

@@ -1,9 +1,8 @@
-"""Routes of jobs: list, status, pages, result, cancel, delete."""
+"""Routes of jobs: list, status, pages, cancel, delete."""
 
 import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
-from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
@@ -13,7 +12,7 @@ from libs.jobstate import active, cancellation, deletion, record
 from libs.jobstate.commit import commit, load
 from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.job import Job
-from libs.jobstate.outcome import OutcomeStatus
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.page import PageStatus
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
@@ -24,7 +23,7 @@ from services.web.auth import User, get_user_from_request
 from services.web.jobs.lookup import own_job, own_session
 from services.web.outputs import page as page_json
 from services.web.service import web
-from services.web.text import html, plain
+from services.web.text.blocks import blocks_html
 
 #: Jobs on a page of the list at most. Chosen: each costs a read of its record.
 MAX_LISTED = 100
@@ -101,7 +100,7 @@ async def page(request: Request) -> Response:
     page_no = int(given) if given.isascii() and given.isdigit() and len(given) <= 9 else 0
     if page_no not in job.pages:
         if not job.planned and not job.ended:
-            raise _not_done(job, "The document has not been opened yet.")
+            raise not_done(job, "The document has not been opened yet.")
         raise Problem(
             404,
             "Page not found",
@@ -110,14 +109,14 @@ async def page(request: Request) -> Response:
         )
     outcome = await require_readable_outcome(files, page_no)
     if outcome is None or outcome.run < job.pages[page_no].run:
-        raise _not_done(job, "This page has not been read yet.")
+        raise not_done(job, "This page has not been read yet.")
     headers = {
         "ETag": f'"{outcome.run}-{outcome.completed_at}"',
         "Vary": "Accept",
     }
     accept = request.headers.get("Accept", "")
     if "application/json" in accept:
-        document = page_json.page_document(outcome, job, alone=True)
+        document = await asyncio.to_thread(page_json.page_document, outcome, job, alone=True)
         return Response(page_json.encode(document), media_type="application/json", headers=headers)
     if outcome.status is OutcomeStatus.FAILED:
         raise Problem(
@@ -128,31 +127,12 @@ async def page(request: Request) -> Response:
             page_status="failed",
         )
     if "text/html" in accept:
-        return HTMLResponse(await asyncio.to_thread(html.to_html, outcome.text), headers=headers)
+        return HTMLResponse(await asyncio.to_thread(_html, outcome), headers=headers)
     return Response(outcome.text, media_type="text/markdown; charset=utf-8", headers=headers)
 
 
-async def result(request: Request) -> Response:
-    """`GET /api/jobs/{job_id}/result`: the combined result, as Markdown or as plain text."""
-    files, job = await own_job(request)
-    form = request.query_params.get("format", "md")
-    if form not in ("md", "txt"):
-        raise Problem(422, "Bad format", "format is md or txt.", "Leave it out for Markdown.")
-    if not job.ended:
-        raise _not_done(job, "The job is still running.")
-    try:
-        text = await files.read_text(layout.COMBINED)
-    except NotFound as error:
-        raise _not_done(job, job.error or "The job ended without a result.") from error
-    stem = job.file_info.raw_file.rsplit(".", 1)[0]
-    headers = {
-        "Content-Disposition": _attachment(f"{stem}.{form}"),
-        "X-Content-Type-Options": "nosniff",
-    }
-    if form == "txt":
-        text = await asyncio.to_thread(plain.to_text, text)
-        return Response(text, media_type="text/plain; charset=utf-8", headers=headers)
-    return Response(text, media_type="text/markdown; charset=utf-8", headers=headers)
+def _html(outcome: PageOutcome) -> str:
+    return blocks_html(page_json.blocks_of(outcome))
 
 
 async def cancel(request: Request) -> Response:
@@ -208,7 +188,8 @@ async def _read_at(files: SessionFiles) -> list[datetime]:
     return []
 
 
-def _not_done(job: Job, detail: str) -> Problem:
+def not_done(job: Job, detail: str) -> Problem:
+    """409: what is asked for does not exist yet, or will not."""
     hint = "Ask again when the job's status says so."
     if job.status is JobStatus.CANCELLED:
         hint = f"The job was cancelled. POST /api/jobs/{job.job_id}/retry goes on with it."
@@ -221,9 +202,3 @@ def _limit(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_LISTED:
         raise Problem(422, "Bad limit", f"limit is a whole number from 1 to {MAX_LISTED}.", "20 is the default.")
     return int(text)
-
-
-def _attachment(name: str) -> str:
-    """A `Content-Disposition` header for a file of any name (RFC 6266)."""
-    plain = "".join(c if (c.isascii() and c.isalnum()) or c in "._- " else "_" for c in name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -12,6 +12,7 @@ from libs.jobstate.job import Job
 from libs.jobstate.outcome import LOW_TRUST, LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
 from libs.page import table
 from libs.page.block import Block, Line, Source, lines_of
+from libs.page.transcript import parse
 
 #: Where the schema is served.
 SCHEMA_PATH = "/schemas/page.json"
@@ -85,8 +86,16 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
+def blocks_of(outcome: PageOutcome) -> tuple[Block, ...]:
+    """The page's blocks; where the engine gave only Markdown, and of old outcomes, those of the Markdown."""
+    return outcome.blocks or parse(outcome.text)
+
+
 def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> PageDocument:
-    """The page; `alone` with what callers of a single page read besides the blocks."""
+    """The page; `alone` with what callers of a single page read besides the blocks.
+
+    Where the blocks have to be parsed, a hostile page takes seconds: call it in a thread.
+    """
     return PageDocument(
         page_no=outcome.page_no,
         run=outcome.run,
@@ -110,7 +119,7 @@ def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> Pag
         skew=outcome.skew,
         trust=None if outcome.trust is None else PageTrust(figure=outcome.trust),
         text_layer=outcome.text_layer,
-        blocks=tuple(_named(block, at) for at, block in enumerate(outcome.blocks, 1)),
+        blocks=tuple(_named(block, at) for at, block in enumerate(blocks_of(outcome), 1)),
         markdown=outcome.text,
         warnings=tuple(_warnings(outcome)),
         tries=outcome.tries,

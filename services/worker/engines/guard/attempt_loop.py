@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from libs.page.block import Source
+from libs.page.markdown import to_markdown
+from libs.page.transcript import parse
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.guard.answer import judge
 from services.worker.engines.guard.attempts import Attempt, Verdict, next_try
@@ -83,9 +85,11 @@ class AttemptLoop:
             return await self._fall_back(page, permit, result, seconds)
         engine, troubled = self._transcriber.info().name, len(result.tries) > 1
         trust = await self._crosscheck.trust(page, permit, result.text, engine=engine, troubled=troubled)
+        blocks = await asyncio.to_thread(parse, result.text)
         return PageText(
             page_no=page.page_no,
-            markdown=result.text,
+            markdown=to_markdown(blocks),
+            blocks=blocks,
             finish=Finish.STOP,
             seconds=seconds,
             tries=result.tries,

@@ -24,7 +24,7 @@ def test_items_of_a_list_stand_below_each_other_with_their_markers() -> None:
         Block(kind=BlockKind.CHECK_BOX, text="done", checked=True),
         Block(kind=BlockKind.CHECK_BOX, text="open", checked=False),
     ]
-    assert to_text(items) == "• one\n  more\n  - deep\n\n☑ done\n\n☐ open"
+    assert to_text(items) == "• one\n  more\n  - deep\n☑ done\n☐ open"
 
 
 def test_formula_without_text_is_its_latex() -> None:

@@ -1,0 +1,106 @@
+"""`GET /api/jobs/{job_id}/result`: the combined result in its forms."""
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from libs.page.markdown import MarkdownOptions
+from libs.storage.session import exists
+from services.serving.problem import Problem
+from services.web.jobs.lookup import own_job
+from services.web.jobs.routes import not_done
+from services.web.outputs.archive import as_zip
+from services.web.outputs.result import ResultForm, as_html, as_json, as_markdown, as_text
+
+_MEDIA_TYPES = {
+    ResultForm.MD: "text/markdown; charset=utf-8",
+    ResultForm.TXT: "text/plain; charset=utf-8",
+    ResultForm.HTML: "text/html; charset=utf-8",
+    ResultForm.JSON: "application/json",
+    ResultForm.ZIP: "application/zip",
+}
+
+
+async def result(request: Request) -> Response:
+    """`GET /api/jobs/{job_id}/result`: the combined result, in the form that `format` or `Accept` names (R68)."""
+    files, job = await own_job(request)
+    form, options = _form(request), _options(request)
+    if not job.ended:
+        raise not_done(job, "The job is still running.")
+    if not await exists(files.store, files.combined_path):
+        raise not_done(job, job.error or "The job ended without a result.")
+    stem = job.file_info.raw_file.rsplit(".", 1)[0]
+    headers = {
+        "Content-Disposition": _attachment(f"{stem}.{form}"),
+        "X-Content-Type-Options": "nosniff",
+        "Vary": "Accept",
+    }
+    if request.method == "HEAD":
+        return Response(media_type=_MEDIA_TYPES[form], headers=headers)
+    match form:
+        case ResultForm.MD:
+            content = as_markdown(files, job, options)
+        case ResultForm.TXT:
+            content = as_text(files, job, headers=options.headers)
+        case ResultForm.HTML:
+            content = as_html(files, job, headers=options.headers)
+        case ResultForm.JSON:
+            content = as_json(files, job)
+        case ResultForm.ZIP:
+            content = as_zip(files, job, options)
+    return StreamingResponse(content, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+def _form(request: Request) -> ResultForm:
+    """The form that `format` names, else the first that `Accept` names; Markdown where neither asks for one."""
+    if (given := request.query_params.get("format")) is not None:
+        try:
+            return ResultForm(given)
+        except ValueError as error:
+            names = ", ".join(ResultForm)
+            raise Problem(422, "Bad format", f"format is one of {names}.", "Leave it out for Markdown.") from error
+    by_type = {kind.split(";")[0]: form for form, kind in _MEDIA_TYPES.items()}
+    for kind in _accepted(request.headers.get("Accept") or "*/*"):
+        if kind in ("*/*", "text/*"):
+            return ResultForm.MD
+        if kind in by_type:
+            return by_type[kind]
+    raise Problem(
+        406,
+        "Not acceptable",
+        f"The result comes as {', '.join(by_type)}.",
+        "Name one of these in Accept, or a form in ?format=.",
+    )
+
+
+def _options(request: Request) -> MarkdownOptions:
+    """What `headers` and `tables` ask for."""
+    headers = request.query_params.get("headers", "false")
+    if headers not in ("true", "false"):
+        raise Problem(422, "Bad headers", "headers is true or false.", "true keeps running heads and page numbers.")
+    tables = request.query_params.get("tables", "html")
+    if tables not in ("html", "pipes"):
+        raise Problem(422, "Bad tables", "tables is html or pipes.", "pipes writes tables without spans in Markdown.")
+    return MarkdownOptions(headers=headers == "true", pipes=tables == "pipes")
+
+
+def _accepted(header: str) -> list[str]:
+    """The media types of an `Accept` header, the most wanted first (RFC 9110, 12.5.1); those of weight 0 left out."""
+    weighed = []
+    for entry in header.split(","):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+        try:
+            weight = float(weights[0]) if weights else 1.0
+        except ValueError:
+            weight = 0.0
+        if weight > 0:
+            weighed.append((weight, kind))
+    return [kind for _, kind in sorted(weighed, key=lambda one: -one[0])]
+
+
+def _attachment(name: str) -> str:
+    """A `Content-Disposition` header for a file of any name (RFC 6266)."""
+    plain = "".join(c if (c.isascii() and c.isalnum()) or c in "._- " else "_" for c in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

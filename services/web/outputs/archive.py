@@ -1,0 +1,106 @@
+"""All forms of a result in one ZIP archive, made while it is sent: nothing of it is held but the piece in hand.
+
+The entries are written one after the other, so the pages' outcomes are read once for each form.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
+from datetime import datetime
+
+from libs.jobstate.evidence import read_in_order
+from libs.jobstate.job import Job
+from libs.page import table
+from libs.page.block import Block, BlockKind
+from libs.page.markdown import DEFAULT, MarkdownOptions
+from libs.storage.session import SessionFiles
+from services.web.outputs.page import blocks_of
+from services.web.outputs.result import as_html, as_json, as_markdown, as_text
+
+# Deflate's level, of 0 to 9. Chosen: text shrinks to nearly the same size as at 6, in half the time.
+_LEVEL = 3
+# The first date that a ZIP archive can name.
+_FIRST_YEAR = 1980
+
+
+async def as_zip(files: SessionFiles, job: Job, options: MarkdownOptions = DEFAULT) -> AsyncIterator[bytes]:
+    """`NAME.md`, `.txt`, `.html` and `.json`, named as the upload, and `tables/page_NNN_table_N.csv`."""
+    name = job.file_info.raw_file.rsplit(".", 1)[0]
+    forms = {
+        f"{name}.md": as_markdown(files, job, options),
+        f"{name}.txt": as_text(files, job, headers=options.headers),
+        f"{name}.html": as_html(files, job, headers=options.headers),
+        f"{name}.json": as_json(files, job),
+    }
+    archive = _Archive(job.updated_at)
+    for entry, form in forms.items():
+        async for piece in archive.add(entry, form):
+            yield piece
+    async with aclosing(read_in_order(files, job.pages)) as outcomes:
+        async for page_no, outcome in outcomes:
+            for entry, data in _tables(page_no, () if outcome is None else blocks_of(outcome)):
+                async for piece in archive.add(entry, _once(data)):
+                    yield piece
+    yield archive.end()
+
+
+def _tables(page_no: int, blocks: Iterable[Block]) -> Iterator[tuple[str, bytes]]:
+    """The tables of a page as CSV (RFC 4180, UTF-8); a spanning cell's text stands in its first place."""
+    tables = [block for block in blocks if block.kind is BlockKind.TABLE and block.cells]
+    for number, block in enumerate(tables, 1):
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(table.grid(block.cells))
+        yield f"tables/page_{page_no:03}_table_{number}.csv", text.getvalue().encode()
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+class _Archive:
+    """A ZIP archive whose bytes are taken away as they are written."""
+
+    def __init__(self, at: datetime) -> None:
+        self._sink = _Sink()
+        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
+        self._at = (max(at.year, _FIRST_YEAR), at.month, at.day, at.hour, at.minute, at.second)
+
+    async def add(self, name: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Write an entry; yields the archive's bytes as they come."""
+        info = zipfile.ZipInfo(name, self._at)
+        info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+        # The size is not known before: the entry has to have room for any.
+        with self._zip.open(info, "w", force_zip64=True) as entry:
+            async for chunk in chunks:
+                entry.write(chunk)
+                if written := self._sink.take():
+                    yield written
+        yield self._sink.take()
+
+    def end(self) -> bytes:
+        """The rest, with the directory of the entries."""
+        self._zip.close()
+        return self._sink.take()
+
+
+class _Sink(io.RawIOBase):
+    """Takes what is written until it is taken away. It cannot seek, which `zipfile` allows for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        part = bytes(data)  # type: ignore[call-overload]  # any buffer, as of every raw stream
+        self._parts.append(part)
+        return len(part)
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)

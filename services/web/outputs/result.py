@@ -1,0 +1,128 @@
+"""The result of an ended job in its forms, a page at a time: memory does not grow with the pages."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from enum import StrEnum
+from html import escape
+
+import msgspec
+
+from libs.jobstate.ending import failure_of, section
+from libs.jobstate.evidence import read_in_order
+from libs.jobstate.job import Job
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.page.markdown import DEFAULT, MarkdownOptions, to_markdown
+from libs.page.text import to_text
+from libs.storage.session import SessionFiles
+from services.web.outputs.page import blocks_of, encode, page_document
+from services.web.text.blocks import blocks_html
+
+# Of the document that `as_html` makes, which is read outside of the web page.
+_STYLE = (
+    "body{max-width:48rem;margin:2rem auto;padding:0 1rem;font-family:sans-serif;line-height:1.5}"
+    "section{border-top:1px solid #ccc;padding:1rem 0}"
+    "table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .5rem;vertical-align:top}"
+)
+
+
+class ResultForm(StrEnum):
+    """In which form a result is asked for."""
+
+    #: Markdown, a comment before each page.
+    MD = "md"
+    #: Plain text, form feeds between pages.
+    TXT = "txt"
+    #: One HTML document, a section for each page.
+    HTML = "html"
+    #: One JSON document with all blocks and their provenance.
+    JSON = "json"
+    #: All of these, tables as CSV, and figures.
+    ZIP = "zip"
+
+
+#: Renders one page of an ended job; the outcome is None where it was lost.
+_Render = Callable[[int, PageOutcome | None], str]
+
+
+async def as_markdown(files: SessionFiles, job: Job, options: MarkdownOptions = DEFAULT) -> AsyncIterator[bytes]:
+    """Each page after its marker line. By default this is the stored result, which must exist; raises `NotFound`."""
+    if options == DEFAULT:
+        async with files.store.open_read(files.combined_path) as opened:
+            async for chunk in opened.chunks:
+                yield chunk
+        return
+
+    def render(page_no: int, outcome: PageOutcome | None) -> str:
+        markdown = to_markdown(blocks_of(outcome), options) if outcome is not None else ""
+        return section(page_no, outcome, markdown)
+
+    async for piece in _joined(files, job, render, between="\n"):
+        yield piece
+
+
+async def as_text(files: SessionFiles, job: Job, *, headers: bool = False) -> AsyncIterator[bytes]:
+    """The pages without markup: tabs between table cells, form feeds between pages (as pdftotext writes them).
+
+    A failed page is `[page N failed: REASON]`, a blank one is empty.
+    """
+
+    def render(page_no: int, outcome: PageOutcome | None) -> str:
+        reason = failure_of(outcome)
+        if outcome is None or reason is not None:
+            return f"[page {page_no} failed: {reason}]\n"
+        return to_text(blocks_of(outcome), headers=headers).strip() + "\n"
+
+    async for piece in _joined(files, job, render, between="\f"):
+        yield piece
+
+
+async def as_html(files: SessionFiles, job: Job, *, headers: bool = False) -> AsyncIterator[bytes]:
+    """One document without scripts, and with nothing from elsewhere."""
+
+    def render(page_no: int, outcome: PageOutcome | None) -> str:
+        reason = failure_of(outcome)
+        if outcome is None or reason is not None:
+            shown = f"<p>Page {page_no} failed: {escape(reason or '')}</p>\n"
+        else:
+            shown = blocks_html(blocks_of(outcome), headers=headers)
+        return f'<section id="page-{page_no}">\n{shown}</section>\n'
+
+    title = escape(job.file_info.filename)
+    yield (
+        f'<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n"
+    ).encode()
+    async for piece in _joined(files, job, render, between=""):
+        yield piece
+    yield b"</body>\n</html>\n"
+
+
+async def as_json(files: SessionFiles, job: Job) -> AsyncIterator[bytes]:
+    """The job in short, and its pages as `/schemas/page.json` describes them."""
+
+    def render(page_no: int, outcome: PageOutcome | None) -> str:
+        lost = PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.FAILED, error=failure_of(None))
+        return encode(page_document(outcome or lost, job)).decode()
+
+    head = {
+        "job_id": job.job_id,
+        "status": job.status,
+        "error": job.error,
+        "file_info": job.file_info,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+    }
+    yield msgspec.json.encode(head).removesuffix(b"}") + b',"pages":[\n'
+    async for piece in _joined(files, job, render, between=",\n"):
+        yield piece
+    yield b"\n]}\n"
+
+
+async def _joined(files: SessionFiles, job: Job, render: _Render, *, between: str) -> AsyncGenerator[bytes, None]:
+    separator = ""
+    async with aclosing(read_in_order(files, job.pages)) as outcomes:
+        async for page_no, outcome in outcomes:
+            # In a thread: a hostile page takes seconds to parse.
+            yield (separator + await asyncio.to_thread(render, page_no, outcome)).encode()
+            separator = between

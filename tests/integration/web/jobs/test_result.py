@@ -1,0 +1,236 @@
+"""The result of a job in every form, by `format` and by `Accept`, of pages of every kind."""
+
+import csv
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
+
+from libs.jobstate import intake as intakes
+from libs.jobstate import outcome as outcomes
+from libs.jobstate import record
+from libs.jobstate.ending import section
+from libs.jobstate.intake import Intake
+from libs.jobstate.job import Job
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.page.block import Block, BlockKind, Cell, Source
+from libs.page.markdown import to_markdown
+from libs.storage.memory import MemoryStore
+from libs.storage.session import SessionFiles, create_session
+from services.serving.queue_identity import SharedSecret
+from services.web.auth.configured import configured_identity
+from services.web.config import WebConfig
+from tests.inprocess import in_process, outward_client
+from tests.jobs import INTAKE
+
+OWNER = {"X-User-Email": INTAKE.user_email}
+BLOCKS = (
+    Block(kind=BlockKind.PAGE_HEADER, text="The minutes"),
+    Block(kind=BlockKind.HEADING, text="Prices <2026>", level=2, box=(1, 2, 3, 4)),
+    Block(kind=BlockKind.PARAGRAPH, text="Before the table"),
+    Block(
+        kind=BlockKind.TABLE,
+        cells=(
+            Cell(row=0, column=0, text="Tea, green", header=True),
+            Cell(row=0, column=1, text='1" & <b>', header=True),
+            Cell(row=1, column=0, text="wide", column_span=2),
+        ),
+    ),
+    Block(kind=BlockKind.TABLE, cells=(Cell(row=0, column=0, text="a"), Cell(row=0, column=1, text="b|c"))),
+    Block(kind=BlockKind.PARAGRAPH, text="After it"),
+    Block(kind=BlockKind.PAGE_NUMBER, text="17"),
+)
+PAGES = [
+    PageOutcome(
+        page_no=1,
+        run=1,
+        status=OutcomeStatus.COMPLETED,
+        text=to_markdown(BLOCKS),
+        blocks=BLOCKS,
+        source=Source.OCR,
+        width=100,
+        height=200,
+        engine="rapidocr",
+    ),
+    PageOutcome(page_no=2, run=1, status=OutcomeStatus.FAILED, error="It is --> torn & <b>bad</b>."),
+    PageOutcome(page_no=3, run=1, status=OutcomeStatus.COMPLETED, blank=True),
+    # As stored before there were blocks, and as of an engine that gives only Markdown.
+    PageOutcome(
+        page_no=4,
+        run=1,
+        status=OutcomeStatus.COMPLETED,
+        text="Before\n<table><tr><td>a</td><td>b</td></tr></table>\nAfter **one** <script>alert(1)</script>",
+    ),
+]
+
+
+async def ended(store: MemoryStore) -> SessionFiles:
+    """A job with an outcome for each of `PAGES`, combined; page 5 has lost its outcome."""
+    files = await create_session(store, INTAKE.user_email)
+    at = await store.now()
+    asked: Intake = msgspec.structs.replace(INTAKE, session_id=files.session_id, created_at=at)
+    numbers = tuple(range(1, len(PAGES) + 2))
+    job = Job.opened(asked).load(at).plan(numbers, total_pages=9, batch_size=9, parallelism=1, at=at)
+    job = job.rendered(dict.fromkeys(numbers, at), at).extracted(at)
+    job = job.settled({outcome.page_no: outcome.brief() for outcome in PAGES}, at)
+    job = job.settled({numbers[-1]: PAGES[0].brief()}, at).combining(at).end(at)
+    await store.write(files.intake_path, intakes.encode(asked))
+    await store.write(files.record_path, record.encode(job))
+    for outcome in PAGES:
+        await store.write(files.page_outcome_path(outcome.page_no), outcomes.encode(outcome))
+    await files.save_combined("\n".join(section(n, one) for n, one in zip(numbers, [*PAGES, None], strict=True)))
+    return files
+
+
+class Results:
+    """The result of one job, as its owner asks for it."""
+
+    def __init__(self, client: httpx.AsyncClient, files: SessionFiles) -> None:
+        self.client = client
+        self.address = f"/api/jobs/{files.session_id}/result"
+
+    async def get(self, query: str = "", status: int = 200, **headers: str) -> httpx.Response:
+        answer = await self.client.get(self.address + query, headers={**OWNER, **headers})
+        assert answer.status_code == status, answer.text
+        return answer
+
+
+@pytest.fixture
+async def results() -> AsyncIterator[Results]:
+    store = MemoryStore()
+    async with outward_client() as outward:
+        config = WebConfig()
+        identity = configured_identity(config, store=store, client=outward)
+        client = in_process(
+            config, store=store, identity=identity, queue_identity=SharedSecret("s" * 40), outward=outward
+        )
+        yield Results(client, await ended(store))
+
+
+async def test_markdown_marks_every_page_and_leaves_running_heads_out(results: Results) -> None:
+    text = (await results.get()).text
+    assert [line for line in text.split("\n") if line.startswith("<!--")] == [
+        "<!-- page 1 -->",
+        "<!-- page 2 failed: It is - -> torn & <b>bad</b>. -->",
+        "<!-- page 3 blank -->",
+        "<!-- page 4 -->",
+        "<!-- page 5 failed: not read -->",
+    ]
+    assert "The minutes" not in text
+    assert text == (await results.get("?format=md&headers=false&tables=html")).text
+
+
+async def test_markdown_has_running_heads_where_they_are_asked_for(results: Results) -> None:
+    text = (await results.get("?format=md&headers=true")).text
+    assert text.startswith("<!-- page 1 -->\nThe minutes\n\n## Prices <2026>\n")
+    assert "\n\n17\n\n<!-- page 2 failed" in text
+    assert "\n<!-- page 3 blank -->\n" in text
+
+
+async def test_tables_without_spans_can_be_pipes(results: Results) -> None:
+    text = (await results.get("?tables=pipes")).text
+    assert "| a | b\\|c |\n| --- | --- |" in text
+    assert text.count("<table>") == 1
+
+
+async def test_plain_text_keeps_tables_in_their_place(results: Results) -> None:
+    pages = (await results.get("?format=txt")).text.split("\f")
+    assert pages == [
+        'Prices <2026>\n\nBefore the table\n\nTea, green\t1" & <b>\nwide\t\n\na\tb|c\n\nAfter it\n',
+        "[page 2 failed: It is --> torn & <b>bad</b>.]\n",
+        "\n",
+        "Before\n\na\tb\n\nAfter one <script>alert(1)</script>\n",
+        "[page 5 failed: not read]\n",
+    ]
+    assert (await results.get("?format=txt&headers=true")).text.startswith("The minutes\n\n")
+
+
+async def test_html_is_one_document_in_which_nothing_of_the_pages_is_markup(results: Results) -> None:
+    answer = await results.get("?format=html")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.text.startswith("<!doctype html>\n")
+    assert answer.text.endswith("</html>\n")
+    assert "<h2>Prices &lt;2026&gt;</h2>" in answer.text
+    assert '<tr><th>Tea, green</th><th>1" &amp; &lt;b&gt;</th></tr>' in answer.text
+    assert "<p>Page 2 failed: It is --&gt; torn &amp; &lt;b&gt;bad&lt;/b&gt;.</p>" in answer.text
+    assert "<strong>one</strong> &lt;script&gt;" in answer.text
+    assert "<script" not in answer.text
+    assert [f'<section id="page-{n}">' in answer.text for n in range(1, 7)] == [True] * 5 + [False]
+
+
+async def test_json_has_every_page_as_the_schema_describes_it(results: Results) -> None:
+    document: dict[str, Any] = (await results.get("?format=json")).json()
+    schema = (await results.client.get("/schemas/page.json")).json()
+    validator = Draft202012Validator(schema)
+    assert [page["page_no"] for page in document["pages"]] == [1, 2, 3, 4, 5]
+    assert [error.message for page in document["pages"] for error in validator.iter_errors(page)] == []
+    assert [page["status"] for page in document["pages"]] == ["completed", "failed", "completed", "completed", "failed"]
+    kinds = [block["kind"] for block in document["pages"][0]["blocks"]]
+    assert kinds == [block.kind for block in BLOCKS]
+    assert [block["kind"] for block in document["pages"][3]["blocks"]] == ["paragraph", "table", "paragraph"]
+    assert document["file_info"]["filename"] == "a.pdf"
+    assert (document["pages"][0]["width"], document["pages"][0]["source"]) == (100, "ocr")
+
+
+async def test_archive_has_all_forms_and_each_table_as_csv(results: Results) -> None:
+    answer = await results.get("?format=zip")
+    assert answer.headers["content-type"] == "application/zip"
+    assert 'filename="a.zip"' in answer.headers["content-disposition"]
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.testzip() is None
+    tables = ["tables/page_001_table_1.csv", "tables/page_001_table_2.csv", "tables/page_004_table_1.csv"]
+    assert archive.namelist() == ["a.md", "a.txt", "a.html", "a.json", *tables]
+    for form in ("md", "txt", "html", "json"):
+        assert archive.read(f"a.{form}") == (await results.get(f"?format={form}")).content
+    rows = list(csv.reader(io.StringIO(archive.read(tables[0]).decode(), newline="")))
+    assert rows == [["Tea, green", '1" & <b>'], ["wide", ""]]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "text/markdown"),
+        ("", "text/markdown"),
+        ("text/*", "text/markdown"),
+        ("application/json", "application/json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+        ("text/html;q=0.1, text/plain;q=0.5", "text/plain"),
+        ("application/pdf, application/zip;q=0.2", "application/zip"),
+        ("image/png, text/markdown;q=0, */*;q=0.1", "text/markdown"),
+    ],
+)
+async def test_form_follows_from_accept_where_the_address_names_none(results: Results, accept: str, kind: str) -> None:
+    answer = await results.get(Accept=accept)
+    assert answer.headers["content-type"].split(";")[0] == kind
+    assert answer.headers["vary"] == "Accept"
+    named = await results.get("?format=txt", Accept=accept)
+    assert named.headers["content-type"].split(";")[0] == "text/plain"
+
+
+async def test_what_does_not_exist_is_refused_with_what_does(results: Results) -> None:
+    refused = await results.get(status=406, Accept="image/png")
+    assert refused.json()["detail"].startswith("The result comes as text/markdown, text/plain")
+    for query in ("?format=docx", "?format=", "?headers=yes", "?tables=latex"):
+        problem = (await results.get(query, status=422)).json()
+        assert problem["hint"]
+
+
+async def test_head_says_what_would_come_without_making_it(results: Results) -> None:
+    answer = await results.client.head(results.address + "?format=zip", headers=OWNER)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "application/zip"
+
+
+async def test_old_page_has_blocks_and_html_made_from_its_markdown(results: Results) -> None:
+    address = results.address.removesuffix("result") + "pages/4"
+    page = (await results.client.get(address, headers={**OWNER, "Accept": "application/json"})).json()
+    assert [block["kind"] for block in page["blocks"]] == ["paragraph", "table", "paragraph"]
+    assert page["text"] == page["markdown"] == PAGES[3].text
+    html = (await results.client.get(address, headers={**OWNER, "Accept": "text/html"})).text
+    assert "<td>a</td>" in html
+    assert "<script" not in html
