@@ -10,8 +10,9 @@ The corpus is a folder of folders; in them `X.txt` is the text of page image (or
   badly here without a wrong character.
 - word recall and precision: words (split at white space) as multisets, in any order.
 
-Per folder these are summed over its pages (so a long page counts more than a short one). Line-end hyphens, quotation
-marks and dashes count as they are printed: nothing is folded. From our Markdown only markup is removed: tags
+Per folder these are summed over its pages (so a long page counts more than a short one). Our engine joins the
+words that a line's end divides; so they are joined in every text, the true one too, by the same rule (`hyphen`), before
+texts are compared. Quotation marks and dashes count as they are printed. From our Markdown only markup is removed: tags
 of tables, heading and list marks at the start of a line, backslashes before punctuation and character references
 (`plain_text`). Bare RapidOCR is its defaults without the line classifier, its boxes in its own order, joined by
 newlines. Tesseract is the program with its default page segmentation, English but for de_* (deu) and fr_* (fra).
@@ -40,9 +41,11 @@ import pymupdf
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
+from libs.page.markdown import MarkdownOptions, to_markdown
 from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
+from services.worker.engines.lines import hyphen
 from services.worker.engines.picture import decode
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
@@ -98,9 +101,15 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def undivided(text: str) -> str:
+    """The text with each word whole that the end of a line divides."""
+    lines = [line.strip() for line in text.split("\n")]
+    return "\n".join(hyphen.join(lines, hyphen.words_of(lines)))
+
+
 def score(truth: str, read: str, seconds: float) -> Score:
     """The counts behind CER, recall and precision for one page."""
-    truth, read = normalise(truth), normalise(read)
+    truth, read = normalise(undivided(truth)), normalise(undivided(read))
     words, found = Counter(truth.split()), Counter(read.split())
     return Score(
         edits=Levenshtein.distance(truth, read),
@@ -154,7 +163,7 @@ def ours(engine: OcrEngine, runner: asyncio.Runner) -> Read:
         result = results[0]
         if isinstance(result, PageFailure):
             return "", result.seconds
-        return plain_text(result.markdown), result.seconds
+        return plain_text(to_markdown(result.blocks, MarkdownOptions(headers=True))), result.seconds
 
     runner.run(engine.load())
     return lambda png, _: runner.run(read(png))

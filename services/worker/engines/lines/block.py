@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
+import msgspec
+
 from libs.page.block import Block, BlockKind, Cell, Line, enclosing, mean_confidence
-from services.worker.engines.lines import table
+from services.worker.engines.lines import hyphen, table
 from services.worker.engines.lines.line_box import LineBox, Row
 from services.worker.engines.lines.order import Region
 from services.worker.engines.lines.table import middle_of
@@ -41,6 +43,17 @@ BULLETS = "•●▪■◦‣∙"
 _SENTENCE_ENDS = '.!?:;”"»'
 
 
+class _Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the page as a whole."""
+
+    #: Height of the body text, in pixels.
+    body: float
+    #: Whether headings can be told from body text.
+    headings: bool
+    #: `hyphen.words_of` the page.
+    words: frozenset[str]
+
+
 def blocks(parts: Sequence[Region], ruled: Mapping[int, Block] | None = None) -> list[Block]:
     """The blocks of a page's regions, in order; every line is in exactly one of them.
 
@@ -49,11 +62,15 @@ def blocks(parts: Sequence[Region], ruled: Mapping[int, Block] | None = None) ->
     """
     ruled = ruled or {}
     boxes = [box for part in parts for row in part.rows for box in row if id(box.line) not in ruled]
-    body = _body_height(boxes) if boxes else 0.0
+    page = _Page(
+        body=body_height(boxes) if boxes else 0.0,
+        headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS,
+        words=hyphen.words_of(_text(row) for part in parts for row in part.rows),
+    )
     found: list[Block] = []
     for part in parts:
         for rows, known in _pieces(part.rows, ruled):
-            found.extend(_region_blocks(rows, body, headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS))
+            found.extend(_region_blocks(rows, page))
             found.extend(known)
     return found
 
@@ -71,7 +88,7 @@ def _pieces(rows: Sequence[Row], ruled: Mapping[int, Block]) -> Iterator[tuple[l
     yield before, []
 
 
-def _body_height(boxes: Sequence[LineBox]) -> float:
+def body_height(boxes: Sequence[LineBox]) -> float:
     """Height of the page's body text in pixels: the median over characters, not over lines."""
     weighted = sorted((b.height, len(b.line.text)) for b in boxes)
     half, passed = sum(n for _, n in weighted) / 2, 0
@@ -82,24 +99,24 @@ def _body_height(boxes: Sequence[LineBox]) -> float:
     return weighted[-1][0]
 
 
-def _region_blocks(rows: Sequence[Row], body: float, *, headings: bool) -> list[Block]:
+def _region_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
     found: list[Block] = []
     start = 0
     while start < len(rows):
-        stop, columns = table.table_at(rows, start, body)
+        stop, columns = table.table_at(rows, start, page.body)
         if stop:
             found.append(_block(BlockKind.TABLE, rows[start:stop], cells=table.cells(rows[start:stop], columns)))
             start = stop
             continue
         stop = start + 1
-        while stop < len(rows) and not table.table_at(rows, stop, body)[0]:
+        while stop < len(rows) and not table.table_at(rows, stop, page.body)[0]:
             stop += 1
-        found.extend(_text_blocks(rows[start:stop], body, headings=headings))
+        found.extend(_text_blocks(rows[start:stop], page))
         start = stop
     return found
 
 
-def _text_blocks(rows: Sequence[Row], body: float, *, headings: bool) -> list[Block]:
+def _text_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
     if not rows:
         return []
     left = min(row[0].left for row in rows)
@@ -108,11 +125,11 @@ def _text_blocks(rows: Sequence[Row], body: float, *, headings: bool) -> list[Bl
     groups: list[list[Row]] = []
     for i, row in enumerate(rows):
         following = rows[i + 1] if i + 1 < len(rows) else None
-        if not groups or _begins_block(row, groups[-1][-1], following, (left, right), step, body):
+        if not groups or _begins_block(row, groups[-1][-1], following, (left, right), step, page.body):
             groups.append([row])
         else:
             groups[-1].append(row)
-    return [_text_block(group, body, headings=headings) for group in groups]
+    return [_text_block(group, page) for group in groups]
 
 
 def _usual_step(rows: Sequence[Row]) -> float:
@@ -151,16 +168,16 @@ def _begins_block(
     return short and ended and row[0].left - margins[0] < _NEAR_LEFT_MARGIN * body
 
 
-def _text_block(group: Sequence[Row], body: float, *, headings: bool) -> Block:
+def _text_block(group: Sequence[Row], page: _Page) -> Block:
     lines = [_text(row) for row in group]
     if lines[0][:1] in BULLETS and len(lines[0]) > 1:
         marker, lines[0] = lines[0][0], lines[0][1:].strip()
-        return _block(BlockKind.LIST_ITEM, group, text="\n".join(lines), marker=marker)
-    text = "\n".join(lines)
+        return _block(BlockKind.LIST_ITEM, group, text="\n".join(hyphen.join(lines, page.words)), marker=marker)
+    text = "\n".join(hyphen.join(lines, page.words))
     letters = sum(character.isalpha() for line in lines for character in line)
-    size = min(_height(row) for row in group) / body
+    size = min(_height(row) for row in group) / page.body
     if (
-        headings
+        page.headings
         and size >= _HEADING
         and len(lines) <= _HEADING_ROWS
         and letters >= _HEADING_LETTERS

@@ -12,6 +12,7 @@ from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.order import regions
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
+from services.worker.engines.lines.running import set_apart
 
 
 def lay_out(page: PageLines) -> tuple[Block, ...]:
@@ -20,14 +21,18 @@ def lay_out(page: PageLines) -> tuple[Block, ...]:
 
 
 def _blocks(page: PageLines) -> list[Block]:
-    if not page.rules or not page.lines:
-        return blocks(regions(page.lines))
-    tables = ruled_tables(page.rules, page.lines, median(box.height for box in level(page.lines)))
+    tables = _ruled(page) if page.rules and page.lines else []
     taken = {id(line) for table in tables for line in table.lines}
+    rest = tuple(line for line in page.lines if id(line) not in taken)
+    running = set_apart(msgspec.structs.replace(page, lines=rest))
     # In the order of the page a table is one line, as wide and as high as its rules.
     stand_ins = [_stand_in(table.box) for table in tables]
     ruled = {id(line): _table(table) for line, table in zip(stand_ins, tables, strict=True)}
-    return blocks(regions([*(line for line in page.lines if id(line) not in taken), *stand_ins]), ruled)
+    return [*running.head, *blocks(regions([*running.text, *stand_ins]), ruled), *running.foot]
+
+
+def _ruled(page: PageLines) -> list[RuledTable]:
+    return ruled_tables(page.rules, page.lines, median(box.height for box in level(page.lines)))
 
 
 def _stand_in(box: Rect) -> Line:

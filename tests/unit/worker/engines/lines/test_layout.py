@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.accuracy import plain_text
 from libs.page.block import Block, BlockKind, Line
-from libs.page.markdown import to_markdown
+from libs.page.markdown import MarkdownOptions, to_markdown
+from services.worker.engines.lines.hyphen import DIVIDERS, HYPHENS
 from services.worker.engines.lines.layout import lay_out
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
@@ -94,9 +96,12 @@ placed = st.builds(line, texts, st.floats(0, 1500), st.floats(0, 2000), st.float
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(placed, max_size=30))
-def test_every_word_that_goes_in_comes_out_once(lines: list[Line]) -> None:
-    before = Counter(word for one in lines for word in one.text.split())
-    after = Counter(plain_text(markdown(lines)).split())
+def test_every_character_that_goes_in_comes_out_once(lines: list[Line]) -> None:
+    # But for hyphens at the ends of lines, which join or part words.
+    before = Counter(character for one in lines for character in one.text)
+    after = Counter(plain_text(to_markdown(blocks(lines), MarkdownOptions(headers=True))))
+    for character in f"\n {HYPHENS}{DIVIDERS}":
+        del before[character], after[character]
     assert after == before
 
 
@@ -155,3 +160,69 @@ def test_boxes_of_a_turned_page_are_those_of_the_stored_page() -> None:
 def test_every_line_is_in_one_block(lines: list[Line]) -> None:
     after = [one.text for block in blocks(lines) for one in block.lines]
     assert sorted(after) == sorted(one.text for one in lines)
+
+
+def test_word_that_a_line_divides_is_whole_in_the_text_and_divided_in_the_lines() -> None:
+    lines = [line("a paragraph that divides the exam-", 50, 0, 700), line("ple which it gives", 50, 26, 400)]
+    (block,) = blocks(lines)
+    assert block.text == "a paragraph that divides the example\nwhich it gives"
+    assert [one.text for one in block.lines] == ["a paragraph that divides the exam-", "ple which it gives"]
+
+
+def book_page(*others: Line) -> list[Line]:
+    return [*prose(300, 60), *others]
+
+
+def running(page: tuple[Block, ...]) -> list[tuple[BlockKind, str]]:
+    return [(block.kind, block.text) for block in page if block.kind is not BlockKind.PARAGRAPH]
+
+
+def laid_out(lines: list[Line], height: int = 2000) -> tuple[Block, ...]:
+    return lay_out(PageLines(pose=Pose(width=800, height=height), lines=tuple(lines)))
+
+
+def test_page_number_and_running_head_are_blocks_of_their_own_in_their_place() -> None:
+    lines = book_page(
+        line("447", 50, 150, 40), line("A history of the harbour", 300, 150, 300), line("- xii -", 380, 1950, 60)
+    )
+    page = laid_out(lines)
+    assert running(page) == [
+        (BlockKind.PAGE_NUMBER, "447"),
+        (BlockKind.PAGE_HEADER, "A history of the harbour"),
+        (BlockKind.PAGE_NUMBER, "- xii -"),
+    ]
+    assert page[0].kind is BlockKind.PAGE_NUMBER
+    assert "447" not in to_markdown(page)
+
+
+@pytest.mark.parametrize("text", ["12 THE HISTORY OF ENGLAND", "THE HISTORY OF ENGLAND 12"])
+def test_running_head_that_was_read_as_one_line_with_its_number_is_one_block(text: str) -> None:
+    page = laid_out(book_page(line(text, 50, 150, 600)))
+    assert running(page) == [(BlockKind.PAGE_HEADER, text)]
+
+
+@pytest.mark.parametrize("text", ["Page 3 of 12", "Seite 3", "3/12", "[17]", "xiv"])
+def test_page_numbers_are_known_in_their_usual_forms(text: str) -> None:
+    assert running(laid_out(book_page(line(text, 380, 1950, 80)))) == [(BlockKind.PAGE_NUMBER, text)]
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        [line("It was told in the year 1865", 50, 270, 400), line("1865", 640, 270, 60)],  # no space to the text
+        [line("1,250.00", 380, 1950, 80)],
+        [line("A title without a number", 200, 150, 400)],
+        [line("1", 380, 150, 40, 60)],  # the number of a chapter
+        [line("a", 50, 1950, 20), line("b", 200, 1950, 20), line("c", 400, 1950, 20), line("12", 700, 1950, 30)],
+    ],
+)
+def test_what_may_belong_to_the_text_stays_in_it(stray: list[Line]) -> None:
+    page = laid_out(book_page(*stray))
+    assert not {block.kind for block in page} & {BlockKind.PAGE_NUMBER, BlockKind.PAGE_HEADER, BlockKind.PAGE_FOOTER}
+    for one in stray:
+        assert one.text in to_markdown(page)
+
+
+def test_number_at_the_end_of_a_short_receipt_is_no_page_number() -> None:
+    lines = [line(f"Article {i}", 50, 100 + 50 * i, 200) for i in range(8)] + [line("12", 50, 960, 40)]
+    assert "12" in to_markdown(laid_out(lines, height=1000))
