@@ -55,7 +55,8 @@ def set_apart(page: PageLines) -> RunningLines:
     boxes = level(page.lines)
     ordered, body = rows(boxes), body_height(boxes)
     height = page.pose.size()[1]
-    head = foot = ()
+    head: tuple[Block, ...] = ()
+    foot: tuple[Block, ...] = ()
     if _middle(ordered[0]) < _MARGIN * height and _is_apart(ordered, 0, 1):
         head = _blocks(ordered[0], body, BlockKind.PAGE_HEADER)
     if _middle(ordered[-1]) > (1 - _MARGIN) * height and _is_apart(ordered, -1, -2):
