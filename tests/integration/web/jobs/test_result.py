@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 
+from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
 from libs.jobstate import outcome as outcomes
 from libs.jobstate import record
@@ -107,7 +108,11 @@ async def results() -> AsyncIterator[Results]:
         config = WebConfig()
         identity = configured_identity(config, store=store, client=outward)
         client = in_process(
-            config, store=store, identity=identity, queue_identity=SharedSecret("s" * 40), outward=outward
+            config,
+            store=store,
+            identity=identity,
+            queue_identity=SharedSecret(InternalToken("s" * 40)),
+            outward=outward,
         )
         yield Results(client, await ended(store))
 
