@@ -88,7 +88,7 @@ def plain_text(markdown: str) -> str:
             in_table = line == "<table>"
             continue
         if in_table:
-            lines.append(html.unescape(re.sub(r"</?t[rd][^<>]*>", " ", line)))
+            lines.append(html.unescape(re.sub(r"</?t[rdh][^<>]*>", " ", line)))
             continue
         line = re.sub(r"^(#{1,6}|-) ", "", line)
         line = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line)

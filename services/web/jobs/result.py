@@ -10,8 +10,9 @@ from libs.storage.session import exists
 from services.serving.problem import Problem
 from services.web.jobs.lookup import own_job
 from services.web.jobs.routes import not_done
-from services.web.outputs.archive import as_zip
+from services.web.outputs.archive import ImageLimits, as_zip
 from services.web.outputs.result import ResultForm, as_html, as_json, as_markdown, as_text
+from services.web.service import web
 
 _MEDIA_TYPES = {
     ResultForm.MD: "text/markdown; charset=utf-8",
@@ -48,7 +49,9 @@ async def result(request: Request) -> Response:
         case ResultForm.JSON:
             content = as_json(files, job)
         case ResultForm.ZIP:
-            content = as_zip(files, job, options)
+            config = web(request).config
+            limits = ImageLimits(max_pixels=config.max_pixels, max_side=config.max_side)
+            content = as_zip(files, job, limits, options)
     return StreamingResponse(content, media_type=_MEDIA_TYPES[form], headers=headers)
 
 

@@ -3,21 +3,28 @@
 The entries are written one after the other, so the pages' outcomes are read once for each form.
 """
 
+import asyncio
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
+
+import msgspec
+import numpy as np
 
 from libs.jobstate.evidence import read_in_order
 from libs.jobstate.job import Job
 from libs.page import table
-from libs.page.block import Block, BlockKind
+from libs.page.block import Block, BlockKind, Rect
 from libs.page.markdown import DEFAULT, MarkdownOptions
+from libs.png import BadPng, decode_png
+from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.web.outputs.page import blocks_of
 from services.web.outputs.result import as_html, as_json, as_markdown, as_text
+from services.web.render.png import encode_png
 
 # Deflate's level, of 0 to 9. Chosen: text shrinks to nearly the same size as at 6, in half the time.
 _LEVEL = 3
@@ -25,8 +32,21 @@ _LEVEL = 3
 _FIRST_YEAR = 1980
 
 
-async def as_zip(files: SessionFiles, job: Job, options: MarkdownOptions = DEFAULT) -> AsyncIterator[bytes]:
-    """`NAME.md`, `.txt`, `.html` and `.json`, named as the upload, and `tables/page_NNN_table_N.csv`."""
+class ImageLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The largest page image that is decoded."""
+
+    max_pixels: int
+    max_side: int
+
+
+async def as_zip(
+    files: SessionFiles, job: Job, limits: ImageLimits, options: MarkdownOptions = DEFAULT
+) -> AsyncIterator[bytes]:
+    """All forms, named as the upload, and each table and figure of a page.
+
+    `NAME.md`, `.txt`, `.html` and `.json`; `tables/page_NNN_table_N.csv`; `figures/page_NNN_figure_N.png`, cut out of
+    the page image, where the engine knows where the figure is.
+    """
     name = job.file_info.raw_file.rsplit(".", 1)[0]
     forms = {
         f"{name}.md": as_markdown(files, job, options),
@@ -40,7 +60,9 @@ async def as_zip(files: SessionFiles, job: Job, options: MarkdownOptions = DEFAU
             yield piece
     async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
-            for entry, data in _tables(page_no, () if outcome is None else blocks_of(outcome)):
+            blocks = () if outcome is None else await asyncio.to_thread(blocks_of, outcome)
+            cut_out = [*_tables(page_no, blocks), *await _figures(files, page_no, blocks, limits)]
+            for entry, data in cut_out:
                 async for piece in archive.add(entry, _once(data)):
                     yield piece
     yield archive.end()
@@ -53,6 +75,33 @@ def _tables(page_no: int, blocks: Iterable[Block]) -> Iterator[tuple[str, bytes]
         text = io.StringIO(newline="")
         csv.writer(text).writerows(table.grid(block.cells))
         yield f"tables/page_{page_no:03}_table_{number}.csv", text.getvalue().encode()
+
+
+async def _figures(
+    files: SessionFiles, page_no: int, blocks: Sequence[Block], limits: ImageLimits
+) -> list[tuple[str, bytes]]:
+    """The figures of a page as PNG; none where the page image is gone or is not as the extraction writes it."""
+    boxes = [block.box for block in blocks if block.kind is BlockKind.FIGURE and block.box]
+    if not boxes:
+        return []
+    with suppress(NotFound, BadPng):
+        stored = await files.store.read(files.page_image_path(page_no))
+        cuts = await asyncio.to_thread(_cut, stored.data, boxes, limits)
+        return [(f"figures/page_{page_no:03}_figure_{number}.png", png) for number, png in cuts]
+    return []
+
+
+def _cut(image: bytes, boxes: Sequence[Rect], limits: ImageLimits) -> list[tuple[int, bytes]]:
+    """The boxes of the page image as PNGs, numbered from 1; those without a pixel are left out. Raises `BadPng`."""
+    pixels = decode_png(image, max_pixels=limits.max_pixels, max_side=limits.max_side)
+    height, width = pixels.shape[:2]
+    found = []
+    for number, (left, top, right, bottom) in enumerate(boxes, 1):
+        rows = slice(max(0, round(top)), min(height, round(bottom)))
+        columns = slice(max(0, round(left)), min(width, round(right)))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            found.append((number, encode_png(np.ascontiguousarray(pixels[rows, columns]))))
+    return found
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -8,6 +8,7 @@ import numpy as np
 from libs.page.block import Block, BlockKind, Cell, Line, Rect, Word, enclosing, mean_confidence
 from services.worker.engines.lines.block import blocks
 from services.worker.engines.lines.grid import RuledTable, ruled_tables
+from services.worker.engines.lines.header import headed
 from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.order import regions
 from services.worker.engines.lines.page_reader import PageLines
@@ -52,7 +53,7 @@ def _table(table: RuledTable) -> Block:
 
 def _as_stored(block: Block, pose: Pose) -> Block:
     lines = tuple(_stored_line(line, pose) for line in block.lines)
-    cells = tuple(_stored_cell(cell, pose) for cell in block.cells)
+    cells = tuple(_stored_cell(cell, pose) for cell in headed(block.cells))
     return msgspec.structs.replace(block, lines=lines, cells=cells, box=enclosing(lines) or block.box)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import msgspec
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
+from PIL import Image
 
 from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
@@ -26,6 +28,7 @@ from libs.storage.session import SessionFiles, create_session
 from services.serving.queue_identity import SharedSecret
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
+from services.web.render.png import encode_png
 from tests.inprocess import in_process, outward_client
 from tests.jobs import INTAKE
 
@@ -44,6 +47,9 @@ BLOCKS = (
     ),
     Block(kind=BlockKind.TABLE, cells=(Cell(row=0, column=0, text="a"), Cell(row=0, column=1, text="b|c"))),
     Block(kind=BlockKind.PARAGRAPH, text="After it"),
+    Block(kind=BlockKind.FIGURE, box=(10, 20.4, 30.2, 999)),
+    Block(kind=BlockKind.FIGURE, box=(500, 500, 600, 600)),
+    Block(kind=BlockKind.FIGURE),
     Block(kind=BlockKind.PAGE_NUMBER, text="17"),
 )
 PAGES = [
@@ -70,6 +76,9 @@ PAGES = [
 ]
 
 
+PICTURE = (np.arange(200 * 100, dtype=np.uint32).reshape(200, 100) % 251).astype(np.uint8)
+
+
 async def ended(store: MemoryStore) -> SessionFiles:
     """A job with an outcome for each of `PAGES`, combined; page 5 has lost its outcome."""
     files = await create_session(store, INTAKE.user_email)
@@ -84,6 +93,7 @@ async def ended(store: MemoryStore) -> SessionFiles:
     await store.write(files.record_path, record.encode(job))
     for outcome in PAGES:
         await store.write(files.page_outcome_path(outcome.page_no), outcomes.encode(outcome))
+    await files.save_page_image(1, encode_png(PICTURE))
     await files.save_combined("\n".join(section(n, one) for n, one in zip(numbers, [*PAGES, None], strict=True)))
     return files
 
@@ -189,7 +199,10 @@ async def test_archive_has_all_forms_and_each_table_as_csv(results: Results) -> 
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     assert archive.testzip() is None
     tables = ["tables/page_001_table_1.csv", "tables/page_001_table_2.csv", "tables/page_004_table_1.csv"]
-    assert archive.namelist() == ["a.md", "a.txt", "a.html", "a.json", *tables]
+    figure = "figures/page_001_figure_1.png"
+    assert archive.namelist() == ["a.md", "a.txt", "a.html", "a.json", *tables[:2], figure, tables[2]]
+    cut = np.asarray(Image.open(io.BytesIO(archive.read(figure))))
+    assert (cut == PICTURE[20:200, 10:30]).all()
     for form in ("md", "txt", "html", "json"):
         assert archive.read(f"a.{form}") == (await results.get(f"?format={form}")).content
     rows = list(csv.reader(io.StringIO(archive.read(tables[0]).decode(), newline="")))
