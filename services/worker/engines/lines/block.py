@@ -65,25 +65,30 @@ def blocks(parts: Sequence[Region], ruled: Mapping[int, Block] | None = None) ->
     page = _Page(
         body=body_height(boxes) if boxes else 0.0,
         headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS,
-        words=hyphen.words_of(_text(row) for part in parts for row in part.rows),
+        words=hyphen.words_of(box.line.text for box in boxes),
     )
     found: list[Block] = []
+    written: set[int] = set()
     for part in parts:
-        for rows, known in _pieces(part.rows, ruled):
+        for rows, known in _pieces(part.rows, ruled, written):
             found.extend(_region_blocks(rows, page))
             found.extend(known)
     return found
 
 
-def _pieces(rows: Sequence[Row], ruled: Mapping[int, Block]) -> Iterator[tuple[list[Row], list[Block]]]:
-    """The rows up to each block that is known already, and that block."""
+def _pieces(
+    rows: Sequence[Row], ruled: Mapping[int, Block], written: set[int]
+) -> Iterator[tuple[list[Row], list[Block]]]:
+    """The rows up to the first line of each block that is known already, and that block, which is then `written`."""
     before: list[Row] = []
     for row in rows:
         rest = tuple(box for box in row if id(box.line) not in ruled)
         if rest:
             before.append(rest)
-        if len(rest) < len(row):
-            yield before, [ruled[id(box.line)] for box in row if id(box.line) in ruled]
+        known = {id(block): block for box in row if (block := ruled.get(id(box.line))) is not None}
+        if fresh := [block for key, block in known.items() if key not in written]:
+            written.update(known)
+            yield before, fresh
             before = []
     yield before, []
 

@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 
 from libs.page.block import Cell, Line, Rect
+from services.worker.engines.lines.line_box import level
+from services.worker.engines.lines.order import rows as text_rows
 
 # Rules within this distance are one: double rules, and the two edges of a thick one. Ends as near to another rule meet
 # it. Chosen: below the height of any row.
@@ -24,6 +26,9 @@ _MIN_ROWS, _MIN_COLUMNS = 2, 2
 _MIN_FILLED, _MIN_FILLED_SHARE = 3, 0.2
 # A cell of so many characters, with this share of the table's text: the rules divide a page, not a table. Chosen.
 _PROSE_CHARACTERS, _PROSE_SHARE = 400, 0.5
+# Rows of text across the columns of a grid, for each of its rows, on average at most. Chosen: cells of a few lines are
+# common, but where only a header is ruled off, the alignment of the text shows the rows.
+_MAX_ROWS_IN_ONE = 3
 # Places of a grid, and rules on a page, at most. Chosen: above any printed table; it bounds the work.
 _MAX_PLACES = 20_000
 _MAX_RULES = 2_000
@@ -143,6 +148,8 @@ def _table(across: list[_Segment], down: list[_Segment], lines: Sequence[Line], 
         return None
     box = (xs[0], ys[0], xs[-1], ys[-1])
     inside = sorted((line for line in lines if _is_in(_middle(_rect(line)), box)), key=lambda line: _rect(line)[1::-1])
+    if _has_rows_without_rules(inside, xs, rows):
+        return None
     spans = _spans(xs, ys, across, down, unit)
     texts = _texts(inside, xs, ys)
     cells = []
@@ -160,6 +167,14 @@ def _table(across: list[_Segment], down: list[_Segment], lines: Sequence[Line], 
             )
         )
     return RuledTable(box=box, cells=tuple(cells), lines=tuple(inside)) if _is_table(cells) else None
+
+
+def _has_rows_without_rules(inside: Sequence[Line], xs: Sequence[float], ruled_rows: int) -> bool:
+    """Whether far more rows of text than of the grid go across its columns: rules then part only the columns."""
+    across = 0
+    for row in text_rows(level(inside)):
+        across += len({bisect_right(xs, (box.left + box.right) / 2) for box in row}) >= 2
+    return across > _MAX_ROWS_IN_ONE * ruled_rows
 
 
 def _is_table(cells: Sequence[Cell]) -> bool:

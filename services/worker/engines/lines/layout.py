@@ -15,6 +15,11 @@ from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.running import set_apart
 
+# From line to line of what stands for a table in the order of the page, in line heights, and its lines at most.
+_STEP, _MAX_STAND_INS = 1.3, 200
+# Its text: as long as a line of prose, so that a gutter may run beside it.
+_PROSE = "a line of prose as long as those of a column"
+
 
 def lay_out(page: PageLines) -> tuple[Block, ...]:
     """The blocks of a page in reading order; every line is in exactly one of them."""
@@ -22,23 +27,32 @@ def lay_out(page: PageLines) -> tuple[Block, ...]:
 
 
 def _blocks(page: PageLines) -> list[Block]:
-    tables = _ruled(page) if page.rules and page.lines else []
+    unit = median(box.height for box in level(page.lines)) if page.lines else 0.0
+    tables = ruled_tables(page.rules, page.lines, unit)
     taken = {id(line) for table in tables for line in table.lines}
     rest = tuple(line for line in page.lines if id(line) not in taken)
     running = set_apart(msgspec.structs.replace(page, lines=rest))
-    # In the order of the page a table is one line, as wide and as high as its rules.
-    stand_ins = [_stand_in(table.box) for table in tables]
-    ruled = {id(line): _table(table) for line, table in zip(stand_ins, tables, strict=True)}
-    return [*running.head, *blocks(regions([*running.text, *stand_ins]), ruled), *running.foot]
+    # In the order of the page a table is a paragraph as wide and as high as its rules, which gutters run around.
+    ruled: dict[int, Block] = {}
+    lines = list(running.text)
+    for table in tables:
+        stand_ins = _stand_ins(table.box, unit)
+        lines.extend(stand_ins)
+        ruled |= dict.fromkeys(map(id, stand_ins), _table(table))
+    return [*running.head, *blocks(regions(lines), ruled), *running.foot]
 
 
-def _ruled(page: PageLines) -> list[RuledTable]:
-    return ruled_tables(page.rules, page.lines, median(box.height for box in level(page.lines)))
-
-
-def _stand_in(box: Rect) -> Line:
+def _stand_ins(box: Rect, unit: float) -> list[Line]:
+    """Lines of prose that fill the box, `unit` high; in the order of the page they stand for what is in it."""
     left, top, right, bottom = box
-    return Line(text="", box=((left, top), (right, top), (right, bottom), (left, bottom)))
+    count = max(1, min(round((bottom - top) / (_STEP * unit)), _MAX_STAND_INS))
+    step = (bottom - top) / count
+    found = []
+    for at in range(count):
+        middle = top + (at + 0.5) * step
+        y0, y1 = max(top, middle - unit / 2), min(bottom, middle + unit / 2)
+        found.append(Line(text=_PROSE, box=((left, y0), (right, y0), (right, y1), (left, y1))))
+    return found
 
 
 def _table(table: RuledTable) -> Block:

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from libs.page.block import Line
 from services.worker.engines.engine import EngineInfo, EngineUnavailable
-from services.worker.engines.lines import detector, glyphs
+from services.worker.engines.lines import detector, glyphs, rules
 from services.worker.engines.lines.detector import Detector, Quads
 from services.worker.engines.lines.glyphs import Glyphs
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.recogniser import RecognisedText, Recogniser, mean_confidence
+from services.worker.engines.lines.repeats import distinct
 from services.worker.engines.picture import Pixels
 
 DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
@@ -116,12 +117,14 @@ class RapidReader:
             pixels = level.apply(pixels)
             pose = Pose(width=width, height=height, rotation=rotation, skew=-tilt)
             quads = _detect(self._detector, pixels)
+        drawn = rules.find(pixels)
+        quads = rules.cut(quads, drawn)
         texts = self._recogniser.recognise(pixels, quads)
         self._reread_vertical(self._recogniser, pixels, quads, texts)
         if (found := glyphs.find(pixels)) is not None:
             quads, texts = self._cut_tall(self._recogniser, pixels, found, quads, texts)
             quads, texts = self._add_uncovered(self._recogniser, pixels, found, quads, texts)
-        return PageLines(pose=pose, lines=tuple(_lines(quads, texts)))
+        return PageLines(pose=pose, lines=distinct(_lines(quads, texts)), rules=drawn)
 
     def _rotation(self, recogniser: Recogniser, pixels: Pixels, quads: Quads) -> int:
         """The clockwise turn that sets the page upright, in degrees.

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.accuracy import plain_text
+from libs.page.block import BlockKind
 from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import (
@@ -176,6 +177,43 @@ async def test_table_becomes_html_rows(engine: OcrEngine) -> None:
         assert result.markdown == f"<table>\n{html}\n</table>"
     # Tesseract may join the cells of a row to one line; its words are in rows even so.
     assert plain_text(result.markdown).split() == [cell for row in rows for cell in row]
+
+
+async def test_drawn_rules_make_the_cells_of_a_table_with_its_spans() -> None:
+    engine = create_engine("rapidocr", context(threads=2))
+    await engine.load()
+    image, draw = sheet(1000, 700)
+    xs, ys = (60, 360, 620, 900), (80, 160, 240, 400, 480)
+    for y in ys:
+        draw.line((xs[0], y, xs[-1], y), "black", 2)
+    for at, x in enumerate(xs):
+        # The first row has no rule between its last two columns.
+        draw.line((x, ys[1] if at == 2 else ys[0], x, ys[-1]), "black", 2)
+    rows = [
+        [("Article", 80, 100), ("Prices of the year", 480, 100)],
+        [("Name", 80, 180), ("Summer", 380, 180), ("Winter", 640, 180)],
+        [("Apples from", 80, 260), ("the garden", 80, 320), ("3.60", 380, 290), ("4.10", 640, 290)],
+        # Nearly from rule to rule: as one line it would be in one cell.
+        [("Bread", 80, 420), ("Seven crowns 12", 366, 420), ("Eight crowns 90", 628, 420)],
+    ]
+    for row in rows:
+        for text, left, top in row:
+            write(draw, [text], left, top, 28)
+    (table,) = (await read_text(engine, image)).blocks
+    assert table.kind is BlockKind.TABLE
+    assert [(cell.row, cell.column, cell.column_span, cell.text) for cell in table.cells] == [
+        (0, 0, 1, "Article"),
+        (0, 1, 2, "Prices of the year"),
+        (1, 0, 1, "Name"),
+        (1, 1, 1, "Summer"),
+        (1, 2, 1, "Winter"),
+        (2, 0, 1, "Apples from the garden"),
+        (2, 1, 1, "3.60"),
+        (2, 2, 1, "4.10"),
+        (3, 0, 1, "Bread"),
+        (3, 1, 1, "Seven crowns 12"),
+        (3, 2, 1, "Eight crowns 90"),
+    ]
 
 
 async def test_bad_pages_fail_alone_and_blank_ones_are_called_blank(engine: OcrEngine) -> None:

@@ -156,3 +156,36 @@ def test_no_line_is_lost_or_doubled_whatever_the_rules(
     lines = tuple(line(f"w{i}", x, y) for i, (x, y) in enumerate(places))
     found = lay_out(PageLines(pose=Pose(width=1000, height=1000), lines=lines, rules=boxes))
     assert sorted(line.text for block in found for line in block.lines) == sorted(line.text for line in lines)
+
+
+def wide(text: str, left: float, top: float) -> Line:
+    """A line of OCR, which knows no words: as wide as a column."""
+    right = left + 400
+    return Line(text=text, box=((left, top), (right, top), (right, top + UNIT), (left, top + UNIT)))
+
+
+def test_table_in_a_column_stands_between_the_text_above_and_below_it() -> None:
+    prose = "words that run from margin to margin of a column"
+    left = [wide(f"left {i} {prose}", 100, 26 * i) for i in (0, 1, 2, *range(12, 24))]
+    right = [wide(f"right {i} {prose}", 560, 26 * i + 9) for i in range(24)]
+    places = [(row, column) for row in range(4) for column in range(2)]
+    cells = [
+        Line(text=f"r{r} c{c}", box=((x, y), (x + 60, y), (x + 60, y + UNIT), (x, y + UNIT)))
+        for r, c in places
+        for x, y in [(110 + c * WIDTH, 110 + r * HEIGHT)]
+    ]
+    page = PageLines(pose=Pose(width=1100, height=1000), lines=(*right, *cells, *left), rules=tuple(ruled(4, 2)))
+    order = [block.kind if block.kind is BlockKind.TABLE else block.text.split()[0] for block in lay_out(page)]
+    assert order == ["left", BlockKind.TABLE, "left", "right"]
+
+
+def test_columns_that_only_the_header_is_ruled_off_from_are_left_to_the_alignment_of_their_rows() -> None:
+    top, middle, bottom = 100.0, 130.0, 130.0 + 26 * 12
+    rules = [*(across(y, 100, 500) for y in (top, middle, bottom)), *(down(x, top, bottom) for x in (100, 300, 500))]
+    lines = [line("Name", 110, 105), line("Price", 310, 105)]
+    lines += [line(f"{word}{i}", left, 134 + 26 * i) for i in range(12) for word, left in (("tea", 110), ("1.", 310))]
+    assert ruled_tables(rules, lines, UNIT) == []
+    page = PageLines(pose=Pose(width=1100, height=1000), lines=tuple(lines), rules=tuple(rules))
+    (table,) = lay_out(page)
+    assert {cell.row for cell in table.cells} == set(range(13))
+    assert [cell.text for cell in table.cells if cell.header] == ["Name", "Price"]
