@@ -42,7 +42,9 @@ _MEET = 4
 def find(pixels: Pixels) -> tuple[Rect, ...]:
     """The rules of an upright page as thin boxes, in pixels; none where there are too many to be a table's."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    ink = cv2.adaptiveThreshold(grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, _SURROUNDINGS, _CONTRAST)
+    ink: npt.NDArray[np.uint8] = cv2.adaptiveThreshold(
+        grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, _SURROUNDINGS, _CONTRAST
+    ).astype(np.uint8, copy=False)
     shorter = min(grey.shape)
     run = max(_MIN_RUN, round(_MIN_RUN_SHARE * shorter))
     thickest = max(_MIN_MAX_THICKNESS, round(_MAX_THICKNESS_SHARE * shorter))
@@ -55,8 +57,7 @@ def _along(ink: npt.NDArray[np.uint8], run: int, thickest: int) -> list[Rect]:
     runs = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
     # Runs of one rule lie a little above or below each other where the page is tilted.
     together = cv2.dilate(runs, np.ones((_DRIFT, _DRIFT), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(together, connectivity=8)
-    del labels
+    stats = cv2.connectedComponentsWithStats(together, connectivity=8)[2]
     rules: list[Rect] = []
     for left, top, width, height, area in stats[1:].tolist():
         thickness = area / width
