@@ -13,6 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 from PIL import Image
 
+from libs.fanout import REQUESTS_AT_ONCE
 from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
 from libs.jobstate import outcome as outcomes
@@ -25,12 +26,14 @@ from libs.page.block import Block, BlockKind, Cell, Source
 from libs.page.markdown import to_markdown
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, create_session
+from libs.storage.store import Stored
 from services.serving.queue_identity import SharedSecret
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
+from services.web.outputs.result import as_html, as_json, as_text
 from services.web.render.png import encode_png
 from tests.inprocess import in_process, outward_client
-from tests.jobs import INTAKE
+from tests.jobs import INTAKE, extracted
 
 OWNER = {"X-User-Email": INTAKE.user_email}
 BLOCKS = (
@@ -252,3 +255,30 @@ async def test_old_page_has_blocks_and_html_made_from_its_markdown(results: Resu
     html = (await results.client.get(address, headers={**OWNER, "Accept": "text/html"})).text
     assert "<td>a</td>" in html
     assert "<script" not in html
+
+
+class CountingStore(MemoryStore):
+    """Counts the outcomes that are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_outcomes = 0
+
+    async def read(self, path: str) -> Stored:
+        self.read_outcomes += path.endswith("_result.json")
+        return await super().read(path)
+
+
+@pytest.mark.parametrize("form", [as_text, as_html, as_json])
+async def test_result_is_made_while_it_is_sent_and_pages_are_not_held(form: Any) -> None:
+    store = CountingStore()
+    files = await create_session(store, INTAKE.user_email)
+    job = extracted(500)
+    for page_no in job.pages:
+        page = msgspec.structs.replace(PAGES[0], page_no=page_no)
+        await store.write(files.page_outcome_path(page_no), outcomes.encode(page))
+    sent = 0
+    async for _ in form(files, job):
+        sent += 1
+        assert store.read_outcomes <= sent + REQUESTS_AT_ONCE
+    assert (sent >= 500, store.read_outcomes) == (True, 500)
