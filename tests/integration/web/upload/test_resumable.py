@@ -172,7 +172,8 @@ def test_a_large_body_arrives_over_h2c_in_little_memory(services: Running, tmp_p
 
 
 def test_a_refused_body_over_h2c_leaves_the_connection_usable(services: Running, tmp_path: Path) -> None:
-    path = sparse(tmp_path / "zeros.pdf", 20 * MB)
+    # No more than the service drains: when it resets the stream of a larger one, httpx raises and drops the answer.
+    path = sparse(tmp_path / "zeros.pdf", MB // 2)
     with h2c(services) as client, path.open("rb") as file:
         headers = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
         refusals = [
