@@ -6,16 +6,17 @@
 Without files it makes a document of 50 mixed pages: text, coloured drawings, grey and colour scans.
 
 `--jail N` measures what the jail costs: each document is extracted N times with the walls that the machine supports and
-N times without, in turn and each time in the other order, and the medians are compared. Whatever else the machine does
-meets both alike.
+N times without, in turn and each time in the other order. The ratios are medians of the pairs: above 1 the jail costs
+something. That of processor time says more on a machine that does other work too.
 """
 
 import argparse
 import asyncio
+import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -53,38 +54,48 @@ def main() -> None:
 
 
 def _compare(files: Sequence[Path], dpi: int, rounds: int) -> None:
-    """Print one line for each document: pages per second with and without the jail, and their ratio."""
-    walls = jail.supported()
+    """Print one line for each document: pages per second with and without the jail, and what one costs of the other."""
+    walls = frozenset(jail.supported())
     print(f"walls: {', '.join(sorted(walls)) or 'none'}; {rounds} rounds")
-    header = ("file", "pages", "jailed p/s", "bare p/s", "ratio", "quartiles")
+    header = ("file", "pages", "jailed p/s", "bare p/s", "time ratio", "quartiles", "CPU ratio", "quartiles")
     print(f"{header[0]:<32}" + "".join(f"{name:>14}" for name in header[1:]))
     with tempfile.TemporaryDirectory() as folder:
         for path in files or [mixed_document(Path(folder) / f"{_PAGES} mixed pages")]:
-            pairs = []
-            _seconds(path, dpi, walls)  # brings files into the page cache
+            pages = _cost(path, dpi, walls)[0]  # brings files into the page cache
+            jailed: list[tuple[float, float]] = []
+            bare: list[tuple[float, float]] = []
             for number in range(rounds):
-                order = (walls, frozenset[jail.Wall]())
-                taken = {chosen: _seconds(path, dpi, chosen) for chosen in (order if number % 2 else order[::-1])}
-                pairs.append((taken[order[0]], taken[order[1]]))
-            pages = pairs[0][0][0]
-            jailed, bare = (statistics.median(pages / pair[way][1] for pair in pairs) for way in (0, 1))
-            ratios = [pair[1][1] / pair[0][1] for pair in pairs]
-            low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
-            columns = (f"{pages}", f"{jailed:.1f}", f"{bare:.1f}", f"{middle:.3f}", f"{low:.3f}-{high:.3f}")
+                for chosen in (True, False) if number % 2 else (False, True):
+                    cost = _cost(path, dpi, walls if chosen else frozenset())[1:]
+                    (jailed if chosen else bare).append(cost)
+            columns = [
+                f"{pages}",
+                *(f"{pages / statistics.median(way[0] for way in ways):.1f}" for ways in (jailed, bare)),
+            ]
+            for kind in (0, 1):
+                ratios = [inside[kind] / outside[kind] for inside, outside in zip(jailed, bare, strict=True)]
+                low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if rounds > 1 else ratios * 3
+                columns += [f"{middle:.3f}", f"{low:.3f}-{high:.3f}"]
             print(f"{path.name[:31]:<32}" + "".join(f"{column:>14}" for column in columns))
 
 
-def _seconds(path: Path, dpi: int, walls: Collection[jail.Wall]) -> tuple[int, float]:
-    """Pages, and the seconds from the start of the child to the last page, with these walls around the child."""
+def _cost(path: Path, dpi: int, walls: frozenset[jail.Wall]) -> tuple[int, float, float]:
+    """Pages, seconds and seconds of processor time of an extraction with these walls, from the start of the child."""
 
     async def extract() -> int:
         async with open_document(path, _kind(path), dpi=dpi) as document:
             return len([page async for page in document.render(range(1, document.total_pages + 1))])
 
     with mock.patch.object(jail, "supported", return_value=walls):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), _processor_seconds()
         pages = asyncio.run(extract())
-        return pages, time.perf_counter() - started
+        return pages, time.perf_counter() - started, _processor_seconds() - used
+
+
+def _processor_seconds() -> float:
+    """Of this process and of the children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _kind(path: Path) -> FileType:
