@@ -7,6 +7,7 @@ not recorded; each comment says what the value trades off, and `bench.accuracy` 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
+from typing import TypeAlias
 
 import msgspec
 
@@ -43,6 +44,10 @@ BULLETS = "•●▪■◦‣∙"
 _SENTENCE_ENDS = '.!?:;”"»'
 
 
+#: A table whose cells drawn rules make, or the regions that a frame encloses.
+Ruled: TypeAlias = Block | tuple[Region, ...]
+
+
 class _Page(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the page as a whole."""
 
@@ -54,14 +59,17 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
     words: frozenset[str]
 
 
-def blocks(parts: Sequence[Region], ruled: Mapping[int, Block] | None = None) -> list[Block]:
+def blocks(parts: Sequence[Region], ruled: Mapping[int, Ruled] | None = None) -> list[Block]:
     """The blocks of a page's regions, in order; every line is in exactly one of them.
 
-    `ruled` are blocks that are known already, by the `id` of the lines that stand for them in the regions. Boxes stay
-    in the coordinates of the lines.
+    `ruled` are tables, and the regions in a frame, by the `id` of the lines that stand for them in the regions. Boxes
+    stay in the coordinates of the lines.
     """
     ruled = ruled or {}
-    boxes = [box for part in parts for row in part.rows for box in row if id(box.line) not in ruled]
+    framed = [
+        part for parts in {id(r): r for r in ruled.values() if not isinstance(r, Block)}.values() for part in parts
+    ]
+    boxes = [box for part in (*parts, *framed) for row in part.rows for box in row if id(box.line) not in ruled]
     page = _Page(
         body=body_height(boxes) if boxes else 0.0,
         headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS,
@@ -72,25 +80,30 @@ def blocks(parts: Sequence[Region], ruled: Mapping[int, Block] | None = None) ->
     for part in parts:
         for rows, known in _pieces(part.rows, ruled, written):
             found.extend(_region_blocks(rows, page))
-            found.extend(known)
+            for one in known:
+                found.extend([one] if isinstance(one, Block) else _framed_blocks(one, page))
     return found
 
 
 def _pieces(
-    rows: Sequence[Row], ruled: Mapping[int, Block], written: set[int]
-) -> Iterator[tuple[list[Row], list[Block]]]:
-    """The rows up to the first line of each block that is known already, and that block, which is then `written`."""
+    rows: Sequence[Row], ruled: Mapping[int, Ruled], written: set[int]
+) -> Iterator[tuple[list[Row], list[Ruled]]]:
+    """The rows up to the first line of each table or frame, and that, which is then `written`."""
     before: list[Row] = []
     for row in rows:
         rest = tuple(box for box in row if id(box.line) not in ruled)
         if rest:
             before.append(rest)
-        known = {id(block): block for box in row if (block := ruled.get(id(box.line))) is not None}
-        if fresh := [block for key, block in known.items() if key not in written]:
+        known = {id(one): one for box in row if (one := ruled.get(id(box.line))) is not None}
+        if fresh := [one for key, one in known.items() if key not in written]:
             written.update(known)
             yield before, fresh
             before = []
     yield before, []
+
+
+def _framed_blocks(parts: Sequence[Region], page: _Page) -> list[Block]:
+    return [block for part in parts for block in _region_blocks(part.rows, page)]
 
 
 def body_height(boxes: Sequence[LineBox]) -> float:

@@ -1,4 +1,4 @@
-"""Ruled tables: cells between drawn rules, and the words in them.
+"""Ruled tables: cells between drawn rules, and the words in them; and frames around a part of the page.
 
 Rules that meet make a grid. Where the rule between two places of the grid is missing, they are one cell, which so spans
 columns or rows. Lengths are in units of the page's median line height, so that they hold at any DPI.
@@ -55,18 +55,47 @@ def ruled_tables(rules: Sequence[Rect], lines: Sequence[Line], unit: float) -> l
     """The tables among these rules; every line is in at most one. `unit` is the median line height in pixels."""
     if len(rules) > _MAX_RULES or not lines:
         return []
-    level = _merged([_Segment((b[1] + b[3]) / 2, b[0], b[2]) for b in rules if b[2] - b[0] >= b[3] - b[1]], unit)
-    upright = _merged([_Segment((b[0] + b[2]) / 2, b[1], b[3]) for b in rules if b[2] - b[0] < b[3] - b[1]], unit)
+    across_rules, down_rules = _by_axis(rules, unit)
     found: list[RuledTable] = []
     left = list(lines)
     # Smaller ones first: one may lie in a cell of another.
-    for across, down in sorted(_grids(level, upright, unit), key=lambda grid: _size(*grid)):
+    for across, down in sorted(_grids(across_rules, down_rules, unit), key=lambda grid: _size(*grid)):
         table = _table(across, down, left, unit)
         if table is not None:
             found.append(table)
             taken = {id(line) for line in table.lines}
             left = [line for line in left if id(line) not in taken]
     return found
+
+
+def frames(rules: Sequence[Rect], unit: float) -> list[Rect]:
+    """The boxes that four rules and no others make, the smallest first: a frame around a part of the page."""
+    if len(rules) > _MAX_RULES:
+        return []
+    level_rules, upright = _by_axis(rules, unit)
+    found: list[Rect] = []
+    for across, down in _grids(level_rules, upright, unit):
+        if not down:
+            continue
+        xs = _edges(sorted(down, key=lambda s: s.at), across, unit)
+        ys = _edges(across, down, unit)
+        if len(xs) == len(ys) == 2 and all(
+            (
+                _bounded(across, ys[0], xs[0], xs[1], unit),
+                _bounded(across, ys[1], xs[0], xs[1], unit),
+                _bounded(down, xs[0], ys[0], ys[1], unit),
+                _bounded(down, xs[1], ys[0], ys[1], unit),
+            )
+        ):
+            found.append((xs[0], ys[0], xs[1], ys[1]))
+    return sorted(found, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+
+
+def _by_axis(rules: Sequence[Rect], unit: float) -> tuple[list[_Segment], list[_Segment]]:
+    """The level rules and the upright ones, the pieces of each joined."""
+    level_rules = [_Segment((b[1] + b[3]) / 2, b[0], b[2]) for b in rules if b[2] - b[0] >= b[3] - b[1]]
+    upright = [_Segment((b[0] + b[2]) / 2, b[1], b[3]) for b in rules if b[2] - b[0] < b[3] - b[1]]
+    return _merged(level_rules, unit), _merged(upright, unit)
 
 
 def _merged(segments: Iterable[_Segment], unit: float) -> list[_Segment]:

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 
 from libs.page.block import Block, BlockKind, Cell, Line, Rect, Word, enclosing, mean_confidence
-from services.worker.engines.lines.block import blocks
-from services.worker.engines.lines.grid import RuledTable, ruled_tables
+from services.worker.engines.lines.block import Ruled, blocks
+from services.worker.engines.lines.grid import RuledTable, frames, ruled_tables
 from services.worker.engines.lines.header import headed
 from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.order import regions
@@ -15,6 +15,8 @@ from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.running import set_apart
 
+# Lines in a frame at least, and the share of the page's lines at most: less is a label, more the frame of the page.
+_MIN_FRAMED, _MAX_FRAMED_SHARE = 3, 0.7
 # From line to line of what stands for a table in the order of the page, in line heights, and its lines at most.
 _STEP, _MAX_STAND_INS = 1.3, 200
 # Its text: as long as a line of prose, so that a gutter may run beside it.
@@ -32,14 +34,26 @@ def _blocks(page: PageLines) -> list[Block]:
     taken = {id(line) for table in tables for line in table.lines}
     rest = tuple(line for line in page.lines if id(line) not in taken)
     running = set_apart(msgspec.structs.replace(page, lines=rest))
-    # In the order of the page a table is a paragraph as wide and as high as its rules, which gutters run around.
-    ruled: dict[int, Block] = {}
+    # In the order of the page a table or a frame is a paragraph of its size, which gutters run around.
+    known: list[tuple[Rect, Ruled]] = [(table.box, _table(table)) for table in tables]
     lines = list(running.text)
-    for table in tables:
-        stand_ins = _stand_ins(table.box, unit)
+    for box in frames(page.rules, unit):
+        inside = [line for line in lines if _is_in(line, box)]
+        if _MIN_FRAMED <= len(inside) <= _MAX_FRAMED_SHARE * len(lines):
+            known.append((box, tuple(regions(inside))))
+            lines = [line for line in lines if not _is_in(line, box)]
+    ruled: dict[int, Ruled] = {}
+    for box, content in known:
+        stand_ins = _stand_ins(box, unit)
         lines.extend(stand_ins)
-        ruled |= dict.fromkeys(map(id, stand_ins), _table(table))
+        ruled |= dict.fromkeys(map(id, stand_ins), content)
     return [*running.head, *blocks(regions(lines), ruled), *running.foot]
+
+
+def _is_in(line: Line, box: Rect) -> bool:
+    """Whether the middle of the line is in the box."""
+    x, y = (sum(point[axis] for point in line.box) / len(line.box) for axis in (0, 1))
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
 def _stand_ins(box: Rect, unit: float) -> list[Line]:

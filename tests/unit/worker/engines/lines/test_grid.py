@@ -189,3 +189,28 @@ def test_columns_that_only_the_header_is_ruled_off_from_are_left_to_the_alignmen
     (table,) = lay_out(page)
     assert {cell.row for cell in table.cells} == set(range(13))
     assert [cell.text for cell in table.cells if cell.header] == ["Name", "Price"]
+
+
+def test_frame_beside_prose_is_read_by_itself() -> None:
+    prose = [wide(f"left {i} words that run from margin to margin of a column", 100, 26 * i) for i in range(24)]
+    facts = ("Reign", "975"), ("House", "Wessex"), ("Father", "Edmund"), ("Mother", "Anna"), ("Died", "978")
+    box = [
+        line(text, left, 110 + 26 * i)
+        for i, pair in enumerate(facts)
+        for text, left in zip(pair, (560, 700), strict=True)
+    ]
+    around = [across(90, 540, 900), across(260, 540, 900), down(540, 90, 260), down(900, 90, 260)]
+    page = PageLines(pose=Pose(width=1100, height=1000), lines=(*prose, *box), rules=tuple(around))
+    text, table = lay_out(page)
+    assert text.text.split("\n") == [one.text for one in prose]
+    assert [cell.text for cell in table.cells] == [text for pair in facts for text in pair]
+
+
+def test_frame_of_the_page_or_around_a_label_changes_nothing() -> None:
+    prose = [wide(f"left {i} words that run from margin to margin of a column", 100, 26 * i + 9) for i in range(24)]
+    around = [across(1, 90, 900), across(700, 90, 900), down(90, 1, 700), down(900, 1, 700)]
+    pose = Pose(width=1100, height=1000)
+    plain = lay_out(PageLines(pose=pose, lines=tuple(prose)))
+    assert lay_out(PageLines(pose=pose, lines=tuple(prose), rules=tuple(around))) == plain
+    label = [across(1, 90, 510), across(38, 90, 510), down(90, 1, 38), down(510, 1, 38)]
+    assert lay_out(PageLines(pose=pose, lines=tuple(prose), rules=tuple(label))) == plain
