@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transformers.utils import logging
 
 from bench.engine.machine import Machine
 from bench.engine.shapes import Scale
-from services.web.render.png import encode_png
+from libs.png import FILTER_NONE, IHDR, RGB, SIGNATURE, TRAILER
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.decoder import Generation
@@ -207,7 +208,7 @@ class Bench:
         """Pages a second as the worker works: from PNG files, decoded and scaled by threads beside the model's own."""
         self._vacate(decoder)
         thread = DecoderThread(decoder)
-        files = [encode_png(page) for page in self.pages[: len(self.scale.sides)]]
+        files = [_png(page) for page in self.pages[: len(self.scale.sides)]]
         room = asyncio.Semaphore(decoder.slots + max(1, decoder.slots // 8))
 
         async def one(number: int) -> None:
@@ -329,3 +330,15 @@ class Bench:
 
 def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _png(pixels: Pixels) -> bytes:
+    """A page image in the form that workers read. The service's encoder needs ISA-L, which a bare machine lacks."""
+    height, width, _ = pixels.shape
+    rows = np.insert(pixels.reshape(height, -1), 0, FILTER_NONE, axis=1)
+    chunks = [(b"IHDR", IHDR.pack(width, height, 8, RGB, 0, 0, 0)), (b"IDAT", zlib.compress(rows.tobytes(), 1))]
+    written = [
+        len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+        for name, content in chunks
+    ]
+    return b"".join([SIGNATURE, *written, TRAILER])

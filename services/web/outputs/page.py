@@ -20,7 +20,7 @@ SCHEMA_PATH = "/schemas/page.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _UNTRUSTED = "Taken from the document's own text, as ocr=text asks, although it is not trusted ({verdict})."
-_DIFFERS = "Trust {percent} %: the text differs from what else is known of this page. Compare it with the image."
+_DIFFERS = "Trust {percent}%: the text differs from what else is known of this page. Compare it with the image."
 
 
 class PageBlock(Block, frozen=True, kw_only=True, omit_defaults=True):

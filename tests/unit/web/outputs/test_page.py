@@ -99,7 +99,7 @@ def test_blocks_are_named_and_tables_are_html_too() -> None:
 def test_warnings_say_what_to_know_before_relying_on_the_page() -> None:
     warnings = shown(READ)["warnings"]
     assert warnings[0] == "Read by another engine, rapidocr. It was told to."
-    assert warnings[1].startswith("Trust 50 %")
+    assert warnings[1].startswith("Trust 50%")
     assert shown(OUTCOMES["blank"])["warnings"] == []
 
 
