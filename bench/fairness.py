@@ -89,11 +89,11 @@ def main() -> None:
             services.wait_ready()
             one_page(services, page)  # what a process does once
             alone = [one_page(services, page) for _ in range(options.times)]
-            jobs = [services.upload(reading, user=NEIGHBOUR) for _ in range(options.reading)]
+            jobs = [services.upload(reading, user=NEIGHBOUR, ocr="force") for _ in range(options.reading)]
             for job_id in jobs:
                 services.until(lambda job_id=job_id: has_begun(services, job_id), "pages to read", PATIENCE_SECONDS)
             for _ in range(options.slow):
-                services.upload(slow, user=NEIGHBOUR)
+                services.upload(slow, user=NEIGHBOUR, ocr="force")
             one_page(services, page)
             began, before = time.monotonic(), pages_read(services)
             beside = [one_page(services, page) for _ in range(options.times)]
@@ -117,7 +117,7 @@ def row(times: list[float]) -> str:
 def one_page(services: Running, path: Path) -> float:
     """Seconds from the upload of a page until its text can be read."""
     began = time.monotonic()
-    job_id = services.upload(path, user=OTHER)
+    job_id = services.upload(path, user=OTHER, ocr="force")
     address, headers = f"{services.url}/api/jobs/{job_id}/pages/1", {"X-User-Email": OTHER}
     while services.client.get(address, headers=headers).status_code != httpx.codes.OK:
         if time.monotonic() - began > PATIENCE_SECONDS:
