@@ -36,8 +36,8 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Processes for `-n auto`: one more than cores, since integration tests wait for others much of the time."""
-    return (os.cpu_count() or 1) + 1
+    """Processes for `-n auto`: two more than cores, since integration tests wait for others much of the time."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.cloudmode.cloud import BUCKET, OPERATOR, STATE_BUCKET, USER, Cloud, cloud
 from tests.documents import pdf
@@ -79,6 +80,7 @@ def test_job_goes_through_as_on_cloud_run_which_takes_the_signature_of_the_queue
         assert all_pages_once(services)
 
 
+@pytest.mark.slow
 def test_job_survives_bad_weather_at_bucket_and_queue(tmp_path: Path) -> None:
     rates = ["--unavailable", "0.2", "--answer-lost", "0.2", "--doubled", "0.5", "--unheard", "0.3"]
     weather = {Fault.UNAVAILABLE: 0.1, Fault.BUSY: 0.05, Fault.RESET: 0.15, Fault.LOST: 0.05}

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from libs.internal_token import HEADER
 from tests import ROOT
@@ -66,6 +67,7 @@ def test_a_configured_token_is_not_replaced_in_the_storage(tmp_path: Path) -> No
     assert "t" * 40 not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_configured_token_is_replaced_by_restarts_one_after_the_other(tmp_path: Path) -> None:
     """As on Cloud Run, where the token counts: the queue's own tokens have no signature there."""
     old, new = "old-" + "o" * 36, "new-" + "n" * 36
