@@ -50,7 +50,8 @@ def to_markdown(blocks: Sequence[Block], options: MarkdownOptions = DEFAULT) -> 
     for block in blocks:
         if block.kind in RUNNING_KINDS and not options.headers:
             continue
-        match = None if block.markdown or block.kind is BlockKind.TABLE else _NUMBER.match(block.text)
+        text = f"{block.marker} {block.text}" if block.kind is BlockKind.LIST_ITEM else block.text
+        match = None if block.markdown or block.kind is BlockKind.TABLE else _NUMBER.match(text)
         # Inside a list Markdown counts by itself: a number out of sequence would be shown as another one.
         follows = match is not None and (number is None or int(match[1]) == number + 1)
         number = int(match[1]) if match and follows else None
@@ -89,12 +90,20 @@ def _block(block: Block, options: MarkdownOptions, *, numbered: bool) -> str:
             return "#" * min(block.level or DEFAULT_LEVEL, MAX_LEVEL) + " " + " ".join(lines)
         case BlockKind.LIST_ITEM:
             indent = "  " * ((block.level or 1) - 1)
-            return f"{indent}- " + f"\n{indent}  ".join(_line_start(line, numbered=False) for line in lines)
+            mark, lines[0] = _mark(block.marker, lines[0], numbered=numbered)
+            return indent + mark + f"\n{indent}  ".join(_line_start(line, numbered=False) for line in lines)
         case BlockKind.CHECK_BOX:
             return ("☑ " if block.checked else "☐ ") + "\n".join(_line_start(line, numbered=False) for line in lines)
         case BlockKind.FIGURE:
             return f"<img>{' '.join(lines)}</img>"
     return "\n".join(_line_start(line, numbered=numbered and i == 0) for i, line in enumerate(lines))
+
+
+def _mark(marker: str, text: str, *, numbered: bool) -> tuple[str, str]:
+    """How Markdown marks the item, and its first line: what counts otherwise than by numbers stands in the text."""
+    if _NUMBER.fullmatch(marker):
+        return (marker if numbered else _NUMBER.sub(r"\1\\\2", marker)) + " ", text
+    return "- ", f"{marker} {text}" if any(map(str.isalnum, marker)) else text
 
 
 def _code(text: str) -> str:

@@ -28,7 +28,7 @@ def _runs(blocks: Sequence[Block]) -> Iterator[str]:
         if written:
             yield to_html(to_markdown(list(run), _WITH_HEADERS))
         elif listed:
-            items = "".join(f"<li>{_lines(block.text)}</li>\n" for block in run)
+            items = "".join(f"<li>{_mark(block.marker)}{_lines(block.text)}</li>\n" for block in run)
             yield f"<ul>\n{items}</ul>\n"
         else:
             yield from map(_block, run)
@@ -36,6 +36,11 @@ def _runs(blocks: Sequence[Block]) -> Iterator[str]:
 
 def _run_of(block: Block) -> tuple[bool, bool]:
     return bool(block.markdown), block.kind is BlockKind.LIST_ITEM
+
+
+def _mark(marker: str) -> str:
+    """What an item counts with; the page shows bullets by itself."""
+    return f"{escape(marker)} " if any(map(str.isalnum, marker)) else ""
 
 
 def _block(block: Block) -> str:

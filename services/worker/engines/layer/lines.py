@@ -16,11 +16,20 @@ from services.worker.engines.lines.pose import Pose
 # Degrees by which a line may be off an axis of the page and count as level. Chosen: a scan that another OCR has read is
 # tilted by as much; a watermark by far more.
 _LEVEL = 5
+# Degrees, clockwise, of lines that run up to the right. Chosen: steeper and flatter ones are level.
+_RISING = (290, 345)
 # Pieces of one line: the greatest gap between them, in heights of the lower one, and their least overlap across the
 # line, as a share of its height. MuPDF cuts a line at gaps of 0.8 em; justified text has wider ones, columns of a table
 # and of a page wider still. Chosen.
 _GAP = 1.0
 _OVERLAP = 0.5
+# The same between two numbers, which stand in neighbouring columns of a table far more often than in a line of text.
+_NUMBER_GAP = 0.5
+# Heights of a piece, in those of another, from which they are no pieces of one line: a large initial stands beside
+# several lines. Chosen: above the sum sign of a formula, below an initial of two lines.
+_MAX_HEIGHTS = 2.0
+# Share of its characters that a bold piece has in bold: the number of a note may be in another font.
+_BOLD_SHARE = 0.9
 # A gap from which pieces are separate words: a superscript follows its word closely.
 _WORD_GAP = 0.15
 
@@ -33,6 +42,8 @@ class _Piece(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...]
     #: Quarters clockwise from level: 0 reads to the right.
     quarter: int
+    #: All of it is set in bold, but for a few characters.
+    bold: bool = False
 
     @property
     def height(self) -> float:
@@ -56,19 +67,25 @@ def slanted(layer: PageLayer) -> int:
 
 
 def page_lines(layer: PageLayer) -> PageLines:
-    """The layer's lines on the upright page; slanted ones are left out, since they have no place in an order."""
+    """The layer's lines on the upright page; slanted ones have no place in an order and are kept apart."""
     pose = pose_of(layer)
     turned = pose.rotation // 90
     pieces = [
-        _piece(line, pose, (quarter + turned) % 4)
+        _piece(layer, line, pose, (quarter + turned) % 4)
         for line in layer.lines
         if (quarter := _quarter(line)) is not None and clean(line.text).strip()
     ]
     level = [piece for piece in pieces if piece.quarter == 0]
-    lines = [_line(_joined(chain)) for chain in _chains(level)]
+    ordered = [*map(_joined, _chains(level)), *(piece for piece in pieces if piece.quarter != 0)]
     return PageLines(
         pose=pose,
-        lines=(*lines, *(_line(piece) for piece in pieces if piece.quarter != 0)),
+        lines=tuple(map(_line, ordered)),
+        slanted=tuple(
+            _line(_piece(layer, line, pose, 0))
+            for line in layer.lines
+            if _rises(line, pose) and clean(line.text).strip()
+        ),
+        bold=frozenset(at for at, piece in enumerate(ordered) if piece.bold),
         rules=tuple(_upright(rule, pose) for rule in layer.rules),
     )
 
@@ -79,10 +96,23 @@ def _quarter(line: LayerLine) -> int | None:
     return quarter % 4 if abs(line.turn - 90 * quarter) <= _LEVEL else None
 
 
-def _piece(line: LayerLine, pose: Pose, quarter: int) -> _Piece:
+def _rises(line: LayerLine, pose: Pose) -> bool:
+    """Whether the line runs up to the right on the upright page, as slanted names of columns do."""
+    turn = (line.turn + pose.rotation) % 360
+    return _RISING[0] <= turn <= _RISING[1]
+
+
+def _piece(layer: PageLayer, line: LayerLine, pose: Pose, quarter: int) -> _Piece:
     words: list[tuple[str, Rect]] = []
+    sizes: Counter[float] = Counter()
+    heights: dict[float, tuple[float, float]] = {}
+    bold = 0
     for span in line.spans:
         box = _upright(span.box, pose)
+        size = layer.styles[span.style].size
+        sizes[size] += len(span.text)
+        bold += layer.styles[span.style].bold * len(span.text)
+        heights.setdefault(size, (box[1], box[3]))
         text = clean(span.text)
         if words and not span.text.startswith(" "):
             before, around = words[-1]
@@ -90,11 +120,16 @@ def _piece(line: LayerLine, pose: Pose, quarter: int) -> _Piece:
         else:
             words.append((text, box))
     found = tuple(Word(text=text.strip(), box=box) for text, box in words if text.strip())
+    left, top, right, bottom = _around([word.box for word in found])
+    if quarter == 0:
+        # As high as most of its text: a superscript makes no line higher.
+        top, bottom = heights[sizes.most_common(1)[0][0]]
     return _Piece(
         text=" ".join(word.text for word in found),
-        box=_around([word.box for word in found]),
+        box=(left, top, right, bottom),
         words=found,
         quarter=quarter,
+        bold=bold >= _BOLD_SHARE * sizes.total(),
     )
 
 
@@ -134,8 +169,15 @@ _OPEN_ROWS = 24
 def _touch(a: _Piece, b: _Piece) -> bool:
     left, right = (a, b) if a.box[0] <= b.box[0] else (b, a)
     height = min(a.height, b.height)
+    if max(a.height, b.height) > _MAX_HEIGHTS * height:
+        return False
     overlap = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
-    return overlap >= _OVERLAP * height and -_OVERLAP * height <= right.box[0] - left.box[2] <= _GAP * height
+    gap = _NUMBER_GAP if _is_number(left.words[-1].text) and _is_number(right.words[0].text) else _GAP
+    return overlap >= _OVERLAP * height and -_OVERLAP * height <= right.box[0] - left.box[2] <= gap * height
+
+
+def _is_number(word: str) -> bool:
+    return any(map(str.isdigit, word)) and not any(map(str.isalpha, word))
 
 
 def _joined(chain: Sequence[_Piece]) -> _Piece:
@@ -156,7 +198,13 @@ def _joined(chain: Sequence[_Piece]) -> _Piece:
     # The height of the piece with most text: a superscript or a bracket makes no line higher.
     top, bottom = max(chain, key=lambda piece: len(piece.text)).box[1::2]
     left, right = min(piece.box[0] for piece in chain), max(piece.box[2] for piece in chain)
-    return _Piece(text=text, box=(left, top, right, bottom), words=tuple(words), quarter=0)
+    return _Piece(
+        text=text,
+        box=(left, top, right, bottom),
+        words=tuple(words),
+        quarter=0,
+        bold=all(piece.bold for piece in chain),
+    )
 
 
 def _line(piece: _Piece) -> Line:

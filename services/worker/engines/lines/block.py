@@ -5,44 +5,24 @@ not recorded; each comment says what the value trades off, and `bench.accuracy` 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
-from statistics import median
 from typing import TypeAlias
 
 import msgspec
 
 from libs.page.block import Block, BlockKind, Cell, Line, enclosing, mean_confidence
 from services.worker.engines.lines import hyphen, table
+from services.worker.engines.lines.kind import begins_note, is_caption, is_small, level_of
 from services.worker.engines.lines.line_box import LineBox, Row
+from services.worker.engines.lines.listing import EMPTY_BOXES, TICKED_BOXES, Item, items
 from services.worker.engines.lines.order import Region
-from services.worker.engines.lines.table import middle_of
+from services.worker.engines.lines.paragraph import begins_block, height_of, text_of, usual_step
 
-# Heights of a heading and of a title. Lower ones take capitals or a line with large accents for headings, higher ones
-# miss headings that are only a little larger than the text.
-_HEADING = 1.35
-_TITLE = 1.9
-# A heading has at most so many lines and characters, and at least so many letters: large text beyond it is a pull quote
-# or an advertisement, below it a page number or an ornament.
-_HEADING_ROWS = 3
-_HEADING_CHARACTERS = 120
-_HEADING_LETTERS = 3
+# Share of the page's characters that may be bold where bold says anything.
+_MAX_BOLD_SHARE = 0.5
+# Share of the page's height below which footnotes begin.
+_NOTES_FROM = 0.5
 # Lines on a page below which no body text can be told from headings.
 _MIN_LINES_FOR_HEADINGS = 5
-# A step from row to row that begins a paragraph, in usual steps of the region. The usual step counts as at least the
-# second value times the lower row's height: in a region of few rows it may be that of overlapping boxes.
-_PARAGRAPH_LEADING = 1.45
-_MIN_LEADING = 1.15
-# Indent of a paragraph's first row.
-_INDENT = 0.8
-# A last row is short where it ends this share of the region's width before the right margin; the row after it begins a
-# paragraph if it starts within so many body heights of the left margin.
-_SHORT_ROW_SHARE = 0.2
-_NEAR_LEFT_MARGIN = 3
-
-BULLETS = "•●▪■◦‣∙"
-# What the last row of a paragraph may end with.
-_SENTENCE_ENDS = '.!?:;”"»'
-
 
 #: A table whose cells drawn rules make, or the regions that a frame encloses.
 Ruled: TypeAlias = Block | tuple[Region, ...]
@@ -57,13 +37,23 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
     headings: bool
     #: `hyphen.words_of` the page.
     words: frozenset[str]
+    #: The `id` of each line in bold, where bold stands out from the text.
+    bold: frozenset[int]
+    #: In pixels; 0 where it is not known.
+    height: float
 
 
-def blocks(parts: Sequence[Region], ruled: Mapping[int, Ruled] | None = None) -> list[Block]:
+def blocks(
+    parts: Sequence[Region],
+    ruled: Mapping[int, Ruled] | None = None,
+    *,
+    bold: frozenset[int] = frozenset(),
+    page_height: float = 0.0,
+) -> list[Block]:
     """The blocks of a page's regions, in order; every line is in exactly one of them.
 
-    `ruled` are tables, and the regions in a frame, by the `id` of the lines that stand for them in the regions. Boxes
-    stay in the coordinates of the lines.
+    `ruled` are tables, and the regions in a frame, by the `id` of the lines that stand for them in the regions; `bold`
+    has the `id` of each line in bold. Boxes stay in the coordinates of the lines.
     """
     ruled = ruled or {}
     framed = [
@@ -74,6 +64,8 @@ def blocks(parts: Sequence[Region], ruled: Mapping[int, Ruled] | None = None) ->
         body=body_height(boxes) if boxes else 0.0,
         headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS,
         words=hyphen.words_of(box.line.text for box in boxes),
+        bold=bold if _share(boxes, bold) <= _MAX_BOLD_SHARE else frozenset(),
+        height=page_height,
     )
     found: list[Block] = []
     written: set[int] = set()
@@ -102,6 +94,12 @@ def _pieces(
     yield before, []
 
 
+def _share(boxes: Sequence[LineBox], bold: frozenset[int]) -> float:
+    """The share of the characters that are in bold lines."""
+    total = sum(len(box.line.text) for box in boxes)
+    return sum(len(box.line.text) for box in boxes if id(box.line) in bold) / total if total else 0.0
+
+
 def _framed_blocks(parts: Sequence[Region], page: _Page) -> list[Block]:
     return [block for part in parts for block in _region_blocks(part.rows, page)]
 
@@ -123,7 +121,9 @@ def _region_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
     while start < len(rows):
         stop, columns = table.table_at(rows, start, page.body)
         if stop:
-            found.append(_block(BlockKind.TABLE, rows[start:stop], cells=table.cells(rows[start:stop], columns)))
+            found.append(
+                _block(BlockKind.TABLE, rows[start:stop], cells=table.cells(rows[start:stop], columns, page.body))
+            )
             start = stop
             continue
         stop = start + 1
@@ -139,72 +139,61 @@ def _text_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
         return []
     left = min(row[0].left for row in rows)
     right = max(row[-1].right for row in rows)
-    step = _usual_step(rows)
-    groups: list[list[Row]] = []
+    step = usual_step(rows)
+    marked = items(rows, page.body)
+    groups: list[list[int]] = []
     for i, row in enumerate(rows):
         following = rows[i + 1] if i + 1 < len(rows) else None
-        if not groups or _begins_block(row, groups[-1][-1], following, (left, right), step, page.body):
-            groups.append([row])
-        else:
-            groups[-1].append(row)
-    return [_text_block(group, page) for group in groups]
+        if groups and i not in marked:
+            before = rows[groups[-1][-1]]
+            item = rows[groups[-1][0]] if groups[-1][0] in marked else None
+            turns_bold = item is None and _is_bold(row, page) != _is_bold(before, page)
+            if not turns_bold and not begins_block(row, before, following, item, (left, right), step, page.body):
+                groups[-1].append(i)
+                continue
+        groups.append([i])
+    found = [_text_block([rows[i] for i in group], marked.get(group[0]), page) for group in groups]
+    return _with_notes(found, [[rows[i] for i in group] for group in groups], page)
 
 
-def _usual_step(rows: Sequence[Row]) -> float:
-    """Median distance from row to row, in pixels."""
-    steps = [middle_of(b) - middle_of(a) for a, b in pairwise(rows)]
-    return median(steps) if steps else 0.0
+def _is_bold(row: Row, page: _Page) -> bool:
+    return all(id(box.line) in page.bold for box in row)
 
 
-def _height(row: Row) -> float:
-    # Of the box with most text: a large initial or a bracket does not make its row a heading.
-    return max(row, key=lambda b: len(b.line.text)).height
+def _with_notes(found: list[Block], groups: Sequence[Sequence[Row]], page: _Page) -> list[Block]:
+    """The blocks of a region, those at its end that are small and begin with the mark of a note as footnotes."""
+    first = None
+    for at in range(len(found) - 1, 0, -1):
+        is_low = groups[at][0][0].middle > _NOTES_FROM * page.height > 0
+        smaller = all(is_small(height_of(row) / page.body) for row in groups[at])
+        if found[at].kind is not BlockKind.PARAGRAPH or not is_low or not smaller:
+            break
+        if begins_note(found[at].text):
+            first = at
+    if first is None:
+        return found
+    return [
+        *found[:first],
+        *(msgspec.structs.replace(block, kind=BlockKind.FOOTNOTE) for block in found[first:]),
+    ]
 
 
-def _text(row: Row) -> str:
-    return " ".join(box.line.text for box in row)
-
-
-def _begins_block(
-    row: Row, before: Row, after: Row | None, margins: tuple[float, float], usual_step: float, body: float
-) -> bool:
-    """True where `row` begins a block of its own instead of continuing the one of the row before."""
-    if _text(row)[:1] in BULLETS:
-        return True
-    heights = sorted((_height(row), _height(before)))
-    if heights[1] > _HEADING * heights[0]:
-        return True
-    step = middle_of(row) - middle_of(before)
-    if step > _PARAGRAPH_LEADING * max(usual_step, _MIN_LEADING * heights[0]):
-        return True
-    indented = row[0].left - before[0].left > _INDENT * body
-    if indented and (after is None or row[0].left - after[0].left > _INDENT * body):
-        # In a list the rows after the bullet's are indented; in prose only the first row of a paragraph is.
-        return _text(before)[:1] not in BULLETS
-    short = margins[1] - before[-1].right > _SHORT_ROW_SHARE * (margins[1] - margins[0])
-    ended = _text(before)[-1:] in _SENTENCE_ENDS
-    return short and ended and row[0].left - margins[0] < _NEAR_LEFT_MARGIN * body
-
-
-def _text_block(group: Sequence[Row], page: _Page) -> Block:
-    lines = [_text(row) for row in group]
-    if lines[0][:1] in BULLETS and len(lines[0]) > 1:
-        marker, lines[0] = lines[0][0], lines[0][1:].strip()
-        return _block(BlockKind.LIST_ITEM, group, text="\n".join(hyphen.join(lines, page.words)), marker=marker)
+def _text_block(group: Sequence[Row], item: Item | None, page: _Page) -> Block:
+    lines = [text_of(row) for row in group]
+    if page.headings and (item is None or item.counts):
+        size = min(height_of(row) for row in group) / page.body
+        level = level_of(lines, size, bold=all(_is_bold(row, page) for row in group))
+        if level is not None:
+            kind = BlockKind.TITLE if level == 1 else BlockKind.HEADING
+            return _block(kind, group, text="\n".join(hyphen.join(lines, page.words)), level=level)
+    if item is not None and item.marker:
+        lines[0] = lines[0][len(item.marker) :].strip()
+        text = "\n".join(hyphen.join(lines, page.words))
+        if item.marker in EMPTY_BOXES + TICKED_BOXES:
+            return _block(BlockKind.CHECK_BOX, group, text=text, level=item.level, checked=item.marker in TICKED_BOXES)
+        return _block(BlockKind.LIST_ITEM, group, text=text, marker=item.marker, level=item.level)
     text = "\n".join(hyphen.join(lines, page.words))
-    letters = sum(character.isalpha() for line in lines for character in line)
-    size = min(_height(row) for row in group) / page.body
-    if (
-        page.headings
-        and size >= _HEADING
-        and len(lines) <= _HEADING_ROWS
-        and letters >= _HEADING_LETTERS
-        and sum(map(len, lines)) <= _HEADING_CHARACTERS
-    ):
-        if size >= _TITLE:
-            return _block(BlockKind.TITLE, group, text=text, level=1)
-        return _block(BlockKind.HEADING, group, text=text, level=2)
-    return _block(BlockKind.PARAGRAPH, group, text=text)
+    return _block(BlockKind.CAPTION if is_caption(text) else BlockKind.PARAGRAPH, group, text=text)
 
 
 def _block(
@@ -214,6 +203,7 @@ def _block(
     text: str = "",
     level: int | None = None,
     marker: str = "",
+    checked: bool | None = None,
     cells: tuple[Cell, ...] = (),
 ) -> Block:
     """A block of these rows, with their box and confidence."""
@@ -223,6 +213,7 @@ def _block(
         text=text,
         level=level,
         marker=marker,
+        checked=checked,
         cells=cells,
         box=enclosing(lines),
         confidence=mean_confidence(lines),

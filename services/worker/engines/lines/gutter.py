@@ -10,6 +10,7 @@ comment says what the value trades off, and `bench.accuracy` shows what a change
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from statistics import median
 
 import msgspec
@@ -159,7 +160,7 @@ def _trim(
 
 def _separates_columns(gutter: Gutter, unit: float) -> bool:
     """True where both sides are columns of text, not cells of the same rows."""
-    if _is_prose(gutter.left, unit) and _is_prose(gutter.right, unit):
+    if is_prose(gutter.left, unit) and is_prose(gutter.right, unit):
         return True
     if gutter.narrow:
         return False
@@ -181,10 +182,11 @@ def _facing(boxes: list[LineBox], other: list[LineBox]) -> list[LineBox]:
     return [b for b in boxes if top <= b.middle <= bottom]
 
 
-def _is_prose(boxes: list[LineBox], unit: float) -> bool:
+def is_prose(boxes: Sequence[LineBox], unit: float) -> bool:
+    """Whether these boxes, one below the other, are lines of prose; `unit` is the median line height in pixels."""
     if len(boxes) < _MIN_PROSE_LINES:
         return False
     extent = max(b.right for b in boxes) - min(b.left for b in boxes)
     fill = median(b.width for b in boxes) / max(extent, unit)
-    characters = median(len(b.line.text) for b in boxes)
+    characters = median(b.characters for b in boxes)
     return characters >= _LONG_LINE_CHARACTERS or (fill >= _PROSE_FILL and characters >= _PROSE_CHARACTERS)

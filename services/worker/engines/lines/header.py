@@ -13,6 +13,9 @@ from libs.page.block import Cell
 _MIN_ROWS = 2
 _NUMBER_SHARE = 0.5
 
+# Rows of a header above the one that names each column.
+_MAX_SPANNING = 2
+
 # A number as tables have them: with signs, marks of currency and percent, separators, brackets.
 _NUMBER = re.compile(r"[\s(+\-–−±<>~$€£¥%]*\d[\d\s.,:/'’%$€£¥)*\-–]*")
 # What names a column although it is a number.
@@ -20,7 +23,9 @@ _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 
 
 def headed(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """The cells, those of the first row marked as headers where they are; a second row where the first has spans."""
+    """The cells, those of the first row marked as headers where they are; more rows where the first has spans."""
+    if any(cell.header for cell in cells):
+        return tuple(cells)
     rows = table.rows(cells)
     count = _header_rows(rows)
     below = rows[count:]
@@ -31,14 +36,27 @@ def headed(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def _header_rows(rows: Sequence[Sequence[Cell]]) -> int:
-    if not rows or not _names_columns(rows[0]):
+    """The rows up to one that names columns: those before it have spans; one text over several columns may follow."""
+    at = 0
+    while at < min(_MAX_SPANNING, len(rows)) and _spans(rows[at]) and not _numbers(rows[at]):
+        at += 1
+    if at < len(rows) and _names_columns(rows[at]):
+        at += 1
+    elif not at or not _names_columns(rows[at - 1]):
         return 0
-    spans = any(cell.column_span > 1 for cell in rows[0])
-    return 2 if spans and len(rows) > 1 and _names_columns(rows[1]) else 1
+    is_unit = at < len(rows) and _spans(rows[at]) and sum(1 for cell in rows[at] if cell.text) == 1
+    return at + (is_unit and not _numbers(rows[at]))
+
+
+def _spans(row: Sequence[Cell]) -> bool:
+    return any(cell.column_span > 1 and cell.text for cell in row)
+
+
+def _numbers(row: Sequence[Cell]) -> list[str]:
+    """The texts of the row that are numbers but no years."""
+    return [cell.text for cell in row if _NUMBER.fullmatch(cell.text) and not _YEAR.fullmatch(cell.text)]
 
 
 def _names_columns(row: Sequence[Cell]) -> bool:
     """Whether two cells of the row or more have text, and none a number but for years."""
-    texts = [cell.text for cell in row if cell.text]
-    numbers = [text for text in texts if _NUMBER.fullmatch(text) and not _YEAR.fullmatch(text)]
-    return len(texts) >= 2 and not numbers
+    return sum(1 for cell in row if cell.text) >= 2 and not _numbers(row)

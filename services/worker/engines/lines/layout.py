@@ -1,5 +1,6 @@
 """The layout of a page: its lines into blocks, with their boxes in coordinates of the stored page."""
 
+from collections.abc import Sequence
 from statistics import median
 
 import msgspec
@@ -10,6 +11,7 @@ from services.worker.engines.lines.block import Ruled, blocks
 from services.worker.engines.lines.grid import RuledTable, frames, ruled_tables
 from services.worker.engines.lines.header import headed
 from services.worker.engines.lines.line_box import level
+from services.worker.engines.lines.open_table import is_rising, open_tables
 from services.worker.engines.lines.order import regions
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
@@ -31,9 +33,11 @@ def lay_out(page: PageLines) -> tuple[Block, ...]:
 def _blocks(page: PageLines) -> list[Block]:
     unit = median(box.height for box in level(page.lines)) if page.lines else 0.0
     tables = ruled_tables(page.rules, page.lines, unit)
-    taken = {id(line) for table in tables for line in table.lines}
-    rest = tuple(line for line in page.lines if id(line) not in taken)
-    running = set_apart(msgspec.structs.replace(page, lines=rest))
+    rest = _without(page.lines, tables)
+    rising = [line for line in rest if is_rising(line)]
+    level_lines = [line for line in rest if not is_rising(line)]
+    tables.extend(open_tables(page.rules, level_lines, unit, (*page.slanted, *rising)))
+    running = set_apart(page, {id(line) for table in tables for line in table.lines})
     # In the order of the page a table or a frame is a paragraph of its size, which gutters run around.
     known: list[tuple[Rect, Ruled]] = [(table.box, _table(table)) for table in tables]
     lines = list(running.text)
@@ -47,7 +51,15 @@ def _blocks(page: PageLines) -> list[Block]:
         stand_ins = _stand_ins(box, unit)
         lines.extend(stand_ins)
         ruled |= dict.fromkeys(map(id, stand_ins), content)
-    return [*running.head, *blocks(regions(lines), ruled), *running.foot]
+    bold = frozenset(id(page.lines[at]) for at in page.bold)
+    height = page.pose.size()[1]
+    return [*running.head, *blocks(regions(lines), ruled, bold=bold, page_height=height), *running.foot]
+
+
+def _without(lines: tuple[Line, ...], tables: Sequence[RuledTable]) -> tuple[Line, ...]:
+    """The lines that are in none of the tables."""
+    taken = {id(line) for table in tables for line in table.lines}
+    return tuple(line for line in lines if id(line) not in taken)
 
 
 def _is_in(line: Line, box: Rect) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from unicodedata import east_asian_width
 
 import msgspec
 
@@ -24,6 +25,10 @@ class LineBox(msgspec.Struct, frozen=True, kw_only=True):
     #: Halfway between the upper and the lower edge.
     middle: float
     height: float
+    #: Of the text, as `characters_of` counts.
+    characters: int
+    #: A large initial, placed on the row that it begins; the text of that row follows it without a space.
+    initial: bool = False
 
     @property
     def top(self) -> float:
@@ -59,8 +64,22 @@ def level(lines: Sequence[Line]) -> list[LineBox]:
         height = max(1.0, (long if upright else short))
         centre = sum(xs) / 4
         half = max(1.0, (short if upright else long)) / 2
-        boxes.append(LineBox(line=line, left=centre - half, right=centre + half, middle=sum(ys) / 4, height=height))
+        boxes.append(
+            LineBox(
+                line=line,
+                left=centre - half,
+                right=centre + half,
+                middle=sum(ys) / 4,
+                height=height,
+                characters=characters_of(line.text),
+            )
+        )
     return boxes
+
+
+def characters_of(text: str) -> int:
+    """How long the text is: wide characters, as those of Chinese and Japanese, count twice."""
+    return len(text) if text.isascii() else sum(1 + (east_asian_width(character) in "WF") for character in text)
 
 
 def _tilt(lines: Sequence[Line]) -> float:

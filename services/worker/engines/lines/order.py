@@ -10,6 +10,7 @@ import msgspec
 
 from libs.page.block import Line
 from services.worker.engines.lines.gutter import longest_gutter
+from services.worker.engines.lines.initials import placed
 from services.worker.engines.lines.line_box import LineBox, Row, level
 
 # The boxes of one row. How these values were found is not recorded; stricter ones split rows of a curved page, laxer
@@ -35,7 +36,7 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
 
 def regions(lines: Sequence[Line]) -> list[Region]:
     """The page's regions in reading order; every line is in exactly one row of exactly one region."""
-    return [Region(rows=rows(part)) for part in _parts(level(lines)) if part]
+    return [Region(rows=rows(part)) for part in _parts(placed(level(lines))) if part]
 
 
 def rows(boxes: Sequence[LineBox]) -> tuple[Row, ...]:

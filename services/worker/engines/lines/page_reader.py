@@ -15,6 +15,11 @@ class PageLines(msgspec.Struct, frozen=True, kw_only=True):
 
     pose: Pose
     lines: tuple[Line, ...] = ()
+    #: The indices of the lines that are set in bold, where the source knows it.
+    bold: frozenset[int] = frozenset()
+    #: Lines that are level with neither axis, with upright boxes, where the source keeps them apart: column names of a
+    #: table, or a watermark, which the layout leaves out.
+    slanted: tuple[Line, ...] = ()
     #: Lines that are drawn along the axes of the upright picture, as thin boxes.
     rules: tuple[Rect, ...] = ()
 

@@ -104,6 +104,8 @@ def test_any_characters_are_shown_as_they_were_read(lines: list[str]) -> None:
         (Block(kind=BlockKind.HEADING, text="Of no level"), "## Of no level"),
         (Block(kind=BlockKind.LIST_ITEM, text="one\ntwo", marker="•"), "- one\n  two"),
         (Block(kind=BlockKind.LIST_ITEM, text="one\ntwo", level=2), "  - one\n    two"),
+        (Block(kind=BlockKind.LIST_ITEM, text="one\ntwo", marker="7."), "7. one\n  two"),
+        (Block(kind=BlockKind.LIST_ITEM, text="one", marker="(a)"), "- (a) one"),
         (Block(kind=BlockKind.CHECK_BOX, text="Yes", checked=True), "☑ Yes"),
         (Block(kind=BlockKind.CHECK_BOX, text="No", checked=False), "☐ No"),
         (Block(kind=BlockKind.FORMULA, text="x2", latex="x^2"), "$$\nx^2\n$$"),

@@ -37,6 +37,8 @@ def test_every_kind_of_block_has_its_html(block: Block, expected: str) -> None:
 def test_items_that_follow_each_other_are_one_list() -> None:
     recognised = [Block(kind=BlockKind.LIST_ITEM, text=text) for text in ("a", "b")]
     assert blocks_html(recognised) == "<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"
+    counted = [Block(kind=BlockKind.LIST_ITEM, text=text, marker=marker) for text, marker in (("a", "1."), ("b", "•"))]
+    assert blocks_html(counted) == "<ul>\n<li>1. a</li>\n<li>b</li>\n</ul>\n"
     written = [Block(kind=BlockKind.LIST_ITEM, text=text, markdown=f"- {text}") for text in ("a", "b")]
     assert blocks_html(written) == "<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n"
 

@@ -39,3 +39,17 @@ def test_what_cannot_be_shown_is_cleaned_away() -> None:
     assert clean("co\u00adop\x00era\u200btive\ue123 \ufb01t") == "co-operative fit"
     assert clean("\ufefb") == "لا"
     assert clean("\u2f92\u2ed1") == "見長"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("J´an Min´aˇc", "Ján Mináč"),
+        ("Jim´enez, Garc´ıa", "Jiménez, García"),
+        ("gar¸con, garc¸on", "gar¸con, garçon"),
+        ("M¨uller", "Müller"),
+        ("˜x and ´", "˜x and ´"),
+    ],
+)
+def test_accents_that_were_set_before_their_letters_are_on_them(text: str, shown: str) -> None:
+    assert clean(text) == shown

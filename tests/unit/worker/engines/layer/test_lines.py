@@ -29,12 +29,41 @@ def test_cells_of_a_table_stay_apart() -> None:
     assert texts(layer(line_of(["left"], (0, 100)), line_of(["right"], (90, 100)))) == ["left", "right"]
 
 
+def test_numbers_of_neighbouring_columns_stay_apart() -> None:
+    assert texts(layer(line_of(["TOTAL", "16"], (0, 100)), line_of(["25"], (95, 100)))) == ["TOTAL 16", "25"]
+    assert texts(layer(line_of(["in", "16"], (0, 100)), line_of(["cases"], (65, 100)))) == ["in 16 cases"]
+
+
 def test_a_superscript_belongs_to_its_word() -> None:
     note = line_of(["3"], (61, 96), size=10)
     (line,) = page_lines(layer(line_of(["a", "word"], (0, 100)), note)).lines
     assert line.text == "a word3"
     assert [word.text for word in line.words] == ["a", "word3"]
     assert line.box[0][1] == 100  # it makes the line no higher
+
+
+def test_a_superscript_in_its_line_makes_the_line_no_higher() -> None:
+    styles = (STYLE, Style(font=0, size=12.0))
+    spans = (Span(text="products", box=(0, 100, 80, 120), style=0), Span(text="1", box=(80, 90, 86, 102), style=1))
+    page = PageLayer(width=2000, height=1000, styles=styles, lines=(LayerLine(turn=0, spans=spans),))
+    (line,) = page_lines(page).lines
+    assert (line.text, line.box[0][1], line.box[2][1]) == ("products1", 100, 120)
+
+
+def test_a_large_initial_joins_none_of_the_lines_beside_it() -> None:
+    initial = line_of(["O"], (0, 100), size=60)
+    rows = [line_of(["ver", "the", "past"], (32, top)) for top in (101, 121, 141)]
+    assert texts(layer(initial, *rows)) == ["ver the past", "O", "ver the past", "ver the past"]
+
+
+def test_lines_in_bold_are_known() -> None:
+    styles = (STYLE, Style(font=1, size=SIZE, bold=True))
+    lines = (
+        line_of(["A", "heading"], (0, 0), style=1),
+        line_of(["text"], (0, 40)),
+        line_of(["more"], (0, 80), style=1),
+    )
+    assert page_lines(PageLayer(width=2000, height=1000, styles=styles, lines=lines)).bold == {0, 2}
 
 
 def test_parts_of_a_word_in_several_styles_are_one_word() -> None:

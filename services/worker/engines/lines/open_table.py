@@ -1,0 +1,172 @@
+"""Open tables: their rows are set off by level rules of one length, and no upright rules part their columns.
+
+The rules show where the table begins and ends, and which rows head its columns; the columns come from the alignment of
+the text. Lengths are in units of the page's median line height, so that they hold at any DPI.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from libs.page.block import Cell, Line, Rect, enclosing
+from services.worker.engines.lines import table
+from services.worker.engines.lines.grid import RuledTable
+from services.worker.engines.lines.gutter import is_prose
+from services.worker.engines.lines.line_box import Row, level
+from services.worker.engines.lines.order import rows as text_rows
+
+# By how much the ends of a table's rules may differ, and by how much text may reach over them.
+_SAME_END = 1.0
+# Length of a rule at least: shorter ones are below a word.
+_MIN_LENGTH = 10.0
+# Distance between two rules that are one, such as a double rule.
+_SAME = 0.5
+# Distance at most between two rules with nothing between them that set off the same rows.
+_EMPTY = 1.5
+# Degrees by which slanted names of columns rise. Chosen: more than a tilted page, less than a label that runs up.
+_RISING = 15, 75
+# Columns at least: of two, one may as well be labels, and lists are set between rules too.
+_MIN_COLUMNS = 2
+# Rules on a page at most; it bounds the work.
+_MAX_RULES = 2_000
+
+
+def open_tables(
+    rules: Sequence[Rect], lines: Sequence[Line], unit: float, slanted: Sequence[Line] = ()
+) -> list[RuledTable]:
+    """The tables between these rules; every line is in at most one. `unit` is the median line height in pixels.
+
+    `slanted` lines run up to the right: those that begin above a column in a table's header are its name.
+    """
+    if not lines or len(rules) > _MAX_RULES:
+        return []
+    found: list[RuledTable] = []
+    left = list(lines)
+    for family in _families(rules, unit):
+        for run in _runs(family, left, unit):
+            if (one := _table(run, left, unit, slanted)) is not None:
+                found.append(one)
+                taken = {id(line) for line in one.lines}
+                left = [line for line in left if id(line) not in taken]
+    return found
+
+
+def is_rising(line: Line) -> bool:
+    """Whether the box of the line runs up to the right."""
+    (ax, ay), (bx, by), *_ = line.box
+    return _RISING[0] <= math.degrees(math.atan2(ay - by, bx - ax)) <= _RISING[1]
+
+
+def _families(rules: Sequence[Rect], unit: float) -> list[list[Rect]]:
+    """The level rules that begin and end below each other, each family from top to bottom."""
+    families: list[list[Rect]] = []
+    for rule in sorted(rules, key=lambda rule: rule[1]):
+        if rule[2] - rule[0] < max(_MIN_LENGTH * unit, rule[3] - rule[1]):
+            continue
+        for family in families:
+            first = family[0]
+            if max(abs(rule[0] - first[0]), abs(rule[2] - first[2])) <= _SAME_END * unit:
+                if rule[1] - family[-1][3] > _SAME * unit:
+                    family.append(rule)
+                break
+        else:
+            families.append([rule])
+    return [family for family in families if len(family) > 1]
+
+
+def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterator[list[Rect]]:
+    """The rules of one table after another: between two of them is text in columns, or one row of it."""
+    run = [family[0]]
+    for above, below in pairwise(family):
+        between = text_rows(level(_between(above, below, lines, unit)))
+        if not between and below[1] - above[3] < _EMPTY * unit:
+            continue
+        if between and sum(len(row) > 1 for row in between) * 2 >= len(between):
+            run.append(below)
+            continue
+        if len(run) > 1:
+            yield run
+        run = [below]
+    if len(run) > 1:
+        yield run
+
+
+def _between(above: Rect, below: Rect, lines: Sequence[Line], unit: float) -> list[Line]:
+    margin = _SAME_END * unit
+    return [
+        line
+        for line in lines
+        if min(x for x, _ in line.box) >= above[0] - margin
+        and max(x for x, _ in line.box) <= above[2] + margin
+        and above[1] <= sum(y for _, y in line.box) / 4 <= below[3]
+    ]
+
+
+def _table(rules: Sequence[Rect], lines: Sequence[Line], unit: float, slanted: Sequence[Line]) -> RuledTable | None:
+    inside = _between(rules[0], rules[-1], lines, unit)
+    boxes = level(inside)
+    rows = text_rows(boxes)
+    if len(rows) < 2:
+        return None
+    columns = table.columns_of(rows, unit)
+    if (
+        len(columns) < _MIN_COLUMNS
+        or not table.is_columnar(rows, columns)
+        or _are_columns_of_prose(rows, columns, unit)
+    ):
+        return None
+    header_rows = _header_rows(rows, rules)
+    cells = table.cells(rows, columns, unit, header_rows=header_rows)
+    names = _slanted_names(cells, columns, rules, slanted, unit) if header_rows else {}
+    last = max((cell.row for cell in cells if cell.header), default=-1)
+    cells = tuple(_named(cell, names) if cell.row == last else cell for cell in cells)
+    box = (rules[0][0], rules[0][1], rules[0][2], rules[-1][3])
+    ordered = (*(box.line for row in rows for box in row), *names.values())
+    return RuledTable(box=box, cells=cells, lines=ordered)
+
+
+def _are_columns_of_prose(rows: Sequence[Row], columns: Sequence[table.Extent], unit: float) -> bool:
+    """Whether two columns beside each other are prose: the columns of a page, as of a newspaper."""
+    prose = [
+        is_prose([box for row in rows for box in row if left <= (box.left + box.right) / 2 <= right], unit)
+        for left, right in columns
+    ]
+    return any(both == (True, True) for both in pairwise(prose))
+
+
+def _slanted_names(
+    cells: Sequence[Cell], columns: Sequence[table.Extent], rules: Sequence[Rect], slanted: Sequence[Line], unit: float
+) -> dict[int, Line]:
+    """The slanted lines that begin in the header, by the column above which they do; the column's cell is empty."""
+    last = max(cell.row for cell in cells if cell.header)
+    empty = [cell.column for cell in cells if cell.row == last and not cell.text]
+    found: dict[int, Line] = {}
+    for line in slanted:
+        x, y = min(x for x, _ in line.box), max(y for _, y in line.box)
+        if empty and rules[0][1] < y < rules[1][3] + _SAME * unit:
+            nearest = min(empty, key=lambda at: max(columns[at][0] - x, x - columns[at][1]))
+            if max(columns[nearest][0] - x, x - columns[nearest][1]) <= unit and nearest not in found:
+                found[nearest] = line
+    return found
+
+
+def _named(cell: Cell, names: dict[int, Line]) -> Cell:
+    """The cell of the last header row with the name of its column."""
+    name = names.get(cell.column)
+    return cell if name is None else msgspec.structs.replace(cell, text=name.text, box=enclosing([name]))
+
+
+def _header_rows(rows: Sequence[Row], rules: Sequence[Rect]) -> int | None:
+    """The rows above the second rule, where there is a third; None where no rule sets off a header."""
+    if len(rules) < 3:
+        return None
+    above = sum(1 for row in rows if _middle(row) < rules[1][1])
+    return above if 0 < above <= len(rows) / 2 else None
+
+
+def _middle(row: Row) -> float:
+    """Of the row's lines on the page, in pixels from its top."""
+    ys = [y for box in row for _, y in box.line.box]
+    return sum(ys) / len(ys)

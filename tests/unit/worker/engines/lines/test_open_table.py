@@ -1,0 +1,146 @@
+"""Tables without upright rules: their rows, columns and headers, from level rules and the alignment of the text."""
+
+from libs.page.block import Block, BlockKind, Cell, Line, Rect
+from libs.page.markdown import to_markdown
+from services.worker.engines.lines.layout import lay_out
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+
+UNIT, STEP = 20.0, 30.0
+LEFT, RIGHT = 100.0, 700.0
+
+
+def line(text: str, left: float, row: float, *, right: float | None = None) -> Line:
+    """A line in a row, 10 pixels a character; `right` is the edge at which it ends instead."""
+    top, width = 100 + STEP * row, 10.0 * len(text)
+    left = left if right is None else right - width
+    return Line(text=text, box=((left, top), (left + width, top), (left + width, top + UNIT), (left, top + UNIT)))
+
+
+def rule(row: float, left: float = LEFT, right: float = RIGHT) -> Rect:
+    """A level rule just above a row."""
+    y = 100 + STEP * row - 6
+    return (left, y, right, y + 1)
+
+
+def laid_out(lines: list[Line], *rules: Rect) -> tuple[Block, ...]:
+    return lay_out(PageLines(pose=Pose(width=800, height=1100), lines=tuple(lines), rules=rules))
+
+
+def table(blocks: tuple[Block, ...]) -> tuple[Cell, ...]:
+    (found,) = (block.cells for block in blocks if block.kind is BlockKind.TABLE)
+    return found
+
+
+def rows(cells: tuple[Cell, ...]) -> list[list[str]]:
+    return [[cell.text for cell in cells if cell.row == at] for at in range(max(cell.row for cell in cells) + 1)]
+
+
+def body(first: int, count: int) -> list[Line]:
+    return [
+        one
+        for row in range(first, first + count)
+        for one in (line(f"name {row}", 100, row), line("web pages", 300, row), line(f"{row}.5", 0, row, right=700))
+    ]
+
+
+HEADER = [line("Source", 100, 0), line("Type", 300, 0), line("Words", 0, 0, right=700)]
+
+
+def test_rows_above_the_second_rule_are_the_header() -> None:
+    cells = table(laid_out([*HEADER, *body(1, 4)], rule(0), rule(1), rule(5)))
+    assert {cell.row for cell in cells if cell.header} == {0}
+    assert rows(cells)[:2] == [["Source", "Type", "Words"], ["name 1", "web pages", "1.5"]]
+
+
+def test_first_column_of_uneven_rows_belongs_to_the_table() -> None:
+    # Lines of a cell that are not level with those of its row once made the first column a column of the page.
+    lines = [*HEADER, *body(1, 1), *body(3, 1), *body(5, 1), *body(6, 2)]
+    lines += [line("filtered", 120, 3.6), line("and more", 120, 4.2), line("from there", 120, 5.5)]
+    cells = table(laid_out(lines, rule(0), rule(1), rule(8)))
+    assert [row[0] for row in rows(cells)] == [
+        "Source",
+        "name 1",
+        "name 3 filtered and more",
+        "name 5 from there",
+        "name 6",
+        "name 7",
+    ]
+
+
+def test_text_over_several_columns_spans_them() -> None:
+    lines = [
+        *(line("North", 310, 0), line("South", 560, 0)),
+        *(line("Town", 100, 1), line("old", 260, 1), line("new", 380, 1), line("old", 510, 1), line("new", 640, 1)),
+        *(
+            one
+            for row in range(2, 6)
+            for one in (line(f"town {row}", 100, row), *(line("1.5", left, row) for left in (260, 380, 510, 640)))
+        ),
+    ]
+    cells = table(laid_out(lines, rule(0), rule(2), rule(6)))
+    assert [(c.text, c.column, c.column_span) for c in cells if c.row == 0] == [
+        ("", 0, 1),
+        ("North", 1, 2),
+        ("South", 3, 2),
+    ]
+    assert {cell.row for cell in cells if cell.header} == {0, 1}
+
+
+def test_slanted_lines_name_the_columns_above_which_they_begin() -> None:
+    slanted = [
+        Line(text=text, box=((left, 100), (left + 80, 100), (left + 80, 120), (left, 120)))
+        for text, left in (("Kind", 310), ("Words", 670), ("DRAFT", 2000))
+    ]
+    page = PageLines(
+        pose=Pose(width=800, height=1100),
+        lines=(HEADER[0], *body(1, 4)),
+        rules=(rule(0), rule(1), rule(5)),
+        slanted=tuple(slanted),
+    )
+    assert rows(table(lay_out(page)))[0] == ["Source", "Kind", "Words"]
+
+
+def test_title_in_the_middle_of_all_columns_spans_them() -> None:
+    lines = [*HEADER, line("Mixed before training", 295, 1), *body(2, 4)]
+    cells = table(laid_out(lines, rule(0), rule(1), rule(6)))
+    assert [(c.text, c.column_span) for c in cells if c.row == 1] == [("Mixed before training", 3)]
+
+
+def test_tables_of_one_width_stay_two_where_text_stands_between_them() -> None:
+    lines = [*HEADER, *body(1, 3), line("Table 2: The same again, in other words than before", 100, 5)]
+    lines += [*(line(text, left, 7) for text, left in (("Source", 100), ("Type", 300), ("Words", 650))), *body(8, 3)]
+    blocks = laid_out(lines, rule(0), rule(1), rule(4), rule(7), rule(8), rule(11))
+    assert [block.kind for block in blocks] == [BlockKind.TABLE, BlockKind.CAPTION, BlockKind.TABLE]
+
+
+def test_columns_of_prose_between_rules_are_no_table() -> None:
+    prose = "words of a narrow column of it"
+    lines = [line(prose, left, row) for row in range(10) for left in (100, 450, 800)]
+    rules = (rule(0, right=1100), rule(10, right=1100))
+    blocks = lay_out(PageLines(pose=Pose(width=1200, height=1100), lines=tuple(lines), rules=rules))
+    assert {block.kind for block in blocks} == {BlockKind.PARAGRAPH}
+
+
+def test_rules_below_columns_of_numbers_are_no_table_of_their_own() -> None:
+    lines = [*HEADER, *body(1, 4)]
+    blocks = laid_out(lines, rule(1, 560, 700), rule(3, 560, 700), rule(5, 560, 700))
+    assert rows(table(blocks))[1] == ["name 1", "web pages", "1.5"]
+
+
+def test_currency_stands_in_the_cell_of_its_number() -> None:
+    lines = [line("Year Ended", 445, 0), line("2024", 0, 1, right=500), line("2025", 0, 1, right=700)]
+    for row, first, second in ((2, "178", "141"), (3, "3,423", "2,532"), (4, "1,136", "876"), (5, "4,737", "3,549")):
+        lines += [line(f"cost {row}", 100, row), line(first, 0, row, right=500), line(second, 0, row, right=700)]
+        if row in (2, 5):
+            lines += [line("$", 400, row), line("$", 600, row)]
+    cells = table(laid_out(lines))
+    assert rows(cells)[2] == ["cost 2", "$178", "$141"]
+    assert [(c.text, c.column_span, c.header) for c in cells if c.row == 0] == [("", 1, True), ("Year Ended", 2, True)]
+
+
+def test_formulas_and_lines_of_prose_are_no_rows_of_a_table() -> None:
+    formulas = [one for row in range(4) for one in (line("λ = ∑ x", 100, row), line("= ∑ y", 400, row))]
+    assert "<table>" not in to_markdown(laid_out(formulas))
+    sentence = line("and here the text goes on with a sentence that is as long as any other", 100, 5)
+    assert to_markdown(laid_out([*HEADER, *body(1, 4), sentence])).endswith(f"</table>\n\n{sentence.text}")

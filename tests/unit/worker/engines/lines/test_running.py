@@ -1,0 +1,101 @@
+"""Running heads and feet without a number, by the signs that tell them from text."""
+
+import pytest
+
+from libs.page.block import Block, BlockKind, Line, Rect
+from services.worker.engines.lines.layout import lay_out
+from services.worker.engines.lines.page_reader import PageLines
+from services.worker.engines.lines.pose import Pose
+
+HEIGHT, WIDTH = 2000, 800
+RUNNING = {BlockKind.PAGE_HEADER, BlockKind.PAGE_FOOTER, BlockKind.PAGE_NUMBER}
+
+
+def line(text: str, left: float, top: float, width: float, height: float = 20.0) -> Line:
+    right, bottom = left + width, top + height
+    return Line(text=text, box=((left, top), (right, top), (right, bottom), (left, bottom)))
+
+
+def text(count: int = 50) -> list[Line]:
+    return [line("some words that run to the margin of the page", 50, 300 + 26 * i, 700) for i in range(count)]
+
+
+def running(*others: Line, rules: tuple[Rect, ...] = (), body: list[Line] | None = None) -> list[tuple[BlockKind, str]]:
+    lines = (*(text() if body is None else body), *others)
+    page: tuple[Block, ...] = lay_out(PageLines(pose=Pose(width=WIDTH, height=HEIGHT), lines=lines, rules=rules))
+    return [(block.kind, block.text) for block in page if block.kind in RUNNING]
+
+
+def test_small_lines_far_from_the_text_in_the_outer_margin_are_running_heads_and_feet() -> None:
+    found = running(line("Downloaded from a site", 50, 60, 300), line("www.example.org", 50, 1900, 200))
+    assert found == [
+        (BlockKind.PAGE_HEADER, "Downloaded from a site"),
+        (BlockKind.PAGE_FOOTER, "www.example.org"),
+    ]
+
+
+def test_lines_that_only_together_stand_apart_are_taken_together() -> None:
+    found = running(
+        line("Downloaded from a site", 50, 40, 300), line("In Action", 50, 66, 120), line("447", 710, 66, 40)
+    )
+    assert [text for _, text in found] == ["Downloaded from a site", "In Action", "447"]
+
+
+def test_left_middle_and_right_text_of_one_row_are_a_running_foot() -> None:
+    found = running(
+        line("Revision: 2.4", 50, 1790, 130), line("P/N 119-036", 345, 1790, 110), line("10 June 2019", 630, 1790, 120)
+    )
+    assert found == [(BlockKind.PAGE_FOOTER, "Revision: 2.4 P/N 119-036 10 June 2019")]
+
+
+def test_page_number_between_two_texts_is_a_block_of_its_own() -> None:
+    found = running(line("A Journal", 50, 1900, 130), line("12", 390, 1900, 20), line("May 1999", 650, 1900, 100))
+    assert found == [
+        (BlockKind.PAGE_FOOTER, "A Journal"),
+        (BlockKind.PAGE_NUMBER, "12"),
+        (BlockKind.PAGE_FOOTER, "May 1999"),
+    ]
+
+
+def test_rule_below_the_first_line_makes_it_a_running_head() -> None:
+    head = line("OPEN ACCESS", 50, 90, 200)
+    body = [*text(), line("A title in large letters", 50, 140, 500, 40)]
+    assert running(head, body=body) == []
+    assert running(head, body=body, rules=((50, 120, 750, 121),)) == [(BlockKind.PAGE_HEADER, "OPEN ACCESS")]
+
+
+def test_line_that_runs_up_the_margin_is_a_running_head() -> None:
+    stamp = Line(text="arXiv:1234.5678 [cs.CL] 1 Jan 2020", box=((20, 900), (20, 300), (36, 300), (36, 900)))
+    assert running(stamp) == [(BlockKind.PAGE_HEADER, stamp.text)]
+
+
+def test_number_alone_in_the_middle_below_all_text_is_a_page_number_wherever_the_text_ends() -> None:
+    assert running(line("62", 390, 1660, 20)) == [(BlockKind.PAGE_NUMBER, "62")]
+
+
+def test_number_in_a_corner_beyond_all_text_is_a_page_number_of_a_slide() -> None:
+    slide = [line(f"Point {i}", 100, 300 + 200 * i, 300) for i in range(5)]
+    assert running(line("7", 760, 1940, 12), body=slide) == [(BlockKind.PAGE_NUMBER, "7")]
+    assert running(line("7", 100, 1940, 12), body=slide) == []
+
+
+def test_title_of_a_table_at_the_top_of_the_page_is_no_running_head() -> None:
+    cells = [line(text, left, 130 + 30 * i, 60) for i in range(4) for text, left in (("name", 50), (f"{i}.5", 690))]
+    rules = tuple((50.0, y, 750.0, y + 1) for y in (125.0, 155.0, 250.0))
+    assert running(line("Results of the year", 50, 95, 200), body=[*cells, *text()], rules=rules[1:]) == []
+    assert running(line("Table 3: Results", 50, 95, 200), body=[*cells, *text()], rules=rules) == []
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        line("Dear Sir or Madam", 50, 240, 200),  # apart, but not in the margin
+        line("A title", 50, 60, 200, 40),
+        line("and so it ends.", 50, 1600 + 26, 200),  # the last line of the text
+        line("62", 50, 1660, 20),  # at the left
+        line("Total 1,250.00", 50, 1790, 200),
+        line("a line of text that is as long as a line of text can be, and so no running head " * 2, 50, 60, 700),
+    ],
+)
+def test_what_has_no_sign_stays_in_the_text(stray: Line) -> None:
+    assert running(stray) == []
