@@ -83,7 +83,7 @@ def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterato
         between = text_rows(level(_between(above, below, lines, unit)))
         if not between and below[1] - above[3] < _EMPTY * unit:
             continue
-        if between and sum(len(row) > 1 for row in between) * 2 >= len(between):
+        if len(between) == 1 or (between and sum(len(row) > 1 for row in between) * 2 >= len(between)):
             run.append(below)
             continue
         if len(run) > 1:

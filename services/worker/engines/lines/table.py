@@ -116,8 +116,7 @@ def cells(
     for at, row in enumerate(whole):
         is_above = at < (heads if heads is not None else _MAX_HEADS + 1)
         aligned = _row_cells(row, columns)
-        # A row of one text that reaches over a gap between columns heads the rows below it.
-        is_title = len(row) == 1 and any(cell.span > 1 for cell in aligned)
+        is_title = len(row) == 1 and _reaches_over(row[0], columns, body)
         centred = _centred(row, columns, body) if is_above or is_title else None
         column = 0
         for cell in centred or aligned:
@@ -126,6 +125,11 @@ def cells(
             found.append(Cell(row=at, column=column, text=cell.text, column_span=cell.span, header=header, box=box))
             column += cell.span
     return tuple(found)
+
+
+def _reaches_over(box: LineBox, columns: Sequence[Extent], body: float) -> bool:
+    """Whether a text that is alone in its row reaches out of every column, as the title of the rows below it may."""
+    return not any(left - body <= box.left and box.right <= right + body for left, right in columns)
 
 
 def is_columnar(rows: Sequence[Row], columns: Sequence[Extent]) -> bool:

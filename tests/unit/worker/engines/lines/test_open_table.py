@@ -129,7 +129,7 @@ def test_rules_below_columns_of_numbers_are_no_table_of_their_own() -> None:
 
 
 def test_currency_stands_in_the_cell_of_its_number() -> None:
-    lines = [line("Year Ended", 445, 0), line("2024", 0, 1, right=500), line("2025", 0, 1, right=700)]
+    lines = [line("Year Ended", 500, 0), line("2024", 0, 1, right=500), line("2025", 0, 1, right=700)]
     for row, first, second in ((2, "178", "141"), (3, "3,423", "2,532"), (4, "1,136", "876"), (5, "4,737", "3,549")):
         lines += [line(f"cost {row}", 100, row), line(first, 0, row, right=500), line(second, 0, row, right=700)]
         if row in (2, 5):
