@@ -18,6 +18,7 @@ The assertions' own code is needed, which has far more dependencies than this us
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -98,11 +99,11 @@ def main() -> int:
     if not (corpus / ASSERTIONS[0]).is_file():
         parser.error(f"{corpus} has no {ASSERTIONS[0]}: name the folder of the assertions with --corpus")
     try:
-        # The package is no dependency of ours.
-        from olmocr.bench.tests import load_single_test
+        # By name: the package is no dependency of ours.
+        load = importlib.import_module("olmocr.bench.tests").load_single_test
     except ImportError as error:
         parser.error(f"{error}: install the packages that the docstring of bench/olmocr.py names")
-    assertions = [load_single_test(one) for one in _assertions(corpus)]
+    assertions = [load(one) for one in _assertions(corpus)]
     readers = Readers(options.threads)
     for mode in options.modes:
         written = {

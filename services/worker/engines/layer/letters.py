@@ -81,9 +81,10 @@ _SYMBOLS = {
 # Soft hyphens are printed where a line ends with one; zero-width spaces and byte order marks are not. For the radical
 # Unicode names no character.
 _CLEANED = {**_SYMBOLS, "\u00ad": "-", "\u200b": "", "\ufeff": "", "⻑": "長"}
-# Accents that fonts of TeX set as characters of their own before their letter (a cedilla after it), as combining ones.
+# Accents that fonts of TeX set as characters of their own before their letter (a cedilla after it), as combining ones;
+# and double quotation marks that are set as two single ones.
 _ACCENTS = str.maketrans("´¨ˆ˜ˇ˘¯˙˚˝", "\u0301\u0308\u0302\u0303\u030c\u0306\u0304\u0307\u030a\u030b")
-_APART = re.compile(r"([´¨ˆ˜ˇ˘¯˙˚˝])([A-Za-zı])|([A-Za-z])¸")
+_APART = re.compile(r"(‘‘|’’)|([´¨ˆ˜ˇ˘¯˙˚˝])([A-Za-zı])|([cCsStT])¸")
 # Characters that stand for others by their look, as fonts map them: radicals for the Chinese characters that they are,
 # Latin ligatures, and Hebrew and Arabic presentation forms.
 _LOOKS = (("\u2e80", "\u2fdf"), ("\ufb00", "\ufdff"), ("\ufe70", "\ufefe"))
@@ -102,8 +103,10 @@ def clean(text: str) -> str:
 
 
 def _accented(match: re.Match[str]) -> str:
-    """The letter with its accent, where Unicode has it as one character; else both as they are."""
-    accent, letter, with_cedilla = match.groups()
+    """The character for both, where Unicode has one; else both as they are."""
+    quotation, accent, letter, with_cedilla = match.groups()
+    if quotation:
+        return "“" if quotation == "‘‘" else "”"
     combined = f"{with_cedilla}\u0327" if with_cedilla else letter.replace("ı", "i") + accent.translate(_ACCENTS)
     whole = unicodedata.normalize("NFC", combined)
     return whole if len(whole) == 1 else match[0]

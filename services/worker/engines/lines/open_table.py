@@ -77,13 +77,14 @@ def _families(rules: Sequence[Rect], unit: float) -> list[list[Rect]]:
 
 
 def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterator[list[Rect]]:
-    """The rules of one table after another: between two of them is text in columns, or one row of it."""
+    """The rules of one table after another: between two of them is text in columns, or the one row of a header."""
     run = [family[0]]
     for above, below in pairwise(family):
         between = text_rows(level(_between(above, below, lines, unit)))
         if not between and below[1] - above[3] < _EMPTY * unit:
             continue
-        if len(between) == 1 or (between and sum(len(row) > 1 for row in between) * 2 >= len(between)):
+        is_header = len(run) == len(between) == 1
+        if is_header or (between and sum(len(row) > 1 for row in between) * 2 >= len(between)):
             run.append(below)
             continue
         if len(run) > 1:

@@ -82,6 +82,7 @@ def set_apart(page: PageLines, taken: Collection[int] = frozenset()) -> RunningL
         rules=page.rules,
         height=page.pose.size()[1],
         body=body_height(boxes),
+        step=median([_middle(b) - _middle(a) for a, b in pairwise(ordered)] or [0.0]),
     )
     head = [_block(BlockKind.PAGE_HEADER, (box,)) for box in beside]
     foot: list[Block] = []
@@ -109,6 +110,8 @@ class _Sheet(msgspec.Struct, frozen=True, kw_only=True):
     height: float
     #: Height of the body text.
     body: float
+    #: The usual one from row to row.
+    step: float
 
     @property
     def left(self) -> float:
@@ -147,13 +150,19 @@ def _outer_rows(sheet: _Sheet, *, foot: bool) -> int:
 def _is_outer(sheet: _Sheet, row: Row, beside: Row, group: Sequence[Row], *, foot: bool) -> bool:
     """Whether the rows of the group are no text; `row` is the one of them that is nearest to the text, `beside` it."""
     gap = _gap(sheet, row, beside)
-    ruled = _has_rule_between(sheet, row, beside)
-    # A number alone in the middle of the sheet needs no space around it.
-    is_number = len(row) == 1 and _is_centred(sheet, row[0]) and bool(_NUMBER.fullmatch(row[0].line.text))
-    if gap <= _APART and not ruled and not is_number:
+    # A number alone in the middle of the sheet, or a row across it with one, needs no more than its own line.
+    if gap <= _APART and not _is_number_in_place(sheet, row, beside):
         return False
+    ruled = _has_rule_between(sheet, row, beside)
     tallest = max(sheet.body, max(box.height for box in beside))
-    return all(_is_running(sheet, one, gap, tallest, ruled=ruled, foot=foot) for one in group)
+    return all(_is_running(sheet, one, _gap(sheet, one, beside), tallest, ruled=ruled, foot=foot) for one in group)
+
+
+def _is_number_in_place(sheet: _Sheet, row: Row, beside: Row) -> bool:
+    if len(row) == 1:
+        return _is_centred(sheet, row[0]) and _NUMBER.fullmatch(row[0].line.text) is not None
+    numbered = any(_NUMBER.fullmatch(box.line.text) for box in (row[0], row[-1]))
+    return numbered and _is_spread(sheet, row) and abs(_middle(row) - _middle(beside)) > _APART * sheet.step
 
 
 def _is_running(sheet: _Sheet, row: Row, gap: float, text_height: float, *, ruled: bool, foot: bool) -> bool:
@@ -171,6 +180,8 @@ def _is_running(sheet: _Sheet, row: Row, gap: float, text_height: float, *, rule
         return False
     if _is_spread(sheet, row):
         return distance < _MARGIN * sheet.height and height <= _MAX_HEIGHT * text_height
+    if foot and ruled and gap >= _FAR_APART and len(row) == 1:
+        return height <= _MAX_HEIGHT * text_height
     if distance >= _OUTER_MARGIN * sheet.height:
         return False
     if ruled:
@@ -214,9 +225,8 @@ def _middle(row: Row) -> float:
 
 def _gap(sheet: _Sheet, row: Row, beside: Row) -> float:
     """The step between two rows, in usual steps."""
-    steps = [_middle(b) - _middle(a) for a, b in pairwise(sheet.ordered)]
     # In columns that are not level the steps between rows are short: a line's height counts as the least.
-    usual = max(median(steps), max(box.height for box in beside))
+    usual = max(sheet.step, max(box.height for box in beside))
     return abs(_middle(row) - _middle(beside)) / usual
 
 

@@ -48,8 +48,9 @@ def test_what_cannot_be_shown_is_cleaned_away() -> None:
         ("Jim´enez, Garc´ıa", "Jiménez, García"),
         ("gar¸con, garc¸on", "gar¸con, garçon"),
         ("M¨uller", "Müller"),
+        ("the ‘‘corporate’’ term", "the “corporate” term"),
         ("˜x and ´", "˜x and ´"),
     ],
 )
-def test_accents_that_were_set_before_their_letters_are_on_them(text: str, shown: str) -> None:
+def test_characters_that_were_set_in_two_parts_are_one(text: str, shown: str) -> None:
     assert clean(text) == shown

@@ -48,6 +48,24 @@ def test_left_middle_and_right_text_of_one_row_are_a_running_foot() -> None:
     assert found == [(BlockKind.PAGE_FOOTER, "Revision: 2.4 P/N 119-036 10 June 2019")]
 
 
+def test_row_across_the_page_with_a_number_needs_less_space_where_boxes_reach_over_their_lines() -> None:
+    body = [line("some words that run to the margin of the page", 50, 200 + 26 * i, 700, 34) for i in range(50)]
+    head = [line("400", 50, 160, 40), line("HUSBANDRY.", 345, 160, 110), line("[Ch. XIX.", 650, 160, 100)]
+    assert [text for _, text in running(*head, body=body)] == ["400", "HUSBANDRY. [Ch. XIX."]
+    assert running(head[0], head[2], body=body) == []
+
+
+def test_space_of_a_running_foot_is_measured_to_the_text_not_to_the_page_number_above_it() -> None:
+    found = running(line("199", 710, 1850, 40), line("Published by a press", 50, 1890, 250))
+    assert [text for _, text in found] == ["199", "Published by a press"]
+
+
+def test_line_below_a_rule_that_is_as_wide_as_the_text_is_a_running_foot_wherever_the_text_ends() -> None:
+    foot = line("author@example.org", 50, 1690, 200)
+    assert running(foot) == []
+    assert running(foot, rules=((50, 1640, 750, 1641),)) == [(BlockKind.PAGE_FOOTER, "author@example.org")]
+
+
 def test_page_number_between_two_texts_is_a_block_of_its_own() -> None:
     found = running(line("A Journal", 50, 1900, 130), line("12", 390, 1900, 20), line("May 1999", 650, 1900, 100))
     assert found == [
