@@ -39,7 +39,7 @@ run-model: $(MODELS)  ## the same with the model Nanonets-OCR-s as its engine, f
 	@OCR_ENGINE=nanonets exec $(BIN)/python -m services.local run
 
 .PHONY: ocr
-ocr: $(RUNS)  ## read one document: make ocr FILE=scan.pdf [PAGES=1-5] [DPI=150] [OCR=auto|force|text] [FORMAT=md|txt|html|json|zip] [OUT=scan.md]
+ocr: $(RUNS)  ## read one document: make ocr FILE=scan.pdf [PAGES=1-5] [DPI=150] [OCR=auto|force|text] [FORMAT=md|txt|html|json|zip|pdf] [OUT=scan.md]
 ifeq ($(strip $(FILE)),)
 	@echo "make ocr: which file? For example: make ocr FILE=scan.pdf" >&2; exit 2
 else

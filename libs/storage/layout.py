@@ -18,6 +18,10 @@ INTAKE = "intake.json"
 RECORD = "processing.json"
 #: The combined result.
 COMBINED = "combined_output.md"
+#: The searchable PDF, made when it is first asked for.
+SEARCHABLE = "combined_output.pdf"
+#: Why it could not be made.
+SEARCHABLE_FAULT = "combined_output.fault"
 #: An upload in several requests.
 UPLOAD = "upload.json"
 #: The note that a run was cancelled: `libs.jobstate.cancellation`.

@@ -52,6 +52,16 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.path(layout.COMBINED)
 
     @property
+    def searchable_path(self) -> str:
+        """The path of the searchable PDF, which exists once it was asked for."""
+        return self.path(layout.SEARCHABLE)
+
+    @property
+    def searchable_fault_path(self) -> str:
+        """The path of the reason why it could not be made."""
+        return self.path(layout.SEARCHABLE_FAULT)
+
+    @property
     def leases_prefix(self) -> str:
         """The folder of the leases."""
         return self.path(layout.BATCHES)

@@ -33,6 +33,8 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idle: _Count = 0
     #: The trace id of the request that the task follows from.
     trace: _Trace = ""
+    #: Make the searchable PDF of the job, which has ended.
+    searchable: bool = False
     #: When the task is due, by the storage's clock: the task of a later job is behind it in the queue.
     due_at: datetime | None = None
 

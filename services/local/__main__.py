@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "--format",
         choices=FORMS,
         default="md",
-        help="Markdown, plain text, HTML, JSON with boxes, or an archive of all (default: md)",
+        help="Markdown, plain text, HTML, JSON with boxes, an archive of these, or a searchable PDF (default: md)",
     )
     one.add_argument("--output", type=Path, metavar="PATH", help="write there instead of to standard output")
     return parser

@@ -11,6 +11,8 @@ import httpx
 _POLL_SECONDS = 0.3
 # Chosen: above the time that a service needs to restart; the job goes on meanwhile.
 _OUTAGE_SECONDS = 60.0
+# Chosen: what the service may take for a searchable PDF, and a wait for its turn.
+_MAKING_SECONDS = 600.0
 #: The values of `status` with which a job has ended.
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 
@@ -81,8 +83,17 @@ class GnosisClient:
 
     async def result(self, job_id: str, form: str = "md") -> bytes:
         """The combined result in the form `form`. Raises `ApiError`, `Unreachable`."""
-        answer = await self._send("GET", f"/api/jobs/{job_id}/result", params={"format": form}, timeout=60.0)
-        return answer.content
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            try:
+                answer = await self._send("GET", f"/api/jobs/{job_id}/result", params={"format": form}, timeout=60.0)
+                return answer.content
+            except ApiError as error:
+                # A searchable PDF is made when it is first asked for.
+                if error.status != 503 or loop.time() - began > _MAKING_SECONDS:
+                    raise
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def cancel(self, job_id: str) -> None:
         """Cancel the job. Raises `ApiError`, `Unreachable`."""

@@ -19,7 +19,7 @@ from services.serving.supervisor import Supervisor, Timings
 
 DONE, NOT_ALL_READ, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 #: The forms of a result that the service offers.
-FORMS = ("md", "txt", "html", "json", "zip")
+FORMS = ("md", "txt", "html", "json", "zip", "pdf")
 _LOG_LINES = 5
 _WITHOUT_RESULT = ("failed", "cancelled")
 
@@ -88,9 +88,10 @@ def _check(arguments: OcrArguments) -> None:
         raise CannotRead(BAD_INPUT, f"{arguments.file}: may not be read. Check its permissions.")
     if arguments.file.stat().st_size == 0:
         raise CannotRead(BAD_INPUT, f"{arguments.file}: the file is empty. Give a PDF or image.")
-    if arguments.form == "zip" and arguments.output is None and sys.stdout.isatty():
+    if arguments.form in ("zip", "pdf") and arguments.output is None and sys.stdout.isatty():
         raise CannotRead(
-            BAD_INPUT, "An archive cannot be shown on a terminal. Give --output PATH, or another --format."
+            BAD_INPUT,
+            f"A {arguments.form} file cannot be shown on a terminal. Give --output PATH, or another --format.",
         )
     if arguments.output is not None and (arguments.output.is_dir() or not arguments.output.parent.is_dir()):
         raise CannotRead(BAD_INPUT, f"{arguments.output}: cannot be written. Give a file in a directory that exists.")

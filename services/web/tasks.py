@@ -1,12 +1,18 @@
-"""The tasks that start a job's work: its extraction, and the chains that read its pages."""
+"""The tasks that start work on a job: its extraction, the chains that read its pages, its searchable PDF."""
 
 from datetime import datetime
+
+import msgspec
 
 from libs import trace
 from libs.jobstate import plan as batches
 from libs.jobstate.job import Job
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
 from libs.taskqueue.task import OcrTask, first_name
+
+#: Seconds after which a searchable PDF that could not be made is tried again when it is asked for. Chosen: what it
+#: failed by may have been the machine's load; a document that fails always costs a child's time once a minute.
+SEARCHABLE_AGAIN_SECONDS = 60
 
 
 async def start_stage(queue: TaskQueue, job: Job, *, wake: int = 0, at: datetime | None = None) -> None:
@@ -30,6 +36,16 @@ async def start_extraction(queue: TaskQueue, job: Job, *, wake: int = 0, at: dat
     """Enqueue the extraction of the job; see `start_stage`."""
     name = first_name(job.session_id, job.run, "extract", wake)
     await queue.enqueue(EXTRACT_QUEUE, _task(job, 0, wake, at), name=name)
+
+
+async def start_searchable(queue: TaskQueue, job: Job, at: datetime) -> None:
+    """Enqueue the making of the searchable PDF of a job that has ended, at most once in `SEARCHABLE_AGAIN_SECONDS`.
+
+    Raises `QueueUnavailable`.
+    """
+    turn = int(at.timestamp() // SEARCHABLE_AGAIN_SECONDS)
+    task = msgspec.structs.replace(_task(job, 0, 0, at), searchable=True)
+    await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, "searchable", turn))
 
 
 def _task(job: Job, chain: int, wake: int, at: datetime | None) -> OcrTask:

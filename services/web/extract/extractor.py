@@ -27,6 +27,7 @@ from services.web.extract.extraction import ExtractContext, Extraction, OpenPage
 from services.web.extract.pages import pages_to_render, save_failure, stored_outcomes
 from services.web.extract.saves import Saves
 from services.web.extract.scratch import local_copy
+from services.web.extract.searchable import make_searchable
 from services.web.render.document import FailedPage, RenderedPage, Unreadable
 from services.web.render.filetype import FileType
 from services.web.tasks import start_chains
@@ -66,6 +67,8 @@ class Extractor:
             session_id=task.session_id,
         )
         try:
+            if task.searchable:
+                return await make_searchable(self._context, files, task.run)
             job = await load(files)
             if job.ended or task.run < job.run:
                 return False

@@ -17,7 +17,12 @@ from services.web.service import web
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 # The types of the files that the service writes itself, by extension.
-_MEDIA_TYPES = {".png": "image/png", ".txt": "text/plain; charset=utf-8", ".json": "application/json"}
+_MEDIA_TYPES = {
+    ".png": "image/png",
+    ".txt": "text/plain; charset=utf-8",
+    ".json": "application/json",
+    ".pdf": "application/pdf",
+}
 
 
 async def stored_file(request: Request) -> Response:
@@ -48,7 +53,7 @@ async def stored_file(request: Request) -> Response:
             # Replaced between the two calls: size and range do not fit any more.
             raise Problem(503, "File changed", "The file was replaced just now.", "Ask again.")
         headers["Content-Type"] = await _media_type(files, name)
-        if _is_upload(name):
+        if _is_upload(name) or name == layout.SEARCHABLE:
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
         headers["Content-Length"] = str(end - start)
         if request.method == "HEAD":

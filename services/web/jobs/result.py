@@ -1,18 +1,24 @@
 """`GET /api/jobs/{job_id}/result`: the combined result in its forms."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from libs.jobstate.job import Job
 from libs.page.markdown import MarkdownOptions
-from libs.storage.session import exists
+from libs.storage.session import SessionFiles, exists
+from libs.storage.store import Stat
 from services.serving.problem import Problem
 from services.web.jobs.lookup import own_job
 from services.web.jobs.routes import not_done
 from services.web.outputs.archive import ImageLimits, as_zip
 from services.web.outputs.result import ResultForm, as_html, as_json, as_markdown, as_text
-from services.web.service import web
+from services.web.outputs.searchable import fault_since, made_since
+from services.web.service import Web, web
+from services.web.tasks import SEARCHABLE_AGAIN_SECONDS, start_searchable
 
 _MEDIA_TYPES = {
     ResultForm.MD: "text/markdown; charset=utf-8",
@@ -20,7 +26,13 @@ _MEDIA_TYPES = {
     ResultForm.HTML: "text/html; charset=utf-8",
     ResultForm.JSON: "application/json",
     ResultForm.ZIP: "application/zip",
+    ResultForm.PDF: "application/pdf",
 }
+# Seconds that a request waits for the searchable PDF to be made. Chosen: below the 60 s after which proxies and clients
+# commonly give a silent request up.
+_WAIT_SECONDS = 45.0
+# Seconds between two looks whether it is there, the first and the longest.
+_FIRST_LOOK, _LAST_LOOK = 0.1, 2.0
 
 
 async def result(request: Request) -> Response:
@@ -52,7 +64,40 @@ async def result(request: Request) -> Response:
             config = web(request).config
             limits = ImageLimits(max_pixels=config.max_pixels, max_side=config.max_side)
             content = as_zip(files, job, limits, options)
+        case ResultForm.PDF:
+            stat = await _searchable(web(request), files, job)
+            headers["Content-Length"] = str(stat.size)
+            content = _stored(files, stat)
     return StreamingResponse(content, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+async def _searchable(service: Web, files: SessionFiles, job: Job) -> Stat:
+    """The searchable PDF, made now where it is missing. Raises `Problem` 422 and 503, `QueueUnavailable`."""
+    deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+    pause, enqueued = _FIRST_LOOK, False
+    while (stat := await made_since(files, job)) is None:
+        if (reason := await fault_since(files, job, SEARCHABLE_AGAIN_SECONDS)) is not None:
+            raise Problem(422, "No searchable PDF", reason, "The other forms of the result are there: see ?format=.")
+        if not enqueued:
+            await start_searchable(service.queue, job, await files.store.now())
+            enqueued = True
+        if asyncio.get_running_loop().time() > deadline:
+            raise Problem(
+                503,
+                "Being made",
+                "The searchable PDF is not ready yet.",
+                "Ask again in a moment.",
+                headers={"Retry-After": "5"},
+            )
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LAST_LOOK)
+    return stat
+
+
+async def _stored(files: SessionFiles, stat: Stat) -> AsyncIterator[bytes]:
+    async with files.store.open_read(stat.path, end=stat.size) as opened:
+        async for chunk in opened.chunks:
+            yield chunk
 
 
 def _form(request: Request) -> ResultForm:

@@ -39,6 +39,8 @@ class ResultForm(StrEnum):
     JSON = "json"
     #: All of these, tables as CSV, and figures.
     ZIP = "zip"
+    #: The document with the text in it, to search and copy.
+    PDF = "pdf"
 
 
 #: Renders one page of an ended job; the outcome is None where it was lost.

@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import structlog
@@ -30,6 +31,7 @@ from services.web.render.protocol import (
     FrameKind,
     OpenRequest,
     PagesRequest,
+    PageText,
     RenderLimits,
     decode_fault,
     decode_header,
@@ -52,7 +54,8 @@ _ENVIRONMENT = {
 
 log = structlog.get_logger()
 
-_REMEDY = "Print the document to a new PDF and upload that."
+#: What the owner of a document can do about it.
+REMEDY = "Print the document to a new PDF and upload that."
 
 
 class Unreadable(Exception):
@@ -88,17 +91,60 @@ class Renderer:
     def __init__(self, limits: RenderLimits, *, descriptor: int) -> None:
         """Start the child. It inherits `descriptor`, the document, and can open no other file."""
         self._limits = limits
+        self._descriptor = descriptor
         self._process = ChildProcess(PROGRAM, environment=_ENVIRONMENT, descriptors=(descriptor,))
+
+    @classmethod
+    def of_file(cls, path: Path, limits: RenderLimits) -> Self:
+        """Start a child for the document at `path`. Raises `Unreadable`."""
+        try:
+            # Opened for each child: children that share an open file share its offset.
+            with path.open("rb", buffering=0) as file:
+                return cls(limits, descriptor=file.fileno())
+        except OSError as error:
+            raise Unreadable(Fault.DAMAGED.value) from error
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    async def send(self, request: OpenRequest | PagesRequest) -> None:
+    async def open(self, file_type: FileType, dpi: int, *, searchable: bool = False) -> DocumentOpened:
+        """Let the child open the document. Raises `Unreadable` or `ChildLost`."""
+        await self.send(
+            OpenRequest(
+                descriptor=self._descriptor,
+                file_type=file_type,
+                dpi=dpi,
+                limits=self._limits,
+                parent=os.getpid(),
+                walls=tuple(sorted(jail.supported())),
+                searchable=searchable,
+            )
+        )
+        kind, _, payload = await self.receive_frame(self._limits.open_seconds)
+        try:
+            if kind is FrameKind.DOCUMENT_FAULT:
+                fault = decode_fault(payload)
+                raise Unreadable(
+                    f"{fault.value} (The limit is {self._limits.max_pages:,} pages.)"
+                    if fault is Fault.TOO_MANY_PAGES
+                    else fault.value
+                )
+            if kind is not FrameKind.DOCUMENT:
+                raise BadFrame(f"{kind.name} instead of a document")
+            return decode_opened(payload, self._limits)
+        except BadFrame as error:
+            raise ChildLost("bad frame") from error
+
+    async def send(self, request: OpenRequest | PagesRequest | PageText) -> None:
         """Send a request. Raises `ChildLost`."""
         async with time_limit(self._limits.open_seconds):
             await self._process.send(encode_request(request))
+
+    def end_input(self) -> None:
+        """Say that no request follows. Raises `ChildLost`."""
+        self._process.end_input()
 
     async def receive_frame(self, seconds: float) -> tuple[FrameKind, int, bytes]:
         """The next frame: kind, page and payload, whole within `seconds`. Raises `ChildLost`."""
@@ -181,44 +227,11 @@ class Document:
         """Start a child and open the document in it. Raises `Unreadable` or `ChildLost`."""
         if self._closed:
             raise RuntimeError("the document is closed")
-        await self._start()
-        assert self._renderer is not None
-        kind, _, payload = await self._renderer.receive_frame(self._limits.open_seconds)
-        try:
-            if kind is FrameKind.DOCUMENT_FAULT:
-                fault = decode_fault(payload)
-                raise Unreadable(
-                    f"{fault.value} (The limit is {self._limits.max_pages:,} pages.)"
-                    if fault is Fault.TOO_MANY_PAGES
-                    else fault.value
-                )
-            if kind is not FrameKind.DOCUMENT:
-                raise BadFrame(f"{kind.name} instead of a document")
-            opened = decode_opened(payload, self._limits)
-            if self._opened not in (None, opened):
-                raise BadFrame("another document than the first child opened")
-        except BadFrame as error:
-            raise ChildLost("bad frame") from error
+        self._renderer = Renderer.of_file(self._path, self._limits)
+        opened = await self._renderer.open(self._file_type, self._dpi)
+        if self._opened not in (None, opened):
+            raise ChildLost("bad frame")  # another document than the first child opened
         self._opened = opened
-
-    async def _start(self) -> None:
-        """Start a child and send what it is to open. Raises `Unreadable` or `ChildLost`."""
-        try:
-            # Opened for each child: children that share an open file share its offset.
-            with self._path.open("rb", buffering=0) as file:
-                descriptor = file.fileno()
-                self._renderer = Renderer(self._limits, descriptor=descriptor)
-        except OSError as error:
-            raise Unreadable(Fault.DAMAGED.value) from error
-        request = OpenRequest(
-            descriptor=descriptor,
-            file_type=self._file_type,
-            dpi=self._dpi,
-            limits=self._limits,
-            parent=os.getpid(),
-            walls=tuple(sorted(jail.supported())),
-        )
-        await self._renderer.send(request)
 
     async def _receive(self, renderer: Renderer, page_no: int) -> RenderedPage | FailedPage:
         """The next page, which has to be this one. Raises `ChildLost`."""
@@ -253,14 +266,14 @@ class Document:
             case Unreadable():
                 return loss.reason
             case ChildTimedOut():
-                return f"Drawing the page took longer than {self._limits.render_seconds:g} seconds. {_REMEDY}"
+                return f"Drawing the page took longer than {self._limits.render_seconds:g} seconds. {REMEDY}"
             case _:
-                return f"The page ended the program that draws pages. {_REMEDY}"
+                return f"The page ended the program that draws pages. {REMEDY}"
 
     def _given_up(self) -> str:
         return (
             f"The page was not tried, because {self._limits.max_lost_in_a_row} pages in a row before it "
-            f"could not be drawn. {_REMEDY}"
+            f"could not be drawn. {REMEDY}"
         )
 
 
@@ -286,10 +299,10 @@ async def open_document(
                 await document._open()
             except ChildTimedOut as error:
                 raise Unreadable(
-                    f"Opening the document took longer than {limits.open_seconds:g} seconds. {_REMEDY}"
+                    f"Opening the document took longer than {limits.open_seconds:g} seconds. {REMEDY}"
                 ) from error
             except ChildLost as error:
-                raise Unreadable(f"The document ended the program that opens documents. {_REMEDY}") from error
+                raise Unreadable(f"The document ended the program that opens documents. {REMEDY}") from error
             yield document
         finally:
             await document._close()

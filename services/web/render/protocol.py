@@ -1,8 +1,9 @@
 """What a render child and its parent send each other, and the limits that both hold.
 
 The parent sends lines of JSON: one `OpenRequest`, then any number of `PagesRequest`. The child answers with frames: one
-for the document, then one for each requested page, in order. Reasons cross as codes of a closed set and never as text,
-so that no text of a hostile document's choice reaches a user or a log.
+for the document, then one for each requested page, in order. Where the request has `searchable`, the later lines are
+`PageText`, and after the end of the parent's side the child sends a `SearchableMade` and the PDF in pieces. Reasons
+cross as codes of a closed set, so that no text of a hostile document's choice reaches a user or a log.
 """
 
 import struct
@@ -12,13 +13,16 @@ import msgspec
 
 from libs import textlayer
 from libs.codec import BadMessage, Codec
+from libs.page.block import Line
 from services.serving.jail import Wall
 from services.web.render.filetype import FileType
 
 _HEADER = struct.Struct(">BII")
 #: Bytes of a frame's header.
 HEADER_BYTES = _HEADER.size
-#: Bytes of a payload other than a page's PNG. Chosen: several times a `DocumentOpened`.
+#: Bytes of a piece of a searchable PDF. Chosen: few system calls, little memory.
+MAX_PIECE_BYTES = 1 << 20
+#: Bytes of a payload other than a page's PNG or a piece. Chosen: several times a `DocumentOpened`.
 MAX_SMALL_PAYLOAD = 1024
 
 
@@ -45,6 +49,14 @@ class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     #: Pages in a row that may each cost a child before the rest is given up. Eight times 30 s stays well inside a
     #: task's dispatch deadline of 600 s, and a few heavy drawings in a row are survived.
     max_lost_in_a_row: int = 8
+
+    #: Wall-clock seconds until the text of all pages is in a searchable PDF and its first byte is there.
+    searchable_seconds: float = 240.0
+
+    def max_searchable_bytes(self, file_bytes: int) -> int:
+        """No searchable PDF of a file of so many bytes is larger: twice the file, and the pixels of one that has to be
+        written without its own compression."""
+        return 2 * file_bytes + self.max_decoded_bytes
 
     @property
     def max_png_bytes(self) -> int:
@@ -105,12 +117,33 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     parent: int
     #: The walls of the jail that this machine supports: the child raises all of them, or exits.
     walls: tuple[Wall, ...] = ()
+    #: Make a searchable PDF, in place of page images.
+    searchable: bool = False
 
 
 class PagesRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Render these 1-based pages, in this order."""
 
     pages: tuple[int, ...]
+
+
+class PageText(msgspec.Struct, frozen=True, kw_only=True):
+    """Put these lines into a page as invisible text."""
+
+    #: 1-based.
+    page_no: int
+    #: Of the page image that the lines' coordinates refer to, in pixels; 0 where it is not known.
+    width: int
+    height: int
+    #: In reading order.
+    lines: tuple[Line, ...]
+
+
+class SearchableMade(msgspec.Struct, frozen=True, kw_only=True):
+    """The searchable PDF follows."""
+
+    #: What follows is to be appended to the document as it is; else it is a whole file.
+    appended: bool
 
 
 class DocumentOpened(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +165,10 @@ class FrameKind(IntEnum):
     PAGE = 2
     #: The name of a `Fault`.
     PAGE_FAULT = 3
+    #: A `SearchableMade` as JSON.
+    SEARCHABLE = 4
+    #: Bytes of the searchable PDF; none after the last.
+    PIECE = 5
 
 
 class BadFrame(BadMessage):
@@ -140,10 +177,12 @@ class BadFrame(BadMessage):
 
 _open_requests = Codec(OpenRequest, BadMessage)
 _pages_requests = Codec(PagesRequest, BadMessage)
+_page_texts = Codec(PageText, BadMessage)
 _opened = Codec(DocumentOpened, BadFrame)
+_made = Codec(SearchableMade, BadFrame)
 
 
-def encode_request(request: OpenRequest | PagesRequest) -> bytes:
+def encode_request(request: OpenRequest | PagesRequest | PageText) -> bytes:
     """A request as its line."""
     return msgspec.json.encode(request) + b"\n"
 
@@ -158,6 +197,11 @@ def decode_pages_request(line: bytes) -> PagesRequest:
     return _pages_requests.decode(line)
 
 
+def decode_page_text(line: bytes) -> PageText:
+    """Read a later line, where the request has `searchable`. Raises `BadMessage`."""
+    return _page_texts.decode(line)
+
+
 def encode_header(kind: FrameKind, page_no: int, length: int) -> bytes:
     """The header of a frame: its kind, its page (0 for the document) and the bytes of payload after it."""
     return _HEADER.pack(kind, page_no, length)
@@ -170,7 +214,8 @@ def decode_header(header: bytes, limits: RenderLimits) -> tuple[FrameKind, int, 
         kind = FrameKind(code)
     except ValueError as error:
         raise BadFrame(f"frame of unknown kind {code}") from error
-    if length > (limits.max_png_bytes if kind is FrameKind.PAGE else MAX_SMALL_PAYLOAD):
+    largest = {FrameKind.PAGE: limits.max_png_bytes, FrameKind.PIECE: MAX_PIECE_BYTES}
+    if length > largest.get(kind, MAX_SMALL_PAYLOAD):
         raise BadFrame(f"{kind.name} frame of {length} bytes")
     return kind, page_no, length
 
@@ -186,6 +231,16 @@ def decode_opened(payload: bytes, limits: RenderLimits) -> DocumentOpened:
     if not 1 <= opened.total_pages <= limits.max_pages:
         raise BadFrame(f"a document of {opened.total_pages} pages")
     return opened
+
+
+def encode_made(made: SearchableMade) -> bytes:
+    """The payload of a SEARCHABLE frame."""
+    return _made.encode(made)
+
+
+def decode_made(payload: bytes) -> SearchableMade:
+    """Read the payload of a SEARCHABLE frame. Raises `BadFrame`."""
+    return _made.decode(payload)
 
 
 def encode_fault(fault: Fault) -> bytes:

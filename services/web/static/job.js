@@ -33,7 +33,7 @@ export class JobView {
     byId("grid").replaceChildren();
     byId("job-problem").replaceChildren();
     byId("failure-list").replaceChildren();
-    for (const name of ["failures", "pages-section", "download-md", "download-txt", "download-zip", "retry", "cancel", "delete"]) show(byId(name), false);
+    for (const name of ["failures", "pages-section", "download-md", "download-txt", "download-zip", "download-pdf", "retry", "cancel", "delete"]) show(byId(name), false);
     for (const name of ["job-title", "job-meta", "job-warnings", "job-message", "job-percent", "job-chip", "announcer"]) setText(byId(name), "");
     show(byId("progress"), false);
     this.#connection(false);
@@ -178,7 +178,7 @@ export class JobView {
     const counts = tally(job);
     const open = counts.total - counts.read;
     const result = job.status === "completed" || job.status === "partial";
-    for (const format of ["md", "txt", "zip"]) {
+    for (const format of ["md", "txt", "pdf", "zip"]) {
       const link = byId(`download-${format}`);
       link.href = `/api/jobs/${encodeURIComponent(this.#id)}/result?format=${format}`;
       link.download = `${job.file_info.filename.replace(/\.[^.]*$/, "")}.${format}`;

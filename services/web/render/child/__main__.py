@@ -1,4 +1,4 @@
-"""Open one document and draw its pages for the parent: `python -m services.web.render.child`.
+"""Open one document and draw its pages for the parent, or put text into it: `python -m services.web.render.child`.
 
 A socket carries requests in and frames out (see `protocol`), so nothing that a library prints can get between the
 frames. The process can be killed at any moment and leaves nothing behind: it writes no file, and it dies with its
@@ -12,22 +12,27 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from services.serving import jail
 from services.serving.confinement import confine, die_with, parent_channel
 from services.web.render.filetype import FileType
 from services.web.render.protocol import (
+    MAX_PIECE_BYTES,
     DocumentOpened,
     Fault,
     FrameKind,
     OpenRequest,
+    PageText,
     RenderError,
     RenderLimits,
+    SearchableMade,
     decode_open_request,
+    decode_page_text,
     decode_pages_request,
     encode_fault,
     encode_header,
+    encode_made,
     encode_opened,
 )
 
@@ -55,7 +60,23 @@ class PageSource(Protocol):
         ...
 
 
-Opener = Callable[[], PageSource]
+@runtime_checkable
+class TextTarget(Protocol):
+    """An open document of any format that becomes a searchable PDF. It raises what a `PageSource` raises."""
+
+    total_pages: int
+    repaired: bool
+
+    def add(self, page: PageText) -> None:
+        """Put text into a page. Raises anything where the page cannot take any."""
+        ...
+
+    def write(self, begin: Callable[[SearchableMade], None], piece: Callable[[bytes], None]) -> None:
+        """Write the PDF: `begin`, then `piece` any number of times."""
+        ...
+
+
+Opener = Callable[[], PageSource | TextTarget]
 
 
 def main() -> None:
@@ -92,6 +113,9 @@ def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest,
         return
     opened = DocumentOpened(total_pages=source.total_pages, repaired=source.repaired)
     _send(channel, FrameKind.DOCUMENT, 0, encode_opened(opened))
+    if isinstance(source, TextTarget):
+        _make_searchable(channel, lines, source, request.limits)
+        return
     for line in lines:
         for page_no in decode_pages_request(line).pages:
             _allow_cpu(request.limits)
@@ -99,7 +123,34 @@ def _serve(channel: socket.socket, lines: Iterator[bytes], request: OpenRequest,
             _send(channel, kind, page_no, payload)
 
 
-def _open(opener: Opener, limits: RenderLimits) -> PageSource:
+def _make_searchable(channel: socket.socket, lines: Iterator[bytes], target: TextTarget, limits: RenderLimits) -> None:
+    """Put the pages' texts into the document, and send it. A page that cannot take its text stays without."""
+    for line in lines:
+        _allow_cpu(limits)
+        page = decode_page_text(line)
+        if 1 <= page.page_no <= target.total_pages:
+            with contextlib.suppress(Exception):  # MuPDF raises anything for damage
+                target.add(page)
+
+    def begin(made: SearchableMade) -> None:
+        _send(channel, FrameKind.SEARCHABLE, 0, encode_made(made))
+
+    waiting = bytearray()
+
+    def piece(content: bytes) -> None:
+        waiting.extend(content)
+        while len(waiting) >= MAX_PIECE_BYTES:
+            _send(channel, FrameKind.PIECE, 0, bytes(waiting[:MAX_PIECE_BYTES]))
+            del waiting[:MAX_PIECE_BYTES]
+
+    _allow_cpu(limits)
+    target.write(begin, piece)
+    if waiting:
+        _send(channel, FrameKind.PIECE, 0, bytes(waiting))
+    _send(channel, FrameKind.PIECE, 0, b"")
+
+
+def _open(opener: Opener, limits: RenderLimits) -> PageSource | TextTarget:
     try:
         source = opener()
     except RenderError:
@@ -142,6 +193,10 @@ def _import_opener(request: OpenRequest) -> Opener:
     """Import the one library that this document needs: in the jail no file can be opened, so no module imported."""
     for encoding in _ENCODINGS:
         codecs.lookup(encoding)
+    if request.searchable:
+        from services.web.render.child.searchable import opener
+
+        return opener(request)
     if request.file_type is FileType.PDF:
         from services.web.render.child.pdf import PdfSource
 

@@ -84,11 +84,15 @@ class ImageSource:
     def page_png(self, page_no: int) -> bytes:
         """Decode one page to grey or RGB, upright by its EXIF tag, flattened on white."""
         try:
-            if page_no > 1 or self.total_pages > 1:
-                self._image.seek(page_no - 1)
-            return self._encode(self._image)
+            return self._encode(self.seek(page_no))
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise RenderError(Fault.PAGE_TOO_LARGE) from error
+
+    def seek(self, page_no: int) -> Image.Image:
+        """The picture of a page, not yet decoded."""
+        if page_no > 1 or self.total_pages > 1:
+            self._image.seek(page_no - 1)
+        return self._image
 
     def _encode(self, image: Image.Image) -> bytes:
         width, height = image.size
@@ -104,10 +108,10 @@ class ImageSource:
         if shrink < 1:
             size = max(1, int(width * shrink)), max(1, int(height * shrink))
             plain = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-        turn = _TURNS.get(_orientation(image))
+        turn = _TURNS.get(orientation(image))
         if turn is not None:
             plain = plain.transpose(turn)
-        dpi = _dpi(image)
+        dpi = plausible_dpi(image)
         return encode_png(without_colour(np.asarray(_flat(plain))), dpi and dpi * min(shrink, 1))
 
     def _count_frames(self) -> tuple[int, bool]:
@@ -172,14 +176,15 @@ def _flat(image: Image.Image) -> Image.Image:
     return paper.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """How the picture is to be turned, by EXIF; 1 for not at all."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # the picture is readable without the tag
         return 1
 
 
-def _dpi(image: Image.Image) -> float | None:
+def plausible_dpi(image: Image.Image) -> float | None:
     """Dots per inch as the file states them; `None` unless they are plausible and the same for both sides."""
     try:
         across, down = (float(value) for value in image.info["dpi"])

@@ -16,6 +16,7 @@ from services.web.render.protocol import Fault, RenderError, RenderLimits
 
 # PyMuPDF is typed in part only.
 mupdf: Any = pymupdf
+_pdf: Any = pymupdf.mupdf
 
 _POINTS_PER_INCH = 72  # ISO 32000-1, 8.3.2.3
 # Share of `render_seconds` that drawing may have taken for the page's text to be searched too. Chosen: a page that was
@@ -36,7 +37,7 @@ class PdfSource:
         mupdf.TOOLS.mupdf_display_warnings(False)
         self._dpi = dpi
         self._limits = limits
-        self._document: Any = _open(descriptor)
+        self._content, self._document = open_pdf(descriptor)
         self.total_pages: int = self._document.page_count
         self.repaired: bool = self._document.is_repaired
 
@@ -106,7 +107,8 @@ def _pixels(side: float, scale: float) -> int:
     return math.ceil(side * scale - _ROUNDING)
 
 
-def _open(descriptor: int) -> Any:
+def open_pdf(descriptor: int) -> tuple[memoryview, Any]:
+    """The file's bytes, which have to live as long as the document, and the document. Raises `RenderError`."""
     # Mapped, because MuPDF opens files by path only, which the jail refuses; it does not copy a buffer.
     content = memoryview(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ))
     try:
@@ -118,7 +120,13 @@ def _open(descriptor: int) -> Any:
         raise RenderError(Fault.NOT_PDF)
     if document.needs_pass:
         raise RenderError(Fault.ENCRYPTED)
-    return document
+    return content, document
+
+
+def add_stream(file: Any, content: bytes, dictionary: str) -> Any:
+    """Add a stream whose bytes are as its dictionary says; a reference to it."""
+    entries = mupdf.JM_pdf_obj_from_str(file, dictionary)
+    return _pdf.pdf_add_stream(file, mupdf.JM_BufferFromBytes(content), entries, 1)
 
 
 def _out_of_memory(error: BaseException) -> bool:

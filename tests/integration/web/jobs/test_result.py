@@ -1,14 +1,18 @@
 """The result of a job in every form, by `format` and by `Accept`, of pages of every kind."""
 
+import asyncio
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import numpy as np
+import pymupdf
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 from PIL import Image
@@ -27,13 +31,21 @@ from libs.page.markdown import to_markdown
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, create_session
 from libs.storage.store import Stored
+from libs.taskqueue.queue import EXTRACT_QUEUE
+from libs.taskqueue.task import OcrTask
 from services.serving.queue_identity import SharedSecret
 from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from services.web.outputs.result import as_html, as_json, as_text
 from services.web.render.png import encode_png
-from tests.inprocess import in_process, outward_client
+from services.web.service import Web
+from tests.documents import pdf
+from tests.inprocess import ClientInProcess, in_process, outward_client
 from tests.jobs import INTAKE, extracted
+from tests.waiting import until
+
+# Only a part of it is typed.
+mupdf: Any = pymupdf
 
 OWNER = {"X-User-Email": INTAKE.user_email}
 BLOCKS = (
@@ -104,8 +116,9 @@ async def ended(store: MemoryStore) -> SessionFiles:
 class Results:
     """The result of one job, as its owner asks for it."""
 
-    def __init__(self, client: httpx.AsyncClient, files: SessionFiles) -> None:
+    def __init__(self, client: ClientInProcess, files: SessionFiles) -> None:
         self.client = client
+        self.files = files
         self.address = f"/api/jobs/{files.session_id}/result"
 
     async def get(self, query: str = "", status: int = 200, **headers: str) -> httpx.Response:
@@ -221,7 +234,7 @@ async def test_archive_has_all_forms_and_each_table_as_csv(results: Results) -> 
         ("application/json", "application/json"),
         ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
         ("text/html;q=0.1, text/plain;q=0.5", "text/plain"),
-        ("application/pdf, application/zip;q=0.2", "application/zip"),
+        ("image/gif, application/zip;q=0.2", "application/zip"),
         ("image/png, text/markdown;q=0, */*;q=0.1", "text/markdown"),
     ],
 )
@@ -282,3 +295,73 @@ async def test_result_is_made_while_it_is_sent_and_pages_are_not_held(form: Any)
         sent += 1
         assert store.read_outcomes <= sent + REQUESTS_AT_ONCE
     assert (sent >= 500, store.read_outcomes) == (True, 500)
+
+
+async def make_pdf(results: Results) -> None:
+    """Do what the queue's push of the task does, once it is enqueued."""
+    service, files = results.client.web, results.files
+    await until(lambda: _enqueued(service))
+    task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=1, searchable=True)
+    assert await service.extractor.process(task, "name")
+
+
+def _enqueued(service: Web) -> int:
+    counts = service.queue.counts(EXTRACT_QUEUE)
+    return counts.pending if counts else 0
+
+
+async def test_a_searchable_pdf_is_made_when_it_is_asked_for_and_kept(results: Results, tmp_path: Path) -> None:
+    files = results.files
+    document = pdf(tmp_path / "a.pdf", 9).read_bytes()
+    await files.store.write(files.path("a.pdf"), document)
+    asking = asyncio.create_task(results.get("?format=pdf"))
+    await make_pdf(results)
+
+    answer = await asking
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="a.pdf"')
+    assert answer.content.startswith(document)
+    with mupdf.open(stream=answer.content) as made:
+        assert "Prices <2026>" in made[0].get_text()
+        assert "After one" in made[3].get_text(), "text without places is on its page, too"
+        assert made[1].get_text() == "Page 2 of the test document.\n", "a failed page is as it was"
+
+    # Not made again, however it is asked for.
+    assert (await results.get(Accept="application/pdf")).content == answer.content
+    assert _enqueued(results.client.web) == 1
+
+
+async def test_a_searchable_pdf_is_made_again_after_the_job_has_changed(results: Results, tmp_path: Path) -> None:
+    files = results.files
+    await files.store.write(files.path("a.pdf"), pdf(tmp_path / "a.pdf", 9).read_bytes())
+    await files.store.write(files.searchable_path, b"of an earlier run")
+    job = record.decode((await files.store.read(files.record_path)).data)
+    made_at = (await files.store.stat(files.searchable_path)).updated_at
+    later = msgspec.structs.replace(job, updated_at=made_at + timedelta(microseconds=1))
+    await files.store.write(files.record_path, record.encode(later))
+    asking = asyncio.create_task(results.get("?format=pdf"))
+    await make_pdf(results)
+
+    assert (await asking).content.startswith(b"%PDF-")
+
+
+async def test_a_searchable_pdf_that_cannot_be_made_says_why(results: Results) -> None:
+    asking = asyncio.create_task(results.get("?format=pdf", 422))
+    await make_pdf(results)
+
+    problem = (await asking).json()
+    assert problem["title"] == "No searchable PDF"
+    assert problem["detail"] == "The uploaded file is missing from the storage. Upload it again."
+    assert (await results.get("?format=md")).status_code == 200
+
+
+async def test_a_searchable_pdf_that_takes_long_is_to_be_asked_for_again(
+    results: Results, let_time_pass: Callable[[float], None]
+) -> None:
+    asking = asyncio.create_task(results.get("?format=pdf", 503))
+    await until(lambda: _enqueued(results.client.web))
+    let_time_pass(60)
+
+    answer = await asking
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.json()["title"] == "Being made"

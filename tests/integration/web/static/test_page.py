@@ -279,9 +279,10 @@ def test_the_markdown_of_a_page_can_be_seen_and_copied(visit: Visit, tmp_path: P
 def test_the_combined_result_downloads_under_the_documents_name(anonymous: Visit, tmp_path: Path) -> None:
     job_id = anonymous.upload(pdf(tmp_path / "Board minutes.pdf", 2))
     page = anonymous.job(job_id)
-    for label, ending in (("Download Markdown", "md"), ("Download text", "txt"), ("Download all", "zip")):
+    forms = {"Markdown": "md", "text": "txt", "searchable PDF": "pdf", "all": "zip"}
+    for label, ending in forms.items():
         with page.expect_download() as download:
-            page.get_by_role("link", name=label).click()
+            page.get_by_role("link", name=f"Download {label}").click()
         assert download.value.suggested_filename == f"Board minutes.{ending}"
         expected = anonymous.services.get(f"/api/jobs/{job_id}/result?format={ending}").content
         assert download.value.path().read_bytes() == expected

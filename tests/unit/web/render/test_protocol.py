@@ -3,6 +3,7 @@
 import pytest
 
 from services.web.render.protocol import (
+    MAX_PIECE_BYTES,
     MAX_SMALL_PAYLOAD,
     BadFrame,
     DocumentOpened,
@@ -22,7 +23,7 @@ LIMITS = RenderLimits(max_pages=10, max_pixels=100, max_side=100)
 
 @pytest.mark.parametrize("kind", FrameKind)
 def test_a_header_returns_what_was_encoded_up_to_the_longest_payload_of_its_kind(kind: FrameKind) -> None:
-    longest = LIMITS.max_png_bytes if kind is FrameKind.PAGE else MAX_SMALL_PAYLOAD
+    longest = {FrameKind.PAGE: LIMITS.max_png_bytes, FrameKind.PIECE: MAX_PIECE_BYTES}.get(kind, MAX_SMALL_PAYLOAD)
     assert decode_header(encode_header(kind, 7, longest), LIMITS) == (kind, 7, longest)
     with pytest.raises(BadFrame):
         decode_header(encode_header(kind, 7, longest + 1), LIMITS)
