@@ -40,7 +40,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     quick_deaths: int = 5
     #: From SIGTERM to SIGKILL: above the 10 s in which a service ends in good order.
     stop: float = 12.0
-    #: Between two looks at the services' readiness.
+    #: Between two looks at the services' readiness, and between two questions before a service's first answer.
     poll: float = 0.2
     #: Between two lines about services that are not ready.
     reminder: float = 15.0
@@ -198,18 +198,20 @@ async def _silence(url: str, timings: Timings) -> float:
     """Return, once the service has not answered for too long, for how many seconds."""
     clock = asyncio.get_running_loop().time
     heard, allowed = clock(), max(timings.startup, timings.liveness)
+    # Often before the first answer, since a service that hangs between its first answer and ours has all of `startup`.
+    pause = min(timings.poll, timings.probe)
     # A connection for each question: the service must accept, too. An answer may take as long as the silence.
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(trust_env=False, timeout=None, limits=limits) as client:  # noqa: S113
-        question = asyncio.create_task(_answers(client, url, timings.probe))
+        question = asyncio.create_task(_answers(client, url, pause))
         try:
             while (left := heard + allowed - clock()) > 0:
                 began, wait = clock(), min(timings.probe, left)
                 await asyncio.wait({question}, timeout=wait)
                 if question.done():
                     if question.result():
-                        heard, allowed = clock(), timings.liveness
-                    question = asyncio.create_task(_answers(client, url, timings.probe))
+                        heard, allowed, pause = clock(), timings.liveness, timings.probe
+                    question = asyncio.create_task(_answers(client, url, pause))
                 if clock() - began > wait + timings.probe:
                     # This process did not run (the machine slept, a debugger): it could not hear an answer.
                     heard = clock()
