@@ -22,6 +22,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None = None
     #: How the engine runs its model, as `GET /health` of the worker shows it.
     execution: dict[str, object] | None = None
+    #: The scripts that the engine reads; empty where it does not say.
+    scripts: tuple[str, ...] = ()
     #: The names that the option `engine` of an upload may have.
     engines: tuple[str, ...] = ()
     #: The body of the worker's `GET /cache/info`.

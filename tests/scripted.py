@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from libs.page.block import Block, BlockKind, Line, enclosing
+from libs.page.trust import Trust
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
 
 
@@ -96,7 +97,7 @@ class ScriptedEngine:
             finish=Finish.STOP,
             seconds=seconds,
             blocks=(Block(kind=BlockKind.PARAGRAPH, text=text, box=enclosing((line,)), lines=(line,)),),
-            trust=script.trust.get(page.page_no),
+            trust=Trust(figure=figure) if (figure := script.trust.get(page.page_no)) is not None else None,
         )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from libs.jobstate.intake import FileInfo, Intake, Options
 from libs.jobstate.outcome import BriefOutcome
-from libs.jobstate.page import Page, PageStatus, Tally, all_ended, all_prepared, tally
+from libs.jobstate.page import JobTrust, Page, PageStatus, Tally, all_ended, all_prepared, job_trust, tally
 from libs.jobstate.status import ENDED, JobStatus, Step
 from libs.storage import layout
 
@@ -61,6 +61,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     extraction_complete: bool = False
     #: The record was lost: planning looks for outcomes of earlier runs.
     rebuilt: bool = False
+    #: Derived from the pages.
+    trust: JobTrust = JobTrust()
     #: The planned pages by number; empty until the document has been opened.
     pages: dict[int, Page] = {}
 
@@ -257,7 +259,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self._moved(at, pages={**self.pages, **changed})
 
     def _moved(self, at: datetime, *, message: str | None = None, **changes: object) -> "Job":
-        """Apply changes, then derive step, percent and message, which never go back within a run (R24)."""
+        """Apply changes, then derive trust, and step, percent and message, which never go back within a run (R24)."""
         job = msgspec.structs.replace(self, updated_at=max(at, self.updated_at), **changes)
         if job.current_step in (Step.EXTRACTING_IMAGES, Step.EXTRACTION_COMPLETE) and job.extraction_complete:
             read = any(page.status is not PageStatus.PENDING for page in job.pages.values())
@@ -265,7 +267,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             job = msgspec.structs.replace(job, current_step=step)
         done = tally(job.pages)
         percent = max(job.percent, _percent(job, done))
-        return msgspec.structs.replace(job, percent=percent, message=message or _message(job, done))
+        message = message or _message(job, done)
+        return msgspec.structs.replace(job, percent=percent, message=message, trust=job_trust(job.pages))
 
 
 def _percent(job: Job, done: Tally) -> int:

@@ -9,10 +9,8 @@ from enum import StrEnum
 import msgspec
 
 from libs.codec import Codec, TornObject
-from libs.page.block import Block, Line, Source
-
-#: Below this trust a page's text should be compared with its image. Half a page missing gives 0.67.
-LOW_TRUST = 0.75
+from libs.page.block import Block, Line, Source, lines_of, mean_confidence
+from libs.page.trust import Trust, Uncompared
 
 
 class OutcomeStatus(StrEnum):
@@ -88,6 +86,12 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     compared: int = 0
     #: How far these agree; `None` where none could be compared, as in a script that the recogniser does not know.
     agreement: float | None = None
+    #: How far the numbers in them agree; `None` where there are hardly any.
+    numbers: float | None = None
+    #: The share of the letters and digits that the recogniser knows; `None` where it was not asked.
+    readable: float | None = None
+    #: The script of most letters, such as "Latin".
+    script: str | None = None
 
 
 class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,11 +138,25 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     tries: tuple[Try, ...] = ()
     #: Of a generative engine, over all tries.
     tokens: int = 0
-    #: From 0 to 1; `None` where nothing is known.
+    #: Of an outcome from before there was an `assessment`: the agreement of its words.
     trust: float | None = None
+    #: How far the text can be relied on; `None` where the engine does not say. See `known_trust`.
+    assessment: Trust | None = None
+
+    @property
+    def known_trust(self) -> Trust | None:
+        """How far the text can be relied on, whatever the engine and the age of the outcome; `None` without a text."""
+        if self.status is not OutcomeStatus.COMPLETED or self.blank:
+            return None
+        if self.assessment is not None:
+            return self.assessment
+        uncompared = Uncompared.NO_SECOND_READING if self.trust is None else None
+        confidence = mean_confidence(self.lines or lines_of(self.blocks))
+        return Trust(figure=self.trust, uncompared=uncompared, confidence=confidence)
 
     def brief(self) -> "BriefOutcome":
         """The part that the job's record keeps."""
+        trust = self.known_trust
         return BriefOutcome(
             status=self.status,
             run=self.run,
@@ -149,7 +167,8 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
             seconds=self.seconds,
             started_at=self.started_at,
             completed_at=self.completed_at,
-            trust=self.trust,
+            trust=trust.lowest if trust else None,
+            doubts=trust.doubts if trust else (),
         )
 
 
@@ -165,7 +184,10 @@ class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     seconds: float = 0.0
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    #: The lower of the agreements of words and of numbers, from 0 to 1; `None` where nothing was compared.
     trust: float | None = None
+    #: Why the page should be compared with its image: values of `Doubt`, as text, so that an older version reads them.
+    doubts: tuple[str, ...] = ()
 
 
 class TornOutcome(TornObject):

@@ -41,6 +41,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     blank: bool = False
     trust: float | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -76,6 +77,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             seconds=outcome.seconds,
             blank=outcome.blank,
             trust=outcome.trust,
+            doubts=outcome.doubts,
         )
 
     def again(self, run: int) -> "Page":
@@ -110,6 +112,31 @@ def tally(pages: Mapping[int, Page]) -> Tally:
         if first_held is None and page.status is PageStatus.PROCESSING:
             first_held = number
     return Tally(prepared=len(pages) - without_image, ended=ended, last_ended=last_ended, first_held=first_held)
+
+
+class JobTrust(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the text of a job's pages can be relied on, in short."""
+
+    #: The lowest `Page.trust`, from 0 to 1, and its page; `None` where no page was compared.
+    lowest: float | None = None
+    lowest_page: int | None = None
+    #: Pages that should be compared with their image.
+    to_check: int = 0
+    #: Pages with a text that was compared with nothing.
+    not_compared: int = 0
+
+
+def job_trust(pages: Mapping[int, Page]) -> JobTrust:
+    """The trust in a job's pages, those that were read so far."""
+    read = {n: page for n, page in pages.items() if page.status is PageStatus.COMPLETED and not page.blank}
+    known = [(page.trust, n) for n, page in read.items() if page.trust is not None]
+    lowest, lowest_page = min(known, default=(None, None))
+    return JobTrust(
+        lowest=lowest,
+        lowest_page=lowest_page,
+        to_check=sum(bool(page.doubts) for page in read.values()),
+        not_compared=len(read) - len(known),
+    )
 
 
 def all_ended(pages: Iterable[Page]) -> bool:

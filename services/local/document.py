@@ -117,6 +117,9 @@ async def _read(arguments: OcrArguments, client: GnosisClient) -> int:
     if record["status"] in _WITHOUT_RESULT:
         raise CannotRead(NOT_ALL_READ, f"{arguments.file.name}: {record['error'] or record['message']}")
     _write(await client.result(job_id, arguments.form), arguments.output)
+    doubtful = sorted(int(number) for number, page in record["pages"].items() if page.get("doubts"))
+    if doubtful:
+        say(f"Compare these pages with the document: {', '.join(map(str, doubtful))}. --format json says why.")
     failed = [int(number) for number, page in record["pages"].items() if page["status"] == "failed"]
     if not failed:
         return DONE

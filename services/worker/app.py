@@ -175,6 +175,7 @@ def _fallback(config: WorkerConfig) -> FallbackProcess | None:
         config.fallback_engine,
         threads=config.engine.ocr_threads,
         languages=config.engine.ocr_languages,
+        models=config.engine.ocr_model_folder,
         seconds=config.page_seconds,
         memory_bytes=config.fallback_memory_bytes,
     )

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from libs.jobstate.outcome import LOW_TRUST, OutcomeStatus, PageOutcome
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from services.worker.engines.engine import EngineInfo
 
 #: Bucket bounds of a page's time, in seconds. Chosen: about doubling, up to the most that a page may take on a GPU.
@@ -79,7 +79,7 @@ class WorkerMetrics:
             self._tokens.labels(tried.engine).inc(tried.tokens)
         if outcome.fallback is not None:
             self._fallbacks.labels(outcome.status.value).inc()
-        if outcome.trust is not None and outcome.trust < LOW_TRUST:
+        if (trust := outcome.known_trust) is not None and trust.doubts:
             self._low_trust.labels(engine).inc()
 
     def batch(self, end: str) -> None:

@@ -95,6 +95,6 @@ def _with_reading(unread: PageOutcome, reading: PageText | PageFailure) -> PageO
         source=reading.source,
         width=reading.width,
         height=reading.height,
-        trust=reading.trust,
+        assessment=reading.trust,
         text_layer=reading.text_layer,
     )

@@ -98,6 +98,7 @@ class WorkerStatus:
             "revision": info.revision if info else None,
             "device": info.device if info else None,
             "execution": msgspec.to_builtins(info.execution) if info else None,
+            "scripts": list(info.scripts) if info else [],
         }
 
     async def _model(self) -> dict[str, object]:

@@ -9,10 +9,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from libs.jobstate.job import Job
-from libs.jobstate.outcome import LOW_TRUST, LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
 from libs.page import table
 from libs.page.block import Block, Line, Source, lines_of
 from libs.page.transcript import parse
+from libs.page.trust import Against, Doubt, Reason, Trust
 
 #: Where the schema is served.
 SCHEMA_PATH = "/schemas/page.json"
@@ -20,7 +21,6 @@ SCHEMA_PATH = "/schemas/page.json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _UNTRUSTED = "Taken from the document's own text, as ocr=text asks, although it is not trusted ({verdict})."
-_DIFFERS = "Trust {percent}%: the text differs from what else is known of this page. Compare it with the image."
 
 
 class PageBlock(Block, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,11 +31,38 @@ class PageBlock(Block, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PageTrust(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the text agrees with an independent reading of the same page."""
+    """How far the text can be relied on: its agreement with a second reading of the page, and what else is known."""
 
-    figure: Annotated[float, Meta(description="Of words, from 0 to 1.")]
-    numbers: Annotated[float | None, Meta(description="Of numbers alone; null where they were not compared.")] = None
-    against: Annotated[str | None, Meta(description="What the text was compared with; null where unknown.")] = None
+    figure: Annotated[
+        float | None, Meta(description="Agreement of words, from 0 to 1; null where they were not compared.")
+    ]
+    numbers: Annotated[
+        float | None,
+        Meta(description="Agreement of numbers; null where they were not compared, or there are hardly any."),
+    ]
+    against: Annotated[
+        Against | None,
+        Meta(
+            description="The second reading: the document's own text (text_layer), another engine's reading of the "
+            "page (ocr), a few places recognised from the image (spot_check). Null where there is none."
+        ),
+    ]
+    confidence: Annotated[
+        float | None,
+        Meta(description="The recogniser's own mean confidence in what it read; null where it has none."),
+    ]
+    unreadable: Annotated[
+        float | None,
+        Meta(description="The share of the printed lines that could not be read and are left out; null where none."),
+    ]
+    script: Annotated[
+        str | None, Meta(description="The script of a page with lines left out, where known.", examples=["Cyrillic"])
+    ]
+    check: Annotated[bool, Meta(description="Whether the text should be compared with the image.")]
+    reasons: Annotated[
+        tuple[Reason, ...],
+        Meta(description="Why it should, or why it was not compared: a code, and a sentence for a person."),
+    ]
 
 
 class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +88,7 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     dpi: Annotated[int | None, Meta(description="At which the page was asked to be rendered; null for an image.")]
     rotation: Annotated[int, Meta(description="Clockwise turn that set the page upright, in degrees.")]
     skew: Annotated[float, Meta(description="Further small turn, in degrees.")]
-    trust: PageTrust | None
+    trust: Annotated[PageTrust | None, Meta(description="Null for a page without text: blank or failed.")]
     text_layer: Annotated[
         LayerReport | None,
         Meta(
@@ -117,7 +144,7 @@ def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> Pag
         dpi=job.options.dpi if job.file_info.file_type == "pdf" else None,
         rotation=outcome.rotation,
         skew=outcome.skew,
-        trust=None if outcome.trust is None else PageTrust(figure=outcome.trust),
+        trust=_trust(outcome.known_trust),
         text_layer=outcome.text_layer,
         blocks=tuple(_named(block, at) for at, block in enumerate(blocks_of(outcome), 1)),
         markdown=outcome.text,
@@ -145,9 +172,30 @@ def _warnings(outcome: PageOutcome) -> Sequence[str]:
     layer = outcome.text_layer
     if outcome.source is Source.TEXT_LAYER and layer is not None and layer.verdict is not LayerVerdict.TRUSTED:
         found.append(_UNTRUSTED.format(verdict=layer.verdict.replace("_", " ")))
-    if outcome.trust is not None and outcome.trust < LOW_TRUST:
-        found.append(_DIFFERS.format(percent=round(100 * outcome.trust)))
+    trust = outcome.known_trust
+    doubts = trust.doubts if trust else ()
+    # That one the sentence above says with its verdict.
+    found.extend(
+        reason.text
+        for reason in (trust.reasons if trust else ())
+        if reason.code in doubts and reason.code != Doubt.UNTRUSTED_LAYER
+    )
     return found
+
+
+def _trust(trust: Trust | None) -> PageTrust | None:
+    if trust is None:
+        return None
+    return PageTrust(
+        figure=trust.figure,
+        numbers=trust.numbers,
+        against=trust.against,
+        confidence=trust.confidence,
+        unreadable=trust.unreadable,
+        script=trust.script,
+        check=bool(trust.doubts),
+        reasons=trust.reasons,
+    )
 
 
 @cache

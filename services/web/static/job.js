@@ -100,7 +100,8 @@ export class JobView {
       parts.push(`took ${seconds((new Date(job.updated_at) - new Date(job.created_at)) / 1000)}`);
     }
     setText(byId("job-meta"), parts.filter(Boolean).join(" · "));
-    const warnings = (job.warnings ?? []).join(" ");
+    const check = job.trust?.to_check ?? 0;
+    const warnings = [...(job.warnings ?? []), check ? `Compare ${plural(check, "page")} with the image: see “Check” below.` : null].filter(Boolean).join(" ");
     setText(byId("job-warnings"), warnings);
     show(byId("job-warnings"), warnings !== "");
     setText(byId("job-chip"), jobWord(job));

@@ -176,8 +176,7 @@ export class Reader {
     byId("rendered").replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
     setText(byId("raw"), this.#markdown);
     const reader = json.source === "text_layer" ? "the document's own text" : (json.engine ?? page.engine);
-    const facts = [reader, json.seconds ? seconds(json.seconds) : null, confidence(json.lines)];
-    if (json.trust) facts.push(`trust ${percent(json.trust.figure)}`);
+    const facts = [reader, json.seconds ? seconds(json.seconds) : null, ...trustOf(json.trust)];
     if (json.attempts > 1) facts.push(plural(json.attempts, "attempt"));
     setText(byId("provenance"), `Read by ${facts.filter(Boolean).join(" · ")}`);
     show(byId("provenance"), Boolean(facts[0]));
@@ -242,10 +241,12 @@ function doubtsOf(json) {
   return json.warnings;
 }
 
-function confidence(lines) {
-  if (!lines?.length) return null;
-  const known = lines.filter((line) => typeof line.confidence === "number");
-  if (!known.length) return null;
-  const mean = known.reduce((sum, line) => sum + line.confidence, 0) / known.length;
-  return `${Math.round(100 * mean)}% confidence`;
+function trustOf(trust) {
+  if (!trust) return [];
+  const known = (share) => typeof share === "number";
+  return [
+    known(trust.confidence) ? `${percent(trust.confidence)} confidence` : null,
+    known(trust.figure) ? `trust ${percent(trust.figure)}` : "not compared",
+    known(trust.numbers) ? `numbers ${percent(trust.numbers)}` : null,
+  ];
 }

@@ -29,10 +29,7 @@ export const jobWord = (job) => JOB_WORDS[job.status] ?? job.status;
 
 export const pageWord = (state) => PAGE_WORDS[state];
 
-// As LOW_TRUST in libs/jobstate/outcome.py: a page of which half is missing gets 0.67.
-const LOW_TRUST = 0.75;
-
-export const isDoubtful = (page) => typeof page.trust === "number" && page.trust < LOW_TRUST;
+export const isDoubtful = (page) => Boolean(page.doubts?.length);
 
 export function pageState(page, job) {
   if (page.status === "completed") return page.blank ? "blank" : isDoubtful(page) ? "doubtful" : "done";

@@ -11,8 +11,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
+import msgspec
+
+from libs.page.block import lines_of, mean_confidence
 from libs.page.markdown import to_markdown
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.guard.comparison import by_layer
 from services.worker.engines.lines.layout import lay_out
 from services.worker.engines.lines.page_reader import PageReader
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
@@ -54,8 +58,9 @@ class CpuEngine:
 class _DecodedPage:
     """A decoded page; `seconds` is the time that decoding took."""
 
-    def __init__(self, page_no: int, pixels: Pixels, seconds: float) -> None:
-        self._page_no = page_no
+    def __init__(self, image: PageImage, pixels: Pixels, seconds: float) -> None:
+        self._page_no = image.page_no
+        self._data = image.data
         self._pixels = pixels
         self._seconds = seconds
 
@@ -79,9 +84,18 @@ class _DecodedPage:
                 height=height,
             )
         blocks = lay_out(page)
+        markdown = to_markdown(blocks)
+        scripts = reader.info().scripts
+        trust = msgspec.structs.replace(
+            by_layer(markdown, self._data, reads=scripts),
+            confidence=mean_confidence(lines_of(blocks)),
+            unreadable=page.left_out,
+            script=page.script,
+            reads=() if page.left_out is None else scripts,
+        )
         return PageText(
             page_no=self._page_no,
-            markdown=to_markdown(blocks),
+            markdown=markdown,
             finish=finish,
             seconds=self._spent(started),
             blocks=blocks,
@@ -89,6 +103,7 @@ class _DecodedPage:
             height=height,
             rotation=page.pose.rotation,
             skew=round(page.pose.skew, 2),
+            trust=trust,
         )
 
     def _spent(self, started: float) -> float:
@@ -106,7 +121,7 @@ async def _take(pages: AsyncIterator[PageImage]) -> _DecodedPage | PageFailure |
     except PictureError as error:
         seconds = round(time.monotonic() - started, 3)
         return PageFailure(page_no=image.page_no, reason=str(error), seconds=seconds)
-    return _DecodedPage(image.page_no, pixels, time.monotonic() - started)
+    return _DecodedPage(image, pixels, time.monotonic() - started)
 
 
 class _ReadingThread:

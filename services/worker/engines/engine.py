@@ -13,6 +13,7 @@ from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport
 from libs.jobstate.outcome import Try as Try
 from libs.page.block import Block, Line, Source, lines_of
+from libs.page.trust import Trust
 from services.worker.engines.execution import Execution
 
 
@@ -52,6 +53,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     #: How a model computes here, for the operator; None for other engines.
     execution: Execution | None = None
+    #: The scripts that it reads, such as "Latin"; empty where it does not say.
+    scripts: tuple[str, ...] = ()
 
 
 class PageText(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +85,8 @@ class PageText(msgspec.Struct, frozen=True, kw_only=True):
     tries: tuple[Try, ...] = ()
     #: Generated in all tries together.
     tokens: int = 0
-    #: How far generated text agrees with the page's other evidence, from 0 to 1; `None` where there is no evidence.
-    trust: float | None = None
+    #: How far the text can be relied on; `None` where the engine does not say.
+    trust: Trust | None = None
     #: The judgement on the page's own text, where it was judged.
     text_layer: LayerReport | None = None
 

@@ -30,11 +30,11 @@ def create_engine(name: str, context: EngineContext = BARE) -> OcrEngine:
     threads = context.settings.ocr_threads or _cores()
     match name:
         case "auto":
-            return _nanonets(context) if _suits_model(context) else _rapidocr(threads)
+            return _nanonets(context) if _suits_model(context) else _rapidocr(threads, context.settings)
         case "nanonets":
             return _nanonets(context)
         case "rapidocr":
-            return _rapidocr(threads)
+            return _rapidocr(threads, context.settings)
         case "tesseract":
             return _tesseract(context.settings.ocr_languages)
         case "openai":
@@ -112,7 +112,7 @@ def _silence_telemetry() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
-def _rapidocr(threads: int) -> OcrEngine:
+def _rapidocr(threads: int, settings: EngineSettings) -> OcrEngine:
     _silence_telemetry()
     try:
         from services.worker.engines.cpu import CpuEngine
@@ -121,7 +121,7 @@ def _rapidocr(threads: int) -> OcrEngine:
         raise EngineUnavailable(
             f"The engine rapidocr needs the package {error.name}; install the extra: pip install 'gnosis-ocr[cpu]'."
         ) from error
-    return CpuEngine(RapidReader(threads))
+    return CpuEngine(RapidReader(threads, languages=settings.ocr_languages, models=settings.ocr_model_folder))
 
 
 def _tesseract(languages: str) -> OcrEngine:

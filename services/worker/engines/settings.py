@@ -28,6 +28,7 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
 
     ocr_threads: Annotated[int, Meta(ge=0, le=256)] = 0
     ocr_languages: str = "eng"
+    ocr_model_folder: str = ""
     ocr_decoder: Literal["auto", "fast", "reference"] = "auto"
     ocr_prompt: str = ""
     ocr_slots: Annotated[int, Meta(ge=0, le=256)] = 0

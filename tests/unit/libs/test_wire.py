@@ -14,9 +14,10 @@ from libs.jobstate.intake import FileInfo, Intake, OcrMode, Options
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
 from libs.jobstate.outcome import BriefOutcome, LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
-from libs.jobstate.page import Page, PageStatus
+from libs.jobstate.page import JobTrust, Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
 from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
+from libs.page.trust import Against, Trust, Uncompared
 from libs.taskqueue import remote, task
 from libs.taskqueue.remote import EnqueueRequest
 from libs.taskqueue.task import OcrTask
@@ -70,6 +71,7 @@ briefs = values(
     started_at=maybe(times),
     completed_at=maybe(times),
     trust=maybe(floats),
+    doubts=st.lists(texts, max_size=2).map(tuple),
 )
 leases = values(
     Lease,
@@ -133,6 +135,21 @@ reports = values(
     missing=floats,
     compared=numbers,
     agreement=maybe(floats),
+    numbers=maybe(floats),
+    readable=maybe(floats),
+    script=maybe(texts),
+)
+trusts = values(
+    Trust,
+    figure=maybe(floats),
+    numbers=maybe(floats),
+    against=maybe(st.sampled_from(Against)),
+    uncompared=maybe(st.sampled_from(Uncompared)),
+    confidence=maybe(floats),
+    unreadable=maybe(floats),
+    script=maybe(texts),
+    reads=st.lists(texts, max_size=2).map(tuple),
+    untrusted_layer=st.booleans(),
 )
 outcomes = values(
     PageOutcome,
@@ -162,6 +179,7 @@ outcomes = values(
     tries=st.lists(tries, max_size=2).map(tuple),
     tokens=numbers,
     trust=maybe(floats),
+    assessment=maybe(trusts),
 )
 infos = values(
     FileInfo,
@@ -189,7 +207,9 @@ page_records = values(
     seconds=floats,
     blank=st.booleans(),
     trust=maybe(floats),
+    doubts=st.lists(texts, max_size=2).map(tuple),
 )
+job_trusts = values(JobTrust, lowest=maybe(floats), lowest_page=maybe(pages), to_check=numbers, not_compared=numbers)
 jobs = values(
     Job,
     schema_version=numbers,
@@ -216,6 +236,7 @@ jobs = values(
     extraction_complete=st.booleans(),
     pages=st.dictionaries(pages, page_records, max_size=3),
     rebuilt=st.booleans(),
+    trust=job_trusts,
 )
 
 Encode = Callable[[Any], bytes]

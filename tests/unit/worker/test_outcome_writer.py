@@ -14,6 +14,7 @@ from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome, TornOutcome, Try
 from libs.jobstate.page import Page
 from libs.page.block import Block, BlockKind, Line
+from libs.page.trust import Trust
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.task import OcrTask
@@ -125,11 +126,11 @@ async def test_answer_that_makes_no_sense_fails_its_page_alone(change: dict[str,
 
 async def test_tries_tokens_and_trust_of_an_engine_are_recorded() -> None:
     tries = (Try(engine="made up", ending="loop", temperature=0.2, scale=0.9, tokens=300, seconds=1.5),)
-    first, second = await read(msgspec.structs.replace(GOOD, tries=tries, tokens=300, trust=0.62))
-    assert (first.tries, first.tokens, first.trust) == (tries, 300, 0.62)
-    assert (second.tries, second.tokens, second.trust) == ((), 0, None)
+    first, second = await read(msgspec.structs.replace(GOOD, tries=tries, tokens=300, trust=Trust(figure=0.62)))
+    assert (first.tries, first.tokens, first.assessment) == (tries, 300, Trust(figure=0.62))
+    assert (second.tries, second.tokens, second.assessment) == ((), 0, None)
     page = Page().settled(first.brief(), "text")
-    assert (page.trust, page.engine) == (0.62, "made up")
+    assert (page.trust, page.doubts, page.engine) == (0.62, ("words_differ",), "made up")
     failed, _ = await read(PageFailure(page_no=1, reason="Told to fail.", seconds=1.0, tries=tries, tokens=300))
     assert (failed.status, failed.tries, failed.tokens) == (OutcomeStatus.FAILED, tries, 300)
 

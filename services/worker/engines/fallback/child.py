@@ -41,7 +41,7 @@ def main() -> None:
         cpu_seconds=request.cpu_seconds,
         walls=request.walls,
         keep=(channel.fileno(),),
-        readable=_readable(request.engine),
+        readable=_readable(request),
         executable=_executable(request.engine),
     )
     channel.sendall(encode_answer(asyncio.run(_answer(request, image))))
@@ -53,7 +53,9 @@ def main() -> None:
 async def _answer(request: FallbackRequest, image: bytes) -> FallbackAnswer:
     unknown = EngineInfo(name=request.engine, revision="none", device="none")
     try:
-        settings = EngineSettings(ocr_threads=request.threads, ocr_languages=request.languages)
+        settings = EngineSettings(
+            ocr_threads=request.threads, ocr_languages=request.languages, ocr_model_folder=request.models
+        )
         engine = create_engine(request.engine, EngineContext(settings=settings))
         await engine.load()
     except EngineUnavailable as error:
@@ -78,8 +80,8 @@ async def _read(engine: OcrEngine, image: bytes) -> FallbackAnswer:
     return FallbackAnswer(engine=engine.info(), refused="it gave no answer.")
 
 
-def _readable(engine: str) -> Iterator[Path]:
-    """Where code and models are: the interpreter, installed packages, our own packages, the operator's module.
+def _readable(request: FallbackRequest) -> Iterator[Path]:
+    """Where code and models are: the interpreter, installed packages, our own packages, the operator's files.
 
     Never a whole import path: the storage folder may be below it.
     """
@@ -89,6 +91,9 @@ def _readable(engine: str) -> Iterator[Path]:
     yield from (Path(path) for path in ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/dev/null"))
     if data := os.environ.get("TESSDATA_PREFIX"):
         yield Path(data)
+    if request.models:
+        yield Path(request.models)
+    engine = request.engine
     if ":" in engine and (spec := importlib.util.find_spec(engine.partition(":")[0].partition(".")[0])):
         yield from (Path(path) for path in spec.submodule_search_locations or [spec.origin or ""] if path)
 

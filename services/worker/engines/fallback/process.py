@@ -11,10 +11,11 @@ import time
 import msgspec
 import structlog
 
+from libs.page.trust import Trust
 from services.serving import jail
 from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, inherited_python_path, time_limit
 from services.worker.engines import select
-from services.worker.engines.engine import PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, PageFailure, PageImage, PageText
 from services.worker.engines.fallback.protocol import (
     MAX_ANSWER_BYTES,
     BadAnswer,
@@ -22,6 +23,7 @@ from services.worker.engines.fallback.protocol import (
     decode_answer,
     encode_request,
 )
+from services.worker.engines.guard.comparison import by_layer
 
 log = structlog.get_logger()
 
@@ -53,6 +55,7 @@ class FallbackProcess:
         *,
         threads: int,
         languages: str,
+        models: str = "",
         seconds: float,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
     ) -> None:
@@ -63,6 +66,7 @@ class FallbackProcess:
         self._name = name
         self._threads = threads
         self._languages = languages
+        self._models = models
         self._seconds = seconds
         self._memory_bytes = memory_bytes
         self._slot = asyncio.Semaphore(1)
@@ -84,7 +88,8 @@ class FallbackProcess:
             return PageFailure(page_no=page.page_no, reason=reason, seconds=seconds)
         # The name becomes a label of metrics, so the child's is not taken.
         engine = msgspec.structs.replace(answer.engine, name=name)
-        return msgspec.structs.replace(answer.text, page_no=page.page_no, seconds=seconds, engine=engine)
+        trust = await asyncio.to_thread(_trust, answer.text, answer.engine, page.data)
+        return msgspec.structs.replace(answer.text, page_no=page.page_no, seconds=seconds, engine=engine, trust=trust)
 
     async def _ask(self, name: str, page: PageImage) -> bytes:
         """The bytes of the child's answer. Raises `_NoAnswer`."""
@@ -104,6 +109,7 @@ class FallbackProcess:
             engine=name,
             threads=self._threads,
             languages=self._languages,
+            models=self._models,
             memory_bytes=self._memory_bytes,
             cpu_seconds=int(self._seconds * cores) + _CPU_MARGIN_SECONDS,
             parent=os.getpid(),
@@ -134,6 +140,18 @@ async def _send(child: ChildProcess, request: bytes) -> None:
     with contextlib.suppress(ChildLost):
         await child.send(request)
         child.end_input()
+
+
+def _trust(text: PageText, engine: EngineInfo, image: bytes) -> Trust:
+    """What the child measured, and the agreement with the page's own text, which it has no part in."""
+    measured = text.trust or Trust()
+    return msgspec.structs.replace(
+        by_layer(text.markdown, image, reads=engine.scripts),
+        confidence=measured.confidence,
+        unreadable=measured.unreadable,
+        script=measured.script,
+        reads=measured.reads,
+    )
 
 
 def choose(name: str, *, instead_of: str) -> str:

@@ -7,6 +7,7 @@ an engine before, so the worker accepts from it only what has the right shape an
 import msgspec
 
 from libs.codec import BadMessage, Codec
+from libs.page.trust import Trust
 from services.serving.jail import Wall
 from services.worker.engines.engine import EngineInfo, PageText
 
@@ -14,6 +15,8 @@ from services.worker.engines.engine import EngineInfo, PageText
 MAX_ANSWER_BYTES = 8 * 1024**2
 # Characters of a name or a reason in an answer. Chosen: a sentence or two.
 _MAX_CHARACTERS = 300
+# Scripts in an answer. Chosen: more than any engine reads.
+_MAX_SCRIPTS = 30
 
 
 class FallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +26,8 @@ class FallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
     #: 0 for all cores.
     threads: int
     languages: str
+    #: The folder of models for further scripts; empty for none.
+    models: str = ""
     #: Bytes of address space.
     memory_bytes: int
     #: Seconds of processor time, of all threads together.
@@ -75,13 +80,34 @@ def decode_answer(data: bytes) -> FallbackAnswer:
     if (answer.text is None) == (answer.refused is None):
         raise BadAnswer("gave an answer that makes no sense.")
     engine = EngineInfo(
-        name=_short(answer.engine.name), revision=_short(answer.engine.revision), device=_short(answer.engine.device)
+        name=_short(answer.engine.name),
+        revision=_short(answer.engine.revision),
+        device=_short(answer.engine.device),
+        scripts=tuple(map(_short, answer.engine.scripts[:_MAX_SCRIPTS])),
     )
     refused = None if answer.refused is None else _short(answer.refused)
-    # The worker itself records who tried what, and how far the text can be trusted; names in it would become labels of
+    # The worker itself records who tried what, and what the text agrees with; names in it would become labels of
     # metrics.
-    text = answer.text and msgspec.structs.replace(answer.text, tries=(), tokens=0, trust=None, fallback=None)
+    text = answer.text and msgspec.structs.replace(
+        answer.text, tries=(), tokens=0, trust=_measured(answer.text.trust), fallback=None
+    )
     return msgspec.structs.replace(answer, engine=engine, refused=refused, text=text)
+
+
+def _measured(trust: Trust | None) -> Trust | None:
+    """What only the child can know of its text: the recogniser's confidence, and the lines that it left out."""
+    if trust is None:
+        return None
+    return Trust(
+        confidence=_share(trust.confidence),
+        unreadable=_share(trust.unreadable),
+        script=trust.script and _short(trust.script),
+        reads=tuple(map(_short, trust.reads[:_MAX_SCRIPTS])),
+    )
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else min(max(value, 0.0), 1.0)
 
 
 def _short(text: str) -> str:

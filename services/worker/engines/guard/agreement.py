@@ -4,8 +4,9 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
 from itertools import pairwise
+
+from libs.page.script import script
 
 # Descriptions of pictures: a model adds them, no text layer has them.
 _PICTURES = re.compile(r"<img\b[^<>]*>.*?</img>|!\[[^\]]*\]\([^)]*\)", re.DOTALL | re.IGNORECASE)
@@ -18,11 +19,16 @@ _HYPHEN = re.compile(r"(?<=\w)[-\u2010\u2011]\s*(?=\w)")
 _DENSE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_DENSE}]+|[^\W{_DENSE}]+")
 _IS_DENSE = re.compile(rf"[{_DENSE}]")
+# A number with the marks inside it: a lost decimal point makes another number. Dashes separate numbers, and a digit
+# behind a Latin letter is the mark of a footnote, or part of a name.
+_NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,:/]\d+)*")
 
 # All values below are chosen, not fitted: `test_agreement` holds the examples that they have to tell apart.
 
 #: Words. In a text of fewer, a few stray words decide the agreement, so it is no evidence.
 MIN_WORDS = 8
+#: The same of numbers.
+MIN_NUMBERS = 5
 
 # A word of letters weighs its length squared, in characters, up to this length: common short words are on every page.
 _MAX_WEIGHED_LENGTH = 8
@@ -51,14 +57,31 @@ def words(text: str) -> Counter[str]:
 
     In scripts without spaces, pairs of adjacent characters count as words.
     """
-    text = _INLINE.sub("", _MARKUP.sub(" ", _PICTURES.sub(" ", text)))
-    text = html.unescape(_TAGS.sub(" ", text))
-    text = _HYPHEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
+    text = _HYPHEN.sub("", _plain(text)).casefold()
     found: Counter[str] = Counter()
     for word in _WORDS.findall(text):
         dense = len(word) > 1 and _IS_DENSE.match(word)
         found.update((a + b for a, b in pairwise(word)) if dense else (word,))
     return found
+
+
+def numbers(text: str) -> Counter[str]:
+    """The numbers of a page and their counts, without markup; digits of every script as ASCII."""
+    digits = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in _plain(text))
+    return Counter(_NUMBERS.findall(digits))
+
+
+def number_agreement(text: str, other: str) -> float | None:
+    """From 0 to 1: the F1 score over all occurrences of numbers; None where both have too few for a figure."""
+    ours, theirs = numbers(text), numbers(other)
+    if max(ours.total(), theirs.total()) < MIN_NUMBERS:
+        return None
+    return 2 * (ours & theirs).total() / (ours.total() + theirs.total())
+
+
+def _plain(text: str) -> str:
+    text = _INLINE.sub("", _MARKUP.sub(" ", _PICTURES.sub(" ", text)))
+    return unicodedata.normalize("NFKC", html.unescape(_TAGS.sub(" ", text)))
 
 
 def agreement(text: str, other: str) -> float:
@@ -93,18 +116,12 @@ def lacks_vowels(text: str) -> bool:
 def share_a_script(text: str, other: str) -> bool:
     """Whether both are mostly in the same scripts. An engine returns noise for a script that it does not know."""
     ours, theirs = _scripts(text), _scripts(other)
-    common = sum(min(ours[script] * theirs.total(), theirs[script] * ours.total()) for script in ours)
+    common = sum(min(ours[name] * theirs.total(), theirs[name] * ours.total()) for name in ours)
     return common >= _MIN_SCRIPT_SHARE * ours.total() * theirs.total()
 
 
 def _scripts(text: str) -> Counter[str]:
-    return Counter(_script(c) for c in text[:_SCRIPT_SAMPLE] if c.isalpha())
-
-
-@lru_cache(maxsize=4096)
-def _script(character: str) -> str:
-    # The first word of a character's name is its script: "LATIN SMALL LETTER A".
-    return unicodedata.name(character, "").split(" ")[0]
+    return Counter(script(c) or "" for c in text[:_SCRIPT_SAMPLE] if c.isalpha())
 
 
 def _weight(counts: Counter[str]) -> int:

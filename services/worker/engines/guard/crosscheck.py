@@ -7,16 +7,11 @@ reads several pages a second: by default it reads only suspicious pages, one at 
 import asyncio
 from enum import StrEnum
 
-from libs import textlayer
-from libs.jobstate.outcome import LOW_TRUST
+from libs.page.trust import Trust, Uncompared
 from services.worker.engines.engine import PageImage, PageText
-from services.worker.engines.guard.agreement import MIN_WORDS, agreement, is_evidence, share_a_script, words
+from services.worker.engines.guard.comparison import by_engine, by_layer
 from services.worker.engines.guard.fallback_queue import FallbackQueue
 from services.worker.engines.guard.permits import Permit
-
-# Share of a page's area covered by pictures, past which its text layer is no evidence. Chosen: such a page is a scan,
-# or shows words that the layer lacks.
-_PICTURE_SHARE = 0.4
 
 
 class TrustCheck(StrEnum):
@@ -40,49 +35,41 @@ class CrossCheck:
         self._fallback = fallback
         self._second_engine_busy = False
 
-    async def trust(self, page: PageImage, permit: Permit, text: str, *, engine: str, troubled: bool) -> float | None:
-        """Trust from 0 to 1, or None where there is nothing to compare with.
+    async def trust(self, page: PageImage, permit: Permit, text: str, *, engine: str, troubled: bool) -> Trust:
+        """The trust in `text`; without a figure where there is nothing to compare with.
 
         `troubled`: `engine` needed several attempts for this text. Releases `permit`, the page's own, when the second
         engine reads the page.
         """
         if self._check is TrustCheck.OFF:
-            return None
-        trust = await asyncio.to_thread(trust_by_layer, text, page.data)
-        if trust is not None and trust >= LOW_TRUST:
+            return Trust(uncompared=Uncompared.NO_SECOND_READING)
+        trust = await asyncio.to_thread(by_layer, text, page.data)
+        if trust.figure is not None and not trust.doubts:
             return trust
-        return await self._by_second_engine(page, permit, text, engine, trust, troubled or trust is not None)
+        return await self._by_second_engine(page, permit, text, engine, trust, troubled or trust.figure is not None)
 
     async def _by_second_engine(
-        self, page: PageImage, permit: Permit, text: str, engine: str, layer_trust: float | None, suspicious: bool
-    ) -> float | None:
-        """The higher of both figures: a text layer may lack what is in pictures, so a low one alone proves little."""
+        self, page: PageImage, permit: Permit, text: str, engine: str, first: Trust, suspicious: bool
+    ) -> Trust:
+        """The better of both: a text layer may lack what is in pictures, so a low figure alone proves little."""
         if self._fallback is None or self._check is TrustCheck.LAYER:
-            return layer_trust
+            return first
         if self._check is TrustCheck.AUTO and (self._second_engine_busy or not suspicious):
-            return layer_trust
+            return first
         self._second_engine_busy = True
         try:
             other = await self._fallback.recognise(page, permit, engine)
         finally:
             self._second_engine_busy = False
-        engine_trust = None
-        if isinstance(other, PageText):
-            engine_trust = await asyncio.to_thread(_trust_by_engine, text, other.markdown)
-        return max((known for known in (layer_trust, engine_trust) if known is not None), default=None)
+        if not isinstance(other, PageText):
+            return first
+        if other.trust is not None and other.trust.unreadable is not None:
+            return _better(first, Trust(uncompared=Uncompared.OTHER_SCRIPT))
+        return _better(first, await asyncio.to_thread(by_engine, text, other.markdown))
 
 
-def _trust_by_engine(text: str, other: str) -> float | None:
-    """Agreement with another engine's text; None where that engine read too little or cannot read the script."""
-    if sum(words(other).values()) < MIN_WORDS or not share_a_script(text, other):
-        return None
-    return round(agreement(text, other), 3)
-
-
-def trust_by_layer(text: str, image: bytes) -> float | None:
-    """Agreement with the text layer stored in the page image; None where there is none worth comparing with."""
-    layer = textlayer.read(image)
-    if layer is None or layer.picture_share > _PICTURE_SHARE:
-        return None
-    visible = textlayer.visible_text(layer)
-    return round(agreement(text, visible), 3) if is_evidence(visible) else None
+def _better(first: Trust, second: Trust) -> Trust:
+    """The trust with the higher figure of words; one with a figure goes before one without."""
+    if second.figure is None:
+        return second if first.figure is None else first
+    return first if first.figure is not None and first.figure >= second.figure else second

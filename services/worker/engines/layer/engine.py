@@ -9,6 +9,7 @@ import msgspec
 from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport
 from services.worker.engines.engine import EngineInfo, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.engines.guard.comparison import with_report
 
 #: Results as they end; then None, once.
 _Results = asyncio.Queue[PageText | PageFailure | None]
@@ -74,7 +75,8 @@ class LayeredEngine:
             async for result in self._engine.recognise(self._rest(pages, results, reports)):
                 report = reports.pop(result.page_no, None)
                 if report is not None and isinstance(result, PageText):
-                    result = msgspec.structs.replace(result, text_layer=report)
+                    trust = with_report(result.trust, report)
+                    result = msgspec.structs.replace(result, text_layer=report, trust=trust)
                 results.put_nowait(result)
         finally:
             results.put_nowait(None)

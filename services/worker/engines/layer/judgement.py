@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from libs.jobstate.outcome import LayerReport, LayerVerdict
+from services.worker.engines.guard.agreement import number_agreement
 from services.worker.engines.layer.letters import Letters
 from services.worker.engines.layer.spotcheck import Check
 
@@ -51,12 +52,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     printed: float = 0.0
     #: The share of the layer's letters that the recogniser can read.
     readable: float = 0.0
+    #: The script of most of its letters.
+    script: str | None = None
     checks: tuple[Check, ...] = ()
 
 
 def judge(figures: Figures) -> LayerReport:
     """The verdict, by the first rule that refuses the layer, with the figures that it rests on."""
     characters = figures.letters.characters
+    asked = prejudge(figures) is None
     return LayerReport(
         verdict=_verdict(figures),
         characters=characters,
@@ -68,6 +72,9 @@ def judge(figures: Figures) -> LayerReport:
         missing=round(_missing(figures), 3),
         compared=len(figures.checks),
         agreement=agreement(figures.checks),
+        numbers=_numbers(figures.checks),
+        readable=round(figures.readable, 3) if asked else None,
+        script=figures.script,
     )
 
 
@@ -95,6 +102,12 @@ def agreement(checks: Sequence[Check]) -> float | None:
     if not length:
         return None
     return round(sum(check.similarity * len(check.crop.text) for check in checks) / length, 3)
+
+
+def _numbers(checks: Sequence[Check]) -> float | None:
+    texts = (" ".join(check.crop.text for check in checks), " ".join(check.read for check in checks))
+    found = number_agreement(*texts)
+    return None if found is None else round(found, 3)
 
 
 def _verdict(figures: Figures) -> LayerVerdict:

@@ -10,8 +10,10 @@ from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport, LayerVerdict
 from libs.page.block import Source
 from libs.page.markdown import to_markdown
+from libs.page.script import main_script
 from libs.textlayer import PageLayer
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.guard.comparison import by_spot_check
 from services.worker.engines.layer.ink import Ink, ink
 from services.worker.engines.layer.judgement import Figures, judge, prejudge
 from services.worker.engines.layer.letters import letters
@@ -91,6 +93,7 @@ class LayerReader:
             picture=layer.picture_share,
             covered=shown.covered,
             loose=shown.loose,
+            script=main_script(textlayer.visible_text(layer)),
         )
         if prejudge(figures) is not None:
             return judge(figures)
@@ -125,7 +128,7 @@ def _text(page: PageImage, seen: PageLayer, report: LayerReport, began: float) -
         height=seen.height,
         rotation=lines.pose.rotation,
         engine=INFO,
-        trust=report.agreement,
+        trust=by_spot_check(report),
         text_layer=report,
     )
 

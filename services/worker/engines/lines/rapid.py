@@ -9,14 +9,17 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from libs.page.block import Line
+from libs.page.script import scripts_of
 from services.worker.engines.engine import EngineInfo, EngineUnavailable
-from services.worker.engines.lines import detector, glyphs, rules
+from services.worker.engines.lines import detector, glyphs, legibility, rules, tesseract
 from services.worker.engines.lines.detector import Detector, Quads
 from services.worker.engines.lines.glyphs import Glyphs
+from services.worker.engines.lines.languages import further_models
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.recogniser import RecognisedText, Recogniser, mean_confidence
@@ -72,30 +75,43 @@ _NUMBER = re.compile(r"[$€£(+-]?\d[\d.,:/-]*[)%]?")
 # Full-width forms of ASCII, and the ideographic comma and full stop.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3001: ",", 0x3002: "."}
 
+# Confidence below which further models, where the operator has some, read a line too. Chosen: lines in a script that
+# the model knows have more, but for small or poor print.
+_SURE = 0.9
+
 _NOTHING = RecognisedText(text="", confidence=0.0)
 
 
 class RapidReader:
     """Reads one page at a time on `threads` cores. Not safe for several threads."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, languages: str = "eng", models: str = "") -> None:
+        """`languages` are Tesseract's codes joined by "+"; `models` is a folder of models for further scripts."""
         self._threads = threads
+        self._languages = languages
+        self._models = models
         self._detector: Detector | None = None
         self._recogniser: Recogniser | None = None
+        self._others: tuple[Recogniser, ...] = ()
+        self._info = EngineInfo(name="rapidocr", revision=f"{_release()}/PP-OCRv6-small", device="cpu")
 
     def load(self) -> None:
-        """Load both models (half a second). Raises `EngineUnavailable` where the wheel or a model is missing."""
+        """Load the models (half a second). Raises `EngineUnavailable` where the wheel or a model is missing."""
         models = model_directory()
         self._detector = Detector(models / DETECTION_MODEL, self._threads)
         self._recogniser = Recogniser(models / RECOGNITION_MODEL, self._threads)
+        further = further_models(self._languages, self._models, known=scripts_of(self._recogniser.alphabet))
+        self._others = tuple(Recogniser(model, self._threads) for model in further)
+        alphabet = self._recogniser.alphabet.union(*(other.alphabet for other in self._others))
+        self._info = msgspec.structs.replace(
+            self._info,
+            revision="+".join((self._info.revision, *(model.stem for model in further))),
+            scripts=scripts_of(alphabet),
+        )
 
     def info(self) -> EngineInfo:
-        """Name, version of the wheel that holds the models, and device."""
-        try:
-            release = version("rapidocr")
-        except PackageNotFoundError:
-            release = "absent"
-        return EngineInfo(name="rapidocr", revision=f"{release}/PP-OCRv6-small", device="cpu")
+        """Name, version of the wheel that holds the models, further models, device, and after `load` the scripts."""
+        return self._info
 
     def read(self, pixels: Pixels) -> PageLines:
         """The lines of a page, after it is turned upright and straightened."""
@@ -106,7 +122,7 @@ class RapidReader:
         quads = _detect(self._detector, pixels)
         if not len(quads):
             return PageLines(pose=pose)
-        rotation = self._rotation(self._recogniser, pixels, quads)
+        rotation = self._rotation(pixels, quads)
         if rotation:
             pose = Pose(width=width, height=height, rotation=rotation)
             pixels = pose.apply(pixels)
@@ -121,12 +137,24 @@ class RapidReader:
         quads = rules.cut(quads, drawn)
         texts = self._recogniser.recognise(pixels, quads)
         self._reread_vertical(self._recogniser, pixels, quads, texts)
+        self._reread_foreign(pixels, quads, texts)
         if (found := glyphs.find(pixels)) is not None:
             quads, texts = self._cut_tall(self._recogniser, pixels, found, quads, texts)
             quads, texts = self._add_uncovered(self._recogniser, pixels, found, quads, texts)
-        return PageLines(pose=pose, lines=distinct(_lines(quads, texts)), rules=drawn)
+        counted = np.array([text is not _NOTHING for text in texts], dtype=bool)
+        legible = legibility.judge(quads, texts, counted=counted)
+        if not legible.flagged:
+            return PageLines(pose=pose, lines=distinct(_lines(quads, texts)), rules=drawn)
+        texts = [text if keep else _NOTHING for text, keep in zip(texts, legible.readable, strict=True)]
+        return PageLines(
+            pose=pose,
+            lines=distinct(_lines(quads, texts)),
+            rules=drawn,
+            left_out=legible.unreadable,
+            script=tesseract.detect_script(pixels),
+        )
 
-    def _rotation(self, recogniser: Recogniser, pixels: Pixels, quads: Quads) -> int:
+    def _rotation(self, pixels: Pixels, quads: Quads) -> int:
         """The clockwise turn that sets the page upright, in degrees.
 
         The shape of the boxes shows the axis of the text; a few lines, recognised both ways, show its direction.
@@ -137,13 +165,32 @@ class RapidReader:
         scores = {0: 0.0}
         for turns in ((1, 3), (0, 2)) if sideways else ((0, 2), (1, 3)):
             for turn in turns:
-                scores[turn] = mean_confidence(recogniser.recognise(pixels, sample, turn))
+                scores[turn] = max(mean_confidence(r.recognise(pixels, sample, turn)) for r in self._recognisers)
                 if scores[turn] >= _UPRIGHT and turn == 0:
                     return 0
             if max(scores.values()) >= _DOUBTFUL:
                 break
         scores[0] += _UPRIGHT_BONUS
         return 90 * max(scores, key=lambda turn: scores[turn])
+
+    @property
+    def _recognisers(self) -> tuple[Recogniser, ...]:
+        return (self._recogniser, *self._others) if self._recogniser else self._others
+
+    def _reread_foreign(self, pixels: Pixels, quads: Quads, texts: list[RecognisedText]) -> None:
+        """Replace the texts of lines that another model reads better: of those of which the first is not sure."""
+        for other in self._others:
+            unsure = np.array([text.confidence < _SURE for text in texts], dtype=bool)
+            unsure |= ~legibility.judge(quads, texts).readable
+            at = np.flatnonzero(unsure)
+            if not at.size:
+                return
+            read = other.recognise(pixels, quads[at])
+            before = legibility.judge(quads[at], [texts[i] for i in at]).readable
+            after = legibility.judge(quads[at], read).readable
+            for i, text, was, now in zip(at, read, before, after, strict=True):
+                if now and (not was or text.confidence > texts[i].confidence):
+                    texts[i] = text
 
     def _reread_vertical(
         self, recogniser: Recogniser, pixels: Pixels, quads: Quads, texts: list[RecognisedText]
@@ -187,6 +234,13 @@ class RapidReader:
         certain &= ~strokes | glyphs.in_columns(found, extra, certain & ~strokes, quads)
         parts = [part if keep else _NOTHING for part, keep in zip(parts, certain, strict=True)]
         return np.concatenate([quads, extra]), [*texts, *parts]
+
+
+def _release() -> str:
+    try:
+        return version("rapidocr")
+    except PackageNotFoundError:
+        return "absent"
 
 
 def _evidence(text: RecognisedText) -> float:

@@ -5,7 +5,9 @@ a batch would pad every line to its longest. Lines run in parallel, one core eac
 cores on one short line.
 """
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.lines.detector import Quads, height_of, width_of
 from services.worker.engines.picture import Pixels
 
@@ -34,6 +37,9 @@ _SAMPLED_HEIGHT = 64.0
 _MAX_SCALE = 0.8
 # Class 0 of CTC: no character here.
 _BLANK = 0
+# Bidirectional classes (Unicode Standard Annex 9) of letters that run to the left, and runs that keep their order.
+_TO_THE_LEFT = frozenset({"R", "AL"})
+_RUNS = re.compile(r"[a-zA-Z0-9 :*./%+-]+|.", re.DOTALL)
 
 
 class RecognisedText(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,15 +54,27 @@ class Recogniser:
     """Recognises the text in boxes. `threads` is the number of lines at a time, one core each."""
 
     def __init__(self, model: Path, threads: int) -> None:
+        """Load the model. Raises `EngineUnavailable` where it, or its list of characters, cannot be read."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         options.enable_cpu_mem_arena = False
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises a type of its own for each fault
+            raise EngineUnavailable(
+                f"The model {model.name} cannot be loaded ({type(error).__name__}); download it again."
+            ) from error
         self._input = self._session.get_inputs()[0].name
-        characters = self._session.get_modelmeta().custom_metadata_map["character"].splitlines()
         # The model's list of characters leaves out its first class (`_BLANK`) and its last, the space.
-        self._characters = ["", *characters, " "]
+        self._characters = ["", *_characters(self._session.get_modelmeta().custom_metadata_map, model), " "]
+        classes = self._session.get_outputs()[0].shape[-1]
+        if isinstance(classes, int) and classes != len(self._characters):
+            raise EngineUnavailable(
+                f"The model {model.name} has {classes} classes, and its list of characters {len(self._characters)}; "
+                "download both again, from one release."
+            )
+        self._runs_left = any(unicodedata.bidirectional(c) in _TO_THE_LEFT for c in self.alphabet if len(c) == 1)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="recognise")
 
     def recognise(self, pixels: Pixels, quads: Quads, turn: int = 0) -> list[RecognisedText]:
@@ -83,6 +101,8 @@ class Recogniser:
         if not at.size:
             return RecognisedText(text="", confidence=0.0)
         text = "".join(self._characters[i] for i in best[at])
+        if self._runs_left:
+            text = _logical(text)
         confidence = float(output[at, best[at]].mean())
         return RecognisedText(text=text, confidence=min(confidence, 1.0))
 
@@ -94,6 +114,33 @@ class Recogniser:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _characters(metadata: Mapping[str, str], model: Path) -> list[str]:
+    """The model's characters: from its metadata, else from the file of its name with the ending `.txt`, a line each.
+
+    Raises `EngineUnavailable` where neither has them.
+    """
+    if found := metadata.get("character"):
+        return found.splitlines()
+    dictionary = model.with_suffix(".txt")
+    try:
+        return dictionary.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineUnavailable(
+            f"The model {model.name} does not name its characters; put its dictionary beside it, as {dictionary.name}, "
+            "with one character on each line."
+        ) from error
+
+
+def _logical(text: str) -> str:
+    """A line as it is seen, in the order in which it is read: words of Latin letters and digits keep their order.
+
+    As PaddleOCR does for its Arabic models (`pred_reverse` in `rec_postprocess.py`).
+    """
+    if not any(unicodedata.bidirectional(character) in _TO_THE_LEFT for character in text):
+        return text
+    return "".join(reversed(_RUNS.findall(text)))
 
 
 def _aspect(quad: Quads) -> float:

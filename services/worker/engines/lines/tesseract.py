@@ -5,15 +5,19 @@ A second engine where it is installed, and the reference that `bench.accuracy` c
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections import defaultdict
 
+import msgspec
 import numpy as np
 
 from libs.page.block import Line
 from services.worker.engines.engine import EngineInfo, EngineUnavailable
+from services.worker.engines.lines import legibility
+from services.worker.engines.lines.languages import scripts_of_codes
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.skew import skew_by_profile
@@ -22,6 +26,8 @@ from services.worker.engines.picture import PictureError, Pixels, encode
 _PROGRAM = "tesseract"
 # Mean confidence (0 to 1) from which a page counts as upright. Higher values cost good pages up to three more runs.
 _UPRIGHT = 0.75
+# Confidence (0 to 1) of a line that it could read. Lower than RapidOCR's: it is the mean of rough figures by words.
+_MIN_LINE_CONFIDENCE = 0.5
 # Degrees of skew from which the picture is straightened. Below it the interpolation costs more than it gains.
 _MIN_SKEW = 0.3
 # The level of a word in Tesseract's TSV.
@@ -33,6 +39,14 @@ _PAGE_SECONDS = 100.0
 # Seconds that a run gets at least.
 _MIN_RUN_SECONDS = 0.1
 _INSTALL = "install it (Debian: apt-get install tesseract-ocr), or set OCR_ENGINE=rapidocr"
+
+
+# Names of Tesseract's scripts that are called otherwise here.
+_SCRIPT_NAMES = {"Han": "Chinese", "HanS": "Chinese", "HanT": "Chinese", "Korean": "Hangul", "Katakana": "Japanese"}
+# Seconds for the detection of a script, and the least confidence that Tesseract gives it. Chosen.
+_SCRIPT_SECONDS = 20.0
+_MIN_SCRIPT_CONFIDENCE = 1.0
+_SCRIPT = re.compile(r"^Script: (\w+)$.*^Script confidence: ([\d.]+)$", re.MULTILINE | re.DOTALL)
 
 
 class TesseractReader:
@@ -65,11 +79,29 @@ class TesseractReader:
 
     def info(self) -> EngineInfo:
         """Name, release of the program with its languages, and device."""
-        return EngineInfo(name="tesseract", revision=f"{self._release}/{self._languages}", device="cpu")
+        return EngineInfo(
+            name="tesseract",
+            revision=f"{self._release}/{self._languages}",
+            device="cpu",
+            scripts=scripts_of_codes(self._languages),
+        )
 
     def read(self, pixels: Pixels) -> PageLines:
         """The lines of a page, after it is turned upright and straightened."""
         self._deadline = time.monotonic() + _PAGE_SECONDS
+        page = self._read_upright(pixels)
+        corners = np.array([line.box for line in page.lines], dtype=np.float64).reshape(-1, 4, 2)
+        legible = legibility.judge(corners, page.lines, least=_MIN_LINE_CONFIDENCE)
+        if not legible.flagged:
+            return page
+        return msgspec.structs.replace(
+            page,
+            lines=tuple(line for line, keep in zip(page.lines, legible.readable.tolist(), strict=True) if keep),
+            left_out=legible.unreadable,
+            script=detect_script(page.pose.apply(pixels)),
+        )
+
+    def _read_upright(self, pixels: Pixels) -> PageLines:
         page = self._read_at(pixels, 0)
         best = _mean_confidence(page)
         if best >= _UPRIGHT:
@@ -137,6 +169,33 @@ class TesseractReader:
             message = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
             raise PictureError(f"Tesseract could not read this page ({message}); try another engine.")
         return done.stdout
+
+
+def detect_script(pixels: Pixels) -> str | None:
+    """The script of an upright page by Tesseract's detection; None where that is not installed, or not sure."""
+    program = shutil.which(_PROGRAM)
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "stdin", "stdout", "--psm", "0"],
+            input=encode(pixels),
+            capture_output=True,
+            timeout=_SCRIPT_SECONDS,
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):  # a jail, too, refuses to start it
+        return None
+    return script_in(done.stdout.decode("utf-8", "replace"))
+
+
+def script_in(report: str) -> str | None:
+    """The script that a report of Tesseract's orientation and script detection names with confidence."""
+    found = _SCRIPT.search(report)
+    if found is None or float(found[2]) < _MIN_SCRIPT_CONFIDENCE:
+        return None
+    return _SCRIPT_NAMES.get(found[1], found[1])
 
 
 def _lines(tsv: str) -> list[Line]:

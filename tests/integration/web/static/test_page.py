@@ -248,6 +248,7 @@ def test_a_page_that_should_be_compared_with_its_image_says_so(visit: Visit, tmp
     job_id = visit.upload(pdf(tmp_path / "trusted.pdf", 13), pages="11-13")
     page = visit.job(job_id)
     expect(page.locator(".tile-word")).to_have_text(["Done", "Check", "Done"])
+    expect(page.locator("#job-warnings")).to_have_text("Compare 1 page with the image: see “Check” below.")
 
     doubt, provenance = page.locator("#doubt"), page.locator("#provenance")
     visit.job(job_id, SURE)

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from libs.jobstate.lease import Lease, LeaseState, encode
+from libs.page.trust import Against, Trust
 from services.web.render.png import encode_png
 from services.worker.engines import select
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
@@ -160,11 +161,16 @@ LIES = {
 }
 
 
-def test_tries_and_trust_in_the_childs_answer_are_ignored() -> None:
-    text = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0)
+def test_tries_and_trust_in_the_childs_answer_are_ignored_but_for_what_it_measured() -> None:
+    measured = Trust(confidence=1.0, unreadable=0.5, script="Thai", reads=("Latin",))
+    text = PageText(page_no=1, markdown="x", finish=Finish.STOP, seconds=1.0, trust=measured)
     info = EngineInfo(name="e", revision="1", device="d")
     claimed = msgspec.structs.replace(
-        text, tries=(Try(engine="x" * 999, ending="stop"),), tokens=9, trust=1.0, fallback="no reason"
+        text,
+        tries=(Try(engine="x" * 999, ending="stop"),),
+        tokens=9,
+        trust=msgspec.structs.replace(measured, figure=1.0, numbers=1.0, against=Against.OCR, confidence=7.0),
+        fallback="no reason",
     )
     assert decode_answer(encode_answer(FallbackAnswer(engine=info, text=claimed))).text == text
 

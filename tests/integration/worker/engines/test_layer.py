@@ -11,6 +11,7 @@ from libs import textlayer
 from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport, LayerVerdict
 from libs.page.block import Source
+from libs.page.trust import Against, Trust, Uncompared
 from services.worker.engines.engine import Finish, PageFailure, PageText
 from services.worker.engines.layer.reader import LayerReader
 from tests import layered
@@ -52,7 +53,8 @@ def test_a_good_layer_is_taken_to_the_letter(
     assert found.text_layer is not None
     assert found.text_layer.verdict is LayerVerdict.TRUSTED
     assert found.text_layer.compared > 0
-    assert found.trust == found.text_layer.agreement
+    assert found.trust is not None
+    assert (found.trust.figure, found.trust.against) == (found.text_layer.agreement, Against.SPOT_CHECK)
 
 
 def test_a_script_that_the_recogniser_cannot_read_is_not_compared(reader: LayerReader, tmp_path: Path) -> None:
@@ -60,7 +62,8 @@ def test_a_script_that_the_recogniser_cannot_read_is_not_compared(reader: LayerR
     assert isinstance(found, PageText), found
     assert words(found.markdown) == words(HEBREW)
     assert found.text_layer is not None
-    assert (found.text_layer.compared, found.trust) == (0, None)
+    assert (found.text_layer.compared, found.text_layer.script) == (0, "Hebrew")
+    assert found.trust == Trust(uncompared=Uncompared.OTHER_SCRIPT)
 
 
 def test_letters_of_a_ligature_that_runs_left_keep_their_order(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from libs.jobstate import plan, record
 from libs.jobstate.job import REPAIRED, Job, RetryRefused
-from libs.jobstate.page import Page, PageStatus
+from libs.jobstate.page import JobTrust, Page, PageStatus
 from libs.jobstate.status import JobStatus, Step
 from tests.jobs import START, extracted, opened, planned, read
 
@@ -304,3 +304,19 @@ def test_record_keeps_the_names_of_the_contract() -> None:
 def test_torn_record_has_one_error(data: bytes) -> None:
     with pytest.raises(record.TornRecord):
         record.decode(data)
+
+
+def test_the_record_shows_the_lowest_trust_and_how_many_pages_to_check() -> None:
+    job = extracted(5)
+    assert job.trust == JobTrust()
+    ends = {
+        1: msgspec.structs.replace(read(), trust=0.98),
+        2: msgspec.structs.replace(read(), trust=0.62, doubts=("words_differ",)),
+        3: msgspec.structs.replace(read(), doubts=("unreadable",)),
+        4: msgspec.structs.replace(read(), blank=True),
+        5: read(failed=True),
+    }
+    job = job.settled(ends, START).combining(START).end(START)
+    assert job.trust == JobTrust(lowest=0.62, lowest_page=2, to_check=2, not_compared=1)
+    again = job.retry([2], START)
+    assert again.trust == JobTrust(lowest=0.98, lowest_page=1, to_check=1, not_compared=1)

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # p
 
 from libs.jobstate.outcome import LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
 from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
+from libs.page.trust import Trust, Uncompared
 from services.web.outputs.page import PageDocument, encode, page_document, schema
 from tests.jobs import extracted
 
@@ -55,6 +56,18 @@ OUTCOMES = {
         source=Source.TEXT_LAYER,
         text_layer=LayerReport(verdict=LayerVerdict.VISUAL_ORDER, characters=900, compared=12, agreement=0.4),
     ),
+    "in a script that the engine does not know": PageOutcome(
+        page_no=6,
+        run=1,
+        status=OutcomeStatus.COMPLETED,
+        assessment=Trust(
+            uncompared=Uncompared.NO_SECOND_READING,
+            confidence=0.93,
+            unreadable=0.81,
+            script="Cyrillic",
+            reads=("Latin", "Greek", "Chinese"),
+        ),
+    ),
     "from before there were blocks": PageOutcome(
         page_no=4, run=1, status=OutcomeStatus.COMPLETED, text="x", lines=(LINE,)
     ),
@@ -93,7 +106,8 @@ def test_blocks_are_named_and_tables_are_html_too() -> None:
     assert page["blocks"][0]["lines"][0]["words"] == [{"text": "Minutes", "box": [1, 2, 40, 14]}]
     assert page["blocks"][1]["html"].startswith('<table>\n<tr><th colspan="2">a&lt;b</th></tr>')
     assert (page["width"], page["height"], page["dpi"], page["source"]) == (100, 140, 150, "ocr")
-    assert page["trust"] == {"figure": 0.5, "numbers": None, "against": None}
+    assert (page["trust"]["figure"], page["trust"]["numbers"], page["trust"]["against"]) == (0.5, None, None)
+    assert (page["trust"]["check"], [reason["code"] for reason in page["trust"]["reasons"]]) == (True, ["words_differ"])
 
 
 def test_warnings_say_what_to_know_before_relying_on_the_page() -> None:
@@ -101,6 +115,22 @@ def test_warnings_say_what_to_know_before_relying_on_the_page() -> None:
     assert warnings[0] == "Read by another engine, rapidocr. It was told to."
     assert warnings[1].startswith("Trust 50%")
     assert shown(OUTCOMES["blank"])["warnings"] == []
+
+
+def test_a_page_whose_lines_were_left_out_says_so() -> None:
+    page = shown(OUTCOMES["in a script that the engine does not know"])
+    assert page["warnings"] == [
+        "About 81% of the lines on this page could not be read and are left out: the engine reads Latin, Greek and "
+        "Chinese, and this page seems to be in Cyrillic."
+    ]
+    assert [reason["code"] for reason in page["trust"]["reasons"]] == ["unreadable", "no_second_reading"]
+
+
+def test_every_page_with_a_text_says_what_is_known_of_it() -> None:
+    old = shown(OUTCOMES["from before there were blocks"])["trust"]
+    assert (old["figure"], old["confidence"], old["check"]) == (None, 0.98, False)
+    assert [reason["code"] for reason in old["reasons"]] == ["no_second_reading"]
+    assert [shown(OUTCOMES[name])["trust"] for name in ("failed", "blank")] == [None, None]
 
 
 def test_page_alone_has_its_text_and_lines_as_callers_knew_them_before_there_were_blocks() -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from libs.page.trust import Against, Trust
 from services.worker.engines.engine import PageFailure, PageImage, PageText
 from services.worker.engines.guard.guarded import GuardedEngine
 from services.worker.engines.settings import EngineSettings
@@ -23,6 +24,7 @@ from tests.transcripts import (
 )
 from tests.waiting import until
 
+AGREED = Trust(figure=1.0, against=Against.OCR)
 PLAIN, WITH_LAYER, WITH_RUBBISH = page_image(1), page_image(1, layer=PAGE), page_image(1, layer="\ufffd \x02 " * 99)
 
 
@@ -39,7 +41,8 @@ async def read(
 async def trust(check: str, page: PageImage, fallback: ScriptedFallback | None, *orders: Order) -> float | None:
     result = await read(check, page, fallback, *orders)
     assert isinstance(result, PageText)
-    return result.trust
+    assert result.trust is not None
+    return result.trust.figure
 
 
 @pytest.mark.parametrize("check", ["auto", "layer", "engine"])
@@ -99,13 +102,13 @@ async def test_pages_do_not_queue_for_the_second_engine_and_the_model_reads_on()
     await engine.load()
     results = engine.recognise(aiter(Source([page_image(n) for n in (1, 2, 3)])))
     unasked = [await anext(results), await anext(results)]
-    assert [r.trust for r in unasked if isinstance(r, PageText)] == [None, None]
+    assert [r.trust and r.trust.figure for r in unasked if isinstance(r, PageText)] == [None, None]
     waits.set()
     (asked,) = [r async for r in results]
     assert isinstance(asked, PageText)
-    assert asked.trust == 1.0
+    assert asked.trust == AGREED
     assert fallback.asked == [asked.page_no]
-    assert [r.trust for r in await everything(engine, Source([page_image(4)])) if isinstance(r, PageText)] == [1.0]
+    assert [r.trust for r in await everything(engine, Source([page_image(4)])) if isinstance(r, PageText)] == [AGREED]
 
 
 async def test_pages_that_wait_for_the_second_engine_leave_room_for_others() -> None:

@@ -1,0 +1,84 @@
+"""The trust in a text by what it is compared with: every engine's comes from here."""
+
+import msgspec
+
+from libs import textlayer
+from libs.jobstate.outcome import LayerReport, LayerVerdict
+from libs.page.script import main_script
+from libs.page.trust import Against, Trust, Uncompared
+from services.worker.engines.guard.agreement import (
+    MIN_WORDS,
+    agreement,
+    is_evidence,
+    number_agreement,
+    share_a_script,
+    words,
+)
+
+# Share of a page's area covered by pictures, past which its text layer is no evidence. Chosen: such a page is a scan,
+# or shows words that the layer lacks.
+_PICTURE_SHARE = 0.4
+# A layer of which the recogniser knows fewer letters than this share is in a script that it cannot read.
+_MIN_READABLE = 0.5
+
+
+def by_layer(text: str, image: bytes, *, reads: tuple[str, ...] = ()) -> Trust:
+    """The agreement with the text layer stored in the page image; no figure where none is worth comparing with.
+
+    `reads` are the scripts that the engine of the text knows; empty where it does not say.
+    """
+    layer = textlayer.read(image)
+    if layer is None or layer.picture_share > _PICTURE_SHARE:
+        return Trust(uncompared=Uncompared.NO_SECOND_READING)
+    visible = textlayer.visible_text(layer)
+    if sum(words(visible).values()) < MIN_WORDS:
+        return Trust(uncompared=Uncompared.FEW_WORDS)
+    if not is_evidence(visible):
+        return Trust(uncompared=Uncompared.LAYER_REFUSED)
+    if reads and main_script(visible) not in reads:
+        return Trust(uncompared=Uncompared.OTHER_SCRIPT)
+    return _compared(text, visible, Against.TEXT_LAYER)
+
+
+def by_engine(text: str, other: str) -> Trust:
+    """The agreement with another engine's text; no figure where that read too little, or cannot read the script."""
+    if sum(words(other).values()) < MIN_WORDS:
+        return Trust(uncompared=Uncompared.FEW_WORDS)
+    if not share_a_script(text, other):
+        return Trust(uncompared=Uncompared.OTHER_SCRIPT)
+    return _compared(text, other, Against.OCR)
+
+
+def by_spot_check(report: LayerReport) -> Trust:
+    """Of a text layer that is taken: the agreement of the few places that were recognised."""
+    untrusted = report.verdict is not LayerVerdict.TRUSTED
+    if report.agreement is not None:
+        return Trust(
+            figure=report.agreement,
+            numbers=report.numbers,
+            against=Against.SPOT_CHECK,
+            untrusted_layer=untrusted,
+        )
+    foreign = report.readable is not None and report.readable < _MIN_READABLE
+    uncompared = Uncompared.OTHER_SCRIPT if foreign else Uncompared.NO_SECOND_READING
+    return Trust(uncompared=uncompared, untrusted_layer=untrusted)
+
+
+def with_report(trust: Trust | None, report: LayerReport) -> Trust | None:
+    """The trust in a page whose layer was refused: a figure that compares it with that layer says nothing."""
+    if trust is None:
+        return None
+    if trust.script is None and trust.reads and report.script not in (None, *trust.reads):
+        trust = msgspec.structs.replace(trust, script=report.script)
+    if trust.against is not Against.TEXT_LAYER:
+        return trust
+    return msgspec.structs.replace(trust, figure=None, numbers=None, against=None, uncompared=Uncompared.LAYER_REFUSED)
+
+
+def _compared(text: str, other: str, against: Against) -> Trust:
+    figures = number_agreement(text, other)
+    return Trust(
+        figure=round(agreement(text, other), 3),
+        numbers=None if figures is None else round(figures, 3),
+        against=against,
+    )
