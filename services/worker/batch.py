@@ -5,6 +5,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
+from libs.codec import TornObject
 from libs.jobstate.active import is_woken_since
 from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
@@ -93,7 +94,7 @@ class BatchWorker:
             await self._commit(call, worked=in_flight.claimed > 0)
         except EngineHangs:
             raise
-        except (StorageError, LeaseLost, EngineBroke, EngineUnavailable) as error:
+        except (StorageError, TornObject, LeaseLost, EngineBroke, EngineUnavailable) as error:
             log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
         except Exception:  # any bug that this job meets: it must not fail the call of another user's job
             log.exception("guest_failed", job_id=files.session_id)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
+from libs.codec import TornObject
 from libs.jobstate import active
 from libs.jobstate import plan as batches
 from libs.jobstate.active import is_woken_since, newest_wake
@@ -117,7 +118,7 @@ class Extractor:
         )
         try:
             await _extract_under_lease(extraction, job)
-        except (StorageError, QueueUnavailable, LeaseLost) as error:
+        except (StorageError, TornObject, QueueUnavailable, LeaseLost) as error:
             log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
         except Exception:  # any bug that this job meets: it must not fail the call of another user's job
             log.exception("guest_failed", job_id=files.session_id)
