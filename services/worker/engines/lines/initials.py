@@ -7,8 +7,10 @@ import msgspec
 from services.worker.engines.lines.line_box import LineBox
 
 # Height of an initial, in heights of the row that it begins. Chosen: two rows of text are 1.8 times as high as one with
-# the tightest leading; a capital of another font is less.
-_MIN_HEIGHT = 1.8
+# the tightest leading, and boxes of detected lines are a little higher than their text.
+_MIN_HEIGHT = 1.6
+# Share of a row's height that lies beside the initial at least.
+_MIN_BESIDE = 0.3
 # Letters that are set as an initial: one, or one behind a quotation mark.
 _MAX_CHARACTERS = 2
 # Space between the initial and its rows at most, in heights of a row, and by how much these may reach into its box.
@@ -41,6 +43,6 @@ def _is_beside(box: LineBox, initial: LineBox) -> bool:
     space = box.left - initial.right
     return (
         initial.height >= _MIN_HEIGHT * box.height
-        and initial.top <= box.middle <= initial.bottom
+        and min(box.bottom, initial.bottom) - max(box.top, initial.top) >= _MIN_BESIDE * box.height
         and -_MAX_COVER * box.height <= space <= _MAX_SPACE * box.height
     )

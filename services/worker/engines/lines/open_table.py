@@ -27,6 +27,9 @@ _SAME = 0.5
 _EMPTY = 1.5
 # Degrees by which slanted names of columns rise. Chosen: more than a tilted page, less than a label that runs up.
 _RISING = 15, 75
+# Least space between two columns. Chosen: less than without rules, which leave less doubt; boxes of detected lines are
+# a little wider than their text.
+_MIN_COLUMN_GAP = 0.3
 # Columns at least: of two, one may as well be labels, and lists are set between rules too.
 _MIN_COLUMNS = 2
 # Rules on a page at most; it bounds the work.
@@ -111,7 +114,7 @@ def _table(rules: Sequence[Rect], lines: Sequence[Line], unit: float, slanted: S
     rows = text_rows(boxes)
     if len(rows) < 2:
         return None
-    columns = table.columns_of(rows, unit)
+    columns = table.columns_of(rows, unit, _MIN_COLUMN_GAP)
     if (
         len(columns) < _MIN_COLUMNS
         or not table.is_columnar(rows, columns)

@@ -5,6 +5,7 @@ what remains is read row by row.
 """
 
 from collections.abc import Sequence
+from statistics import median
 
 import msgspec
 
@@ -26,6 +27,12 @@ _MAX_COVER = 0.5
 _OPEN_ROWS = 3
 # Fewer lines than this have no two columns.
 _MIN_LINES = 4
+# Boxes side by side in rows, as on a page of cards: each begins with a heading so many times as high as the usual line,
+# level with that of the box beside it within this distance, below this much space; in heights of the usual line.
+# Chosen: sections of two columns of text do not begin level with each other but at their top.
+_CARD_HEADING = 1.1
+_CARD_LEVEL = 0.35
+_CARD_SPACE = 1.5
 
 
 class Region(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,4 +77,36 @@ def _parts(boxes: list[LineBox]) -> list[list[LineBox]]:
     if gutter is None:
         return [boxes]
     sides = (gutter.above, gutter.left, gutter.right, gutter.inset, gutter.below)
+    if (top := _second_row_of_cards(gutter.left, gutter.right)) is not None:
+        between = [*gutter.left, *gutter.right, *gutter.inset]
+        upper, lower = [b for b in between if b.middle < top], [b for b in between if b.middle >= top]
+        sides = (gutter.above, upper, lower, gutter.below)
     return [part for side in sides if side for part in _parts(side)]
+
+
+def _second_row_of_cards(left: Sequence[LineBox], right: Sequence[LineBox]) -> float | None:
+    """Where the second row of boxes begins, if both columns are boxes whose headings stand beside each other."""
+    unit = median(box.height for box in (*left, *right))
+    first, *lefts = _card_headings(left, unit)
+    other, *rights = _card_headings(right, unit)
+    if first is None or other is None or abs(first.middle - other.middle) > _CARD_LEVEL * unit:
+        return None
+    tops = [
+        min(a.top, b.top)
+        for a in lefts
+        for b in rights
+        if a is not None and b is not None and abs(a.middle - b.middle) <= _CARD_LEVEL * unit
+    ]
+    return min(tops, default=None)
+
+
+def _card_headings(column: Sequence[LineBox], unit: float) -> list[LineBox | None]:
+    """The first box of the column if it may be a heading, else None; then those below a wide space that may be."""
+    ordered = sorted(column, key=lambda box: box.top)
+    high = [box if box.height >= _CARD_HEADING * unit else None for box in ordered]
+    found, bottom = high[:1], ordered[0].bottom
+    for box, heading in zip(ordered[1:], high[1:], strict=True):
+        if heading is not None and box.top - bottom >= _CARD_SPACE * unit:
+            found.append(heading)
+        bottom = max(bottom, box.bottom)
+    return found

@@ -30,6 +30,8 @@ _MARGIN = 0.12
 _OUTER_MARGIN = 0.08
 # Rows at the top and at the foot that are looked at.
 _MAX_ROWS = 3
+# Rows of the text beside them that show its steps.
+_NEAR_ROWS = 5
 # Space to the text, in usual steps from row to row: wider than between lines, as above a new paragraph. Without a
 # number: wider than an empty line, which leaves two steps.
 _APART, _FAR_APART = 1.45, 2.5
@@ -45,7 +47,7 @@ _MAX_BOXES = 3
 # Share of the text's width that a rule between the row and the text covers.
 _RULE_COVER = 0.6
 # By how much a text that stands in the middle, or at a margin, may be off it, as a share of the text's width.
-_OFF_CENTRE = 0.03
+_OFF_CENTRE = 0.05
 # Length of a line that runs up or down, in its heights, from which it is one.
 _SIDEWAYS = 5.0
 
@@ -93,8 +95,8 @@ def set_apart(page: PageLines, taken: Collection[int] = frozenset()) -> RunningL
         count = min(_outer_rows(sheet, foot=True), len(ordered) - count)
         for row in ordered[len(ordered) - count :]:
             foot.extend(_blocks(row, BlockKind.PAGE_FOOTER))
-    elif _is_corner_number(sheet):
-        foot.extend(_blocks(ordered[-1], BlockKind.PAGE_FOOTER))
+    if not foot and (number := _corner_number(sheet)) is not None:
+        foot.append(_block(BlockKind.PAGE_NUMBER, (number,)))
     apart = {id(line) for block in (*head, *foot) for line in block.lines}
     text = tuple(line for line in page.lines if id(line) not in apart and id(line) not in taken)
     return RunningLines(head=tuple(head), text=text, foot=tuple(foot))
@@ -128,7 +130,7 @@ def _beside_the_text(boxes: Sequence[LineBox]) -> list[LineBox]:
     """Lines that run up or down the page in a margin, such as the stamp of an archive."""
     upright = [box for box in boxes if box.height > _SIDEWAYS * box.width]
     across = [box for box in boxes if box.height <= _SIDEWAYS * box.width]
-    if len(across) < _MIN_LINES:
+    if len(across) < _MIN_SLIDE_LINES:
         return []
     left, right = min(box.left for box in across), max(box.right for box in across)
     return [box for box in upright if box.right < left or box.left > right]
@@ -138,31 +140,30 @@ def _outer_rows(sheet: _Sheet, *, foot: bool) -> int:
     """How many rows at the top, or at the foot, are no text."""
     ordered = sheet.ordered[::-1] if foot else sheet.ordered
     count = 0
-    for at, row in enumerate(ordered[:_MAX_ROWS]):
-        if at + 1 >= len(ordered):
-            break
+    for at in range(min(_MAX_ROWS, len(ordered) - 1)):
         # Rows that stand apart from the text only together are taken together.
-        if _is_outer(sheet, row, ordered[at + 1], ordered[count : at + 1], foot=foot):
+        if _is_outer(sheet, ordered[at + 1 : at + 1 + _NEAR_ROWS], ordered[count : at + 1], foot=foot):
             count = at + 1
     return count
 
 
-def _is_outer(sheet: _Sheet, row: Row, beside: Row, group: Sequence[Row], *, foot: bool) -> bool:
-    """Whether the rows of the group are no text; `row` is the one of them that is nearest to the text, `beside` it."""
-    gap = _gap(sheet, row, beside)
-    # A number alone in the middle of the sheet, or a row across it with one, needs no more than its own line.
-    if gap <= _APART and not _is_number_in_place(sheet, row, beside):
+def _is_outer(sheet: _Sheet, text: Sequence[Row], group: Sequence[Row], *, foot: bool) -> bool:
+    """Whether the rows of the group are no text; `text` are the rows beside it, the nearest first."""
+    row, beside = group[-1], text[0]
+    if _gap(sheet, row, beside) <= _APART and not _is_in_place(sheet, row, text):
         return False
     ruled = _has_rule_between(sheet, row, beside)
     tallest = max(sheet.body, max(box.height for box in beside))
     return all(_is_running(sheet, one, _gap(sheet, one, beside), tallest, ruled=ruled, foot=foot) for one in group)
 
 
-def _is_number_in_place(sheet: _Sheet, row: Row, beside: Row) -> bool:
+def _is_in_place(sheet: _Sheet, row: Row, text: Sequence[Row]) -> bool:
+    """Whether it is a number alone in the middle, or three texts across the sheet: they need less space to the text."""
     if len(row) == 1:
         return _is_centred(sheet, row[0]) and _NUMBER.fullmatch(row[0].line.text) is not None
-    numbered = any(_NUMBER.fullmatch(box.line.text) for box in (row[0], row[-1]))
-    return numbered and _is_spread(sheet, row) and abs(_middle(row) - _middle(beside)) > _APART * sheet.step
+    near = [abs(_middle(b) - _middle(a)) for a, b in pairwise(text)]
+    step = min(sheet.step, median(near)) if near else sheet.step
+    return _is_spread(sheet, row) and abs(_middle(row) - _middle(text[0])) > _APART * step
 
 
 def _is_running(sheet: _Sheet, row: Row, gap: float, text_height: float, *, ruled: bool, foot: bool) -> bool:
@@ -209,14 +210,17 @@ def _is_spread(sheet: _Sheet, row: Row) -> bool:
     )
 
 
-def _is_corner_number(sheet: _Sheet) -> bool:
-    """Whether the last row is a number alone, at the page's foot and beyond all other text."""
-    *others, last = sheet.ordered
-    if len(last) != 1 or not others or id(last[0].line) in sheet.text or not _NUMBER.fullmatch(last[0].line.text):
-        return False
-    middle = (last[0].left + last[0].right) / 2
-    beyond = middle > max(row[-1].right for row in others) or middle < min(row[0].left for row in others)
-    return beyond and sheet.height - _middle(last) < _MARGIN * sheet.height
+def _corner_number(sheet: _Sheet) -> LineBox | None:
+    """The number at the page's foot that stands beyond all other text; None where there is none."""
+    for row in sheet.ordered[-_MAX_ROWS:]:
+        for box in (row[0], row[-1]):
+            others = [other for one in sheet.ordered for other in one if other is not box]
+            if not others or id(box.line) in sheet.text or not _NUMBER.fullmatch(box.line.text):
+                continue
+            beyond = box.left > max(other.right for other in others) or box.right < min(other.left for other in others)
+            if beyond and sheet.height - box.middle < _MARGIN * sheet.height:
+                return box
+    return None
 
 
 def _middle(row: Row) -> float:

@@ -225,8 +225,11 @@ def middle_of(row: Row) -> float:
     return sum(b.middle for b in row) / len(row)
 
 
-def columns_of(rows: Sequence[Row], body: float) -> list[Extent]:
-    """The columns, by vote: they end wherever at most `_MAX_CROSSING_SHARE` of the rows has text."""
+def columns_of(rows: Sequence[Row], body: float, gap: float = _MIN_COLUMN_GAP) -> list[Extent]:
+    """The columns, by vote: they end wherever at most `_MAX_CROSSING_SHARE` of the rows has text.
+
+    `gap` is the least space between two columns, in body heights.
+    """
     usual = median(len(row) for row in rows)
     rows = [row for row in rows if len(row) >= _MIN_VOTING_SHARE * usual]
     events = sorted((edge, step) for row in rows for b in row for edge, step in ((b.left, 1), (b.right, -1)))
@@ -238,7 +241,7 @@ def columns_of(rows: Sequence[Row], body: float) -> list[Extent]:
         if opened is None and depth > allowed:
             opened = edge
         elif opened is not None and depth <= allowed:
-            if columns and opened - columns[-1][1] < _MIN_COLUMN_GAP * body:
+            if columns and opened - columns[-1][1] < gap * body:
                 columns[-1] = (columns[-1][0], edge)
             else:
                 columns.append((opened, edge))

@@ -75,6 +75,24 @@ def test_headings_across_both_columns_part_what_is_above_from_what_is_below() ->
     ]
 
 
+def test_boxes_that_stand_in_rows_are_read_row_by_row() -> None:
+    lines = []
+    for i, top in enumerate((0, 300)):
+        for j, left in enumerate((50, 550)):
+            name = "abcd"[2 * i + j]
+            lines += [line(f"{name}-head", left, top, 200, height=26), *column(name, left, top + 60, 5)]
+    expected = [word for name in "abcd" for word in (f"{name}-head", *named(name, 5))]
+    assert read(lines) == expected
+
+
+def test_sections_of_two_columns_that_begin_level_by_chance_stay_in_their_columns() -> None:
+    lines = [*column("a", 50, 0, 5), *column("b", 550, 0, 5)]
+    lines += [line("c-head", 50, 230, 200, height=26), line("d-head", 550, 230, 200, height=26)]
+    lines += [*column("c", 50, 290, 5), *column("d", 550, 290, 5)]
+    left = [*named("a", 5), "c-head", *named("c", 5)]
+    assert read(lines) == [*left, *named("b", 5), "d-head", *named("d", 5)]
+
+
 def test_caption_set_into_two_columns_does_not_interrupt_them() -> None:
     left = [line(f"a{i} of running text, long enough", 50, 50 + 30 * i, 400) for i in range(10)]
     right = [line(f"b{i} of running text, long enough", 480, 50 + 30 * i, 400) for i in range(10)]

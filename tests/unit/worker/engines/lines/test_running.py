@@ -104,6 +104,20 @@ def test_title_of_a_table_at_the_top_of_the_page_is_no_running_head() -> None:
     assert running(line("Table 3: Results", 50, 95, 200), body=[*cells, *text()], rules=rules) == []
 
 
+def test_number_in_a_corner_is_a_page_number_although_other_text_is_in_its_row() -> None:
+    slide = [line(f"Point {i}", 100, 300 + 200 * i, 300) for i in range(5)]
+    assert running(line("A Company", 60, 1900, 200), line("7", 760, 1900, 12), body=slide) == [
+        (BlockKind.PAGE_NUMBER, "7")
+    ]
+
+
+def test_space_of_a_row_across_the_page_is_measured_in_the_steps_of_the_text_beside_it() -> None:
+    titles = [line(f"In large letters {i}", 50, 200 + 90 * i, 500) for i in range(12)]
+    notes = [line("a note of several lines in small print " * 2, 50, 1600 + 24 * i, 700) for i in range(6)]
+    foot = [line("Revision: 2.4", 50, 1764, 130), line("P/N 119", 345, 1764, 110), line("June 2019", 630, 1764, 120)]
+    assert running(*foot, body=[*titles, *notes]) == [(BlockKind.PAGE_FOOTER, "Revision: 2.4 P/N 119 June 2019")]
+
+
 @pytest.mark.parametrize(
     "stray",
     [
