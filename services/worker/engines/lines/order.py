@@ -76,7 +76,7 @@ def _parts(boxes: list[LineBox]) -> list[list[LineBox]]:
     gutter = longest_gutter(boxes) if len(boxes) >= _MIN_LINES else None
     if gutter is None:
         return [boxes]
-    sides = (gutter.above, gutter.left, gutter.right, gutter.inset, gutter.below)
+    sides: tuple[list[LineBox], ...] = (gutter.above, gutter.left, gutter.right, gutter.inset, gutter.below)
     if (top := _second_row_of_cards(gutter.left, gutter.right)) is not None:
         between = [*gutter.left, *gutter.right, *gutter.inset]
         upper, lower = [b for b in between if b.middle < top], [b for b in between if b.middle >= top]

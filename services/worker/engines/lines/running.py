@@ -56,6 +56,8 @@ _NUMBER = re.compile(
     r"(?:\s*(?:of|von|sur|de|/)\s*\d{1,4})?\s*[-–—\])|.]*",
     re.IGNORECASE,
 )
+# A sum of money: a row with one and without a page number is one of a bill.
+_AMOUNT = re.compile(r"[-+$€£]?\s*\d[\d.,' ]*[.,]\d\d(?:\s*(?:€|EUR|USD|CR|D|-))?")
 _CAPITALS = r"[^\W\d_a-z][^\d_a-z]{2,}"
 _NUMBER_AND_HEAD = re.compile(rf"\d{{1,4}}[\s.]+{_CAPITALS}|{_CAPITALS}\s\d{{1,4}}")
 
@@ -177,6 +179,8 @@ def _is_running(sheet: _Sheet, row: Row, gap: float, text_height: float, *, rule
         below_all = len(row) == 1 and foot and gap > _APART and _is_centred(sheet, row[0])
         is_placed = distance < _MARGIN * sheet.height or below_all
         return is_placed and height <= _MAX_HEIGHT * text_height
+    if any(_AMOUNT.fullmatch(box.line.text) for box in row):
+        return False
     if sum(character.isalpha() for box in row for character in box.line.text) < _MIN_LETTERS:
         return False
     if _is_spread(sheet, row):

@@ -111,6 +111,12 @@ def test_number_in_a_corner_is_a_page_number_although_other_text_is_in_its_row()
     ]
 
 
+def test_row_of_a_bill_is_no_running_foot() -> None:
+    assert (
+        running(line("12-01", 50, 1900, 50), line("A payment", 345, 1900, 110), line("14.000,00", 650, 1900, 100)) == []
+    )
+
+
 def test_space_of_a_row_across_the_page_is_measured_in_the_steps_of_the_text_beside_it() -> None:
     titles = [line(f"In large letters {i}", 50, 200 + 90 * i, 500) for i in range(12)]
     notes = [line("a note of several lines in small print " * 2, 50, 1600 + 24 * i, 700) for i in range(6)]
