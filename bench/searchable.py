@@ -9,7 +9,7 @@ again: with `pdftotext -bbox` where it is installed (Debian: poppler-utils), els
 Where a word is printed says Tesseract, an independent reader: its words of at least 3 letters of which it is at least
 90 % sure. `found` is the share of them that the PDF has on that page; `placed` is the share of the found ones whose
 middle is at most half a line's height from that place; `longest` is the largest distance in lines, without the worst
-1 %; `size` is the size of the PDF, of the scan's.
+1 %; `size` is the size of the PDF, of the scan's. Pages in languages that this Tesseract does not know are left out.
 """
 
 import argparse
@@ -190,7 +190,9 @@ def main() -> int:
     corpus = options.corpus / "groundtruth" if (options.corpus / "groundtruth").is_dir() else options.corpus
     engine = create_engine("rapidocr", EngineContext(settings=EngineSettings(ocr_threads=options.threads)))
     rows: dict[str, list[Row]] = {}
-    chosen = pages(corpus, options.folders, options.limit)[: options.pages]
+    known = subprocess.run([tesseract, "--list-langs"], capture_output=True, text=True, check=True).stdout.split()
+    chosen = [page for page in pages(corpus, options.folders, options.limit) if page.language in known]
+    chosen = chosen[: options.pages]
     with asyncio.Runner() as runner:
         runner.run(engine.load())
         for number, page in enumerate(chosen, 1):

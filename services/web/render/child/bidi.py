@@ -10,6 +10,8 @@ from itertools import groupby
 
 _LEFT, _RIGHT, _NUMBER = "L", "R", "N"
 _STRONG = {"L": _LEFT, "R": _RIGHT, "AL": _RIGHT, "EN": _NUMBER, "AN": _NUMBER}
+# Brackets that are seen the other way round where the text runs to the left (L4).
+_MIRRORED = dict(zip("()[]{}<>«»‹›", ")(][}{><»«›‹", strict=True))
 _SEPARATORS, _SIGNS, _MARKS = {"ES", "CS"}, {"ET"}, {"NSM", "BN"}
 
 
@@ -24,7 +26,7 @@ def visual_order(text: str) -> str:
     order = list(range(len(text)))
     for level in range(max(levels), 0, -1):
         order = _turned(order, levels, level)
-    return "".join(text[at] for at in order)
+    return "".join(_MIRRORED.get(text[at], text[at]) if levels[at] % 2 else text[at] for at in order)
 
 
 def _weak(text: str, directions: list[str], base: str) -> list[str]:

@@ -33,8 +33,7 @@ def operators(lines: Sequence[Line], to_page: Matrix, codes: Codes, font: str) -
 
 def _line(line: Line, to_page: Matrix, codes: Codes) -> Iterator[str]:
     corners = _upright(line)
-    pieces = list(_pieces(line, corners))
-    for at, (text, start, end) in enumerate(pieces):
+    for text, start, end in _pieces(line, corners):
         shown = codes.of(visual_order(text))
         natural = sum(map(width, shown)) / UNITS
         placed = _placed(corners, start, end, to_page)
@@ -42,8 +41,8 @@ def _line(line: Line, to_page: Matrix, codes: Codes) -> Iterator[str]:
             continue
         (along_x, along_y), (up_x, up_y), (x, y) = placed
         matrix = (along_x / natural, along_y / natural, up_x, up_y, x, y)
-        if at + 1 < len(pieces):
-            shown += codes.of(" ")
+        # Viewers do not see every end of a line: without a space its last word and the next line's first are one.
+        shown += codes.of(" ")
         yield f"{' '.join(map(_number, matrix))} Tm <{''.join(f'{code:04X}' for code in shown)}> Tj"
 
 

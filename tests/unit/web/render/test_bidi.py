@@ -24,6 +24,8 @@ SHALOM, OLAM = "שלום", "עולם"
         (f"see {SHALOM} 5", f"see 5 {SHALOM[::-1]}"),
         # A full stop at the end of a line that runs to the left is at its left.
         (f"{SHALOM}.", f".{SHALOM[::-1]}"),
+        # A bracket that opens is seen as one that closes.
+        (f"{SHALOM} ({OLAM}) (x)", f"(x) ({OLAM[::-1]}) {SHALOM[::-1]}"),
         # Marks stay with their letter when they are turned back character by character.
         ("שָׁ", "שָׁ"[::-1]),
     ],
@@ -34,4 +36,4 @@ def test_a_line_is_in_the_order_of_its_places(line: str, seen: str) -> None:
 
 @pytest.mark.parametrize("line", ["", ".", "١٢", f"{SHALOM}\u200d", f"1{SHALOM}2", f"({SHALOM}) [x]"])
 def test_no_character_is_lost(line: str) -> None:
-    assert sorted(visual_order(line)) == sorted(line)
+    assert sorted(visual_order(line)) == sorted(line), "brackets come in pairs here"
