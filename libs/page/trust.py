@@ -54,6 +54,8 @@ class Doubt(StrEnum):
     UNREADABLE = "unreadable"
     #: The recogniser is not sure of it, and nothing else was compared.
     LOW_CONFIDENCE = "low_confidence"
+    #: Something is printed on it, and no text was found.
+    NOTHING_READ = "nothing_read"
     #: It is the document's own text, taken because the job asks for it although it is not trusted.
     UNTRUSTED_LAYER = "untrusted_layer"
 
@@ -86,6 +88,8 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     script: str | None = None
     #: The scripts that the recogniser reads, where lines are left out.
     reads: tuple[str, ...] = ()
+    #: Whether no text was found although something is printed: a picture, or print that was not found.
+    nothing_read: bool = False
     #: Whether the text is the document's own although it is not trusted.
     untrusted_layer: bool = False
 
@@ -103,6 +107,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             Doubt.WORDS_DIFFER: _below(self.figure, LOW_TRUST),
             Doubt.NUMBERS_DIFFER: _below(self.numbers, LOW_NUMBERS),
             Doubt.LOW_CONFIDENCE: unsure,
+            Doubt.NOTHING_READ: self.nothing_read,
             Doubt.UNTRUSTED_LAYER: self.untrusted_layer,
         }
         return tuple(doubt for doubt, is_so in found.items() if is_so)
@@ -141,10 +146,11 @@ _SECOND = {
     None: "what else is known of this page",
 }
 _SENTENCES = {
+    Doubt.NOTHING_READ: "Something is printed on this page, but no text was found on it.",
     Doubt.UNTRUSTED_LAYER: "The text is the document's own, which is not what is printed on the page.",
     Uncompared.NO_SECOND_READING: "Not compared: there is no second reading of this page.",
     Uncompared.LAYER_REFUSED: "Not compared: the document's own text of this page is not trusted.",
-    Uncompared.OTHER_SCRIPT: "Not compared: the second reader does not know the script of this page.",
+    Uncompared.OTHER_SCRIPT: "Not compared: the second reader cannot read the script of this page, or vertical lines.",
     Uncompared.FEW_WORDS: "Not compared: there are too few words on this page.",
 }
 

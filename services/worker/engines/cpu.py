@@ -92,6 +92,7 @@ class _DecodedPage:
             unreadable=page.left_out,
             script=page.script,
             reads=() if page.left_out is None else scripts,
+            nothing_read=page.left_out is None and not markdown and not blocks,
         )
         return PageText(
             page_no=self._page_no,

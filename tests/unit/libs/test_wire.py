@@ -149,6 +149,7 @@ trusts = values(
     unreadable=maybe(floats),
     script=maybe(texts),
     reads=st.lists(texts, max_size=2).map(tuple),
+    nothing_read=st.booleans(),
     untrusted_layer=st.booleans(),
 )
 outcomes = values(

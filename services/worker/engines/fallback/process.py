@@ -151,6 +151,7 @@ def _trust(text: PageText, engine: EngineInfo, image: bytes) -> Trust:
         unreadable=measured.unreadable,
         script=measured.script,
         reads=measured.reads,
+        nothing_read=measured.nothing_read,
     )
 
 

@@ -103,6 +103,7 @@ def _measured(trust: Trust | None) -> Trust | None:
         unreadable=_share(trust.unreadable),
         script=trust.script and _short(trust.script),
         reads=tuple(map(_short, trust.reads[:_MAX_SCRIPTS])),
+        nothing_read=trust.nothing_read,
     )
 
 

@@ -52,6 +52,16 @@ def by_engine(text: str, other: str) -> Trust:
 def by_spot_check(report: LayerReport) -> Trust:
     """Of a text layer that is taken: the agreement of the few places that were recognised."""
     untrusted = report.verdict is not LayerVerdict.TRUSTED
+    foreign = report.readable is not None and report.readable < _MIN_READABLE
+    if foreign:
+        # The few words that the recogniser knows say nothing of the others; the numbers are compared all the same.
+        against = None if report.numbers is None else Against.SPOT_CHECK
+        return Trust(
+            numbers=report.numbers,
+            against=against,
+            uncompared=Uncompared.OTHER_SCRIPT,
+            untrusted_layer=untrusted,
+        )
     if report.agreement is not None:
         return Trust(
             figure=report.agreement,
@@ -59,9 +69,7 @@ def by_spot_check(report: LayerReport) -> Trust:
             against=Against.SPOT_CHECK,
             untrusted_layer=untrusted,
         )
-    foreign = report.readable is not None and report.readable < _MIN_READABLE
-    uncompared = Uncompared.OTHER_SCRIPT if foreign else Uncompared.NO_SECOND_READING
-    return Trust(uncompared=uncompared, untrusted_layer=untrusted)
+    return Trust(uncompared=Uncompared.NO_SECOND_READING, untrusted_layer=untrusted)
 
 
 def with_report(trust: Trust | None, report: LayerReport) -> Trust | None:

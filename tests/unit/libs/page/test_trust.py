@@ -30,7 +30,7 @@ def test_the_lowest_figure_is_of_words_or_of_numbers() -> None:
 
 
 def test_every_doubt_and_every_reason_for_no_figure_has_a_sentence() -> None:
-    known = Trust(figure=0.1, numbers=0.2, against=Against.OCR, unreadable=0.8, untrusted_layer=True)
+    known = Trust(figure=0.1, numbers=0.2, against=Against.OCR, unreadable=0.8, nothing_read=True, untrusted_layer=True)
     shown = {reason.code: reason.text for reason in known.reasons}
     for uncompared in Uncompared:
         shown |= {reason.code: reason.text for reason in Trust(uncompared=uncompared, confidence=0.1).reasons}

@@ -41,6 +41,12 @@ def test_a_layer_that_is_taken_rests_on_the_spot_check() -> None:
     assert by_spot_check(report) == Trust(figure=0.98, numbers=1.0, against=Against.SPOT_CHECK)
     foreign = LayerReport(verdict=LayerVerdict.TRUSTED, characters=900, readable=0.1, script="Cyrillic")
     assert by_spot_check(foreign) == none_for(Uncompared.OTHER_SCRIPT)
+    latin_names = LayerReport(
+        verdict=LayerVerdict.TRUSTED, characters=900, readable=0.1, script="Cyrillic", agreement=0.99, numbers=1.0
+    )
+    assert by_spot_check(latin_names) == Trust(
+        numbers=1.0, against=Against.SPOT_CHECK, uncompared=Uncompared.OTHER_SCRIPT
+    )
     asked = LayerReport(verdict=LayerVerdict.DIFFERENT, characters=900, agreement=0.3, compared=12)
     assert by_spot_check(asked).untrusted_layer
 
