@@ -90,7 +90,7 @@ def plain_text(markdown: str) -> str:
         if in_table:
             lines.append(html.unescape(re.sub(r"</?t[rdh][^<>]*>", " ", line)))
             continue
-        line = re.sub(r"^(#{1,6}|-) ", "", line)
+        line = re.sub(r"^ *(#{1,6}|-) ", "", line)
         line = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line)
         lines.append(html.unescape(line))
     return "\n".join(lines)
