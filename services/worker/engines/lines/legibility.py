@@ -53,35 +53,37 @@ def judge(
     *,
     counted: npt.NDArray[np.bool_] | None = None,
     least: float = MIN_CONFIDENCE,
+    density: float = MIN_DENSITY,
 ) -> Legibility:
     """Judge the lines, whose boxes have these corners (n, 4, 2), clockwise.
 
     Those that are not `counted` are readable whatever they hold. `least` is the recogniser's confidence in a line that
-    it could read.
+    it could read; `density` the fewest characters of such a line for each length of its own height.
     """
     if counted is None:
         counted = np.ones(len(texts), dtype=bool)
     lengths = _lengths(corners)
     total = max(float(lengths[counted].sum()), 1.0)
-    readable = ~counted | _readable(texts, lengths, least)
+    readable = ~counted | _readable(texts, lengths, least, density)
     unread = float(lengths[~readable].sum())
     flagged = unread >= MIN_SHARE * total and unread >= MIN_LENGTH
     if flagged:
-        readable = ~counted | _readable(texts, lengths, max(least, MIN_CONFIDENCE_FLAGGED))
+        readable = ~counted | _readable(texts, lengths, max(least, MIN_CONFIDENCE_FLAGGED), density)
         unread = float(lengths[~readable].sum())
     return Legibility(readable=readable, unreadable=round(unread / total, 3), flagged=flagged)
 
 
-def _readable(texts: Sequence[Recognised], lengths: npt.NDArray[np.float64], least: float) -> npt.NDArray[np.bool_]:
-    return np.array(
-        [is_readable(text, length, least) for text, length in zip(texts, lengths.tolist(), strict=True)], dtype=bool
-    )
+def _readable(
+    texts: Sequence[Recognised], lengths: npt.NDArray[np.float64], least: float, density: float
+) -> npt.NDArray[np.bool_]:
+    pairs = zip(texts, lengths.tolist(), strict=True)
+    return np.array([is_readable(text, length, least, density) for text, length in pairs], dtype=bool)
 
 
-def is_readable(text: Recognised, length: float, least: float = MIN_CONFIDENCE) -> bool:
+def is_readable(text: Recognised, length: float, least: float = MIN_CONFIDENCE, density: float = MIN_DENSITY) -> bool:
     """Whether a line of this length, in its heights, was read."""
     characters = len("".join(text.text.split()))
-    return (text.confidence or 0.0) >= least and characters >= MIN_DENSITY * length
+    return (text.confidence or 0.0) >= least and characters >= density * length
 
 
 def _lengths(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -129,13 +129,17 @@ class _Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _beside_the_text(boxes: Sequence[LineBox]) -> list[LineBox]:
-    """Lines that run up or down the page in a margin, such as the stamp of an archive."""
+    """Lines that run up or down the page in a margin, such as the stamp of an archive.
+
+    A stamp has a number or a date in it; the label of an axis, which is text, seldom has.
+    """
     upright = [box for box in boxes if box.height > _SIDEWAYS * box.width]
     across = [box for box in boxes if box.height <= _SIDEWAYS * box.width]
     if len(across) < _MIN_SLIDE_LINES:
         return []
     left, right = min(box.left for box in across), max(box.right for box in across)
-    return [box for box in upright if box.right < left or box.left > right]
+    beside = (box for box in upright if box.right < left or box.left > right)
+    return [box for box in beside if any(character.isdigit() for character in box.line.text)]
 
 
 def _outer_rows(sheet: _Sheet, *, foot: bool) -> int:

@@ -91,7 +91,8 @@ class TesseractReader:
         self._deadline = time.monotonic() + _PAGE_SECONDS
         page = self._read_upright(pixels)
         corners = np.array([line.box for line in page.lines], dtype=np.float64).reshape(-1, 4, 2)
-        legible = legibility.judge(corners, page.lines, least=_MIN_LINE_CONFIDENCE)
+        # It joins the cells of a row to one line, which has few characters for its length.
+        legible = legibility.judge(corners, page.lines, least=_MIN_LINE_CONFIDENCE, density=0.0)
         if not legible.flagged:
             return page
         return msgspec.structs.replace(
