@@ -177,6 +177,8 @@ class Programs:
             "EXTRACT_SECONDS": "2",
             # A killed web leaves uploads behind that count as active until the sweep gives them up, a day later.
             "ACTIVE_JOBS_PER_USER": "10000",
+            # The file system that is filled on purpose is smaller than the reserve.
+            "DISK_RESERVE_BYTES": "0",
         }
 
 

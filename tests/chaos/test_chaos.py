@@ -20,3 +20,4 @@ def test_no_page_is_lost_or_read_again_when_the_services_are_killed_again_and_ag
     )
     assert run.returncode == 0, run.stdout[-20_000:] + run.stderr[-3000:]
     assert "| **lost pages** | **0** |" in run.stdout
+    assert " 0 jobs," not in run.stdout, "nothing was put to the test"
