@@ -10,8 +10,8 @@ from libs.jobstate.commit import commit, create
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
-from tests.contract.test_tus import Client
 from tests.jobs import extracted
+from tests.tusclient import Client
 
 
 @pytest.mark.parametrize("days", [0, 30])

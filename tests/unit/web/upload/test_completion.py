@@ -12,7 +12,7 @@ from libs.storage.store import Stat
 from services.web.upload import multipart_routes
 from services.web.upload.completion import ABANDONED
 from tests.clock import StorageClock
-from tests.contract.test_tus import Client
+from tests.tusclient import Client
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n%PDF-1.7\n' + b" " * 4096
 

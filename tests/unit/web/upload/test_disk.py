@@ -11,8 +11,8 @@ from libs.storage.errors import OutOfSpace
 from libs.storage.local import LocalStore
 from libs.storage.session import SessionFiles
 from services.web.system.probes import _disk
-from tests.contract.test_tus import BODY_TYPE, PDF, Client
 from tests.jobs import opened
+from tests.tusclient import BODY_TYPE, PDF, Client
 
 # No test machine has so much.
 MORE_THAN_ANY_DISK = 1 << 60

@@ -10,7 +10,7 @@ from libs.storage import layout
 from libs.storage.errors import OutOfSpace
 from libs.storage.memory import MemoryStore
 from libs.storage.store import ObjectStore
-from tests.contract.test_tus import BODY_TYPE, PDF, Answer, Client
+from tests.tusclient import BODY_TYPE, PDF, Answer, Client
 
 FORM = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n',
