@@ -11,6 +11,7 @@ from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.session import SessionFiles
+from services.serving.body import announced_bytes
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.render.filetype import HEAD_BYTES, file_type
@@ -38,15 +39,9 @@ async def upload(request: Request) -> Response:
         max_bytes=service.config.upload_max_bytes + MAX_OVERHEAD_BYTES,
         pace=service.config.upload_pace,
     )
-    files, job = await _receive(service, user, form, size=_announced(request))
+    files, job = await _receive(service, user, form, size=announced_bytes(request) or 0)
     await service.completion.start(files, job)
     return accepted(job)
-
-
-def _announced(request: Request) -> int:
-    """Bytes of the body as far as its head says."""
-    text = request.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 async def _receive(service: Web, user: User, form: Form, *, size: int) -> tuple[SessionFiles, Job]:
