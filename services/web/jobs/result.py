@@ -50,7 +50,9 @@ async def result(request: Request) -> Response:
         "Vary": "Accept",
     }
     if request.method == "HEAD":
-        return Response(media_type=_MEDIA_TYPES[form], headers=headers)
+        described = Response(media_type=_MEDIA_TYPES[form], headers=headers)
+        del described.headers["Content-Length"]  # 0, and that of the result is not known before it is made
+        return described
     match form:
         case ResultForm.MD:
             content = as_markdown(files, job, options)

@@ -258,6 +258,7 @@ async def test_head_says_what_would_come_without_making_it(results: Results) -> 
     answer = await results.client.head(results.address + "?format=zip", headers=OWNER)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/zip"
+    assert "content-length" not in answer.headers
 
 
 async def test_old_page_has_blocks_and_html_made_from_its_markdown(results: Results) -> None:
