@@ -8,6 +8,7 @@ drifts (other processes, page images, uploads that fail) is repaired by the next
 import asyncio
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -84,14 +85,13 @@ class Usage:
         self._deleted: OrderedDict[str, list[datetime]] = OrderedDict()
 
     async def admit(self, user_hash: str, size: int = 0) -> None:
-        """Count an upload of `size` bytes, as far as they are announced. Raises `Problem` 507 or 429, `StorageError`.
-
-        Calls for one user must not overlap.
-        """
+        """Count an upload, of `size` bytes as far as they are announced. Raises `Problem` 507, 429, `StorageError`."""
         quotas = self._quotas
         if not (quotas.stored_bytes or quotas.pages_a_day):
             return
+        now = await self._store.now()
         tally = await self._tally(user_hash)
+        # Nothing is waited for from here on, so that of two calls the later one sees what the earlier one has added.
         if quotas.stored_bytes and tally.bytes + max(size, 1) > quotas.stored_bytes:
             raise Problem(
                 507,
@@ -99,7 +99,6 @@ class Usage:
                 f"You have {tally.bytes:,} bytes stored, and may have {quotas.stored_bytes:,} with this file.",
                 "Delete jobs that you no longer need, then try again.",
             )
-        now = await self._store.now()
         read_at = [at for at in (*tally.read_at, *self._deleted.get(user_hash, ())) if at > now - DAY]
         if quotas.pages_a_day and len(read_at) >= quotas.pages_a_day:
             wait = min(read_at) + DAY - now
@@ -112,11 +111,11 @@ class Usage:
             )
         tally.bytes += size
 
-    def deleted(self, user_hash: str, read_at: list[datetime]) -> None:
-        """A job of the user was deleted whose pages were read at these times: they still count for their day."""
+    def deleted(self, user_hash: str, read_at: Sequence[datetime] = ()) -> None:
+        """A job or upload of the user was deleted. Its pages, read at these times, still count for their day."""
         if (tally := self._tallies.get(user_hash)) is not None:
             tally.stale = True
-        if self._quotas.pages_a_day:
+        if self._quotas.pages_a_day and read_at:
             kept = self._deleted.pop(user_hash, [])
             self._deleted[user_hash] = sorted([*kept, *read_at])[-self._quotas.pages_a_day :]
             if len(self._deleted) > MOST_USERS:
@@ -127,7 +126,11 @@ class Usage:
         known = self._tallies.get(user_hash)
         after = RECOUNT_AFTER_DELETION_SECONDS if known is not None and known.stale else RECOUNT_SECONDS
         if known is None or clock > known.counted_at + after:
-            known = self._tallies[user_hash] = await self._count(user_hash, clock)
+            counted = await self._count(user_hash, clock)
+            # Where another call has counted meanwhile, its tally has what was added since.
+            now_known = self._tallies.get(user_hash)
+            known = counted if now_known is None or now_known is known else now_known
+            self._tallies[user_hash] = known
         self._tallies.move_to_end(user_hash)
         if len(self._tallies) > MOST_USERS:
             self._tallies.popitem(last=False)

@@ -98,6 +98,7 @@ async def give_up(request: Request) -> Response:
     refuse_job(found)
     await web(request).completion.close(found.files, found.upload)
     await deletion.delete(found.files)
+    web(request).usage.deleted(found.files.user_hash)
     return Response(status_code=204)
 
 

@@ -41,6 +41,7 @@ async def opened_session(service: Web, user: User, *, size: int = 0, copies: int
             yield files
         except BaseException:
             if files is not None:
+                service.usage.deleted(user.user_hash)
                 with contextlib.suppress(StorageError):  # the sweep finds what is left, since it is announced
                     await deletion.remove_files(files)
             raise

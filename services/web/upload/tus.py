@@ -177,6 +177,7 @@ async def _delete(request: Request) -> Response:
     await deletion.mark(found.files)  # from now on no request begins to receive
     await web(request).receiving.end(found.files.session_id)
     await deletion.remove_files(found.files)
+    web(request).usage.deleted(found.files.user_hash)
     return Response(status_code=204)
 
 

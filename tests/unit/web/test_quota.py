@@ -2,18 +2,22 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
+import msgspec
 import pytest
 
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
+from libs.storage.store import DirectStore
 from services.serving.problem import Problem
 from services.web.config import STRANGERS, WebConfig
 from services.web.quota import RECOUNT_AFTER_DELETION_SECONDS, RECOUNT_SECONDS, Quotas, Rates, Usage
 from tests.clock import StorageClock
-from tests.contract.test_tus import BODY_TYPE, PDF, Client
+from tests.reachable import ReachableStore
 from tests.simulation.installation import in_virtual_time
+from tests.tusclient import BODY_TYPE, PDF, Client
 
 OTHER = "grace@example.org"
 
@@ -26,6 +30,15 @@ class CountedStore(MemoryStore):
     def list(self, prefix):  # type: ignore[no-untyped-def]
         self.listings += prefix.startswith(layout.USERS) and prefix.count("/") == 2
         return super().list(prefix)
+
+
+class SlowStore(MemoryStore):
+    """Lets others go on while it lists."""
+
+    async def list(self, prefix):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0)
+        async for stat in super().list(prefix):
+            yield stat
 
 
 def in_loop_time(store: type[MemoryStore] = MemoryStore) -> MemoryStore:
@@ -112,6 +125,35 @@ def test_deletion_makes_room_soon_but_many_deletions_cause_no_more_counts() -> N
         return found, store.listings
 
     assert in_virtual_time(0, live) == ([507] * 6 + [0], 2)
+
+
+@pytest.mark.parametrize("ends", ["refused", "given up", "given up, direct"])
+def test_upload_that_does_not_end_in_a_job_makes_room_soon(ends: str) -> None:
+    async def live() -> list[int]:
+        store = in_loop_time()
+        client = Client(store, stored_bytes_per_user=5000)
+        client.web = msgspec.structs.replace(client.web, direct=cast(DirectStore, ReachableStore()))
+        client.app.state.web = client.web
+        announced = {"Upload_Length": "3000"}
+        if ends == "refused":
+            head = {"Content_Type": "multipart/form-data; boundary=b", "Content_Length": "3000"}
+            assert (await client.send("POST", "/upload", headers=head)).status == 400
+        else:
+            way = "/api/direct-uploads" if "direct" in ends else "/api/uploads"
+            order = (b'{"size":3000}',) if "direct" in ends else ()
+            created = await client.send("POST", way, *order, headers=announced)
+            assert (await client.send("DELETE", created.headers["location"])).status == 204
+        found = [(await client.send("POST", "/api/uploads", headers=announced)).status]
+        await asyncio.sleep(RECOUNT_AFTER_DELETION_SECONDS + 1)
+        return [*found, (await client.send("POST", "/api/uploads", headers=announced)).status]
+
+    assert in_virtual_time(0, live) == [507, 201]
+
+
+async def test_of_two_uploads_at_once_that_do_not_both_fit_one_is_refused() -> None:
+    usage = Usage(SlowStore(), Quotas(stored_bytes=100))
+    assert sorted(await asyncio.gather(status_of(usage, 60), status_of(usage, 60))) == [0, 507]
+    assert await status_of(usage, 60) == 507
 
 
 async def test_pages_of_a_day_count_though_their_job_was_deleted_and_not_for_longer() -> None:
