@@ -65,7 +65,7 @@ class Subject(msgspec.Struct, kw_only=True):
 
     #: Of the user, once identified.
     user_hash: str = ""
-    #: The kind of credential that was shown, right or wrong: `api_key`, `google`, `iap`, `header`, `queue`, `operator`.
+    #: The kind of credential that was shown, right or wrong: `api_key`, `google`, `iap`, `header`.
     credential: str = ""
     #: The id of the API key that was shown, right or wrong.
     key_id: str = ""

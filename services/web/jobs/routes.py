@@ -69,7 +69,7 @@ async def status(request: Request) -> Response:
     if request.headers.get("If-None-Match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     retention = web(request).config.retention
-    body = record.encode(job) if retention is None else msgspec.json.encode(_with_expiry(job, retention))
+    body = record.encode(job if retention is None else _with_expiry(job, retention))
     return Response(body, media_type="application/json", headers=headers)
 
 
