@@ -78,7 +78,8 @@ def test_a_key_is_followed_from_its_making_to_its_end(tmp_path: Path) -> None:
         key_id = text.split("_")[1]
         for _ in range(3):
             assert services.get("/api/jobs", Authorization=f"Bearer {text}").status_code == 200
-        assert services.get("/api/jobs", Authorization=f"Bearer {text[:-1]}0").status_code in (200, 401)
+        near = f"{text[:-1]}{'1' if text.endswith('0') else '0'}"
+        assert services.get("/api/jobs", Authorization=f"Bearer {near}").status_code == 401
         wrong = f"{text[:-64]}{'0' * 64}"
         assert services.get("/api/jobs", Authorization=f"Bearer {wrong}").status_code == 401
         assert services.get("/api/jobs").status_code == 401

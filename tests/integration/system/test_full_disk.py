@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.documents import pdf
+from tests.required import missing
 from tests.running import Running, running
 from tests.scripted import Script
 
@@ -28,7 +29,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "full-disk", str(folder)], capture_output=True
     )
     if mounted.returncode != 0:
-        pytest.skip("this user may not mount a file system")
+        missing("this user may not mount a file system: run the tests as root")
     try:
         yield folder
     finally:
