@@ -36,7 +36,7 @@ def job_id(services: Running, document: bytes) -> str:
     answer = httpx.post(f"{services.url}/upload", files={"file": ("one.pdf", document)})
     found = str(answer.json()["job_id"])
     assert services.ended(found)["status"] == "completed"
-    services.until(lambda: not list(services.storage.glob("active/*/*")), "the job to leave the index")
+    until_idle(services)
     return found
 
 
@@ -57,9 +57,14 @@ def the_service_goes_on(services: Running, job_id: str) -> Iterator[None]:
 @pytest.fixture
 def nothing_stays(services: Running, job_id: str) -> Iterator[None]:
     """The storage is as it was: no raw file, no `active/` object, no temporary file."""
+    until_idle(services)  # jobs of the tests before leave the index a moment after their end
     before = stored(services)
     yield
     services.until(lambda: stored(services) == before, f"the storage to hold only {sorted(before)}")
+
+
+def until_idle(services: Running) -> None:
+    services.until(lambda: not list(services.storage.glob("active/*/*")), "the index of active jobs to be empty")
 
 
 def stored(services: Running) -> set[Path]:

@@ -37,7 +37,11 @@ def test_a_client_that_hangs_up_in_mid_upload_leaves_nothing(services: Running, 
     if chunked:
         head = head.replace(f"Content-Length: {len(body)}".encode(), b"Transfer-Encoding: chunked")
         sent = b"%x\r\n" % (len(body) - 1) + sent
-    raw(services.web_port, head, sent, pause=0.2, hang_up=True)
+    with socket.create_connection(("127.0.0.1", services.web_port), timeout=30) as connection:
+        connection.sendall(head + sent)
+        services.until(lambda: list(services.storage.glob("active/*/*")), "the upload to begin")
+        if share:
+            services.until(lambda: list(services.storage.glob(".tmp/*")), "the file to arrive")
 
 
 @pytest.mark.usefixtures("nothing_stays")

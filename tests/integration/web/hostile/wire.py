@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 
 import httpx
 
@@ -20,14 +19,11 @@ def form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--b--\r\n"
 
 
-def raw(port: int, *pieces: bytes, pause: float = 0.0, hang_up: bool = False, half_close: bool = False) -> bytes:
+def raw(port: int, *pieces: bytes, half_close: bool = False) -> bytes:
     """Send the pieces as they are; what came back until the other side closed or answered in full."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         for piece in pieces:
             connection.sendall(piece)
-            time.sleep(pause)
-        if hang_up:
-            return b""
         if half_close:
             connection.shutdown(socket.SHUT_WR)
         received = b""
