@@ -26,7 +26,7 @@ def main() -> int:
     except ConfigError as error:
         return _fail(str(error), 2)
     except NotFound:
-        return _fail("there is no token yet: the services make it at their first start", 1)
+        return _fail("there is no token to replace yet: start the services, which make one", 1)
     except PreconditionFailed:
         return _fail("the token was changed at this moment by another rotation: run the command again", 1)
     except StorageError as error:

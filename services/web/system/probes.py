@@ -109,7 +109,7 @@ async def _disk(service: Web) -> str:
     """`ok`, or that uploads are refused because too little of the disk is free."""
     if service.finite is None or (room := await service.finite.room()) > 0:
         return "ok"
-    return f"failed: {-room:,} bytes less are free than DISK_RESERVE_BYTES; uploads are refused"
+    return f"failed: uploads are refused; free {-room:,} bytes, or lower DISK_RESERVE_BYTES"
 
 
 async def _worker_state(service: Web) -> WorkerState:
