@@ -1,11 +1,20 @@
 """The uploads of which this process receives bytes now."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import msgspec
+
 from services.serving.problem import Problem
+
+
+class _Openings(msgspec.Struct):
+    """The uploads of one user that are being opened."""
+
+    count: int = 0
+    #: Held while one of them takes its place among the active jobs.
+    turn: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
 class Receiving:
@@ -17,19 +26,22 @@ class Receiving:
 
     def __init__(self) -> None:
         self._requests: dict[str, dict[asyncio.Timeout, asyncio.Event]] = {}
-        self._uploads: Counter[str] = Counter()
+        self._openings: dict[str, _Openings] = {}
 
     @contextmanager
-    def opened(self, user: str) -> Iterator[int]:
-        """An upload of this user is opened in the block, and mostly received; how many others are in such a block."""
-        others = self._uploads[user]
-        self._uploads[user] += 1
+    def opened(self, user: str) -> Iterator[tuple[int, asyncio.Lock]]:
+        """An upload of this user is opened in the block, and mostly received.
+
+        Gives how many others are in such a block, and the lock to hold while it takes its place among the active jobs.
+        """
+        openings = self._openings.setdefault(user, _Openings())
+        openings.count += 1
         try:
-            yield others
+            yield openings.count - 1, openings.turn
         finally:
-            self._uploads[user] -= 1
-            if not self._uploads[user]:
-                del self._uploads[user]
+            openings.count -= 1
+            if not openings.count:
+                del self._openings[user]
 
     @asynccontextmanager
     async def of(self, session_id: str) -> AsyncIterator[None]:

@@ -1,9 +1,7 @@
 """The parts of the running service, as its routes see them."""
 
-import asyncio
 from datetime import datetime
 from typing import Protocol, cast
-from weakref import WeakValueDictionary
 
 import httpx
 import msgspec
@@ -103,8 +101,6 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     rates: Rates
     #: The store, where it can be full.
     finite: FiniteStore | None = None
-    #: Held by the address of a user while a session of theirs is opened.
-    openings: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
     #: The uploads of which this process receives bytes.
     receiving: Receiving = msgspec.field(default_factory=Receiving)
 

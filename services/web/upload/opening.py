@@ -1,6 +1,5 @@
 """Opening an upload, however its bytes come: a session of its user's, announced, within the limit of active jobs."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -27,13 +26,13 @@ async def opened_session(service: Web, user: User, *, size: int = 0, copies: int
     await _check_disk(service, size * copies)
     most = service.config.active_jobs_per_user
     files = None
-    with service.receiving.opened(user.email) as others:
+    with service.receiving.opened(user.email) as (others, turn):
         if others >= most:  # each has a place or waits for one: this one need not wait to be refused
             raise _too_many(others)
         try:
             # A session takes its place by its id, which is made before it is announced: one at a time, or a later
             # session counts those before it while an earlier one is not yet in the index.
-            async with service.openings.setdefault(user.email, asyncio.Lock()):
+            async with turn:
                 await service.usage.admit(user.user_hash, size)
                 files = await create_session(service.store, user.email)
                 await announce(files, run=1)
