@@ -7,14 +7,16 @@ before its own in the queue, nor for a slow page of another. Nothing of this is 
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
 
+from libs.errors import ExpectedError
 from libs.jobstate.job import Job
+from libs.jobstate.lease import LeaseLost
 from libs.jobstate.turns import Turns
 from libs.storage import layout
 from libs.storage.errors import StorageError
@@ -69,6 +71,16 @@ class Seat:
 class Stage(Protocol):
     """The work that a service does on jobs, as its neighbours are served with it."""
 
+    @property
+    def faults(self) -> tuple[type[Exception], ...]:
+        """What ends a piece of work and is no bug, beside an `ExpectedError` and a lost lease."""
+        ...
+
+    @property
+    def fatal(self) -> tuple[type[Exception], ...]:
+        """What has to end the process."""
+        ...
+
     async def find(self, files: SessionFiles) -> Job | None:
         """The job, if it has work of this stage that no process holds. Raises `StorageError`, `TornObject`."""
         ...
@@ -76,7 +88,7 @@ class Stage(Protocol):
     async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
         """Do a piece of that work, until it is done or the seat must yield.
 
-        It enqueues no successor: the job's own tasks are in the queue. Raises only what has to end the process.
+        It enqueues no successor: the job's own tasks are in the queue.
         """
         ...
 
@@ -89,8 +101,9 @@ class Neighbours:
         self._store = store
         self._look_seconds = look_seconds
         self._looked_at: float | None = None
+        self._listed_at = datetime.min.replace(tzinfo=UTC)
         self._quiet: dict[str, tuple[datetime, datetime]] = {}
-        self.stage = stage
+        self._stage = stage
         self.turns = Turns(extra_seats)
 
     def host(self, own: SessionFiles, waited: float) -> "Host":
@@ -107,7 +120,7 @@ class Neighbours:
 
     async def waiting(self) -> list[tuple[SessionFiles, Stat]]:
         """The active jobs of users without a seat, except those just seen with nothing to do: least use first."""
-        now = await self._store.now()
+        self._listed_at = now = await self._store.now()
         listed = [stat async for stat in self._store.list(layout.ACTIVE)]
         self._quiet = {stat.path: known for stat in listed if (known := self._quiet.get(stat.path))}
         found: list[tuple[SessionFiles, Stat]] = []
@@ -130,13 +143,28 @@ class Neighbours:
     async def find(self, files: SessionFiles, stat: Stat) -> Job | None:
         """The job, if it has free work."""
         try:
-            if (job := await self.stage.find(files)) is not None:
+            if (job := await self._stage.find(files)) is not None:
                 return job
         except (StorageError, ValueError):
             pass  # being uploaded, deleted or damaged: its own tasks and the sweep see to it
-        now = await self._store.now()
-        self._quiet[stat.path] = stat.updated_at, now + min(LONGEST, AGAIN_SHARE * (now - stat.updated_at))
+        pause = min(LONGEST, AGAIN_SHARE * (self._listed_at - stat.updated_at))
+        self._quiet[stat.path] = stat.updated_at, self._listed_at + pause
         return None
+
+    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
+        """Let the stage do a piece of work. What it meets must not fail the call, which is another user's.
+
+        Raises only what has to end the process.
+        """
+        known = (ExpectedError, LeaseLost, *self._stage.faults)
+        try:
+            await self._stage.serve(files, job, seat)
+        except self._stage.fatal:
+            raise
+        except known as error:
+            log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
+        except Exception:  # any bug that this job meets
+            log.exception("guest_failed", job_id=files.session_id)
 
 
 class Host:
@@ -196,7 +224,7 @@ class Host:
             turns.leave(own)
             turns.sit(user)
             try:
-                await self._neighbours.stage.serve(files, job, self._seat(user, guest=False))
+                await self._neighbours.serve(files, job, self._seat(user, guest=False))
             finally:
                 turns.leave(user)
                 turns.sit(own)
@@ -209,7 +237,10 @@ class Host:
     async def _look_around(self) -> None:
         while True:
             if self._neighbours.is_due():
-                await self._offer_seats()
+                try:
+                    await self._offer_seats()
+                except Exception:  # any bug: later looks of this call may succeed, and others wait for them
+                    log.exception("look_failed")
             await asyncio.sleep(self._look_seconds)
 
     async def _offer_seats(self) -> None:
@@ -233,7 +264,7 @@ class Host:
         """A guest's piece of work."""
         log.info("guest_seated", job_id=files.session_id)
         try:
-            await self._neighbours.stage.serve(files, job, self._seat(account(files), guest=True))
+            await self._neighbours.serve(files, job, self._seat(account(files), guest=True))
         except Exception as fault:
             self._faults.append(fault)
 

@@ -3,20 +3,17 @@
 from datetime import timedelta
 
 import msgspec
-import structlog
 
-from libs.codec import TornObject
 from libs.jobstate.active import is_woken_since
 from libs.jobstate.commit import load
 from libs.jobstate.ending import settle
 from libs.jobstate.evidence import Leases
 from libs.jobstate.job import Job
-from libs.jobstate.lease import LeaseLost
 from libs.jobstate.neighbours import Neighbours, Seat
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
-from libs.storage.errors import NotFound, StorageError
+from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import OCR_QUEUE
 from libs.taskqueue.task import OcrTask, next_name
@@ -24,8 +21,6 @@ from services.worker.call import Call, CallResult, CallStatus, EngineBroke, Engi
 from services.worker.claim import claim, free_batches
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.inflight import InFlight
-
-log = structlog.get_logger()
 
 # Seconds by which the successor of a call without a free batch is delayed: doubled each time from the first to the
 # second. Chosen: short enough for a lease that expires, long enough that waiting chains do not fill the queue.
@@ -37,6 +32,10 @@ EXTRA_SEATS = 2
 
 class BatchWorker:
     """Works on jobs. Calls may run side by side and share an engine."""
+
+    # See `Stage`.
+    faults = (EngineBroke, EngineUnavailable)
+    fatal = (EngineHangs,)
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
@@ -88,16 +87,9 @@ class BatchWorker:
         task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=job.run)
         now = await files.store.now()
         time_slice = TimeSlice(files, now, now - timedelta(seconds=seat.waited))
-        try:
-            call = await self._open(task, files, job, time_slice, seat)
-            in_flight = await _read(call)
-            await self._commit(call, worked=in_flight.claimed > 0)
-        except EngineHangs:
-            raise
-        except (StorageError, TornObject, LeaseLost, EngineBroke, EngineUnavailable) as error:
-            log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
-        except Exception:  # any bug that this job meets: it must not fail the call of another user's job
-            log.exception("guest_failed", job_id=files.session_id)
+        call = await self._open(task, files, job, time_slice, seat)
+        in_flight = await _read(call)
+        await self._commit(call, worked=in_flight.claimed > 0)
 
     async def _work(
         self, task: OcrTask, name: str, files: SessionFiles, job: Job, time_slice: TimeSlice, seat: Seat

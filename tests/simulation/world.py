@@ -194,12 +194,13 @@ class World:
             self.checker.finish()
 
     def _watch_guests(self, logger: object, name: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """A bug that a guest meets is logged, and fails no call."""
-        if fields["event"] == "guest_failed":
+        """A bug that serving guests meets is logged, and fails no call."""
+        if fields["event"] in ("guest_failed", "look_failed"):
             error = sys.exception()
             assert error is not None
             where = traceback.extract_tb(error.__traceback__)[-1]
-            self.checker.fail(f"a guest raised {error!r} at {where.name}:{where.lineno}", fields["job_id"])
+            who = "a guest" if fields["event"] == "guest_failed" else "looking for guests"
+            self.checker.fail(f"{who} raised {error!r} at {where.name}:{where.lineno}", fields.get("job_id", ""))
         return fields
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

@@ -7,7 +7,6 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from libs.codec import TornObject
 from libs.jobstate import active
 from libs.jobstate import plan as batches
 from libs.jobstate.active import is_woken_since, newest_wake
@@ -44,6 +43,10 @@ RETRY_SECONDS = 5.0
 
 class Extractor:
     """Handles extraction tasks. Each is resumable: pages that an earlier delivery rendered are kept."""
+
+    # See `Stage`.
+    faults = ()
+    fatal = ()
 
     def __init__(self, context: ExtractContext) -> None:
         self._context = context
@@ -116,12 +119,7 @@ class Extractor:
             seat=seat,
             slots=asyncio.Semaphore(1) if seat.guest else self._context.render_slots,
         )
-        try:
-            await _extract_under_lease(extraction, job)
-        except (StorageError, TornObject, QueueUnavailable, LeaseLost) as error:
-            log.warning("guest_left", job_id=files.session_id, error=type(error).__name__)
-        except Exception:  # any bug that this job meets: it must not fail the call of another user's job
-            log.exception("guest_failed", job_id=files.session_id)
+        await _extract_under_lease(extraction, job)
 
 
 async def _extract_under_lease(extraction: Extraction, job: Job) -> bool:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.jobstate.job import Job
+from libs.jobstate.lease import LeaseLost
 from libs.jobstate.neighbours import LEAST_SECONDS, Neighbours, Seat
 from libs.storage import layout
 from libs.storage.errors import Unavailable
@@ -20,14 +21,21 @@ LOOK_SECONDS = 1.0
 class Works:
     """A `Stage` whose pieces of work last until they must yield or have taken `seconds`, looked at every second."""
 
+    faults = ()
+    fatal = (RuntimeError,)
+
     def __init__(self, *, seconds: float = 5.0) -> None:
         self.seconds = seconds
         self.idle: set[str] = set()
         self.served: list[tuple[str, bool]] = []
         self.working: set[str] = set()
         self.fault: Exception | None = None
+        self.find_fault: Exception | None = None
 
     async def find(self, files: SessionFiles) -> Job | None:
+        if (fault := self.find_fault) is not None:
+            self.find_fault = None
+            raise fault
         if files.session_id in self.working:
             return None
         if files.user_hash in self.idle:
@@ -170,6 +178,35 @@ def test_fault_of_a_guest_reaches_the_call_and_its_seat_is_free_again() -> None:
         return place.neighbours.turns.has_extra_seat and not place.neighbours.turns.has_seat("b" * 12)
 
     assert in_virtual_time(0, live)
+
+
+@pytest.mark.parametrize("fault", [Unavailable("x"), LeaseLost("x"), ZeroDivisionError()], ids=repr)
+def test_what_else_a_guest_meets_fails_no_call_of_another_user(fault: Exception) -> None:
+    async def live() -> tuple[list[tuple[str, bool]], bool]:
+        stage = Works()
+        stage.fault = fault
+        place = Place(stage, extra_seats=1)
+        own = await place.job("a")
+        await place.job("b")
+        async with place.neighbours.host(own, 0.0):
+            await asyncio.sleep(LOOK_SECONDS)
+        return stage.served[:1], place.neighbours.turns.has_seat("b" * 12)
+
+    assert in_virtual_time(0, live) == ([("b", True)], False)
+
+
+def test_look_that_fails_is_repeated() -> None:
+    async def live() -> list[tuple[str, bool]]:
+        stage = Works()
+        place = Place(stage, extra_seats=1)
+        own = await place.job("a")
+        await place.job("b")
+        stage.find_fault = ZeroDivisionError()
+        async with place.neighbours.host(own, 0.0):
+            await asyncio.sleep(3 * LOOK_SECONDS)
+            return stage.served[:]
+
+    assert in_virtual_time(0, live) == [("b", True)]
 
 
 def test_call_that_is_cancelled_cancels_its_guests() -> None:
