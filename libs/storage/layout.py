@@ -141,14 +141,17 @@ def system_path(name: str) -> str:
 def reserve_share(path: str) -> float:
     """The share of a disk's reserve that must stay free when the object at `path` is written.
 
-    All of it for the bytes of uploads, half of it for page images, which only jobs at work write. None for records,
-    leases, outcomes, texts and tombstones: they always find room, and so does a deletion.
+    All of it for the bytes of uploads, and for searchable PDFs, which are as large. Half of it for page images, which
+    only jobs at work write. None for records, leases, outcomes, texts and tombstones: they always find room, and so
+    does a deletion.
     """
     if not path.startswith(USERS) or path.count("/") < 3:
         return 0.0
     name = path.split("/", 3)[3]
     if name.startswith(BATCHES):
         return 0.0
+    if name == SEARCHABLE:
+        return 1.0
     if _OUR_NAMES.fullmatch(name):
         return 0.5 if name.endswith(".png") else 0.0
     return 1.0

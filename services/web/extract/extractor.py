@@ -28,6 +28,7 @@ from services.web.extract.pages import pages_to_render, save_failure, stored_out
 from services.web.extract.saves import Saves
 from services.web.extract.scratch import local_copy
 from services.web.extract.searchable import make_searchable
+from services.web.outputs.searchable import made_since
 from services.web.render.document import FailedPage, RenderedPage, Unreadable
 from services.web.render.filetype import FileType
 from services.web.tasks import start_chains
@@ -60,7 +61,7 @@ class Extractor:
         self._context.draining.set()
 
     async def process(self, task: OcrTask, name: str) -> bool:
-        """Extract the task's job, or continue to; whether this call did anything for it.
+        """Extract the task's job, or continue to, or make its searchable PDF; whether this call did anything for it.
 
         `name` is the task's own name in the queue. Raises `StorageError` and `QueueUnavailable`: the queue then
         delivers the task again.
@@ -71,12 +72,13 @@ class Extractor:
             session_id=task.session_id,
         )
         try:
-            if task.searchable:
-                return await make_searchable(self._context, files, task.run)
             job = await load(files)
-            if job.ended or task.run < job.run:
+            if task.searchable:
+                if not job.ended or job.run != task.run or await made_since(files, job) is not None:
+                    return False
+            elif job.ended or task.run < job.run:
                 return False
-            if job.extraction_complete:
+            elif job.extraction_complete:
                 # The call that recorded it may have died before it started the chains. Chains that were started have
                 # the same names, so the queue does not take them twice.
                 await _start_chains(self._context, files, task, job)
@@ -95,9 +97,12 @@ class Extractor:
                 if await host.gives_way():
                     await _enqueue_successor(extraction)
                     return False
+                if task.searchable:
+                    await make_searchable(extraction, job)
+                    return True
                 return await _extract_under_lease(extraction, job)
         except (NotFound, LeaseLost):
-            # The job was deleted, or another call has taken the extraction over.
+            # The job was deleted, another call has taken the extraction over, or the searchable PDF is outdated.
             return False
 
     async def find(self, files: SessionFiles) -> Job | None:

@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import structlog
 
 from libs.jobstate.commit import load
 from libs.jobstate.evidence import read_in_order
 from libs.jobstate.job import Job
-from libs.storage.errors import OutOfSpace
+from libs.storage.errors import NotFound, OutOfSpace
 from libs.storage.session import SessionFiles
-from services.web.extract.extraction import ExtractContext
+from services.web.extract.extraction import Extraction
 from services.web.extract.scratch import local_copy
 from services.web.outputs.placed import page_text
-from services.web.outputs.searchable import made_since
 from services.web.render.document import Unreadable
 from services.web.render.filetype import FileType
 from services.web.render.protocol import PageText
@@ -22,37 +21,57 @@ from services.web.render.searchable import searchable_pdf
 
 log = structlog.get_logger()
 
+#: For the owner of the job.
+NO_ROOM = "The disk of the service has no room for it. Ask its operator to free space, then try again in a minute."
 
-async def make_searchable(context: ExtractContext, files: SessionFiles, run: int) -> bool:
-    """Make and store the PDF, or the reason why that is impossible; whether there was anything to do.
 
-    Raises `NotFound` where the job is deleted, and `StorageError`.
+async def make_searchable(extraction: Extraction, job: Job) -> None:
+    """Make and store the PDF of the ended job, or store the reason why that is impossible. It does not yield.
+
+    Raises `NotFound` where the job was deleted or retried meanwhile, and `StorageError`.
     """
-    job = await load(files)
-    if not job.ended or job.run != run or await made_since(files, job) is not None:
-        return False
+    context, files = extraction.context, extraction.files
+    clock = asyncio.get_running_loop().time
     try:
-        async with (
-            local_copy(files, job.file_info.raw_file) as raw,
-            searchable_pdf(
-                raw,
-                FileType(job.file_info.file_type),
-                _texts(files, job),
-                dpi=job.options.dpi,
-                limits=context.settings.limits,
-                slots=context.render_slots,
-            ) as chunks,
-        ):
-            await files.store.write(files.searchable_path, chunks)
-    except Unreadable as fault:
-        log.info("searchable_failed", job_id=files.session_id)
-        await files.store.write(files.searchable_fault_path, fault.reason.encode())
-    except OutOfSpace:
-        # Not tried again by the queue: a disk stays full until somebody frees space.
-        log.warning("searchable_without_space", job_id=files.session_id)
+        async with local_copy(files, job.file_info.raw_file) as raw, extraction.slots:
+            began = clock()
+            try:
+                async with searchable_pdf(
+                    raw,
+                    FileType(job.file_info.file_type),
+                    _texts(files, job),
+                    dpi=job.options.dpi,
+                    limits=context.settings.limits,
+                ) as chunks:
+                    await files.store.write(files.searchable_path, _while_current(chunks, files, job))
+            finally:
+                extraction.seat.charge(clock() - began)
+    except (Unreadable, OutOfSpace) as fault:
+        log.info("searchable_failed", job_id=files.session_id, error=type(fault).__name__)
+        await _check_current(files, job)
+        # Stored for a full disk, too: the queue must not try again until space is freed.
+        with suppress(OutOfSpace):
+            reason = fault.reason if isinstance(fault, Unreadable) else NO_ROOM
+            await files.store.write(files.searchable_fault_path, reason.encode())
     else:
         log.info("searchable_made", job_id=files.session_id, pages=len(job.pages))
-    return True
+
+
+async def _while_current(chunks: AsyncIterator[bytes], files: SessionFiles, job: Job) -> AsyncIterator[bytes]:
+    """The chunks of the PDF. Raises `NotFound` after the last one, so that an outdated PDF is not stored.
+
+    A PDF of an earlier run that is stored after the next run has ended would count as that run's, and the files of a
+    deleted job are removed for some minutes only.
+    """
+    async for chunk in chunks:
+        yield chunk
+    await _check_current(files, job)
+
+
+async def _check_current(files: SessionFiles, job: Job) -> None:
+    """Raise `NotFound` where the job was deleted or retried."""
+    if (await load(files)).run != job.run:
+        raise NotFound(files.combined_path, f"of run {job.run}")
 
 
 async def _texts(files: SessionFiles, job: Job) -> AsyncIterator[PageText]:

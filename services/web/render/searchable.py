@@ -29,28 +29,26 @@ async def searchable_pdf(
     *,
     dpi: int = DEFAULT_DPI,
     limits: RenderLimits | None = None,
-    slots: asyncio.Semaphore | None = None,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Put the texts into the document; the bytes of the PDF, which may raise `Unreadable` on their way.
 
-    `dpi` is that at which its pages were rendered, and the resolution of an image that states none. `slots` bounds the
-    number of children: one is held from here to the end. Raises `Unreadable`.
+    `dpi` is that at which its pages were rendered, and the resolution of an image that states none. Raises
+    `Unreadable`.
     """
     limits = limits or RenderLimits()
-    async with slots or contextlib.nullcontext():
-        renderer: Renderer | None = None
-        try:
-            renderer = Renderer.of_file(path, limits)
-            with _explained():
-                await renderer.open(file_type, dpi, searchable=True)
-                async for text in texts:
-                    await renderer.send(text)
-                renderer.end_input()
-                appended = await _made(renderer, limits)
-            yield _chunks(renderer, path if appended else None, path.stat().st_size, limits)
-        finally:
-            if renderer is not None:
-                await renderer.kill()
+    renderer: Renderer | None = None
+    try:
+        renderer = Renderer.of_file(path, limits)
+        with _explained():
+            await renderer.open(file_type, dpi, searchable=True)
+            async for text in texts:
+                await renderer.send(text)
+            renderer.end_input()
+            appended = await _made(renderer, limits)
+        yield _chunks(renderer, path if appended else None, path.stat().st_size, limits)
+    finally:
+        if renderer is not None:
+            await renderer.kill()
 
 
 async def _made(renderer: Renderer, limits: RenderLimits) -> bool:

@@ -4,7 +4,8 @@ import asyncio
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,16 @@ from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
 from libs.jobstate import outcome as outcomes
 from libs.jobstate import record
+from libs.jobstate.commit import commit
+from libs.jobstate.deletion import delete
 from libs.jobstate.ending import section
 from libs.jobstate.intake import Intake
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.page.block import Block, BlockKind, Cell, Source
 from libs.page.markdown import to_markdown
+from libs.storage import layout
+from libs.storage.errors import OutOfSpace
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, create_session
 from libs.storage.store import Stored
@@ -129,7 +134,12 @@ class Results:
 
 @pytest.fixture
 async def results() -> AsyncIterator[Results]:
-    store = MemoryStore()
+    async with served(MemoryStore()) as found:
+        yield found
+
+
+@asynccontextmanager
+async def served(store: MemoryStore) -> AsyncIterator[Results]:
     async with outward_client() as outward:
         config = WebConfig()
         identity = configured_identity(config, store=store, client=outward)
@@ -344,6 +354,54 @@ async def test_a_searchable_pdf_is_made_again_after_the_job_has_changed(results:
     await make_pdf(results)
 
     assert (await asking).content.startswith(b"%PDF-")
+
+
+class Meanwhile(MemoryStore):
+    """Lets something happen to the session when its searchable PDF begins to be written."""
+
+    def __init__(self, happens: Callable[[SessionFiles], Awaitable[None]]) -> None:
+        super().__init__()
+        self._happens = happens
+
+    async def write(self, path: str, data: bytes | AsyncIterator[bytes], *, if_generation: int | None = None) -> int:
+        if path.endswith(layout.SEARCHABLE):
+            _, user_hash, session_id, _ = path.split("/")
+            await self._happens(SessionFiles(store=self, user_hash=user_hash, session_id=session_id))
+        return await super().write(path, data, if_generation=if_generation)
+
+
+async def retry(files: SessionFiles) -> None:
+    """As the owner retries a page."""
+    at = await files.store.now()
+    await commit(files, lambda job: job.retry([1], at))
+
+
+async def fill(files: SessionFiles) -> None:
+    """The disk is full."""
+    raise OutOfSpace(files.searchable_path)
+
+
+@pytest.mark.parametrize("happens", [retry, delete])
+async def test_a_searchable_pdf_is_not_stored_when_its_job_was_retried_or_deleted_meanwhile(
+    happens: Callable[[SessionFiles], Awaitable[None]], tmp_path: Path
+) -> None:
+    async with served(Meanwhile(happens)) as results:
+        files, extractor = results.files, results.client.web.extractor
+        await files.store.write(files.path("a.pdf"), pdf(tmp_path / "a.pdf", 9).read_bytes())
+        task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=1, searchable=True)
+        assert not await extractor.process(task, "name")
+        left = [stat.path async for stat in files.store.list(files.prefix)]
+    assert files.searchable_path not in left
+    assert bool(left) == (happens is retry), "of a deleted job nothing is left"
+
+
+async def test_a_searchable_pdf_for_which_there_is_no_room_says_so(tmp_path: Path) -> None:
+    async with served(Meanwhile(fill)) as results:
+        files = results.files
+        await files.store.write(files.path("a.pdf"), pdf(tmp_path / "a.pdf", 9).read_bytes())
+        asking = asyncio.create_task(results.get("?format=pdf", 422))
+        await make_pdf(results)
+        assert "no room" in (await asking).json()["detail"]
 
 
 async def test_a_searchable_pdf_that_cannot_be_made_says_why(results: Results) -> None:

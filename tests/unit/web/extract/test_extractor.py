@@ -26,6 +26,7 @@ from services.web.metrics import WebMetrics
 from services.web.render.document import RenderedPage, RenderLimits
 from services.web.render.filetype import FileType
 from tests.jobs import opened
+from tests.waiting import until
 
 
 class Hiccup(MemoryStore):
@@ -66,7 +67,7 @@ class Taken:
         self.taken.append((queue, task))
 
 
-async def prepared(store: MemoryStore) -> tuple[SessionFiles, Extractor, Taken]:
+async def prepared(store: MemoryStore, *, extra_children: int = 0) -> tuple[SessionFiles, Extractor, Taken]:
     """A job that was just uploaded, and what extracts it."""
     job = opened()
     files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
@@ -79,7 +80,12 @@ async def prepared(store: MemoryStore) -> tuple[SessionFiles, Extractor, Taken]:
             store=store,
             queue=queue,
             settings=ExtractSettings(
-                limits=RenderLimits(), batch_size=10, parallelism=1, slice_seconds=300, lease_seconds=60
+                limits=RenderLimits(),
+                batch_size=10,
+                parallelism=1,
+                slice_seconds=300,
+                lease_seconds=60,
+                extra_children=extra_children,
             ),
             metrics=WebMetrics(CollectorRegistry()),
             render_slots=asyncio.Semaphore(1),
@@ -87,6 +93,15 @@ async def prepared(store: MemoryStore) -> tuple[SessionFiles, Extractor, Taken]:
         )
     )
     return files, extractor, queue
+
+
+async def another_users_job(store: MemoryStore) -> SessionFiles:
+    """It was just uploaded."""
+    files = SessionFiles(store=store, user_hash="b" * 12, session_id="1" * 32)
+    await store.write(files.path("a.pdf"), b"%PDF-1.7")
+    await announce(files, run=1)
+    await create(files, msgspec.structs.replace(opened(), session_id=files.session_id))
+    return files
 
 
 async def test_extraction_goes_on_at_its_next_delivery_when_the_storage_was_away_for_a_moment() -> None:
@@ -167,3 +182,32 @@ async def test_document_that_a_process_extracts_is_no_work_for_another() -> None
     files, extractor, _ = await prepared(MemoryStore())
     assert await take(files, EXTRACT, run=1, holder="another", seconds=60)
     assert await extractor.find(files) is None
+
+
+async def test_other_users_documents_are_extracted_while_a_searchable_pdf_waits_or_is_made() -> None:
+    store = MemoryStore()
+    files, extractor, queue = await prepared(store, extra_children=1)
+    at = await store.now()
+    await commit(files, lambda job: job.cancel(at))
+    other = await another_users_job(store)
+    async with extractor._context.render_slots:  # the only one
+        task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, searchable=True)
+        making = asyncio.create_task(extractor.process(task, "task"))
+        await until(lambda: queue.taken)
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+    assert (await load(other)).extraction_complete
+    assert {taken.session_id for _, taken in queue.taken} == {other.session_id}
+
+
+async def test_searchable_pdf_gives_way_to_the_document_of_a_user_whose_turn_it_is() -> None:
+    store = MemoryStore()
+    files, extractor, queue = await prepared(store)
+    at = await store.now()
+    await commit(files, lambda job: job.cancel(at))
+    extractor._neighbours.turns.charge(files.user_hash, 1.0)
+    other = await another_users_job(store)
+    task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, searchable=True)
+    assert not await extractor.process(task, "task")
+    assert (await load(other)).extraction_complete
+    assert [taken.searchable for name, taken in queue.taken if name == EXTRACT_QUEUE] == [True], "it comes again"

@@ -117,6 +117,8 @@ async def test_probe_says_that_uploads_are_refused(tmp_path: Path) -> None:
         ("page_001_result.json", 0.0),
         ("page_001_result.txt", 0.0),
         ("combined_output.md", 0.0),
+        ("combined_output.pdf", 1.0),
+        ("combined_output.fault", 0.0),
         ("processing.json", 0.0),
         ("intake.json", 0.0),
         ("batches/extract.json", 0.0),
