@@ -59,7 +59,9 @@ async def delete_expired(store: ObjectStore, retention: timedelta) -> list[Sessi
     deleted: list[SessionFiles] = []
     async for user_hash in store.children(layout.USERS):
         async for session_id in store.children(layout.user_prefix(user_hash)):
-            if not layout.is_session_id(session_id) or layout.created_at(session_id) + retention > now:
+            if not layout.is_session_id(session_id):
+                continue
+            if layout.created_at(session_id) + retention > now:
                 break
             files = SessionFiles(store=store, user_hash=user_hash, session_id=session_id)
             with suppress(NotFound, TornRecord):

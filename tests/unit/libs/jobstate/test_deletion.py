@@ -125,6 +125,13 @@ async def test_job_that_ended_lately_is_kept_however_long_ago_it_was_made(clock:
     assert await deletion.delete_expired(store, timedelta(days=30)) == []
 
 
+async def test_folder_that_is_no_session_keeps_no_job_from_being_deleted(clock: StorageClock) -> None:
+    store = MemoryStore(clock)
+    files = await kept_job(store, clock.now - timedelta(days=100), ended=True)
+    await store.write(f"{layout.user_prefix(files.user_hash)}$RECYCLE.BIN/file", b"")
+    assert await deletion.delete_expired(store, timedelta(days=30)) == [files]
+
+
 async def test_job_whose_record_cannot_be_read_is_kept(clock: StorageClock) -> None:
     store = MemoryStore(clock)
     files = await kept_job(store, clock.now - timedelta(days=100), ended=True)
