@@ -17,6 +17,8 @@ from tests.chaos.storm import Round, Verdict
 from tests.chaos.table import table
 
 FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
+#: Of a round, at least. Chosen: the storm then lasts long enough for web to start and take an upload.
+LEAST_KILLS = 5
 # Of a story that went wrong.
 LINES_BEFORE, LINES_AFTER = 120, 40
 
@@ -69,7 +71,7 @@ async def _run(arguments: argparse.Namespace, *, may_mount: bool) -> list[Verdic
                 may_mount=may_mount,
                 quick=arguments.quick,
             )
-            running[seed] = min(arguments.round, left)
+            running[seed] = max(LEAST_KILLS, min(arguments.round, left))
             verdict = await stage.run(running[seed])
             verdicts.append(verdict)
             del running[seed]

@@ -60,6 +60,8 @@ class Replay:
         self.checker.finish()
         for session in self._accepted - self.checker.sessions.keys():
             self.checker.fail("nothing is left of an accepted job", session)
+        if not self._accepted and not self.ends():
+            self.checker.fail("no job was made, so nothing was put to the test")
 
     def lost(self) -> list[tuple[str, int]]:
         """The pages of accepted jobs that are not accounted for; page 0 stands for a job without a plan."""

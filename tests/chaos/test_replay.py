@@ -91,6 +91,10 @@ async def test_accepted_job_of_which_nothing_is_left_is_lost(forgery: Forgery) -
     assert forgery.reckoned().lost() == [("1" * 32, 0)]
 
 
+async def test_round_without_a_job_is_broken(forgery: Forgery) -> None:
+    assert forgery.reckoned().checker.broken == ["no job was made, so nothing was put to the test"]
+
+
 async def test_text_of_another_page_is_seen(forgery: Forgery) -> None:
     await forgery.upload()
     await forgery.read(1, text=f"{script.text(TOKEN, 2)}, reading 7.1")
