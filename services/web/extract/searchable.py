@@ -1,7 +1,7 @@
 """The searchable PDF of a job that has ended: made when it is first asked for, and kept beside the other results."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 
 import structlog
@@ -33,13 +33,17 @@ async def make_searchable(extraction: Extraction, job: Job) -> None:
     context, files = extraction.context, extraction.files
     clock = asyncio.get_running_loop().time
     try:
-        async with local_copy(files, job.file_info.raw_file) as raw, extraction.slots:
+        async with (
+            local_copy(files, job.file_info.raw_file) as raw,
+            aclosing(_texts(files, job)) as texts,
+            extraction.slots,
+        ):
             began = clock()
             try:
                 async with searchable_pdf(
                     raw,
                     FileType(job.file_info.file_type),
-                    _texts(files, job),
+                    texts,
                     dpi=job.options.dpi,
                     limits=context.settings.limits,
                 ) as chunks:
@@ -74,7 +78,7 @@ async def _check_current(files: SessionFiles, job: Job) -> None:
         raise NotFound(files.combined_path, f"of run {job.run}")
 
 
-async def _texts(files: SessionFiles, job: Job) -> AsyncIterator[PageText]:
+async def _texts(files: SessionFiles, job: Job) -> AsyncGenerator[PageText, None]:
     async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for _, outcome in outcomes:
             # In a thread: a hostile page takes seconds to parse.

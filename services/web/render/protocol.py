@@ -49,8 +49,7 @@ class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     #: Pages in a row that may each cost a child before the rest is given up. Eight times 30 s stays well inside a
     #: task's dispatch deadline of 600 s, and a few heavy drawings in a row are survived.
     max_lost_in_a_row: int = 8
-
-    #: Wall-clock seconds until the text of all pages is in a searchable PDF and its first byte is there.
+    #: Wall-clock seconds until the text of all pages is in a searchable PDF, and again until its last byte is there.
     searchable_seconds: float = 240.0
 
     def max_searchable_bytes(self, file_bytes: int) -> int:

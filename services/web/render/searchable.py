@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from services.serving.childprocess import ChildLost, ChildTimedOut
+from services.serving.childprocess import ChildLost, ChildTimedOut, time_limit
 from services.web.render.document import DEFAULT_DPI, REMEDY, Renderer, Unreadable
 from services.web.render.filetype import FileType
 from services.web.render.protocol import BadFrame, FrameKind, PageText, RenderLimits, decode_made
@@ -40,11 +40,12 @@ async def searchable_pdf(
     try:
         renderer = Renderer.of_file(path, limits)
         with _explained():
-            await renderer.open(file_type, dpi, searchable=True)
-            async for text in texts:
-                await renderer.send(text)
-            renderer.end_input()
-            appended = await _made(renderer, limits)
+            async with time_limit(limits.searchable_seconds):
+                await renderer.open(file_type, dpi, searchable=True)
+                async for text in texts:
+                    await renderer.send(text)
+                renderer.end_input()
+                appended = await _made(renderer, limits)
         yield _chunks(renderer, path if appended else None, path.stat().st_size, limits)
     finally:
         if renderer is not None:
@@ -70,9 +71,15 @@ async def _chunks(
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
                 yield chunk
     room = limits.max_searchable_bytes(file_bytes)
+    loop = asyncio.get_running_loop()
+    # A limit of each piece alone would let a child that is taken over hold its slot for hours.
+    deadline = loop.time() + limits.searchable_seconds
     with _explained():
         while True:
-            kind, _, piece = await renderer.receive_frame(limits.open_seconds)
+            left = deadline - loop.time()
+            if left <= 0:
+                raise ChildTimedOut("timed out")
+            kind, _, piece = await renderer.receive_frame(min(limits.open_seconds, left))
             room -= len(piece)
             if kind is not FrameKind.PIECE or room < 0:
                 raise ChildLost("bad frame")

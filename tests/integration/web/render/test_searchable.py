@@ -567,6 +567,31 @@ async def test_a_child_that_hangs_is_ended(
             pass
 
 
+async def test_the_time_of_all_pages_counts(write: WriteFile, let_time_pass: Callable[[float], None]) -> None:
+    async def slowly() -> AsyncIterator[PageText]:
+        for _ in range(3):
+            yield text_of(printed())
+            # A hostile page may keep the child for less than the limit of each request, again and again.
+            let_time_pass(RenderLimits().searchable_seconds / 2)
+            await asyncio.sleep(0)
+
+    with pytest.raises(Unreadable, match="longer than allowed"):
+        async with searchable_pdf(write("scan.pdf", scan(printed())), FileType.PDF, slowly()):
+            pass
+
+
+async def test_a_child_that_sends_slowly_is_ended(
+    write: WriteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, let_time_pass: Callable[[float], None]
+) -> None:
+    lying_child(monkeypatch, tmp_path, "frame(4, b'{\"appended\":false}')\nwhile True: frame(5, b'%')")
+    limits = RenderLimits()
+    async with searchable_pdf(write("scan.pdf", scan(printed())), FileType.PDF, texts(), limits=limits) as chunks:
+        with pytest.raises(Unreadable, match="longer than allowed"):
+            for _ in range(10):
+                assert await anext(chunks) == b"%"
+                let_time_pass(limits.searchable_seconds / 5)
+
+
 async def test_the_child_works_within_every_wall_of_this_machine(write: WriteFile) -> None:
     """The request names the walls that are there, and the child raises all of them or exits: see `tests/jail`."""
     seen: list[str] = []
