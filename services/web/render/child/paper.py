@@ -90,10 +90,16 @@ class Paper:
         self.total_pages = self._source.total_pages
 
     def add_up_to(self, page_no: int) -> None:
-        """Add the pages up to this one; an empty page for a picture that cannot be decoded."""
+        """Add the pages up to this one; an empty page for a picture that cannot be decoded.
+
+        Raises `MemoryError`, and what MuPDF raises for want of memory: a page that is left empty by that would be lost
+        without a word.
+        """
         for number in range(self.document.page_count + 1, page_no + 1):
             try:
                 picture = _picture(self._source, number, self._content, self._dpi)
+            except MemoryError:
+                raise
             except Exception:  # decoders raise anything for damage
                 picture = None
             _add_page(self.document, picture)
@@ -211,7 +217,6 @@ def _add_page(document: Any, picture: _Picture | None) -> None:
     scale = _POINTS_PER_INCH / picture.dpi
     scale = max(min(scale, _MAX_SIDE / max(width, height)), _MIN_SIDE / min(width, height))
     width, height = width * scale, height * scale
-    page = document.new_page(width=width, height=height)
     file = mupdf._as_pdf_document(document)
     size = f"/Width {picture.width}/Height {picture.height}"
     colours = picture.colours
@@ -223,6 +228,8 @@ def _add_page(document: Any, picture: _Picture | None) -> None:
     )
     matrix = " ".join(f"{one:.3f}" for one in (a * width, b * height, c * width, d * height, e * width, f * height))
     contents = _reference(file, f"q {matrix} cm /Picture Do Q\n".encode("ascii"), "<<>>")
+    # After what takes memory: a page that lacks its picture must not count as added.
+    page = document.new_page(width=width, height=height)
     document.xref_set_key(page.xref, "Resources", f"<</XObject<</Picture {image}>>>>")
     document.xref_set_key(page.xref, "Contents", contents)
 

@@ -501,6 +501,15 @@ async def test_a_picture_that_cannot_be_decoded_is_an_empty_page(write: WriteFil
         assert document.page_count == 1
 
 
+async def test_a_picture_for_which_memory_is_missing_is_no_empty_page(write: WriteFile) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (2000, 3000, 3), np.uint8)
+    frames = [Image.fromarray(noise)] * 40  # 18 MB each, which deflate cannot make smaller
+    path = write("scan.tif", saved(frames[0], "TIFF", save_all=True, append_images=frames[1:], dpi=(DPI, DPI)))
+    limits = RenderLimits(memory_bytes=700 * 1024**2)
+    with pytest.raises(Unreadable, match="Print the document"):
+        await searchable(path, text_of(printed()), file_type=FileType.TIFF, limits=limits)
+
+
 async def test_what_is_no_document_says_so(write: WriteFile) -> None:
     with pytest.raises(Unreadable, match=r"damaged|No page|something else"):
         await searchable(write("a.pdf", b"%PDF-1.7\nnothing"), text_of(printed()))
