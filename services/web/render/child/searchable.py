@@ -88,14 +88,15 @@ class SearchableDocument:
         number = _pdf.pdf_to_num(leaf)
         if not number or number in self._written:
             return
-        with contextlib.suppress(Exception):  # MuPDF raises anything for damage: the old layer then stays
-            self._remove_old_layer(page.page_no)
-        resources = _copy(_pdf.pdf_dict_get_inheritable(leaf, mupdf.PDF_NAME("Resources")), self._file)
-        fonts = _copy(_pdf.pdf_dict_gets(resources, "Font"), self._file)
+        _, fonts = self._resources(leaf)
         name = next(name for name in _names() if not _pdf.pdf_dict_gets(fonts, name).m_internal)
         stream = operators(page.lines, self._to_page(leaf, page), self._codes, name)
         if not stream:
             return
+        # Only now, since a page without a new text keeps its old one.
+        with contextlib.suppress(Exception):  # MuPDF raises anything for damage: the old layer then stays
+            self._remove_old_layer(page.page_no)
+        resources, fonts = self._resources(leaf)
         self._written.add(number)
         if self._font is None:
             self._font = _pdf.pdf_add_object(self._file, _pdf.pdf_new_dict(self._file, 8))
@@ -165,6 +166,11 @@ class SearchableDocument:
             graphics=mupdf.PDF_REDACT_LINE_ART_NONE,
             text=_pdf.PDF_REDACT_TEXT_REMOVE_INVISIBLE,
         )
+
+    def _resources(self, leaf: Any) -> tuple[Any, Any]:
+        """Copies of the page's resources and of the fonts among them."""
+        resources = _copy(_pdf.pdf_dict_get_inheritable(leaf, mupdf.PDF_NAME("Resources")), self._file)
+        return resources, _copy(_pdf.pdf_dict_gets(resources, "Font"), self._file)
 
     def _to_page(self, leaf: Any, page: PageText) -> Matrix:
         """The mapping of the page image's pixels to the page's own coordinates: that of the rendering, turned round."""

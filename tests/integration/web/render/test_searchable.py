@@ -373,6 +373,18 @@ async def test_the_text_of_an_earlier_ocr_gives_way(write: WriteFile) -> None:
     check_by_qpdf(write("made.pdf", made))
 
 
+async def test_the_text_of_an_earlier_ocr_stays_where_no_line_can_be_placed(write: WriteFile) -> None:
+    page = printed()
+    document = mupdf.open(stream=scan(page))
+    document[0].insert_text((40, 62), "Tke committoo mot", fontsize=11, render_mode=3)
+    document.new_page()
+    flat = Line(text="flat", box=((5, 5), (50, 5), (50, 5), (5, 5)))
+    nothing = PageText(page_no=1, width=page.width, height=page.height, lines=(flat,))
+    made = await searchable(write("scan.pdf", bytes(document.tobytes())), nothing, text_of(page, 2))
+    assert [text for text, _ in found_words(made)] == ["Tke", "committoo", "mot"]
+    assert found_words(made, 2)
+
+
 async def test_invisible_text_beside_visible_text_stays(write: WriteFile) -> None:
     page = printed()
     document = mupdf.open(stream=scan(page))
