@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from bench.engine.machine import Machine
 from bench.engine.shapes import Scale
-from libs.png import FILTER_NONE, IHDR, RGB, SIGNATURE, TRAILER
+from libs.png.header import FILTER_NONE, IHDR, RGB, SIGNATURE, TRAILER
 from services.worker.engines.picture import Pixels, decode
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.decoder import Generation

@@ -12,19 +12,17 @@ from contextlib import aclosing, suppress
 from datetime import datetime
 
 import msgspec
-import numpy as np
 
 from libs.jobstate.evidence import read_in_order
 from libs.jobstate.job import Job
 from libs.page import table
 from libs.page.block import Block, BlockKind, Rect
 from libs.page.markdown import DEFAULT, MarkdownOptions
-from libs.png import BadPng, decode_png
+from libs.png.header import BadPng
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.web.outputs.page import blocks_of
 from services.web.outputs.result import as_html, as_json, as_markdown, as_text
-from services.web.render.png import encode_png
 
 # Deflate's level, of 0 to 9. Chosen: text shrinks to nearly the same size as at 6, in half the time.
 _LEVEL = 3
@@ -92,16 +90,10 @@ async def _figures(
 
 
 def _cut(image: bytes, boxes: Sequence[Rect], limits: ImageLimits) -> list[tuple[int, bytes]]:
-    """The boxes of the page image as PNGs, numbered from 1; those without a pixel are left out. Raises `BadPng`."""
-    pixels = decode_png(image, max_pixels=limits.max_pixels, max_side=limits.max_side)
-    height, width = pixels.shape[:2]
-    found = []
-    for number, (left, top, right, bottom) in enumerate(boxes, 1):
-        rows = slice(max(0, round(top)), min(height, round(bottom)))
-        columns = slice(max(0, round(left)), min(width, round(right)))
-        if rows.start < rows.stop and columns.start < columns.stop:
-            found.append((number, encode_png(np.ascontiguousarray(pixels[rows, columns]))))
-    return found
+    # Imports numpy, which this process needs for nothing else.
+    from services.web.outputs.figures import cut
+
+    return cut(image, boxes, max_pixels=limits.max_pixels, max_side=limits.max_side)
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -19,7 +19,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from libs.png import TRAILER, BadPng, png_size
+from libs.png.header import TRAILER, BadPng, png_size
 from services.serving import jail
 from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, time_limit
 from services.web.render.filetype import FileType

@@ -15,7 +15,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from libs import textlayer
-from libs.png import FILTER_UP, GREY, IHDR, RGB, SIGNATURE, TRAILER
+from libs.png.header import FILTER_UP, GREY, IHDR, RGB, SIGNATURE, TRAILER
 
 _DEFLATE_LEVEL = 1  # of ISA-L's 0 to 3
 # Rows that are looked at first for colour. Chosen: enough for nearly every coloured page, at little cost for grey ones.

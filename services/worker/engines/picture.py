@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from libs.png import BadPng, decode_png, png_size
+from libs.png.header import BadPng, png_size
+from libs.png.pixels import decode_png
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from libs.png import HEAD_BYTES, TRAILER, BadPng, decode_png, png_size
+from libs.png.header import HEAD_BYTES, TRAILER, BadPng, png_size
+from libs.png.pixels import decode_png
 from services.web.render.png import encode_png
 from tests.layers import layer_of
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from libs import textlayer
-from libs.png import TRAILER, png_size
+from libs.png.header import TRAILER, png_size
 from libs.textlayer import Fill, LayerLine, PageLayer, Span, Style
 from services.web.render.png import encode_png
 from tests.layers import layer_of

@@ -14,7 +14,7 @@ import msgspec
 import pymupdf
 from PIL import Image, TiffImagePlugin
 
-from libs.png import png_size
+from libs.png.header import png_size
 from services.web.render.child.image import ImageSource, orientation, plausible_dpi
 from services.web.render.child.pdf import add_stream
 from services.web.render.filetype import FileType

@@ -1,11 +1,9 @@
-"""The PNGs of pages: what both services read of them. `services.web.render.png` writes them, in a jailed child.
+"""The pixels of pages' PNGs.
 
-A child that a document has taken over writes what it likes, so the worker decodes its PNGs by this reader and not by a
-library for every image format. It knows the one form that the child writes: 8-bit grey or RGB, not interlaced, one IDAT
-chunk, each row unfiltered or minus the row above it. It refuses everything else, allocates nothing before the size is
-known and allowed, and inflates no further than that size. Apart from zlib and numpy no native code sees the bytes.
-
-Format: PNG (Third Edition), https://www.w3.org/TR/png-3/.
+A child that a document has taken over writes what it likes, so its PNGs are decoded by this reader and not by a library
+for every image format. It knows the one form that the child writes (`header`), refuses everything else, allocates
+nothing before the size is known and allowed, and inflates no further than that size. Apart from zlib and numpy no
+native code sees the bytes.
 """
 
 import struct
@@ -14,21 +12,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from libs.codec import BadMessage
-
-#: The first bytes of every PNG.
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Bytes that `png_size` needs: the signature and the IHDR chunk.
-HEAD_BYTES = 33
-#: The IEND chunk, with which every PNG ends.
-TRAILER = b"\0\0\0\0IEND\xaeB`\x82"
-
-#: Width, height, bit depth, colour type, compression, filter method, interlace: the content of IHDR.
-IHDR = struct.Struct(">IIBBBBB")
-#: Colour types.
-GREY, RGB = 0, 2
-#: Filter types of a row: as it is, and minus the row above.
-FILTER_NONE, FILTER_UP = 0, 2
+from libs.png.header import FILTER_NONE, FILTER_UP, HEAD_BYTES, TRAILER, BadPng, read_header
 
 _CHUNK_HEAD = struct.Struct(">I4s")
 _CRC_BYTES = 4
@@ -38,46 +22,19 @@ _MOST_ANCILLARY = 8
 _ANCILLARY = 0x20
 
 
-class BadPng(BadMessage):
-    """The bytes are not a PNG as the render child writes them."""
-
-
-def png_size(head: bytes) -> tuple[int, int]:
-    """Width and height in pixels, read from the first `HEAD_BYTES` bytes.
-
-    Raises `BadPng` unless they are the head of an 8-bit grey or RGB PNG with a sound header.
-    """
-    width, height, _ = _header(head)
-    return width, height
-
-
 def decode_png(data: bytes, *, max_pixels: int, max_side: int) -> NDArray[np.uint8]:
     """The pixels, of shape (height, width) for grey and (height, width, 3) for RGB.
 
     Allocates at most three times the size of the pixels and of a filter byte a row. Raises `BadPng`, also for a picture
     of more than `max_pixels` pixels or a side of more than `max_side`.
     """
-    width, height, channels = _header(data)
+    width, height, channels = read_header(data)
     if width * height > max_pixels or max(width, height) > max_side:
         raise BadPng(f"a PNG of {width}x{height} pixels")
     stride = width * channels
     rows = np.frombuffer(_inflate(_pixel_data(data), height * (1 + stride)), np.uint8).reshape(height, 1 + stride)
     pixels = _unfiltered(rows)
     return pixels.reshape(height, width, 3) if channels == 3 else pixels
-
-
-def _header(head: bytes) -> tuple[int, int, int]:
-    """Width, height and channels."""
-    if len(head) < HEAD_BYTES or not head.startswith(SIGNATURE) or head[8:16] != b"\0\0\0\rIHDR":
-        raise BadPng("no PNG header")
-    if zlib.crc32(head[12:29]) != int.from_bytes(head[29:33], "big"):
-        raise BadPng("the PNG header is damaged")
-    width, height, depth, colour, compression, row_filter, interlace = IHDR.unpack(head[16:29])
-    if not (width and height) or depth != 8 or colour not in (GREY, RGB):
-        raise BadPng(f"not an 8-bit grey or RGB PNG: {width}x{height}, depth {depth}, colour type {colour}")
-    if compression or row_filter or interlace:
-        raise BadPng("not a plain PNG")
-    return width, height, 3 if colour == RGB else 1
 
 
 def _pixel_data(data: bytes) -> memoryview:

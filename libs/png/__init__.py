@@ -1,0 +1,1 @@
+"""The PNGs of pages: what both services read of them."""
