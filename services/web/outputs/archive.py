@@ -115,7 +115,8 @@ class _Archive:
         # The size is not known before: the entry has to have room for any.
         with self._zip.open(info, "w", force_zip64=True) as entry:
             async for chunk in chunks:
-                entry.write(chunk)
+                # In a thread: a figure, or a stored result, is megabytes to deflate.
+                await asyncio.to_thread(entry.write, chunk)
                 if written := self._sink.take():
                     yield written
         yield self._sink.take()
