@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import pymupdf
 
 from services.web.render.child.glyphless import DEFAULT_WIDTH, GLYPHS, PROGRAM, Codes, widths
+from services.web.render.child.invisible_text import Matrix, operators
 from services.web.render.child.pdf import add_stream, open_pdf, page_scale
-from services.web.render.child.textlayer import Matrix, operators
 from services.web.render.filetype import FileType
 from services.web.render.protocol import OpenRequest, PageText, SearchableMade
 
