@@ -37,8 +37,8 @@ class Hub:
     """`with Hub() as hub:` serves at `hub.url` until the block ends.
 
     `cuts` break so many of the next answers of content half-way; `damaged` falsifies one byte of so many; `busy`
-    answers so many requests with 503. From its byte `hold_from` on, of all that is sent,
-    content waits for `go_on`; so does a whole large file whose name, `sha256` of it, is in `held`.
+    answers so many requests with 503. From its byte `hold_from` on, of all that is sent, content waits for `go_on`; so
+    does a whole large file whose name, its `sha256`, is in `held`.
     """
 
     def __init__(self) -> None:
@@ -194,13 +194,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         try:
             for offset in range(0, until, CHUNK):
+                # A look every 10 ms: the test changes plain attributes, and `sent` grows in other threads, too.
                 while self.hub.holds(digest):
                     time.sleep(0.01)
                 chunk = data[offset : min(offset + CHUNK, until)]
                 self.wfile.write(chunk)
                 self.hub.sent += len(chunk)
         except OSError:
-            self.close_connection = True  # whoever asked is gone
+            self.close_connection = True  # the client is gone
 
 
 def is_large(path: str, data: bytes) -> bool:

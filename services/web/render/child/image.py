@@ -122,7 +122,7 @@ class ImageSource:
                 self._image.seek(total)
             except EOFError:
                 return total, False
-            except Exception:
+            except Exception:  # Pillow's reader of TIFFs raises anything for a damaged directory
                 return total + 1, True
             total += 1
         return total, False

@@ -137,7 +137,8 @@ class SearchableDocument:
         try:
             self._write(keep, incremental=True)
         except Exception:
-            # MuPDF looks at every object before it writes. Where it finds damage it repairs that, and does not append.
+            # MuPDF looks at every object before it writes. Where it finds damage it repairs that and does not append;
+            # it raises a class of its own for each fault.
             return None
         return bytes(new)
 
