@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     for python in arguments[1:]:
         found, why = _advisories(arguments[0], python)
         if found is None:
-            print(f"audit: NOT DONE for {python}: no advisories could be fetched ({why}).")
+            print(f"audit: NOT DONE for {python}: no advisories could be fetched ({why}). Run it where OSV is reached.")
             code = max(code, int(bool(os.environ.get("GNOSIS_REQUIRE_AUDIT"))))
             continue
         vulnerable = [package for package in found if package.get("vulns")]
@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
             fixed = sorted({version for advisory in package["vulns"] for version in advisory["fix_versions"]})
             names = ", ".join(advisory["id"] for advisory in package["vulns"])
             print(f"  {package['name']} {package['version']}: {names}; fixed in {', '.join(fixed) or 'no version'}")
+        if vulnerable:
+            print("  Raise the version in constraints.txt, run `make lock`; where none is fixed, follow the advisory.")
         code = max(code, int(bool(vulnerable)))
     return code
 

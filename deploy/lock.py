@@ -36,7 +36,15 @@ def main(arguments: list[str]) -> int:
     FOLDER.mkdir(exist_ok=True)
     for name, extras in INSTALLATIONS.items():
         path = FOLDER / f"{name}.txt"
-        resolved = _resolved(arguments[0], extras, path.read_text() if path.exists() else "", arguments[1:])
+        try:
+            resolved = _resolved(arguments[0], extras, path.read_text() if path.exists() else "", arguments[1:])
+        except (OSError, subprocess.CalledProcessError) as error:
+            # uv has printed its reason.
+            print(f"{path.relative_to(ROOT)} stays as it was: {error}", file=sys.stderr)
+            print(
+                "Mend what uv names in pyproject.toml or constraints.txt, and run `make lock` again.", file=sys.stderr
+            )
+            return 1
         path.write_text(_HEAD + _locked(resolved))
         print(f"{path.relative_to(ROOT)}: {len(re.findall('^[a-z0-9]', path.read_text(), re.MULTILINE))} packages")
     return 0

@@ -28,6 +28,9 @@ _MODEL_FILE = "services/worker/modelcache/settings.py"
 _MODEL = re.compile(r'^(DEFAULT_REVISION = ")([^"]*)(")$', re.MULTILINE)
 _HUB = "https://huggingface.co"
 _FORGE = "https://github.com"
+# What to do next.
+_AFTER_CHECK = "`make pin` looks up what has no digest or commit; an action needs one, and its version, first."
+_AFTER_LOOK_UP = "The lines above stay as they were. `make pin` needs docker buildx, git and a network: run it again."
 
 
 class NotFound(Exception):
@@ -42,6 +45,8 @@ def main(arguments: list[str]) -> int:
     faults = [*unpinned()] if arguments else [*_pin()]
     for fault in faults:
         print(fault)
+    if faults:
+        print(_AFTER_CHECK if arguments else _AFTER_LOOK_UP, file=sys.stderr)
     return int(bool(faults))
 
 

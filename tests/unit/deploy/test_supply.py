@@ -71,6 +71,20 @@ def test_what_depends_on_the_device_is_left_out_of_the_locks() -> None:
     assert lock._locked(numpy + torch + cuda) == numpy
 
 
+def test_a_lock_that_uv_refuses_changes_nothing_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "ROOT", tmp_path)
+    monkeypatch.setattr(lock, "FOLDER", tmp_path / "requirements")
+    (tmp_path / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n')
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "run.txt").write_text("as it was\n")
+    for uv in (written(tmp_path, "sys.exit('no solution found')"), str(tmp_path / "is-not-there")):
+        assert lock.main([uv]) == 1
+        assert [path.read_text() for path in (tmp_path / "requirements").iterdir()] == ["as it was\n"]
+        assert "run `make lock` again" in capsys.readouterr().err
+
+
 def test_all_is_pinned_but_images_that_have_not_been_looked_up() -> None:
     assert all(re.search(r"the image [\w.:-]+ has no digest$", line) for line in pin.unpinned())
 
@@ -100,7 +114,9 @@ def program(copy: Path, name: str, text: str) -> None:
 
 def test_what_is_not_pinned_is_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pin.main(["--check"]) == 1
-    assert capsys.readouterr().out.splitlines() == [
+    said = capsys.readouterr()
+    assert "make pin" in said.err
+    assert said.out.splitlines() == [
         "services/web/Dockerfile: the image python:3.11-slim has no digest",
         ".github/workflows/ci.yml: - uses: acme/other@v2 names no commit and version",
         "services/worker/modelcache/settings.py: the default model's revision is no commit",
@@ -122,7 +138,8 @@ def test_what_cannot_be_looked_up_stays_and_is_named(copy: Path, capsys: pytest.
     before = {path: path.read_text() for path in copy.rglob("*") if path.is_file()}
     assert pin.main([]) == 1
     assert before == {path: path.read_text() for path in copy.rglob("*") if path.is_file()}
-    named = capsys.readouterr().out
+    named, advice = capsys.readouterr()
+    assert "run it again" in advice
     assert "python:3.11-slim could not be looked up: no such host" in named
     assert "acme/build" in named
     assert "acme/Reader" in named
@@ -132,8 +149,9 @@ REPORT = '{"dependencies": [{"name": "a", "version": "1", "vulns": %s}, {"name":
 FOUND = '[{"id": "X-1", "fix_versions": ["1.1"]}]'
 
 
-def auditor(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "pip-audit"
+def written(tmp_path: Path, text: str) -> str:
+    """A program of the test, which uv or pip-audit is taken for."""
+    path = tmp_path / "program"
     path.write_text(f"#!{sys.executable}\nimport sys, pathlib\n{text}\n")
     path.chmod(0o755)
     return str(path)
@@ -149,7 +167,7 @@ def test_a_known_vulnerability_fails_the_audit(
     write = (
         f"pathlib.Path(sys.argv[sys.argv.index('--output') + 1]).write_text({REPORT % vulnerable!r}); sys.exit({code})"
     )
-    assert advisories.main([auditor(tmp_path, write), sys.executable]) == code
+    assert advisories.main([written(tmp_path, write), sys.executable]) == code
     assert said in capsys.readouterr().out
 
 
@@ -158,5 +176,5 @@ def test_an_audit_that_could_not_be_done_says_so_and_fails_where_it_is_required(
     required: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GNOSIS_REQUIRE_AUDIT", required)
-    assert advisories.main([auditor(tmp_path, "sys.exit('Failed to resolve the host')"), sys.executable]) == code
+    assert advisories.main([written(tmp_path, "sys.exit('Failed to resolve the host')"), sys.executable]) == code
     assert "audit: NOT DONE for" in capsys.readouterr().out
