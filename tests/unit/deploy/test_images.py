@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.config import variables
+from libs.config import read, variables
 from services.serving.entrypoint import EntrypointSettings
 from services.serving.supervisor import Timings
 from services.web.config import WebConfig
@@ -111,6 +111,24 @@ def test_compose_gives_each_service_variables_that_it_reads_and_no_rights_beyond
     # The supervisor has the time to end the service in good order.
     assert float(service["stop_grace_period"].removesuffix("s")) > Timings().stop
     assert "./storage:/storage" in service["volumes"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_compose_passes_settings_on_with_their_defaults(name: str) -> None:
+    passed = re.compile(r"\$\{(\w+):-(.*)\}")
+    environment: dict[str, str] = COMPOSE["services"][name]["environment"]
+    found = {key: match for key, value in environment.items() if (match := passed.fullmatch(value))}
+
+    assert {key: match[1] for key, match in found.items()} == {key: key for key in found}
+    for kind in (CONFIGS[name], EntrypointSettings):
+        assert read(kind, {key: match[2] for key, match in found.items()}) == read(kind, {})
+
+
+def test_what_compose_passes_on_is_documented() -> None:
+    names = set(re.findall(r"\$\{(\w+):-", (ROOT / "docker-compose.yml").read_text()))
+    assert {"OCR_LANGUAGES", "OCR_MODEL_FOLDER", "RETENTION_DAYS"} <= names
+    documented = (ROOT / "docs" / "deploy.md").read_text()
+    assert [name for name in sorted(names) if f"`{name}`" not in documented] == []
 
 
 def test_compose_publishes_on_this_machine_alone() -> None:
