@@ -1,8 +1,12 @@
 """Documents made by code."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pymupdf
+
+#: Writes a file of this name and content.
+WriteFile = Callable[[str, bytes], Path]
 
 
 def pdf(path: Path, pages: int, *, text: str = "Page {n} of the test document.") -> Path:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +30,18 @@ from services.web.render.document import (
 from services.web.render.filetype import FileType
 from services.web.render.png import encode_png
 from tests import ROOT
+from tests.documents import WriteFile
 
 # Only a part of it is typed.
 mupdf: Any = pymupdf
 
 Pixels = NDArray[np.uint8]
-WriteFile = Callable[[str, bytes], Path]
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 def children() -> list[psutil.Process]:
     return list(psutil.Process().children(recursive=True))
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    descriptors = psutil.Process().num_fds()
-    yield
-    assert children() == []  # a zombie would be listed too
-    assert psutil.Process().num_fds() <= descriptors
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> WriteFile:
-    def write_file(name: str, content: bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write_file
 
 
 def grey_of(page_no: int) -> int:

@@ -1,17 +1,10 @@
-"""Searchable PDFs: the words are where they are printed, and the document is as it was.
-
-A page of real print is drawn by MuPDF, which also says where its words are. As a picture it is the scan; its lines are
-what an engine that reads without a fault would find.
-"""
+"""Searchable PDFs: the words are where they are printed, and the document is as it was."""
 
 import asyncio
-import io
 import math
-import shutil
-import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,169 +13,37 @@ import numpy as np
 import psutil
 import pymupdf
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from libs.page.block import Line, Point, Rect, Word
+from libs.page.block import Line, Point, Word
 from services.serving import jail
 from services.web.render import document as rendering
 from services.web.render.document import RenderedPage, RenderLimits, Unreadable, open_document
 from services.web.render.filetype import FileType
 from services.web.render.protocol import PageText
 from services.web.render.searchable import searchable_pdf
+from tests.documents import WriteFile
+from tests.printed import (
+    DPI,
+    PROSE,
+    SCALE,
+    assert_in_place,
+    centre,
+    check_by_qpdf,
+    found_words,
+    pixels_of,
+    printed,
+    saved,
+    scan,
+    searchable,
+    text_of,
+    texts,
+)
 
 # Only a part of it is typed.
 mupdf: Any = pymupdf
 
-DPI = 150
-SCALE = DPI / 72
-PROSE = (
-    "The committee met on the third of March at ten in the morning, and",
-    "the minutes of the meeting before were read: Mr Willoughby, MMXXVI,",
-    "asked why 1,204.50 had been paid; illicit lilies fill the hill's rill.",
-    "Which was answered. WHEN IT WAS ALL IN CAPITALS NOBODY MINDED.",
-)
-WriteFile = Callable[[str, bytes], Path]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
-    descriptors = psutil.Process().num_fds()
-    yield
-    assert psutil.Process().children(recursive=True) == []
-    assert psutil.Process().num_fds() <= descriptors
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> WriteFile:
-    def write_file(name: str, content: bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write_file
-
-
-class Print(msgspec.Struct, frozen=True, kw_only=True):
-    """A printed page: its picture, its words' places, and its lines, in pixels of the picture."""
-
-    pixels: NDArray[np.uint8]
-    words: tuple[tuple[str, Rect], ...]
-    lines: tuple[Line, ...]
-
-    @property
-    def width(self) -> int:
-        return int(self.pixels.shape[1])
-
-    @property
-    def height(self) -> int:
-        return int(self.pixels.shape[0])
-
-
-def printed(lines: Sequence[str] = PROSE, *, width: float = 420, height: float = 300) -> Print:
-    document = mupdf.open()
-    page = document.new_page(width=width, height=height)
-    for number, line in enumerate(lines):
-        page.insert_text((36, 60 + 30 * number), line, fontsize=11, fontname="tiro")
-    pixmap = page.get_pixmap(dpi=DPI, colorspace=mupdf.csGRAY)
-    pixels = np.frombuffer(pixmap.samples, np.uint8).reshape(pixmap.height, pixmap.stride)[:, : pixmap.width]
-    words: list[tuple[str, Rect]] = []
-    boxes: dict[int, list[tuple[str, Rect]]] = {}
-    for left, top, right, bottom, text, *_ in page.get_text("words"):
-        box = (left * SCALE, top * SCALE, right * SCALE, bottom * SCALE)
-        words.append((text, box))
-        boxes.setdefault(round(bottom), []).append((text, box))
-    found = []
-    for row in boxes.values():
-        left, right = min(box[0] for _, box in row), max(box[2] for _, box in row)
-        top, bottom = row[0][1][1], row[0][1][3]
-        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-        found.append(Line(text=" ".join(text for text, _ in row), box=corners))
-    return Print(pixels=np.ascontiguousarray(pixels), words=tuple(words), lines=tuple(found))
-
-
-def saved(image: Image.Image, format_name: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format_name, **options)
-    return buffer.getvalue()
-
-
-def scan(print_: Print, *, rotate: int = 0, offset: Point = (0, 0), crop: bool = False, **save: Any) -> bytes:
-    """A PDF with the picture as its page, seen upright after `/Rotate`, its origin and visible part elsewhere."""
-    width, height = print_.width / SCALE, print_.height / SCALE
-    turned = np.rot90(print_.pixels, rotate // 90)
-    if rotate % 180:
-        width, height = height, width
-    document = mupdf.open()
-    page = document.new_page(width=width, height=height)
-    page.insert_image(page.rect, stream=saved(Image.fromarray(turned), "PNG"))
-    x, y = offset
-    if crop or offset != (0, 0):
-        # The picture moves with the boxes' origin; a margin around it is cropped away.
-        margin = 20 if crop else 0
-        document.xref_set_key(
-            page.xref, "MediaBox", f"[{x - margin} {y - margin} {x + width + margin} {y + height + margin}]"
-        )
-        document.xref_set_key(page.xref, "CropBox", f"[{x} {y} {x + width} {y + height}]")
-        (contents,) = page.get_contents()
-        document.update_stream(contents, b"1 0 0 1 %d %d cm\n" % (x, y) + document.xref_stream(contents))
-    document.xref_set_key(page.xref, "Rotate", str(rotate))
-    return bytes(document.tobytes(**save))
-
-
-async def texts(*pages: PageText) -> AsyncIterator[PageText]:
-    for page in pages:
-        yield page
-
-
-def text_of(print_: Print, page_no: int = 1) -> PageText:
-    return PageText(page_no=page_no, width=print_.width, height=print_.height, lines=print_.lines)
-
-
-async def searchable(
-    path: Path, *pages: PageText, file_type: FileType = FileType.PDF, limits: RenderLimits | None = None
-) -> bytes:
-    async with searchable_pdf(path, file_type, texts(*pages), dpi=DPI, limits=limits) as chunks:
-        return b"".join([chunk async for chunk in chunks])
-
-
-def found_words(pdf: bytes, page_no: int = 1) -> list[tuple[str, Rect]]:
-    """The words that MuPDF finds, in pixels of the page as it is seen."""
-    with mupdf.open(stream=pdf) as document:
-        page = document[page_no - 1]
-        words = []
-        for *box, text, _, _, _ in page.get_text("words"):
-            seen = mupdf.Rect(box) * page.rotation_matrix * mupdf.Matrix(SCALE, SCALE)
-            words.append((text, (seen.x0, seen.y0, seen.x1, seen.y1)))
-        return words
-
-
-def centre(box: Rect) -> Point:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def assert_in_place(found: Sequence[tuple[str, Rect]], true: Sequence[tuple[str, Rect]]) -> None:
-    """Each word is there, in order, its middle within half a line of the printed word's."""
-    assert [text for text, _ in found] == [text for text, _ in true]
-    for (text, box), (_, place) in zip(found, true, strict=True):
-        height = place[3] - place[1]
-        assert math.dist(centre(box), centre(place)) < height / 2, text
-
-
-def pixels_of(pdf: bytes, page_no: int = 1, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """The page at `DPI`, or of this width and height."""
-    with mupdf.open(stream=pdf) as document:
-        page = document[page_no - 1]
-        across, down = (size[0] / page.rect.width, size[1] / page.rect.height) if size else (SCALE, SCALE)
-        pixmap = page.get_pixmap(matrix=mupdf.Matrix(across, down), colorspace=mupdf.csRGB)
-        return np.frombuffer(pixmap.samples, np.uint8).copy().reshape(pixmap.height, pixmap.width, 3)
-
-
-def check_by_qpdf(path: Path) -> None:
-    """Where qpdf is installed, it finds nothing wrong."""
-    if program := shutil.which("qpdf"):
-        done = subprocess.run([program, "--check", path], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+pytestmark = pytest.mark.usefixtures("nothing_is_left_behind")
 
 
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
@@ -441,85 +302,6 @@ async def test_what_a_page_has_of_fonts_stays_and_no_name_is_taken(write: WriteF
     names = {font[4] for font in mupdf.open(stream=twice)[0].get_fonts()}
     assert {"GnosisText", "GnosisText2"} <= names
     assert len(found_words(twice)) == 2 * len(page.words) + 2
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-async def test_a_jpeg_stays_as_it_is(write: WriteFile, mode: str) -> None:
-    page = printed()
-    jpeg = saved(Image.fromarray(page.pixels).convert(mode), "JPEG", quality=70, dpi=(DPI, DPI))
-    made = await searchable(write("scan.jpg", jpeg), text_of(page), file_type=FileType.JPEG)
-
-    assert jpeg in made
-    assert len(made) < 1.2 * len(jpeg) + 4000
-    assert_in_place(found_words(made), page.words)
-    with Image.open(io.BytesIO(jpeg)) as image:
-        seen = np.asarray(image.convert("RGB"), np.int16)
-    assert np.abs(pixels_of(made, size=image.size).astype(np.int16) - seen).mean() < 3
-    check_by_qpdf(write("made.pdf", made))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-async def test_a_photo_is_upright_as_its_exif_says(write: WriteFile, orientation: int) -> None:
-    page = printed()
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the `Transpose` that the camera did, so to say
-    image = Image.fromarray(page.pixels)
-    if orientation > 1:
-        image = image.transpose(Image.Transpose(undo[orientation]))
-    exif = Image.Exif()
-    exif[274] = orientation
-    jpeg = saved(image, "JPEG", quality=90, dpi=(DPI, DPI), exif=exif)
-    made = await searchable(write("photo.jpg", jpeg), text_of(page), file_type=FileType.JPEG)
-
-    assert jpeg in made
-    seen = pixels_of(made, size=(page.width, page.height))
-    assert np.abs(seen[..., 0].astype(np.int16) - page.pixels).mean() < 3
-    assert_in_place(found_words(made), page.words)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "RGBA", "I;16"])
-async def test_a_png_is_kept_without_loss(write: WriteFile, mode: str) -> None:
-    page = printed()
-    image = Image.fromarray(page.pixels)
-    image = Image.fromarray(page.pixels.astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
-    png = saved(image, "PNG", dpi=(DPI, DPI))
-    made = await searchable(write("scan.png", png), text_of(page), file_type=FileType.PNG)
-
-    expected = np.asarray(image.convert("RGB")) if mode != "I;16" else np.stack([page.pixels] * 3, axis=-1)
-    assert np.abs(pixels_of(made, size=image.size).astype(np.int16) - expected).max() <= 1
-    assert_in_place(found_words(made), page.words)
-    if mode != "RGBA":
-        assert len(made) < 1.2 * len(png) + 4000
-    check_by_qpdf(write("made.pdf", made))
-
-
-async def test_every_frame_of_a_tiff_is_a_page_and_black_and_white_stays_small(write: WriteFile) -> None:
-    page, other = printed(), printed(["Another frame"], width=200, height=100)
-    frames = [Image.fromarray(one.pixels).convert("1", dither=Image.Dither.NONE) for one in (page, other)]
-    tiff = saved(frames[0], "TIFF", compression="group4", save_all=True, append_images=frames[1:], dpi=(DPI, DPI))
-    made = await searchable(write("scan.tif", tiff), text_of(page), text_of(other, 2), file_type=FileType.TIFF)
-
-    for number, (one, frame) in enumerate(zip((page, other), frames, strict=True), 1):
-        assert np.array_equal(pixels_of(made, number, frame.size)[..., 0] > 127, np.asarray(frame))
-        assert_in_place(found_words(made, number), one.words)
-    assert len(made) < 1.2 * len(tiff) + 6000
-    check_by_qpdf(write("made.pdf", made))
-
-
-async def test_a_picture_that_cannot_be_decoded_is_an_empty_page(write: WriteFile) -> None:
-    page = printed()
-    bitmap = saved(Image.fromarray(page.pixels), "BMP")
-    made = await searchable(write("cut.bmp", bitmap[: len(bitmap) // 2]), file_type=FileType.BMP)
-    with mupdf.open(stream=made) as document:
-        assert document.page_count == 1
-
-
-async def test_a_picture_for_which_memory_is_missing_is_no_empty_page(write: WriteFile) -> None:
-    noise = np.random.default_rng(7).integers(0, 256, (2000, 3000, 3), np.uint8)
-    frames = [Image.fromarray(noise)] * 40  # 18 MB each, which deflate cannot make smaller
-    path = write("scan.tif", saved(frames[0], "TIFF", save_all=True, append_images=frames[1:], dpi=(DPI, DPI)))
-    limits = RenderLimits(memory_bytes=700 * 1024**2)
-    with pytest.raises(Unreadable, match="Print the document"):
-        await searchable(path, text_of(printed()), file_type=FileType.TIFF, limits=limits)
 
 
 async def test_what_is_no_document_says_so(write: WriteFile) -> None:
