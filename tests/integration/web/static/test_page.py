@@ -1,106 +1,21 @@
 """The web page in a real browser, over the real services."""
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pymupdf
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from libs.storage.layout import user_hash
-from tests.cloudmode.cloud import Cloud, cloud
 from tests.documents import pdf
-from tests.emulators.gcs.faults import Fault
-from tests.emulators.gcs.uploads import Session
-from tests.required import missing
 from tests.running import Running, running
 from tests.scripted import Script
+from tests.visiting import Visit, visiting
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 45_000
 FAILS, BLANK = 4, 2
 SURE, UNSURE, STOOD_IN = 11, 12, 13
-
-expect.set_options(timeout=PATIENCE_MS)
-
-
-class Visit:
-    """One user's browser window, and what it did behind the page."""
-
-    def __init__(self, context: BrowserContext, services: Running, user: str, bucket: str = "") -> None:
-        self.services = services
-        self.ours = tuple(filter(None, (services.url, bucket)))
-        self.user = user
-        self.page = context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.faults: list[str] = []
-        self.elsewhere: list[str] = []
-        self.asked: list[str] = []
-        self.statuses: list[Response] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
-        self.page.on("console", self._heard)
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("response", self._answered)
-
-    def home(self) -> Page:
-        self.page.goto(f"{self.services.url}/")
-        return self.page
-
-    def job(self, job_id: str, page: int | None = None) -> Page:
-        self.page.goto(f"{self.services.url}/#/jobs/{job_id}" + (f"/pages/{page}" if page else ""))
-        return self.page
-
-    def choose(self, *files: Path) -> None:
-        self.page.get_by_label("Choose a file").set_input_files(list(files))
-
-    def opened(self) -> str:
-        """The id of the job that the page has opened."""
-        self.page.wait_for_url(re.compile(r"#/jobs/[0-9a-f]{32}$"))
-        return self.page.url.rsplit("/", 1)[-1]
-
-    def upload(self, path: Path, **fields: str) -> str:
-        """Upload behind the page's back, and wait for the end."""
-        job_id = self.services.upload(path, user=self.user, **fields)
-        self.services.until(
-            lambda: self.services.status(job_id, user=self.user)["status"] in ("completed", "partial"), "the job"
-        )
-        return job_id
-
-    def _heard(self, message: Any) -> None:
-        # A refused or lost request is the page's business; a broken policy or script is ours.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            self.faults.append(message.text)
-
-    def _answered(self, response: Response) -> None:
-        if not response.url.startswith(self.ours):
-            self.elsewhere.append(response.url)
-        if response.url.endswith("/status"):
-            self.statuses.append(response)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        missing("Chromium is not installed (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -108,38 +23,6 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     script = Script(seconds=0.2, fail=(FAILS,), blank=(BLANK,), trust={SURE: 0.97, UNSURE: 0.62}, stand_in=(STOOD_IN,))
     with running(tmp_path_factory.mktemp("page"), script=script) as found:
         yield found
-
-
-@pytest.fixture
-def visit(browser: Browser, services: Running, request: pytest.FixtureRequest) -> Iterator[Visit]:
-    """A window of a user of its own, so that no test sees another's documents."""
-    yield from visiting(browser, services, f"{re.sub(r'[^a-z]', '', request.node.name)[:60]}@example.org")
-
-
-@pytest.fixture
-def anonymous(browser: Browser, services: Running) -> Iterator[Visit]:
-    """A window without a user: a browser's downloads do not carry the header that names one."""
-    yield from visiting(browser, services, "")
-
-
-def visiting(browser: Browser, services: Running, user: str, bucket: str = "") -> Iterator[Visit]:
-    """A window of that user. When it closes: no script or policy failed, and nothing came from elsewhere."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 800},
-        extra_http_headers={"X-User-Email": user} if user else {},
-        permissions=["clipboard-read", "clipboard-write"],
-    )
-    if proof := services.client.headers.get("Authorization"):
-        # For the service alone: the bucket would have to allow the header.
-        context.route(
-            f"{services.url}/**",
-            lambda route: route.continue_(headers={**route.request.headers, "authorization": proof}),
-        )
-    found = Visit(context, services, user, bucket)
-    yield found
-    context.close()
-    assert found.faults == []
-    assert found.elsewhere == []
 
 
 def test_a_chosen_file_is_read_and_every_page_shows_its_state(visit: Visit, tmp_path: Path) -> None:
@@ -447,167 +330,3 @@ def test_a_lost_connection_is_said_calmly_and_the_page_recovers(browser: Browser
             services.start("web")
             expect(trouble).to_be_hidden()
             expect(page.locator("#job-chip")).to_have_text("Done")
-
-
-def test_a_large_upload_goes_on_after_web_was_killed(visit: Visit, services: Running, tmp_path: Path) -> None:
-    path = large_pdf(tmp_path / "large.pdf")
-    page = visit.home()
-    slow_down(visit)
-    visit.choose(path)
-    services.until(lambda: len(parts(visit)) >= 3, "three parts")
-    services.kill("web")
-    kept = parts(visit)
-    try:
-        expect(page.locator(".upload-note")).to_have_text("Connection lost. Trying again…")
-    finally:
-        services.start("web")
-    assert_arrived(visit, path, visit.opened())
-    assert kept, "the kill came too late to test anything"
-    assert begun(visit) == 1, "the upload began anew"
-
-
-def test_a_large_upload_goes_on_when_its_file_is_chosen_again_after_a_reload(visit: Visit, tmp_path: Path) -> None:
-    path = large_pdf(tmp_path / "large.pdf")
-    page = visit.home()
-    slow_down(visit)
-    visit.choose(path)
-    visit.services.until(lambda: len(parts(visit)) >= 3, "three parts")
-    page.reload()
-    kept = parts(visit)
-    visit.choose(path)
-    assert_arrived(visit, path, visit.opened())
-    assert kept, "the reload came too late to test anything"
-    assert begun(visit) == 1, "the upload began anew"
-
-
-def test_a_large_upload_that_is_stopped_leaves_nothing(visit: Visit, tmp_path: Path) -> None:
-    page = visit.home()
-    slow_down(visit)
-    visit.choose(large_pdf(tmp_path / "large.pdf"))
-    visit.services.until(lambda: parts(visit), "a part")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".upload")).to_have_count(0)
-    folder = visit.services.storage / "active" / user_hash(visit.user)
-    visit.services.until(lambda: not folder.exists() and not parts(visit), "the upload to be gone")
-
-
-def large_pdf(path: Path) -> Path:
-    """One page and 40 MB beside it."""
-    with pymupdf.open() as document:
-        document.new_page(width=200, height=200)
-        xref = document.get_new_xref()
-        document.update_object(xref, "<<>>")
-        document.update_stream(xref, os.urandom(40_000_000), compress=False)
-        document.save(path)
-    return path
-
-
-def slow_down(visit: Visit) -> None:
-    """20 MB/s, so that something can happen meanwhile."""
-    session = visit.page.context.new_cdp_session(visit.page)
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000_000}
-    session.send("Network.emulateNetworkConditions", conditions)
-
-
-def parts(visit: Visit) -> list[Path]:
-    return list(visit.services.storage.glob(f"users/{user_hash(visit.user)}/*/parts/*"))
-
-
-def begun(visit: Visit) -> int:
-    return sum(url.endswith("/api/uploads") for url in visit.asked)
-
-
-def assert_arrived(visit: Visit, path: Path, job_id: str) -> None:
-    visit.services.until(lambda: visit.services.status(job_id, user=visit.user)["status"] == "completed", "the job")
-    (stored,) = visit.services.storage.glob(f"users/*/{job_id}/{path.name}")
-    assert stored.read_bytes() == path.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def in_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as found:
-        yield found
-
-
-@pytest.fixture
-def cloud_visit(browser: Browser, in_cloud: Cloud) -> Iterator[Visit]:
-    yield from visiting(browser, in_cloud, "", bucket=in_cloud.bucket.url)
-    in_cloud.bucket.service.shares = True
-    in_cloud.bucket.faults.forget()
-    in_cloud.bucket.service.calls.clear()
-
-
-def test_a_large_file_goes_to_the_bucket_itself_through_lost_connections(
-    cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
-) -> None:
-    path = large_pdf(tmp_path / "large.pdf")
-    cloud_visit.home()
-    for fault in (Fault.RESET, Fault.LOST):
-        in_cloud.bucket.faults.order(fault, method="PUT", text="upload_id")
-    cloud_visit.choose(path)
-    assert_in_bucket(in_cloud, path, cloud_visit.opened())
-    assert in_cloud.bucket.faults.waiting == 0
-    assert ways(cloud_visit) == ["/api/direct-uploads"]
-
-
-def test_a_large_file_goes_on_to_the_bucket_after_a_reload(cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path) -> None:
-    path = large_pdf(tmp_path / "large.pdf")
-    page = cloud_visit.home()
-    slow_down(cloud_visit)
-    cloud_visit.choose(path)
-    until_sent(page, in_cloud)
-    page.reload()
-    cloud_visit.choose(path)
-    assert_in_bucket(in_cloud, path, cloud_visit.opened())
-    assert ways(cloud_visit) == ["/api/direct-uploads"], "the upload began anew"
-
-
-def test_a_large_file_takes_the_other_way_when_the_bucket_refuses_the_page(
-    cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
-) -> None:
-    in_cloud.bucket.service.shares = False
-    path = large_pdf(tmp_path / "large.pdf")
-    cloud_visit.home()
-    cloud_visit.choose(path)
-    assert_in_bucket(in_cloud, path, cloud_visit.opened())
-    assert ways(cloud_visit) == ["/api/direct-uploads", "/api/uploads"]
-    assert open_sessions(in_cloud) == [], "what was begun first was not given up"
-    refusals = [fault for fault in cloud_visit.faults if "CORS policy" in fault]
-    assert refusals
-    cloud_visit.faults.clear()
-
-
-def test_a_large_file_on_its_way_to_the_bucket_can_be_stopped(
-    cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
-) -> None:
-    page = cloud_visit.home()
-    slow_down(cloud_visit)
-    cloud_visit.choose(large_pdf(tmp_path / "large.pdf"))
-    until_sent(page, in_cloud)
-    page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".upload")).to_have_count(0)
-    while open_sessions(in_cloud):
-        page.wait_for_timeout(50)
-    assert page.evaluate("sessionStorage.length") == 0
-
-
-def until_sent(page: Page, services: Cloud) -> None:
-    """Wait for a piece of the file, and let the browser's requests through meanwhile."""
-    while not any(session.content.size for session in open_sessions(services)):
-        page.wait_for_timeout(50)
-
-
-def ways(visit: Visit) -> list[str]:
-    """How uploads were begun."""
-    addresses = [url.removeprefix(visit.services.url) for url in visit.asked]
-    return [address for address in addresses if address in ("/upload", "/api/uploads", "/api/direct-uploads")]
-
-
-def open_sessions(services: Cloud) -> list[Session]:
-    """The uploads from browsers that the bucket still takes bytes for."""
-    return [s for s in list(services.bucket.service.sessions.values()) if s.is_open and s.length is not None]
-
-
-def assert_in_bucket(services: Cloud, path: Path, job_id: str) -> None:
-    address = f"/storage/{services.status(job_id)['user_hash']}/{job_id}/{path.name}"
-    assert services.get(address).content == path.read_bytes()
