@@ -95,7 +95,7 @@ class SearchableDocument:
             return
         # Only now, since a page without a new text keeps its old one.
         with contextlib.suppress(Exception):  # MuPDF raises anything for damage: the old layer then stays
-            self._remove_old_layer(page.page_no)
+            self._remove_old_layer(leaf, page.page_no)
         resources, fonts = self._resources(leaf)
         self._written.add(number)
         if self._font is None:
@@ -151,7 +151,7 @@ class SearchableDocument:
         _pdf.pdf_write_document(self._file, output, options)
         output.fz_close_output()
 
-    def _remove_old_layer(self, page_no: int) -> None:
+    def _remove_old_layer(self, leaf: Any, page_no: int) -> None:
         """Remove the text of an earlier OCR, so that a search does not find each word twice.
 
         Only from a page without any visible text, so that nothing that is seen is written anew, and not where the owner
@@ -161,12 +161,21 @@ class SearchableDocument:
         kinds = {span["type"] for span in page.get_texttrace()}
         if kinds != {_INVISIBLE} or next(page.annots(types=[mupdf.PDF_ANNOT_REDACT]), None) is not None:
             return
-        page.add_redact_annot(page.rect, fill=False, cross_out=False)
-        page.apply_redactions(
-            images=mupdf.PDF_REDACT_IMAGE_NONE,
-            graphics=mupdf.PDF_REDACT_LINE_ART_NONE,
-            text=_pdf.PDF_REDACT_TEXT_REMOVE_INVISIBLE,
-        )
+        annotations = _pdf.pdf_dict_gets(leaf, "Annots")
+        kept = _pdf.pdf_copy_array(annotations) if _pdf.pdf_is_array(annotations) else None
+        try:
+            page.add_redact_annot(page.rect, fill=False, cross_out=False)
+            page.apply_redactions(
+                images=mupdf.PDF_REDACT_IMAGE_NONE,
+                graphics=mupdf.PDF_REDACT_LINE_ART_NONE,
+                text=_pdf.PDF_REDACT_TEXT_REMOVE_INVISIBLE,
+            )
+        finally:
+            # A redaction takes the links within it away, and one that fails leaves its own mark on the page.
+            if kept is None:
+                _pdf.pdf_dict_dels(leaf, "Annots")
+            else:
+                _pdf.pdf_dict_puts(leaf, "Annots", kept)
 
     def _resources(self, leaf: Any) -> tuple[Any, Any]:
         """Copies of the page's resources and of the fonts among them."""

@@ -234,6 +234,20 @@ async def test_the_text_of_an_earlier_ocr_gives_way(write: WriteFile) -> None:
     check_by_qpdf(write("made.pdf", made))
 
 
+async def test_links_stay_where_the_text_of_an_earlier_ocr_gives_way(write: WriteFile) -> None:
+    page = printed()
+    document = mupdf.open(stream=scan(page))
+    document[0].insert_text((40, 62), "Tke committoo mot", fontsize=11, render_mode=3)
+    link = {"kind": mupdf.LINK_URI, "from": mupdf.Rect(36, 50, 200, 70), "uri": "https://example.org"}
+    document[0].insert_link(link)
+    made = await searchable(write("scan.pdf", bytes(document.tobytes())), text_of(page))
+
+    assert_in_place(found_words(made), page.words)
+    with mupdf.open(stream=made) as after:
+        assert [(found["uri"], found["from"]) for found in after[0].get_links()] == [(link["uri"], link["from"])]
+        assert list(after[0].annots()) == []
+
+
 async def test_the_text_of_an_earlier_ocr_stays_where_no_line_can_be_placed(write: WriteFile) -> None:
     page = printed()
     document = mupdf.open(stream=scan(page))
