@@ -12,11 +12,9 @@ from services.worker.engines.guard.attempt_loop import AttemptLoop
 from services.worker.engines.guard.crosscheck import CrossCheck, TrustCheck
 from services.worker.engines.guard.fallback_queue import FallbackQueue
 from services.worker.engines.guard.permits import Permit, Permits
+from services.worker.engines.results import Results, as_they_end
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Transcriber
-
-#: Results of pages as they end; then None, once.
-Results = asyncio.Queue[PageText | PageFailure | None]
 
 
 class GuardedEngine:
@@ -52,17 +50,9 @@ class GuardedEngine:
         """Pages at a time that keep the transcriber busy."""
         return max(1, self._transcriber.slots)
 
-    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+    def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         """Reads many pages at a time and yields them as they end. Closing the iterator early drops those in hand."""
-        results: Results = asyncio.Queue()
-        reading = asyncio.create_task(self._read_all(pages, results))
-        try:
-            while (result := await results.get()) is not None:
-                yield result
-            await reading
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+        return as_they_end(partial(self._read_all, pages))
 
     async def _read_all(self, pages: AsyncIterator[PageImage], results: Results) -> None:
         """Put every page's result. Raises the first fault, of the model or of the pages, once all tasks have ended."""
@@ -75,8 +65,6 @@ class GuardedEngine:
                     task.add_done_callback(partial(_release, permit))
         except BaseExceptionGroup as faults:
             raise _first(faults) from None
-        finally:
-            results.put_nowait(None)
 
     async def _next(self, pages: AsyncIterator[PageImage]) -> tuple[PageImage, Permit] | None:
         """The next page and its permit. The permit comes first: a page that must wait is not even downloaded."""

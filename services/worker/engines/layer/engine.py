@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -10,9 +11,7 @@ from libs.jobstate.intake import OcrMode
 from libs.jobstate.outcome import LayerReport
 from services.worker.engines.engine import EngineInfo, OcrEngine, PageFailure, PageImage, PageText
 from services.worker.engines.guard.comparison import with_report
-
-#: Results as they end; then None, once.
-_Results = asyncio.Queue[PageText | PageFailure | None]
+from services.worker.engines.results import Results, as_they_end
 
 
 class PageByLayer(Protocol):
@@ -57,32 +56,21 @@ class LayeredEngine:
         """The other engine's."""
         return self._engine.info()
 
-    async def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        """Yields pages as they end. While the other engine reads one, pages with a good layer pass it."""
-        results: _Results = asyncio.Queue()
-        reading = asyncio.create_task(self._read_all(pages, results))
-        try:
-            while (result := await results.get()) is not None:
-                yield result
-            await reading
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+    def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
+        """Yield pages as they end. While the other engine reads one, pages with a good layer pass it."""
+        return as_they_end(partial(self._read_all, pages))
 
-    async def _read_all(self, pages: AsyncIterator[PageImage], results: _Results) -> None:
+    async def _read_all(self, pages: AsyncIterator[PageImage], results: Results) -> None:
         reports: dict[int, LayerReport] = {}
-        try:
-            async for result in self._engine.recognise(self._rest(pages, results, reports)):
-                report = reports.pop(result.page_no, None)
-                if report is not None and isinstance(result, PageText):
-                    trust = with_report(result.trust, report)
-                    result = msgspec.structs.replace(result, text_layer=report, trust=trust)
-                results.put_nowait(result)
-        finally:
-            results.put_nowait(None)
+        async for result in self._engine.recognise(self._rest(pages, results, reports)):
+            report = reports.pop(result.page_no, None)
+            if report is not None and isinstance(result, PageText):
+                trust = with_report(result.trust, report)
+                result = msgspec.structs.replace(result, text_layer=report, trust=trust)
+            results.put_nowait(result)
 
     async def _rest(
-        self, pages: AsyncIterator[PageImage], results: _Results, reports: dict[int, LayerReport]
+        self, pages: AsyncIterator[PageImage], results: Results, reports: dict[int, LayerReport]
     ) -> AsyncIterator[PageImage]:
         """The pages that the other engine has to read; the results of all others, and the reports, on the way."""
         async for page in pages:
