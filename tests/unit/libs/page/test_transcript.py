@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from libs.page.block import Block, BlockKind, Cell
 from libs.page.markdown import MarkdownOptions, to_markdown
-from libs.page.transcript import MAX_COLUMNS, parse
+from libs.page.raw_html import MAX_COLUMNS
+from libs.page.transcript import parse
 
 
 def kinds(markdown: str) -> list[tuple[BlockKind, str]]:
