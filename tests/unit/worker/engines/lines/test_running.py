@@ -137,3 +137,52 @@ def test_space_of_a_row_across_the_page_is_measured_in_the_steps_of_the_text_bes
 )
 def test_what_has_no_sign_stays_in_the_text(stray: Line) -> None:
     assert running(stray) == []
+
+
+LETTER = [line("some words that run to the margin of the page", 50, 300 + 26 * i, 700) for i in range(56)]
+
+
+@pytest.mark.parametrize(
+    ("stray", "body"),
+    [
+        # The signature of a letter, below what closes it.
+        ([line("Jane Smith", 50, 1900, 110)], [*LETTER, line("Yours sincerely,", 50, 1782, 170)]),
+        # The imprint of a title page, its year, and what stands at the top of a poster.
+        ([line("LONDON", 345, 1880, 110)], [line("OF THE HARBOUR", 250, 300 + 60 * i, 300) for i in range(12)]),
+        ([line("1851", 380, 1880, 40)], [line("OF THE HARBOUR", 250, 300 + 60 * i, 300) for i in range(12)]),
+        ([line("The club presents", 250, 60, 300)], [line("a band", 350, 300 + 60 * i, 100) for i in range(12)]),
+        # The last line of a receipt: thanks, and a sum without a point.
+        ([line("Thank you", 345, 1900, 110)], [line("Coffee", 50, 300 + 40 * i, 90) for i in range(30)]),
+        (
+            [line("Total", 50, 1900, 60), line("1250", 690, 1900, 60)],
+            [line(t, x, 900 + 40 * i, 60) for i in range(24) for t, x in (("Coffee", 50), (f"{400 + i}", 690))],
+        ),
+        # A heading with its number, in one box and in two; items, in two boxes and in one.
+        ([line("2 RELATED WORK", 50, 254, 200)], text()),
+        ([line("CHAPTER 4", 350, 254, 100)], text()),
+        ([line("3.", 50, 150, 20), line("Results of the year", 90, 150, 200)], text()),
+        (
+            [line("7.", 50, 200, 20), line("the last of the things", 130, 200, 300)],
+            [*(line(f"{8 + i}. another thing", 52, 260 + 60 * i, 300) for i in range(4)), *text()[10:]],
+        ),
+        # Names of the columns of a table, and the row of its end.
+        (
+            [line("Name", 50, 150, 60), line("Town", 370, 150, 60), line("Trade", 690, 150, 60)],
+            [line(t, x, 220 + 30 * i, 60) for i in range(50) for t, x in (("Ann", 50), ("Rome", 370), ("Smith", 690))],
+        ),
+    ],
+    ids=lambda lines: lines[0].text,
+)
+def test_what_may_as_well_be_text_stays_in_it(stray: list[Line], body: list[Line]) -> None:
+    assert running(*stray, body=body) == []
+
+
+def test_label_of_an_axis_beside_the_text_is_no_running_head() -> None:
+    label = Line(text="Ships in 1851", box=((80, 900), (80, 700), (96, 700), (96, 900)))
+    body = [line("some words that run to the margin of the page", 120, 300 + 26 * i, 630) for i in range(50)]
+    assert running(label, body=body) == []
+
+
+def test_number_below_a_few_lines_that_stands_far_from_the_corner_is_no_page_number() -> None:
+    note = [line(word, 100, 300 + 200 * i, 80) for i, word in enumerate(("Apples", "Pears", "Plums", "Figs", "In all"))]
+    assert running(line("12", 300, 1940, 30), body=note) == []
