@@ -18,8 +18,9 @@ from services.worker.engines.guard.agreement import (
 # Share of a page's area covered by pictures, past which its text layer is no evidence. Chosen: such a page is a scan,
 # or shows words that the layer lacks.
 _PICTURE_SHARE = 0.4
-# A layer of which the recogniser knows fewer letters than this share is in a script that it cannot read.
-_MIN_READABLE = 0.5
+# The share of a layer's letters that the recogniser has to know, so that what it compares speaks for the whole page.
+# Chosen: higher than what the layer needs to be checked at all.
+_MIN_READABLE = 0.8
 
 
 def by_layer(text: str, image: bytes, *, reads: tuple[str, ...] = ()) -> Trust:

@@ -15,8 +15,8 @@ from libs.textlayer import Box, LayerLine, PageLayer, Span
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.layer.letters import clean
 from services.worker.engines.lines.detector import Quads
-from services.worker.engines.lines.rapid import RECOGNITION_MODEL, model_directory
 from services.worker.engines.lines.recogniser import RecognisedText, Recogniser
+from services.worker.engines.lines.wheel import RECOGNITION_MODEL, model_directory
 from services.worker.engines.picture import Pixels
 
 # Crops of a page. Chosen: at 10 to 20 ms each they cost less than a tenth of recognising the page, and a layer that is
@@ -35,8 +35,6 @@ _MARGIN = 0.15
 _MIN_ASPECT = 1.5
 _WORD = re.compile(r"[^\W\d_]{3,}|\d[\d.,]+\d")
 _MIN_CONFIDENCE = 0.9
-# A layer of which the recogniser knows fewer letters than this share is in a script that it cannot read.
-_MIN_READABLE = 0.5
 
 
 class Crop(msgspec.Struct, frozen=True, kw_only=True):

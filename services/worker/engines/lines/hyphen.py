@@ -15,6 +15,8 @@ HYPHENS, DIVIDERS = "-\u2010", "\u00ad\u00ac"
 # first or last syllable of a longer word.
 _REAL_BEFORE = frozenset({"self", "well", "half", "ex", "quasi", "vice"})
 _REAL_AFTER = frozenset({"même", "mêmes", "là", "vous", "nous", "moi", "toi"})
+# What stands between two words of which the first lacks its end, as in "Ein- und Ausgang".
+_CONJUNCTIONS = frozenset({"and", "or", "und", "oder", "sowie", "bzw"})
 # What links the parts of a compound of several hyphens.
 _LINKS = frozenset({"of", "the", "to", "in", "and", "by", "up", "on", "at", "for", "de", "du", "la", "le", "und"})
 
@@ -41,7 +43,7 @@ def join(lines: Sequence[str], words: Collection[str]) -> list[str]:
     for line in lines:
         before = _ENDS_DIVIDED.search(joined[-1]) if joined else None
         after = _BEGINS.match(line)
-        if before is None or after is None:
+        if before is None or after is None or _is_suspended(before[1], after[0], joined[-1][-1], words):
             joined.append(line)
             continue
         hyphen = joined[-1][-1]
@@ -54,6 +56,11 @@ def join(lines: Sequence[str], words: Collection[str]) -> list[str]:
         if rest := line[end:].strip():
             joined.append(rest)
     return joined
+
+
+def _is_suspended(first: str, second: str, hyphen: str, words: Collection[str]) -> bool:
+    """Whether the hyphen replaces the end that the first word has in common with another behind the conjunction."""
+    return hyphen in HYPHENS and second in _CONJUNCTIONS and f"{first}{second}".lower() not in words
 
 
 def _divides(first: str, second: str, hyphen: str, words: Collection[str]) -> bool:

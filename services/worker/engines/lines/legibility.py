@@ -4,7 +4,7 @@ A recogniser that does not know a script returns a few characters for a line ful
 of. Neither may pass for the text of the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -21,9 +21,12 @@ MIN_DENSITY = 0.5
 # Hebrew). And where they are so long together, in line heights: chosen, for a logo or a signature alone on a page.
 MIN_SHARE = 0.25
 MIN_LENGTH = 20.0
-# On a flagged page a line needs more confidence to stay: of Thai and Hebrew, letters that look alike are read with up
-# to 0.75, while the figures and formulas among them have 0.9 and more.
-MIN_CONFIDENCE_FLAGGED = 0.8
+# On a flagged page that may be in another script a line needs more confidence to stay: of Thai and Hebrew, letters that
+# look alike are read with up to 0.75, while the figures and formulas among them have 0.9 and more.
+MIN_CONFIDENCE_FOREIGN = 0.8
+# Share of the lines, by length, that are words read with as much confidence, from which the recogniser knows the page's
+# script, and the page is only badly printed in places. Chosen: most of them.
+_MIN_KNOWN_SHARE = 0.5
 
 
 class Recognised(Protocol):
@@ -45,6 +48,8 @@ class Legibility(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: float
     #: Whether that is so much that the page says so, and leaves these lines out.
     flagged: bool
+    #: Of a flagged page, where it is known.
+    script: str | None = None
 
 
 def judge(
@@ -67,10 +72,50 @@ def judge(
     readable = ~counted | _readable(texts, lengths, least, density)
     unread = float(lengths[~readable].sum())
     flagged = unread >= MIN_SHARE * total and unread >= MIN_LENGTH
-    if flagged:
-        readable = ~counted | _readable(texts, lengths, max(least, MIN_CONFIDENCE_FLAGGED), density)
-        unread = float(lengths[~readable].sum())
     return Legibility(readable=readable, unreadable=round(unread / total, 3), flagged=flagged)
+
+
+def judge_page(
+    corners: npt.NDArray[np.float64],
+    texts: Sequence[Recognised],
+    *,
+    reads: Collection[str],
+    script: Callable[[], str | None],
+    counted: npt.NDArray[np.bool_] | None = None,
+    least: float = MIN_CONFIDENCE,
+    density: float = MIN_DENSITY,
+) -> Legibility:
+    """Judge all lines of a page, as `judge` does, and those of a flagged page more strictly if it may be foreign.
+
+    `reads` are the scripts that the recogniser knows. `script` detects that of the page, or returns None; it is called
+    for a flagged page only.
+    """
+    found = judge(corners, texts, counted=counted, least=least, density=density)
+    if not found.flagged:
+        return found
+    seen = script()
+    known = seen in reads if seen is not None else _is_known(corners, texts, counted, density)
+    if not known:
+        strict = max(least, MIN_CONFIDENCE_FOREIGN)
+        found = judge(corners, texts, counted=counted, least=strict, density=density)
+    return msgspec.structs.replace(found, script=seen)
+
+
+def _is_known(
+    corners: npt.NDArray[np.float64],
+    texts: Sequence[Recognised],
+    counted: npt.NDArray[np.bool_] | None,
+    density: float,
+) -> bool:
+    """Whether most lines are words that were read with confidence: figures are the same in every script."""
+    lengths = _lengths(corners)
+    if counted is None:
+        counted = np.ones(len(texts), dtype=bool)
+    words = np.array(
+        [2 * sum(map(str.isalpha, text.text)) > len("".join(text.text.split())) for text in texts], dtype=bool
+    )
+    sure = _readable(texts, lengths, MIN_CONFIDENCE_FOREIGN, density) & words & counted
+    return float(lengths[sure].sum()) >= _MIN_KNOWN_SHARE * float(lengths[counted].sum())
 
 
 def _readable(

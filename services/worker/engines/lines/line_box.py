@@ -77,6 +77,11 @@ def level(lines: Sequence[Line]) -> list[LineBox]:
     return boxes
 
 
+def middle_of(row: Row) -> float:
+    """Where the row stands: the mean of its boxes, in pixels from the top."""
+    return sum(b.middle for b in row) / len(row)
+
+
 def characters_of(text: str) -> int:
     """How long the text is: wide characters, as those of Chinese and Japanese, count twice."""
     return len(text) if text.isascii() else sum(1 + (east_asian_width(character) in "WF") for character in text)

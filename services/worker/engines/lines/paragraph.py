@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
-from services.worker.engines.lines.line_box import Row
-from services.worker.engines.lines.table import middle_of
+from services.worker.engines.lines.line_box import Row, middle_of
 
 # A step from row to row that begins a paragraph, in usual steps of the region. The usual step counts as at least the
 # second value times the lower row's height: in a region of few rows it may be that of overlapping boxes.

@@ -4,10 +4,8 @@ The models are in the `rapidocr` wheel and run on ONNX Runtime directly. The pac
 its text-line classifier garbles some upright lines, and it recognises lines on a shrunken page.
 """
 
-import importlib.util
 import re
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -15,7 +13,7 @@ import numpy.typing as npt
 
 from libs.page.block import Line
 from libs.page.script import scripts_of
-from services.worker.engines.engine import EngineInfo, EngineUnavailable
+from services.worker.engines.engine import EngineInfo
 from services.worker.engines.lines import detector, glyphs, legibility, rules, tesseract
 from services.worker.engines.lines.detector import Detector, Quads
 from services.worker.engines.lines.glyphs import Glyphs
@@ -24,10 +22,8 @@ from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.recogniser import RecognisedText, Recogniser, mean_confidence
 from services.worker.engines.lines.repeats import distinct
+from services.worker.engines.lines.wheel import DETECTION_MODEL, RECOGNITION_MODEL, model_directory, release
 from services.worker.engines.picture import Pixels
-
-DETECTION_MODEL = "PP-OCRv6_det_small.onnx"
-RECOGNITION_MODEL = "PP-OCRv6_rec_small.onnx"
 
 # Pixels of the longer side at which lines are found (a Letter page at 145 DPI). Chosen: the time of detection grows
 # with the area, and recognition uses the full-size page anyway.
@@ -93,7 +89,7 @@ class RapidReader:
         self._detector: Detector | None = None
         self._recogniser: Recogniser | None = None
         self._others: tuple[Recogniser, ...] = ()
-        self._info = EngineInfo(name="rapidocr", revision=f"{_release()}/PP-OCRv6-small", device="cpu")
+        self._info = EngineInfo(name="rapidocr", revision=f"{release()}/PP-OCRv6-small", device="cpu")
 
     def load(self) -> None:
         """Load the models (half a second). Raises `EngineUnavailable` where the wheel or a model is missing."""
@@ -142,7 +138,13 @@ class RapidReader:
             quads, texts = self._cut_tall(self._recogniser, pixels, found, quads, texts)
             quads, texts = self._add_uncovered(self._recogniser, pixels, found, quads, texts)
         counted = np.array([text is not _NOTHING for text in texts], dtype=bool)
-        legible = legibility.judge(quads, texts, counted=counted)
+        legible = legibility.judge_page(
+            quads,
+            texts,
+            reads=self._info.scripts,
+            script=partial(tesseract.detect_script, pixels),
+            counted=counted,
+        )
         if not legible.flagged:
             return PageLines(pose=pose, lines=distinct(_lines(quads, texts)), rules=drawn)
         texts = [text if keep else _NOTHING for text, keep in zip(texts, legible.readable, strict=True)]
@@ -151,7 +153,7 @@ class RapidReader:
             lines=distinct(_lines(quads, texts)),
             rules=drawn,
             left_out=legible.unreadable,
-            script=tesseract.detect_script(pixels),
+            script=legible.script,
         )
 
     def _rotation(self, pixels: Pixels, quads: Quads) -> int:
@@ -236,13 +238,6 @@ class RapidReader:
         return np.concatenate([quads, extra]), [*texts, *parts]
 
 
-def _release() -> str:
-    try:
-        return version("rapidocr")
-    except PackageNotFoundError:
-        return "absent"
-
-
 def _evidence(text: RecognisedText) -> float:
     """How well a label reads: its confidence, by its characters as far as they count."""
     return text.confidence * min(len(text.text), _VERTICAL_CHARACTERS)
@@ -292,18 +287,3 @@ def _narrow(text: str) -> str:
     if any("\u3040" <= character <= "\ud7ff" for character in text):
         return text
     return text.translate(_FULL_WIDTH)
-
-
-def model_directory() -> Path:
-    """The folder of the models in the wheel. Raises `EngineUnavailable` with a remedy."""
-    remedy = "install the extra: pip install 'gnosis-ocr[cpu]'"
-    for package in ("rapidocr", "onnxruntime", "cv2"):
-        if importlib.util.find_spec(package) is None:
-            raise EngineUnavailable(f"The engine rapidocr needs the package {package}; {remedy}.")
-    spec = importlib.util.find_spec("rapidocr")
-    folders = (spec.submodule_search_locations if spec else None) or []
-    for folder in folders:
-        models = Path(folder) / "models"
-        if (models / DETECTION_MODEL).is_file() and (models / RECOGNITION_MODEL).is_file():
-            return models
-    raise EngineUnavailable(f"The models of rapidocr 3.10 are missing from its wheel; {remedy} again.")

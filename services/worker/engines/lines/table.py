@@ -12,7 +12,7 @@ import msgspec
 
 from libs.page.block import Cell, enclosing
 from services.worker.engines.lines.formula import has_signs
-from services.worker.engines.lines.line_box import LineBox, Row, characters_of
+from services.worker.engines.lines.line_box import LineBox, Row, characters_of, middle_of
 from services.worker.engines.lines.order import rows as rows_of
 
 # Rows with two cells at least that a table needs. Two such rows are as often a label beside a value.
@@ -218,11 +218,6 @@ def _candidate_end(rows: Sequence[Row], start: int, body: float) -> int:
         elif end - stop > 1:
             break
     return stop
-
-
-def middle_of(row: Row) -> float:
-    """Mean height of a row on the page, in pixels from the top."""
-    return sum(b.middle for b in row) / len(row)
 
 
 def columns_of(rows: Sequence[Row], body: float, gap: float = _MIN_COLUMN_GAP) -> list[Extent]:

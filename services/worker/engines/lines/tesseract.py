@@ -43,8 +43,9 @@ _INSTALL = "install it (Debian: apt-get install tesseract-ocr), or set OCR_ENGIN
 
 # Names of Tesseract's scripts that are called otherwise here.
 _SCRIPT_NAMES = {"Han": "Chinese", "HanS": "Chinese", "HanT": "Chinese", "Korean": "Hangul", "Katakana": "Japanese"}
-# Seconds for the detection of a script, and the least confidence that Tesseract gives it. Chosen.
-_SCRIPT_SECONDS = 20.0
+# Seconds for the detection of a script, and the least confidence that Tesseract gives it. Chosen: with `_PAGE_SECONDS`
+# below PAGE_SECONDS too.
+_SCRIPT_SECONDS = 10.0
 _MIN_SCRIPT_CONFIDENCE = 1.0
 _SCRIPT = re.compile(r"^Script: (\w+)$.*^Script confidence: ([\d.]+)$", re.MULTILINE | re.DOTALL)
 
@@ -91,15 +92,21 @@ class TesseractReader:
         self._deadline = time.monotonic() + _PAGE_SECONDS
         page = self._read_upright(pixels)
         corners = np.array([line.box for line in page.lines], dtype=np.float64).reshape(-1, 4, 2)
-        # It joins the cells of a row to one line, which has few characters for its length.
-        legible = legibility.judge(corners, page.lines, least=_MIN_LINE_CONFIDENCE, density=0.0)
+        legible = legibility.judge_page(
+            corners,
+            page.lines,
+            reads=self.info().scripts,
+            script=lambda: detect_script(page.pose.apply(pixels)),
+            least=_MIN_LINE_CONFIDENCE,
+            density=0.0,  # it joins the cells of a row to one line, which has few characters for its length
+        )
         if not legible.flagged:
             return page
         return msgspec.structs.replace(
             page,
             lines=tuple(line for line, keep in zip(page.lines, legible.readable.tolist(), strict=True) if keep),
             left_out=legible.unreadable,
-            script=detect_script(page.pose.apply(pixels)),
+            script=legible.script,
         )
 
     def _read_upright(self, pixels: Pixels) -> PageLines:

@@ -11,7 +11,7 @@ from libs.page.trust import Doubt
 from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineUnavailable, OcrEngine, PageImage, PageText
-from services.worker.engines.lines.rapid import RECOGNITION_MODEL, model_directory
+from services.worker.engines.lines.wheel import RECOGNITION_MODEL, model_directory
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
 from tests.required import missing

@@ -47,6 +47,10 @@ def test_a_layer_that_is_taken_rests_on_the_spot_check() -> None:
     assert by_spot_check(latin_names) == Trust(
         numbers=1.0, against=Against.SPOT_CHECK, uncompared=Uncompared.OTHER_SCRIPT
     )
+    bilingual = LayerReport(
+        verdict=LayerVerdict.TRUSTED, characters=900, readable=0.6, script="Latin", agreement=0.99, compared=12
+    )
+    assert by_spot_check(bilingual) == none_for(Uncompared.OTHER_SCRIPT)
     asked = LayerReport(verdict=LayerVerdict.DIFFERENT, characters=900, agreement=0.3, compared=12)
     assert by_spot_check(asked).untrusted_layer
 

@@ -31,6 +31,10 @@ from services.worker.engines.lines.hyphen import DIVIDERS, HYPHENS, join, words_
         (["the A-", "4 sheet"], ["the A-4", "sheet"]),
         (["lui-", "même ici"], ["lui-même", "ici"]),
         (["Geld- und Kredit-", "Institute"], ["Geld- und Kredit-Institute"]),
+        # A hyphen for the end that two words have in common.
+        (["mit Ein-", "und Ausgang"], ["mit Ein-", "und Ausgang"]),
+        (["of pre-", "and post-war"], ["of pre-", "and post-war"]),
+        (["a brig-", "and saw the brigand"], ["a brigand", "saw the brigand"]),
         # No divided word.
         (["a dash -", "stays"], ["a dash -", "stays"]),
         (["ends in --", "two"], ["ends in --", "two"]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.worker.engines.lines.detector import Quads
-from services.worker.engines.lines.legibility import MIN_CONFIDENCE, MIN_DENSITY, is_readable, judge
+from services.worker.engines.lines.legibility import MIN_CONFIDENCE, MIN_DENSITY, is_readable, judge, judge_page
 from services.worker.engines.lines.recogniser import RecognisedText
 
 PROSE = RecognisedText(text="the committee approved the minutes of May", confidence=0.97)
@@ -58,3 +58,36 @@ def test_boxes_that_others_replaced_do_not_count() -> None:
 def test_a_page_without_lines_is_not_flagged() -> None:
     found = judge(boxes(), [])
     assert (found.flagged, found.unreadable) == (False, 0.0)
+
+
+#: Latin letters in print that is poor, or what is read for Hebrew ones that look alike.
+FAINT = RecognisedText(text="the tenants shall keep the roof in repair", confidence=0.7)
+FIGURES = RecognisedText(text="1,250.00 1,875.00 2,500.00 3,125.00", confidence=0.97)
+
+
+@pytest.mark.parametrize(
+    ("script", "others", "stays"),
+    [
+        ("Latin", FAINT, True),  # as detected
+        (None, PROSE, True),  # as most other lines show
+        ("Hebrew", PROSE, False),
+        (None, FIGURES, False),  # which are the same in every script
+        (None, FAINT, False),
+    ],
+)
+def test_unsure_lines_of_a_flagged_page_stay_where_its_script_is_known(
+    script: str | None, others: RecognisedText, stays: bool
+) -> None:
+    texts = [UNSURE, UNSURE, others, others, others, others, FAINT]
+    found = judge_page(boxes(*[400] * 7), texts, reads=("Latin", "Greek"), script=lambda: script)
+    assert (found.flagged, found.script) == (True, script)
+    assert bool(found.readable[-1]) is stays
+    assert not found.readable[:2].any()
+
+
+def test_the_script_of_a_page_that_is_not_flagged_is_not_looked_for() -> None:
+    def unasked() -> str | None:
+        raise AssertionError
+
+    found = judge_page(boxes(400, 400), [PROSE, PROSE], reads=("Latin",), script=unasked)
+    assert (found.flagged, found.script) == (False, None)
