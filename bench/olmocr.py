@@ -4,9 +4,8 @@
 
 The corpus is a folder with `dataset.jsonl`, the assertions, and the PDFs that they name (default:
 `groundtruth/en_olmocr_bench_sample` in `$GNOSIS_CORPUS`). Assertions on equations are left out: they need a browser.
-Pages are drawn at the service's resolution and read as the worker reads them: by their text layer where that is
-trusted (`auto`), else by the default engine; then laid out and written as Markdown without running heads. Prints how
-many assertions of each kind hold, then those that fail.
+Pages are read as the worker reads them (`bench/readings.py`), then laid out and written as Markdown without running
+heads. Prints how many assertions of each kind hold, then those that fail.
 
 `--cache` keeps what was read of each page, words and lines, in a folder outside of the repository: a second run does
 the layout alone. `--save` writes the Markdown, a file for each PDF.
@@ -27,63 +26,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from libs import textlayer
+from bench.readings import Readings
 from libs.jobstate.intake import OcrMode
 from libs.page.markdown import to_markdown
-from libs.textlayer import PageLayer
-from services.web.render.child.pdf import PdfSource
-from services.web.render.protocol import RenderLimits
-from services.worker.engines.engine import PageImage, PageText
-from services.worker.engines.layer.ink import ink
-from services.worker.engines.layer.lines import page_lines
-from services.worker.engines.layer.reader import LayerReader
-from services.worker.engines.lines.layout import lay_out
-from services.worker.engines.lines.page_reader import PageLines
-from services.worker.engines.lines.rapid import RapidReader
-from services.worker.engines.picture import decode, is_blank
 
-DPI = 150
 SAMPLE = "groundtruth/en_olmocr_bench_sample"
 ASSERTIONS = ("dataset.jsonl", "blanks.jsonl")
 MODES = (OcrMode.AUTO, OcrMode.FORCE)
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was read of one page, before its layout; neither for a blank page."""
-
-    #: The text layer that was taken.
-    layer: PageLayer | None = None
-    #: The lines of the engine.
-    lines: PageLines | None = None
-
-    def markdown(self) -> str:
-        """Laid out as the worker does it."""
-        lines = page_lines(self.layer) if self.layer is not None else self.lines
-        return to_markdown(lay_out(lines)) if lines is not None else ""
-
-
-class Readers:
-    """Reads pages by their text layer or with the default engine; its models are loaded when first needed."""
-
-    def __init__(self, threads: int) -> None:
-        self._layers = LayerReader(threads)
-        self._engine = RapidReader(threads)
-        self._loaded = False
-
-    def read(self, png: bytes, mode: OcrMode) -> Reading:
-        """What the worker would read of this page."""
-        pixels = decode(png)
-        layer = textlayer.read(png) if mode is OcrMode.AUTO else None
-        if layer is not None and isinstance(self._layers.read(PageImage(page_no=1, data=png, ocr=mode)), PageText):
-            return Reading(layer=ink(layer, pixels).seen)
-        if is_blank(pixels):
-            return Reading()
-        if not self._loaded:
-            self._engine.load()
-            self._loaded = True
-        return Reading(lines=self._engine.read(pixels))
 
 
 def main() -> int:
@@ -104,10 +53,10 @@ def main() -> int:
     except ImportError as error:
         parser.error(f"{error}: install the packages that the docstring of bench/olmocr.py names")
     assertions = [load(one) for one in _assertions(corpus)]
-    readers = Readers(options.threads)
+    readings = Readings(options.threads, options.cache)
     for mode in options.modes:
         written = {
-            pdf: "\n\n".join(_markdown(corpus / pdf, pages, mode, readers, options.cache))
+            pdf: "\n\n".join(_markdown(corpus / pdf, pages, mode, readings))
             for pdf, pages in _pages(assertions).items()
         }
         if options.save:
@@ -132,22 +81,12 @@ def _pages(assertions: Sequence[Any]) -> dict[str, list[int]]:
     return {pdf: sorted(pages) for pdf, pages in sorted(found.items())}
 
 
-def _markdown(path: Path, pages: Sequence[int], mode: OcrMode, readers: Readers, cache: Path | None) -> Iterator[str]:
+def _markdown(path: Path, pages: Sequence[int], mode: OcrMode, readings: Readings) -> Iterator[str]:
     # Some names have a folder, which a flat copy of the sample writes as a prefix.
     if not path.is_file():
         path = path.parent.parent / f"{path.parent.name}__{path.name}"
     for page_no in pages:
-        kept = cache / f"{path.stem}-{page_no}.{mode.value}.json" if cache else None
-        if kept is not None and kept.is_file():
-            yield msgspec.json.decode(kept.read_bytes(), type=Reading).markdown()
-            continue
-        with path.open("rb") as file:
-            png = PdfSource(file.fileno(), DPI, RenderLimits()).page_png(page_no)
-        reading = readers.read(png, mode)
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(msgspec.json.encode(reading))
-        yield reading.markdown()
+        yield to_markdown(readings.of(path, page_no, mode).blocks())
 
 
 def _save(written: dict[str, str], folder: Path) -> None:
