@@ -156,7 +156,7 @@ class Neighbours:
 
         Raises only what has to end the process.
         """
-        known = (ExpectedError, LeaseLost, *self._stage.faults)
+        known: tuple[type[Exception], ...] = (ExpectedError, LeaseLost, *self._stage.faults)
         try:
             await self._stage.serve(files, job, seat)
         except self._stage.fatal:
