@@ -6,9 +6,8 @@ seed runs; the files are not touched.
 
 import argparse
 import asyncio
-import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +29,7 @@ from services.worker.engines.occupancy import Reservation
 from services.worker.outcome_writer import OutcomeWriter, _with_reading
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
-from tests.simulation import world
+from tests.simulation import fault_rates, world
 from tests.simulation.process import current
 from tests.simulation.simulate import simulate
 
@@ -60,7 +59,7 @@ async def _impatient(
     return await store.write(path, data, if_generation=if_generation)
 
 
-_design = world.design
+_design, _forecast = world.design, fault_rates.forecast
 _continue = BatchWorker._continue
 _save = OutcomeWriter.save
 
@@ -120,15 +119,19 @@ def _beside(self: Quarantine) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _crowded(rng: random.Random) -> world.Plant:
-    return msgspec.structs.replace(_design(rng), workers=1, dispatches=8, users=4, batch_size=1)
+def _where(mutant: Mutant, *, plant: Mapping[str, Any], weather: Mapping[str, Any]) -> Mutant:
+    """The bug in worlds that are so in part: in others, what shows it seldom happens."""
 
+    @contextmanager
+    def planted() -> Iterator[None]:
+        with (
+            mock.patch.object(world, "design", lambda rng: msgspec.structs.replace(_design(rng), **plant)),
+            mock.patch.object(world, "forecast", lambda rng: msgspec.structs.replace(_forecast(rng), **weather)),
+            mutant(),
+        ):
+            yield
 
-@contextmanager
-def _no_quarantine() -> Iterator[None]:
-    """In an installation where many calls share a process: elsewhere two of them seldom meet."""
-    with mock.patch.object(world, "design", _crowded), mock.patch.object(Quarantine, "alone", _beside):
-        yield
+    return planted
 
 
 def _guilty(self: Reservation, page_no: int) -> bool:
@@ -146,7 +149,12 @@ async def _by_hash_alone(store: ObjectStore, email: str, session_id: str) -> Ses
 MUTANTS: dict[str, Mutant] = {
     "the lease's fence is dropped": lambda: mock.patch.object(HeldLease, "_write", _unfenced),
     "a lease is taken without create-only": lambda: mock.patch.object(lease, "write_paced", _not_create_only),
-    "outcomes are written without create-only": lambda: mock.patch.object(evidence, "write_paced", _regardless),
+    # Workers stand still for longer than a lease, with a page in hand.
+    "outcomes are written without create-only": _where(
+        lambda: mock.patch.object(evidence, "write_paced", _regardless),
+        plant={"workers": 4, "dispatches": 8, "lease_seconds": 20.0},
+        weather={"until": 400.0, "freeze_seconds": 5.0, "death_seconds": 0.0, "drain_seconds": 0.0},
+    ),
     "the successor is enqueued after the answer": lambda: mock.patch.object(BatchWorker, "_continue", _continue_later),
     "the sweep is forgotten": lambda: mock.patch.object(Sweeper, "_look", _overlooked),
     "the record comes before the outcome": lambda: mock.patch.object(OutcomeWriter, "save", _record_first),
@@ -155,12 +163,20 @@ MUTANTS: dict[str, Mutant] = {
     "poison pages are not isolated": lambda: mock.patch.object(Lease, "suspicious", property(lambda self: False)),
     "expiry is judged by the worker's own clock": lambda: mock.patch.object(lease, "is_free", _by_own_clock),
     "429 on a lease is not waited for": lambda: mock.patch.object(lease, "write_paced", _impatient),
-    "a suspicious page is read beside others": _no_quarantine,
+    # Many calls share a process.
+    "a suspicious page is read beside others": _where(
+        lambda: mock.patch.object(Quarantine, "alone", _beside),
+        plant={"workers": 1, "dispatches": 8, "users": 4, "batch_size": 1},
+        weather={},
+    ),
     "a page that broke beside others is blamed": lambda: mock.patch.object(Reservation, "was_alone", _guilty),
     "a page is given up without its fallback": lambda: mock.patch.object(BatchReader, "_fall_back", _give_up),
     "a lost record stays lost": lambda: mock.patch("services.web.sweeper.load_or_rebuild", load),
-    "a rebuilt record forgets that its job was cancelled": lambda: mock.patch.object(
-        rebuild, "cancelled_run", _never_cancelled
+    # Records are often torn.
+    "a rebuilt record forgets that its job was cancelled": _where(
+        lambda: mock.patch.object(rebuild, "cancelled_run", _never_cancelled),
+        plant={"users": 4},
+        weather={"until": 400.0, "tear_seconds": 10.0},
     ),
     "the hash of an address is a permission": lambda: mock.patch(
         "services.web.jobs.lookup.validate_session", _by_hash_alone
