@@ -1,5 +1,6 @@
 """A bucket of Google Cloud Storage, by blocking calls that return and raise the storage's own types."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
@@ -35,6 +36,9 @@ class Bucket:
         """Use the credentials of the environment, or `STORAGE_EMULATOR_HOST`. No request is made."""
         #: The clock of Cloud Storage, by its answers.
         self.time = ServerTime()
+        # Otherwise the client looks the bucket up for its traces, beside our requests and once more after each object
+        # that is not there, in threads that nobody ends.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._client = Client()
         self._session: requests.Session = self._client._http
         # The default pool keeps 10 connections and throws the others away after each request.

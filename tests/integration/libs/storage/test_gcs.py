@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
@@ -73,12 +74,6 @@ def put(bucket: Bucket, path: str, data: bytes) -> int:
     content = Content()
     content.append(data)
     return bucket.put(path, content, Conditions()).generation
-
-
-async def first_write(emulator: Emulator, store: GcsStore) -> None:
-    """Write an object, and wait for what the client asks of the bucket beside its first request."""
-    await store.write(PATH, b"pixels")
-    await until(lambda: any(call.path == "/storage/v1/b/pages" for call in list(emulator.service.calls)))
 
 
 def requests(emulator: Emulator, method: str, text: str = "") -> int:
@@ -227,7 +222,7 @@ async def test_a_read_survives_a_fault_of_either_of_its_answers(
 
 
 async def test_a_refused_read_keeps_its_connection(emulator: Emulator, store: GcsStore) -> None:
-    await first_write(emulator, store)
+    await store.write(PATH, b"pixels")
     emulator.faults.order(Fault.HELD, method="GET", times=2)
     reading = asyncio.create_task(store.read(PATH))
     # A read asks for content and time at once: from now on there is a connection for each.
@@ -394,7 +389,7 @@ async def test_a_client_never_sends_more_than_a_block_in_one_request() -> None:
 async def test_as_many_pages_are_written_at_once_as_there_are_threads_and_over_the_same_connections_again(
     emulator: Emulator, store: GcsStore
 ) -> None:
-    await first_write(emulator, store)
+    await store.write(PATH, b"pixels")
     opened: set[int] = set()
     for _ in range(3):
         emulator.faults.order(Fault.HELD, method="POST", times=THREADS)
@@ -437,6 +432,15 @@ async def test_the_time_is_never_behind_a_write_of_our_own_nor_ahead_of_the_stor
 
 
 # What cannot be
+
+
+async def test_the_client_asks_for_nothing_beside_our_requests(emulator: Emulator, store: GcsStore) -> None:
+    await store.write(PATH, b"pixels")
+    await store.read(PATH)
+    with pytest.raises(NotFound):
+        await store.read("users/0123456789ab/session/page_002.png")
+    assert not [thread for thread in threading.enumerate() if "background" in thread.name]
+    assert requests(emulator, "GET", "/o/") == len(emulator.service.calls) - 1
 
 
 async def test_a_missing_bucket_is_said_to_be_missing(emulator: Emulator, store: GcsStore) -> None:
