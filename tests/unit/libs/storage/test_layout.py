@@ -86,12 +86,24 @@ def test_session_ids_are_well_formed_and_distinct() -> None:
 
 
 def test_session_ids_sort_by_the_time_of_their_creation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_milliseconds", layout._Milliseconds())
     ids = []
     for milliseconds in (0, 1, 255, 1_700_000_000_000, 1_700_000_000_001, 2**47):
         monkeypatch.setattr("time.time_ns", lambda now=milliseconds: now * 1_000_000)
         ids.append(layout.new_session_id())
     assert ids == sorted(ids)
     assert [int(session_id[:12], 16) for session_id in ids[:3]] == [0, 1, 255]
+
+
+def test_session_ids_of_a_process_sort_by_creation_though_its_clock_stands_or_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layout, "_milliseconds", layout._Milliseconds())
+    ids = []
+    for milliseconds in (5, 5, 5, 3, 9):
+        monkeypatch.setattr("time.time_ns", lambda now=milliseconds: now * 1_000_000)
+        ids.append(layout.new_session_id())
+    assert [int(session_id[:12], 16) for session_id in ids] == [5, 6, 7, 8, 9]
 
 
 def test_paths_and_names_are_those_of_the_contract() -> None:
