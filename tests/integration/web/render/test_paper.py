@@ -101,8 +101,9 @@ async def test_a_picture_that_cannot_be_decoded_is_an_empty_page(write: WriteFil
 
 async def test_a_picture_for_which_memory_is_missing_is_no_empty_page(write: WriteFile) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (2000, 3000, 3), np.uint8)
-    frames = [Image.fromarray(noise)] * 40  # 18 MB each, which deflate cannot make smaller
-    path = write("scan.tif", saved(frames[0], "TIFF", save_all=True, append_images=frames[1:], dpi=(DPI, DPI)))
-    limits = RenderLimits(memory_bytes=700 * 1024**2)
+    frames = [Image.fromarray(noise)] * 20  # a few MB each as JPEG, and 15 MB or more by deflate
+    options = {"save_all": True, "append_images": frames[1:], "dpi": (DPI, DPI), "compression": "jpeg", "quality": 20}
+    path = write("scan.tif", saved(frames[0], "TIFF", **options))
+    limits = RenderLimits(memory_bytes=360 * 1024**2)
     with pytest.raises(Unreadable, match="Print the document"):
         await searchable(path, text_of(printed()), file_type=FileType.TIFF, limits=limits)
