@@ -1,7 +1,8 @@
 """A user's browser window over the real services."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,17 @@ class Visit:
 
     def upload(self, path: Path, **fields: str) -> str:
         """Upload behind the page's back, and wait for the end."""
-        job_id = self.services.upload(path, user=self.user, **fields)
-        self.services.until(
-            lambda: self.services.status(job_id, user=self.user)["status"] in ("completed", "partial"), "the job"
-        )
-        return job_id
+        return self.upload_all([path], **fields)[0]
+
+    def upload_all(self, paths: Sequence[Path], **fields: str) -> list[str]:
+        """Upload one after another, and wait for the end of all."""
+        job_ids = [self.services.upload(path, user=self.user, **fields) for path in paths]
+        for job_id in job_ids:
+            self.services.until(partial(self._ended, job_id), "the job")
+        return job_ids
+
+    def _ended(self, job_id: str) -> bool:
+        return self.services.status(job_id, user=self.user)["status"] in ("completed", "partial")
 
     def _heard(self, message: Any) -> None:
         # A refused or lost request is the page's business; a broken policy or script is ours.

@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.mutants import MUTANTS, catch
 from tests.simulation.simulate import simulate
 
-GROUP, SEEDS = 20, 60
+GROUP, SEEDS = 20, 40
 ALL_SEEDS = 300
 # As many as `make mutants` gives each.
 MUTANT_SEEDS = 500

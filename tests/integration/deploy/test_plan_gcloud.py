@@ -45,6 +45,7 @@ def faults(lines: list[list[str]], manifests: list[str], folder: Path) -> list[s
     return found
 
 
+@pytest.mark.slow
 def test_gcloud_knows_every_command_and_flag_of_the_plan_and_every_field_of_the_manifests(tmp_path: Path) -> None:
     from_stdin = tmp_path / "manifest.yaml"
     from_stdin.write_text("kind: Service")

@@ -157,6 +157,7 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+@pytest.mark.slow
 def test_a_large_body_arrives_over_h2c_in_little_memory(services: Running, tmp_path: Path) -> None:
     path = padded(tmp_path / "h2.pdf", 120 * MB)
     web = psutil.Process(services.pid("web"))
