@@ -97,24 +97,24 @@ def is_user_hash(text: str) -> bool:
     return _USER_HASH.fullmatch(text) is not None
 
 
-class _Milliseconds:
-    """The clock of the process, which here neither stands still nor goes back."""
+class SessionClock:
+    """Milliseconds of the clock of the process; they neither stand still nor go back."""
 
     def __init__(self) -> None:
         self._newest = -1
 
     def __call__(self) -> int:
-        """Milliseconds since 1970, later than all before."""
+        """Since 1970, later than all before."""
         self._newest = max(time.time_ns() // 1_000_000, self._newest + 1)
         return self._newest
 
 
-_milliseconds = _Milliseconds()
+session_clock = SessionClock()
 
 
 def new_session_id() -> str:
     """32 hex digits: 48 bits of milliseconds, so that ids of a process sort by creation, then 80 random bits."""
-    return f"{_milliseconds() & (1 << 48) - 1:012x}{secrets.token_hex(10)}"
+    return f"{session_clock() & (1 << 48) - 1:012x}{secrets.token_hex(10)}"
 
 
 def created_at(session_id: str) -> datetime:

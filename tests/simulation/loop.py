@@ -12,6 +12,7 @@ from unittest import mock
 
 import structlog
 
+from libs.storage import layout
 from tests.simulation.process import Died, adopt
 
 
@@ -90,6 +91,7 @@ def deterministic(seed: int, clock: Callable[[], float]) -> Iterator[None]:
         with (
             mock.patch("secrets.token_hex", lambda count=32: rng.randbytes(count).hex()),
             mock.patch.object(time, "time_ns", lambda: int((1_767_225_600 + clock()) * 1e9)),
+            mock.patch.object(layout, "session_clock", layout.SessionClock()),
         ):
             yield
     finally:

@@ -86,7 +86,7 @@ def test_session_ids_are_well_formed_and_distinct() -> None:
 
 
 def test_session_ids_sort_by_the_time_of_their_creation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "_milliseconds", layout._Milliseconds())
+    monkeypatch.setattr(layout, "session_clock", layout.SessionClock())
     ids = []
     for milliseconds in (0, 1, 255, 1_700_000_000_000, 1_700_000_000_001, 2**47):
         monkeypatch.setattr("time.time_ns", lambda now=milliseconds: now * 1_000_000)
@@ -98,7 +98,7 @@ def test_session_ids_sort_by_the_time_of_their_creation(monkeypatch: pytest.Monk
 def test_session_ids_of_a_process_sort_by_creation_though_its_clock_stands_or_goes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(layout, "_milliseconds", layout._Milliseconds())
+    monkeypatch.setattr(layout, "session_clock", layout.SessionClock())
     ids = []
     for milliseconds in (5, 5, 5, 3, 9):
         monkeypatch.setattr("time.time_ns", lambda now=milliseconds: now * 1_000_000)
