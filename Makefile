@@ -17,7 +17,7 @@ MODELS := $(VENV)/.models
 SUPPLY := $(VENV)/supply
 DEVELOPS := $(VENV)/.develops
 DEVELOPS_GPU := $(VENV)/.develops-gpu
-CHECKED := libs services deploy tests bench examples
+CHECKED := libs services deploy clients tests bench examples
 # The number of processes: tests/conftest.py. The tests of one module run in one, where they share what they start.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope
 

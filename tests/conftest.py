@@ -13,6 +13,11 @@ import pytest
 from tests import ROOT
 from tests.required import missing
 
+# Programs that tests start find the client as the tests do (`pythonpath` in pyproject.toml), installed or not.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(ROOT / "clients" / "python"), os.environ.get("PYTHONPATH", "")))
+)
+
 # The packages of the extra `gpu`, and what these bring.
 MODEL_PACKAGES = {"accelerate", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers"}
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests import ROOT
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-PLACES = ("services", "libs", "tests", "bench", "deploy", "docs", "examples", ".github", ".ci")
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "clients" / "python" / "README.md"]
+PLACES = ("services", "libs", "clients", "tests", "bench", "deploy", "docs", "examples", ".github", ".ci")
 # Named as a module of another project, or as a stored file.
 NOT_OURS = re.compile(r"^(__main__|package|test_name)\.py$")
 # The history of what was.

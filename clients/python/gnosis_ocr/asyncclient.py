@@ -1,0 +1,234 @@
+"""The asynchronous client: the methods of `Client`, to be awaited."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from gnosis_ocr import jobs
+from gnosis_ocr.connection import DEFAULT_URL, Connection, partial
+from gnosis_ocr.errors import GnosisError
+from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, Request, Step, Stream, ask_for
+from gnosis_ocr.models import Job, JobState, JobSummary, PageDocument, RetryState, Version
+from gnosis_ocr.source import Document, opened
+from gnosis_ocr.upload import OnProgress, upload, upload_options
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """One Gnosis OCR. Every method raises `ApiError` for a refusal and `Unreachable` where nothing answers.
+
+    Close it, or use it as an asynchronous context manager.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        user: str | None = None,
+        patience: float = 60.0,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        """As `Client`."""
+        self._connection = Connection(base_url, api_key=api_key, user=user)
+        self._patience = patience
+        self._own = http is None
+        self._http = http or httpx.AsyncClient(trust_env=self._connection.trust_env)
+
+    @property
+    def base_url(self) -> str:
+        """The address of the service."""
+        return self._connection.base_url
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._own:
+            await self._http.aclose()
+
+    async def version(self, *, patience: float | None = None) -> Version:
+        """What answers at the address."""
+        request = Request(method="GET", path="/version", timeout=5.0)
+        return await self._run(ask_for(Version, request, patience=self._patience if patience is None else patience))
+
+    async def is_gnosis(self) -> bool:
+        """Whether a Gnosis OCR answers at the address now."""
+        try:
+            return (await self.version(patience=0.0)).name == "gnosis-ocr"
+        except GnosisError:
+            return False
+
+    async def upload(
+        self,
+        document: Document,
+        *,
+        filename: str | None = None,
+        pages: str = "",
+        dpi: int | None = None,
+        engine: str = "",
+        ocr: str = "",
+        resume: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> str:
+        """Upload a path, bytes or an open binary file; the id of its job. Options and errors as of `Client.upload`."""
+        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr)
+        with opened(document, filename) as source:
+            return await self._run(
+                upload(source, options, resume=resume, on_progress=on_progress, patience=self._patience)
+            )
+
+    async def read(
+        self,
+        document: Document,
+        *,
+        filename: str | None = None,
+        pages: str = "",
+        dpi: int | None = None,
+        engine: str = "",
+        ocr: str = "",
+        keep: bool = False,
+    ) -> str:
+        """Upload a document, wait, and return its Markdown, as `Client.read`."""
+        job_id = await self.upload(document, filename=filename, pages=pages, dpi=dpi, engine=engine, ocr=ocr)
+        try:
+            return await self._run(jobs.text_of(await self.wait(job_id), patience=self._patience))
+        finally:
+            if not keep:
+                await self.delete(job_id)
+
+    async def job(self, job_id: str) -> Job:
+        """The record of the job."""
+        return await self._run(jobs.job(job_id, patience=self._patience))
+
+    def jobs(self) -> AsyncIterator[JobSummary]:
+        """The user's jobs, the newest first."""
+        return self._iterate(jobs.listed(patience=self._patience))
+
+    def watch(self, job_id: str) -> AsyncIterator[Job]:
+        """The record whenever it has changed, until the job has ended."""
+        return self._iterate(jobs.watch(job_id, patience=self._patience))
+
+    async def wait(self, job_id: str) -> Job:
+        """The record of the job once it has ended."""
+        return await self._run(jobs.wait(job_id, patience=self._patience))
+
+    def pages(self, job_id: str) -> AsyncIterator[PageDocument]:
+        """Each page once, as soon as it has been read or has failed, until the job has ended."""
+        return self._iterate(jobs.pages(job_id, patience=self._patience))
+
+    async def page(self, job_id: str, number: int) -> PageDocument:
+        """What was read on the page, or why it failed."""
+        return await self._run(jobs.page(job_id, number, patience=self._patience))
+
+    async def result(self, job_id: str, form: str = "md", *, headers: bool = False, tables: str = "html") -> bytes:
+        """The combined result in one of `models.FORMS`, in memory, as `Client.result`."""
+        return await self._run(jobs.result(job_id, form, headers=headers, tables=tables, patience=self._patience))
+
+    async def download(
+        self,
+        job_id: str,
+        target: str | os.PathLike[str],
+        form: str = "md",
+        *,
+        headers: bool = False,
+        tables: str = "html",
+    ) -> Path:
+        """Write the combined result to the file `target`, whole or not at all, as `Client.download`."""
+        path = Path(target)
+        await self._run(
+            jobs.result(job_id, form, headers=headers, tables=tables, save_to=path, patience=self._patience)
+        )
+        return path
+
+    async def cancel(self, job_id: str) -> JobState:
+        """Stop the job; what was read stays."""
+        return await self._run(jobs.cancel(job_id, patience=self._patience))
+
+    async def retry(self, job_id: str, pages: tuple[int, ...] | None = None) -> RetryState:
+        """Read these pages again; without any, those that failed."""
+        return await self._run(jobs.retry(job_id, pages, patience=self._patience))
+
+    async def delete(self, job_id: str) -> None:
+        """Delete every file of the job."""
+        await self._run(jobs.delete(job_id, patience=self._patience))
+
+    async def _run(self, flow: Flow[T]) -> T:
+        outcome: Any = None
+        fault: Exception | None = None
+        while True:
+            try:
+                step = flow.send(outcome) if fault is None else flow.throw(fault)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+            outcome, fault = await self._outcome(step)
+
+    async def _iterate(self, stream: Stream[T]) -> AsyncIterator[T]:
+        outcome: Any = None
+        fault: Exception | None = None
+        while True:
+            try:
+                step = stream.send(outcome) if fault is None else stream.throw(fault)
+            except StopIteration:
+                return
+            if isinstance(step, Item):
+                yield step.value
+                outcome, fault = None, None
+            else:
+                outcome, fault = await self._outcome(step)
+
+    async def _outcome(self, step: Step) -> tuple[Any, Exception | None]:
+        """What the step gave, or the fault that the flow has to decide about."""
+        try:
+            match step:
+                case Pause():
+                    await asyncio.sleep(step.seconds)
+                    return None, None
+                case ReadFile():
+                    return await asyncio.to_thread(_read, step), None
+                case Request():
+                    return await self._send(step), None
+        except httpx.RequestError as error:
+            return None, self._connection.unreachable(error)
+        except OSError as error:
+            return None, error
+
+    async def _send(self, request: Request) -> Answer:
+        answer = await self._http.send(self._connection.request(self._http, request), stream=True)
+        try:
+            if request.save_to is None or answer.status_code >= 400:
+                await answer.aread()
+            else:
+                await self._save(answer, request.save_to)
+                return Answer(status=answer.status_code, headers=answer.headers, body=b"")
+        finally:
+            await answer.aclose()
+        return Answer(status=answer.status_code, headers=answer.headers, body=answer.content)
+
+    async def _save(self, answer: httpx.Response, target: Path) -> None:
+        unfinished = partial(target)
+        try:
+            with unfinished.open("wb") as file:
+                async for chunk in answer.aiter_bytes():
+                    await asyncio.to_thread(file.write, chunk)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _read(step: ReadFile) -> bytes:
+    step.file.seek(step.offset)
+    return step.file.read(step.size)

@@ -1,0 +1,160 @@
+"""What can be asked of a job once its document is uploaded."""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from gnosis_ocr.errors import ApiError, NotRead
+from gnosis_ocr.exchange import Answer, Flow, Item, Pause, Request, Stream, ask, ask_for, decode
+from gnosis_ocr.models import Job, JobList, JobState, JobSummary, PageDocument, RetryState
+
+# Seconds between two looks at a job: while it changes, and at most while it does not. Chosen: a page takes longer, and
+# four jobs stay below the 600 requests a minute that a user has.
+_FIRST_LOOK, _LAST_LOOK = 0.3, 2.0
+# Seconds that the service may keep the request until the job changes (`?wait=`), where it does that.
+_WAIT_SECONDS = 25.0
+# Seconds: what the service may take for a searchable PDF, and a wait for its turn. Chosen.
+_MAKING_SECONDS = 600.0
+_JSON = {"Accept": "application/json"}
+# The most that the service lists at a time.
+_LISTED = 100
+
+
+class Watch:
+    """Waits for changes of one job. The one place that knows how they are heard of."""
+
+    def __init__(self, job_id: str, *, patience: float) -> None:
+        self._path = f"/api/jobs/{job_id}/status"
+        self._patience = patience
+        self._etag = ""
+        self._look = _FIRST_LOOK
+
+    def next(self) -> Flow[Job]:
+        """The record, as soon as it is another than the time before. Raises `ApiError`, `Unreachable`."""
+        while True:
+            began = time.monotonic()
+            answer: Answer = yield from ask(self._request(), patience=self._patience)
+            if answer.status != 304:
+                self._etag, self._look = answer.headers.get("etag", ""), _FIRST_LOOK
+                return decode(Job, answer)
+            # A service that keeps the request has waited already.
+            yield Pause(max(0.0, began + self._look - time.monotonic()))
+            self._look = min(1.5 * self._look, _LAST_LOOK)
+
+    def _request(self) -> Request:
+        if not self._etag:
+            return Request(method="GET", path=self._path)
+        return Request(
+            method="GET",
+            path=self._path,
+            params={"wait": f"{_WAIT_SECONDS:g}"},
+            headers={"If-None-Match": self._etag},
+            timeout=_WAIT_SECONDS + 10.0,
+        )
+
+
+def watch(job_id: str, *, patience: float) -> Stream[Job]:
+    """The record whenever it has changed, until the job has ended."""
+    changes = Watch(job_id, patience=patience)
+    while True:
+        job = yield from changes.next()
+        yield Item(job)
+        if job.ended:
+            return
+        yield Pause(_FIRST_LOOK)
+
+
+def wait(job_id: str, *, patience: float) -> Flow[Job]:
+    """The record of the job once it has ended."""
+    changes = Watch(job_id, patience=patience)
+    while not (job := (yield from changes.next())).ended:
+        yield Pause(_FIRST_LOOK)
+    return job
+
+
+def pages(job_id: str, *, patience: float) -> Stream[PageDocument]:
+    """Each page once, as soon as it has been read or has failed, until the job has ended."""
+    changes = Watch(job_id, patience=patience)
+    passed: set[int] = set()
+    while True:
+        job = yield from changes.next()
+        for number in sorted(number for number, page in job.pages.items() if page.ended and number not in passed):
+            passed.add(number)
+            yield Item((yield from page(job_id, number, patience=patience)))
+        if job.ended:
+            return
+        yield Pause(_FIRST_LOOK)
+
+
+def job(job_id: str, *, patience: float) -> Flow[Job]:
+    """The record of the job."""
+    return (yield from ask_for(Job, Request(method="GET", path=f"/api/jobs/{job_id}/status"), patience=patience))
+
+
+def listed(*, patience: float) -> Stream[JobSummary]:
+    """The user's jobs, the newest first."""
+    params = {"limit": str(_LISTED)}
+    while True:
+        request = Request(method="GET", path="/api/jobs", params=params)
+        found = yield from ask_for(JobList, request, patience=patience)
+        for summary in found.jobs:
+            yield Item(summary)
+        if found.next_cursor is None:
+            return
+        params = {"limit": str(_LISTED), "cursor": found.next_cursor}
+
+
+def page(job_id: str, number: int, *, patience: float) -> Flow[PageDocument]:
+    """What was read on the page, or why it failed."""
+    request = Request(method="GET", path=f"/api/jobs/{job_id}/pages/{number}", headers=_JSON)
+    return (yield from ask_for(PageDocument, request, patience=patience))
+
+
+def result(
+    job_id: str, form: str, *, headers: bool, tables: str, save_to: Path | None = None, patience: float
+) -> Flow[bytes]:
+    """The combined result; empty where it went to `save_to`."""
+    request = Request(
+        method="GET",
+        path=f"/api/jobs/{job_id}/result",
+        params={"format": form, "headers": "true" if headers else "false", "tables": tables},
+        timeout=120.0,
+        save_to=save_to,
+    )
+    # A searchable PDF is made when it is first asked for; until then the answer is 503.
+    answer: Answer = yield from ask(request, patience=max(patience, _MAKING_SECONDS) if form == "pdf" else patience)
+    return answer.body
+
+
+def text_of(job: Job, *, patience: float) -> Flow[str]:
+    """The Markdown of a job that has ended. Raises `NotRead`."""
+    try:
+        body = yield from result(job.job_id, "md", headers=False, tables="html", patience=patience)
+    except ApiError as error:
+        if error.status == 409:
+            raise NotRead(job) from error
+        raise
+    return body.decode("utf-8")
+
+
+def cancel(job_id: str, *, patience: float) -> Flow[JobState]:
+    """Stop the job; what was read stays."""
+    return (yield from ask_for(JobState, Request(method="POST", path=f"/api/jobs/{job_id}/cancel"), patience=patience))
+
+
+def retry(job_id: str, numbers: tuple[int, ...] | None, *, patience: float) -> Flow[RetryState]:
+    """Read pages again."""
+    request = Request(
+        method="POST",
+        path=f"/api/jobs/{job_id}/retry",
+        headers={"Content-Type": "application/json"},
+        body=msgspec.json.encode({} if numbers is None else {"pages": numbers}),
+    )
+    # Not repeated when its answer is lost: the new run has begun then, and a second request would be refused.
+    return (yield from ask_for(RetryState, request, patience=patience, repeat=False))
+
+
+def delete(job_id: str, *, patience: float) -> Flow[None]:
+    """Delete every file of the job."""
+    yield from ask(Request(method="DELETE", path=f"/api/jobs/{job_id}"), patience=patience)

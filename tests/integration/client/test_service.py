@@ -1,0 +1,157 @@
+"""The client against running services."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gnosis_ocr import ENDED, FORMS, ApiError, AsyncClient, Client, NotRead, Progress, Unreachable
+from tests import ROOT
+from tests.documents import pdf
+from tests.running import Running, free_port, running
+from tests.scripted import Script
+
+CLIENT = ROOT / "clients" / "python"
+MAGIC = {"zip": b"PK", "pdf": b"%PDF", "json": b"{", "html": b"<!doctype html>", "md": b"<!-- page 1 -->", "txt": b""}
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("services"), script=Script(fail=(3,), trust={2: 0.5})) as services:
+        yield services
+
+
+@pytest.fixture
+def gnosis(services: Running) -> Iterator[Client]:
+    with Client(services.url) as client:
+        yield client
+
+
+def test_pages_come_one_by_one_and_every_form_can_be_downloaded(gnosis: Client, tmp_path: Path) -> None:
+    job_id = gnosis.upload(pdf(tmp_path / "four.pdf", 4))
+    pages = {page.page_no: page for page in gnosis.pages(job_id)}
+
+    assert sorted(pages) == [1, 2, 3, 4]
+    assert [number for number, page in sorted(pages.items()) if page.status == "failed"] == [3]
+    assert pages[1].text.startswith("Page 1")
+    assert gnosis.page(job_id, 1) == pages[1]
+    job = gnosis.wait(job_id)
+    assert (job.status, job.failed_pages, job.pages_to_check) == ("partial", (3,), (2,))
+    for form in FORMS:
+        target = gnosis.download(job_id, tmp_path / f"result.{form}", form)
+        assert target.read_bytes().startswith(MAGIC[form])
+    assert gnosis.result(job_id) == (tmp_path / "result.md").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["four.pdf", *(f"result.{f}" for f in FORMS)])
+
+
+def test_a_job_is_listed_cancelled_retried_and_deleted(gnosis: Client, tmp_path: Path) -> None:
+    job_id = gnosis.upload(pdf(tmp_path / "three.pdf", 3))
+    records = list(gnosis.watch(job_id))
+    assert [job.status in ENDED for job in records] == [False] * (len(records) - 1) + [True]
+    assert job_id in [summary.job_id for summary in gnosis.jobs()]
+    assert gnosis.cancel(job_id).status == "partial", "it has ended"
+
+    assert gnosis.retry(job_id).run == 2
+    assert gnosis.wait(job_id).pages[3].run == 2
+    assert gnosis.retry(job_id, (1,)).run == 3
+    gnosis.wait(job_id)
+
+    gnosis.delete(job_id)
+    with pytest.raises(ApiError) as caught:
+        gnosis.job(job_id)
+    assert (caught.value.status, caught.value.problem.title) == (404, "Job not found")
+    assert caught.value.problem.hint
+
+
+def test_a_refusal_an_empty_address_and_a_job_without_result_are_told_apart(gnosis: Client, tmp_path: Path) -> None:
+    with pytest.raises(ApiError) as caught:
+        gnosis.read(b"plain words")
+    assert caught.value.status == 415
+    with pytest.raises(NotRead) as unread:
+        gnosis.read(b"%PDF-1.7\nnothing", filename="broken.pdf")
+    assert (unread.value.job.status, unread.value.job.file_info.filename) == ("failed", "broken.pdf")
+    assert str(unread.value) == unread.value.job.error
+    assert unread.value.job.job_id not in [summary.job_id for summary in gnosis.jobs()]
+
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with Client(nowhere, patience=0.0) as other:
+        assert not other.is_gnosis()
+        with pytest.raises(Unreachable, match=nowhere):
+            other.read(pdf(tmp_path / "one.pdf", 1))
+    assert gnosis.is_gnosis()
+
+
+async def test_the_asynchronous_client_does_the_same(services: Running, tmp_path: Path) -> None:
+    async with AsyncClient(services.url) as gnosis:
+        assert (await gnosis.version()).mode == "local"
+        job_id = await gnosis.upload(pdf(tmp_path / "two.pdf", 2))
+        assert {page.page_no async for page in gnosis.pages(job_id)} == {1, 2}
+        target = await gnosis.download(job_id, tmp_path / "two.md")
+        assert target.read_bytes() == await gnosis.result(job_id)
+        assert [job.status async for job in gnosis.watch(job_id)] == ["completed"]
+        await gnosis.delete(job_id)
+        assert (await gnosis.read(tmp_path / "two.pdf", pages="2")).startswith("<!-- page 2 -->")
+        assert [summary async for summary in gnosis.jobs() if summary.job_id == job_id] == []
+
+
+def test_every_example_of_the_readme_runs(services: Running, tmp_path: Path) -> None:
+    pdf(tmp_path / "scan.pdf", 3)
+    examples = re.findall(r"^```python\n(.*?)^```", (CLIENT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(examples) == 5
+    for example in examples:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", example.replace("http://127.0.0.1:7799", services.url)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(CLIENT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, example + done.stderr
+        assert done.stdout
+    assert "Supported: PDF" in done.stdout
+    assert (tmp_path / "scan.zip").stat().st_size > 0
+
+
+def digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+@pytest.mark.parametrize("size", [40_000_000, pytest.param(1_000_000_000, marks=pytest.mark.slow)])
+def test_an_upload_goes_on_when_web_is_killed_and_started_again(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "large.pdf"
+    with file.open("wb") as large:
+        large.write(b"%PDF-1.7\n")
+        # Random within each block: a piece that came twice, or at a wrong place, changes the digest.
+        for _ in range(0, size - 9, 1_000_000):
+            large.write(os.urandom(min(1_000_000, size - large.tell())))
+    with running(tmp_path, script=Script()) as services, Client(services.url, patience=120.0) as gnosis:
+        due = [size // 4, size // 2, size - 1]
+        killers: list[threading.Thread] = []
+
+        def restart() -> None:
+            services.kill("web")
+            services.start("web")
+
+        def kill_when_due(progress: Progress) -> None:
+            # Beside the piece that is sent next, so that it breaks in the middle or soon after.
+            if due and progress.sent >= due[0]:
+                due.pop(0)
+                killers.append(threading.Thread(target=restart))
+                killers[-1].start()
+
+        job_id = gnosis.upload(file, on_progress=kill_when_due)
+        for killer in killers:
+            killer.join()
+        assert len(killers) >= 2
+        stored = next(services.storage.glob(f"users/*/{job_id}/large.pdf"), None)
+        assert stored is not None
+        assert digest(stored) == digest(file)
+        assert gnosis.wait(job_id).status == "failed", "it is no document"
+        assert [summary.job_id for summary in gnosis.jobs()] == [job_id]
