@@ -89,6 +89,8 @@ def failure_of(outcome: PageOutcome | None) -> str | None:
 
 def section(page_no: int, outcome: PageOutcome | None, markdown: str | None = None) -> str:
     """A page of `combined_output.md`: its marker line, then its Markdown, or another rendering of it."""
+    if outcome is not None and outcome.status is OutcomeStatus.PENDING:
+        return f"<!-- page {page_no} pending -->\n"
     reason = failure_of(outcome)
     if outcome is None or reason is not None:
         # `--` would end the comment early.

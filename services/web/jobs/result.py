@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from libs.jobstate.evidence import read_in_order
 from libs.jobstate.job import Job
+from libs.jobstate.outcome import OutcomeStatus
+from libs.jobstate.page import PageStatus
+from libs.jobstate.status import JobStatus
 from libs.page.markdown import MarkdownOptions
 from libs.storage.session import SessionFiles, exists
 from libs.storage.store import Stat
@@ -41,7 +46,11 @@ async def result(request: Request) -> Response:
     form, options = _form(request), _options(request)
     if not job.ended:
         raise not_done(job, "The job is still running.")
-    if not await exists(files.store, files.combined_path):
+    if job.status is JobStatus.CANCELLED:
+        # It is not combined, and a combined result that is there is of an earlier run.
+        if not await _is_any_page_read(files, job):
+            raise not_done(job, "The job was cancelled before a page was read.")
+    elif not await exists(files.store, files.combined_path):
         raise not_done(job, job.error or "The job ended without a result.")
     stem = job.file_info.raw_file.rsplit(".", 1)[0]
     headers = {
@@ -71,6 +80,17 @@ async def result(request: Request) -> Response:
             headers["Content-Length"] = str(stat.size)
             content = _stored(files, stat)
     return StreamingResponse(content, media_type=_MEDIA_TYPES[form], headers=headers)
+
+
+async def _is_any_page_read(files: SessionFiles, job: Job) -> bool:
+    """Whether the cancelled job has a page's text; its record may lack pages read just before it was cancelled."""
+    if job.count(PageStatus.COMPLETED):
+        return True
+    async with aclosing(read_in_order(files, job.pages)) as outcomes:
+        async for _, outcome in outcomes:
+            if outcome is not None and outcome.status is OutcomeStatus.COMPLETED:
+                return True
+    return False
 
 
 async def _searchable(service: Web, files: SessionFiles, job: Job) -> Stat:

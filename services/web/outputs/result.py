@@ -12,6 +12,7 @@ from libs.jobstate.ending import failure_of, section
 from libs.jobstate.evidence import read_in_order
 from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.status import JobStatus
 from libs.page.markdown import DEFAULT, MarkdownOptions, to_markdown
 from libs.page.text import to_text
 from libs.storage.session import SessionFiles
@@ -43,21 +44,24 @@ class ResultForm(StrEnum):
     PDF = "pdf"
 
 
-#: Renders one page of an ended job; the outcome is None where it was lost.
-_Render = Callable[[int, PageOutcome | None], str]
+#: Renders one page of an ended job.
+_Render = Callable[[PageOutcome], str]
 
 
 async def as_markdown(files: SessionFiles, job: Job, options: MarkdownOptions = DEFAULT) -> AsyncIterator[bytes]:
-    """Each page after its marker line. By default this is the stored result, which must exist; raises `NotFound`."""
-    if options == DEFAULT:
+    """Each page after its marker line.
+
+    By default this is the stored result, which must exist unless the job was cancelled; raises `NotFound`.
+    """
+    if options == DEFAULT and job.status is not JobStatus.CANCELLED:
         async with files.store.open_read(files.combined_path) as opened:
             async for chunk in opened.chunks:
                 yield chunk
         return
 
-    def render(page_no: int, outcome: PageOutcome | None) -> str:
-        markdown = to_markdown(blocks_of(outcome), options) if outcome is not None else ""
-        return section(page_no, outcome, markdown)
+    def render(outcome: PageOutcome) -> str:
+        markdown = None if options == DEFAULT else to_markdown(blocks_of(outcome), options)
+        return section(outcome.page_no, outcome, markdown)
 
     async for piece in _joined(files, job, render, between="\n"):
         yield piece
@@ -66,13 +70,13 @@ async def as_markdown(files: SessionFiles, job: Job, options: MarkdownOptions = 
 async def as_text(files: SessionFiles, job: Job, *, headers: bool = False) -> AsyncIterator[bytes]:
     """The pages without markup: tabs between table cells, form feeds between pages (as pdftotext writes them).
 
-    A failed page is `[page N failed: REASON]`, a blank one is empty.
+    A failed page is `[page N failed: REASON]`, one that was not read before the job was cancelled `[page N not read]`,
+    and a blank one is empty.
     """
 
-    def render(page_no: int, outcome: PageOutcome | None) -> str:
-        reason = failure_of(outcome)
-        if outcome is None or reason is not None:
-            return f"[page {page_no} failed: {reason}]\n"
+    def render(outcome: PageOutcome) -> str:
+        if (missing := _missing(outcome)) is not None:
+            return f"[page {outcome.page_no} {missing}]\n"
         return to_text(blocks_of(outcome), headers=headers).strip() + "\n"
 
     async for piece in _joined(files, job, render, between="\f"):
@@ -82,13 +86,12 @@ async def as_text(files: SessionFiles, job: Job, *, headers: bool = False) -> As
 async def as_html(files: SessionFiles, job: Job, *, headers: bool = False) -> AsyncIterator[bytes]:
     """One document without scripts, and with nothing from elsewhere."""
 
-    def render(page_no: int, outcome: PageOutcome | None) -> str:
-        reason = failure_of(outcome)
-        if outcome is None or reason is not None:
-            shown = f"<p>Page {page_no} failed: {escape(reason or '')}</p>\n"
+    def render(outcome: PageOutcome) -> str:
+        if (missing := _missing(outcome)) is not None:
+            shown = f"<p>Page {outcome.page_no} {escape(missing)}</p>\n"
         else:
             shown = blocks_html(blocks_of(outcome), headers=headers)
-        return f'<section id="page-{page_no}">\n{shown}</section>\n'
+        return f'<section id="page-{outcome.page_no}">\n{shown}</section>\n'
 
     title = escape(job.file_info.filename)
     yield (
@@ -103,9 +106,8 @@ async def as_html(files: SessionFiles, job: Job, *, headers: bool = False) -> As
 async def as_json(files: SessionFiles, job: Job) -> AsyncIterator[bytes]:
     """The job in short, and its pages as `/schemas/page.json` describes them."""
 
-    def render(page_no: int, outcome: PageOutcome | None) -> str:
-        lost = PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.FAILED, error=failure_of(None))
-        return encode(page_document(outcome or lost, job)).decode()
+    def render(outcome: PageOutcome) -> str:
+        return encode(page_document(outcome, job)).decode()
 
     head = {
         "job_id": job.job_id,
@@ -126,5 +128,20 @@ async def _joined(files: SessionFiles, job: Job, render: _Render, *, between: st
     async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
             # In a thread: a hostile page takes seconds to parse.
-            yield (separator + await asyncio.to_thread(render, page_no, outcome)).encode()
+            yield (separator + await asyncio.to_thread(render, outcome or _without_outcome(job, page_no))).encode()
             separator = between
+
+
+def _without_outcome(job: Job, page_no: int) -> PageOutcome:
+    """Of a page that has none: a cancelled job has not read it, or its outcome was lost."""
+    if not job.pages[page_no].ended:
+        return PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.PENDING)
+    return PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.FAILED, error=failure_of(None))
+
+
+def _missing(outcome: PageOutcome) -> str | None:
+    """What is said in place of the text of a page that has none; None for a page that was read."""
+    if outcome.status is OutcomeStatus.PENDING:
+        return "not read"
+    reason = failure_of(outcome)
+    return None if reason is None else f"failed: {reason}"

@@ -178,7 +178,8 @@ export class JobView {
     const ended = isEnded(job);
     const counts = tally(job);
     const open = counts.total - counts.read;
-    const result = job.status === "completed" || job.status === "partial";
+    // A cancelled job has the pages that were read before.
+    const result = job.status === "completed" || job.status === "partial" || (job.status === "cancelled" && counts.read > 0);
     for (const format of ["md", "txt", "pdf", "zip"]) {
       const link = byId(`download-${format}`);
       link.href = `/api/jobs/${encodeURIComponent(this.#id)}/result?format=${format}`;

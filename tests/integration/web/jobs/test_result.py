@@ -271,6 +271,67 @@ async def test_head_says_what_would_come_without_making_it(results: Results) -> 
     assert "content-length" not in answer.headers
 
 
+async def cancel(files: SessionFiles, read: int) -> None:
+    """Retry all pages of the job of `ended` but the first `read`, and cancel it before they are read."""
+    job = record.decode((await files.store.read(files.record_path)).data)
+    at = await files.store.now()
+    job = job.retry(list(job.pages)[read:], at).cancel(at)
+    await files.store.write(files.record_path, record.encode(job))
+    for page_no in list(job.pages)[read:]:
+        pending = PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.PENDING)
+        await files.store.write(files.page_outcome_path(page_no), outcomes.encode(pending))
+
+
+async def test_a_cancelled_job_has_the_pages_that_were_read(results: Results) -> None:
+    await cancel(results.files, 2)
+    combined = (await results.files.store.read(results.files.combined_path)).data.decode()
+    assert "<!-- page 4 -->" in combined, "of the run before"
+
+    text = (await results.get()).text
+    assert text.split("<!-- page 2")[0] == combined.split("<!-- page 2")[0]
+    assert [line for line in text.split("\n") if line.startswith("<!--")] == [
+        "<!-- page 1 -->",
+        "<!-- page 2 failed: It is - -> torn & <b>bad</b>. -->",
+        "<!-- page 3 pending -->",
+        "<!-- page 4 pending -->",
+        "<!-- page 5 pending -->",
+    ]
+    assert (await results.get("?headers=true")).text.startswith("<!-- page 1 -->\nThe minutes\n")
+    assert (await results.get("?format=txt")).text.split("\f")[2:] == [f"[page {n} not read]\n" for n in (3, 4, 5)]
+    assert "<p>Page 3 not read</p>" in (await results.get("?format=html")).text
+    document = (await results.get("?format=json")).json()
+    validator = Draft202012Validator((await results.client.get("/schemas/page.json")).json())
+    assert [error.message for page in document["pages"] for error in validator.iter_errors(page)] == []
+    assert [page["status"] for page in document["pages"]] == ["completed", "failed", "pending", "pending", "pending"]
+    archive = zipfile.ZipFile(io.BytesIO((await results.get("?format=zip")).content))
+    assert archive.read("a.md").decode() == text
+    assert "figures/page_001_figure_1.png" in archive.namelist()
+
+
+async def test_a_cancelled_job_has_a_searchable_pdf_of_the_pages_that_were_read(
+    results: Results, tmp_path: Path
+) -> None:
+    files = results.files
+    await cancel(files, 2)
+    await files.store.write(files.path("a.pdf"), pdf(tmp_path / "a.pdf", 9).read_bytes())
+    asking = asyncio.create_task(results.get("?format=pdf"))
+    await make_pdf(results, run=2)
+    with mupdf.open(stream=(await asking).content) as made:
+        assert "Prices <2026>" in made[0].get_text()
+        assert made[3].get_text() == "Page 4 of the test document.\n"
+
+
+async def test_a_page_read_just_before_the_cancellation_counts_though_the_record_lacks_it(results: Results) -> None:
+    await cancel(results.files, 0)
+    problem = (await results.get(status=409)).json()
+    assert problem["detail"] == "The job was cancelled before a page was read."
+    assert "/retry" in problem["hint"]
+
+    late = msgspec.structs.replace(PAGES[0], run=2)
+    await results.files.store.write(results.files.page_outcome_path(1), outcomes.encode(late))
+    assert "Prices" in (await results.get()).text
+
+
 async def test_old_page_has_blocks_and_html_made_from_its_markdown(results: Results) -> None:
     address = results.address.removesuffix("result") + "pages/4"
     page = (await results.client.get(address, headers={**OWNER, "Accept": "application/json"})).json()
@@ -308,11 +369,11 @@ async def test_result_is_made_while_it_is_sent_and_pages_are_not_held(form: Any)
     assert (sent >= 500, store.read_outcomes) == (True, 500)
 
 
-async def make_pdf(results: Results) -> None:
+async def make_pdf(results: Results, *, run: int = 1) -> None:
     """Do what the queue's push of the task does, once it is enqueued."""
     service, files = results.client.web, results.files
     await until(lambda: _enqueued(service))
-    task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=1, searchable=True)
+    task = OcrTask(session_id=files.session_id, user_hash=files.user_hash, run=run, searchable=True)
     assert await service.extractor.process(task, "name")
 
 

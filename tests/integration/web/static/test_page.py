@@ -57,6 +57,7 @@ def test_extraction_and_reading_are_told_apart_while_the_job_runs(visit: Visit, 
     expect(page.locator('.tile[data-state="unread"]').first).to_be_attached()
     expect(page.locator('.tile[data-state="reading"]')).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile(r"Read the other \d+ pages"))).to_be_visible()
+    expect(page.get_by_role("link", name="Download Markdown")).to_be_visible()
 
 
 def test_unchanged_status_costs_a_304_and_polling_ends_with_the_job(visit: Visit, tmp_path: Path) -> None:
