@@ -1,15 +1,23 @@
 """Searchable PDFs of real scans: whether words are found, where they are printed, and how much the files grow.
 
-    python -m bench.searchable [--corpus PATH] [--folders NAME ...] [--limit N] [--pages N] [--threads N]
+    python -m bench.searchable [--corpus PATH] [--folders NAME ...] [--limit N] [--pages N] [--turned N] [--threads N]
 
 Reads at most N pages (default 30, `--limit` of each folder) of the corpus of `bench.accuracy` with the default engine,
 puts the text into a PDF of the page (a JPEG of quality 75 at 200 DPI) as the service does, and takes the words out
-again: with `pdftotext -bbox` where it is installed (Debian: poppler-utils), else with MuPDF.
+again: with `pdftotext -bbox` where it is installed (Debian: poppler-utils), else with MuPDF. Where qpdf is installed,
+`qpdf --check` says of each PDF whether it is clean.
 
 Where a word is printed says Tesseract, an independent reader: its words of at least 3 letters of which it is at least
 90 % sure. `found` is the share of them that the PDF has on that page; `placed` is the share of the found ones whose
 middle is at most half a line's height from that place; `longest` is the largest distance in lines, without the worst
 1 %; `size` is the size of the PDF, of the scan's. Pages in languages that this Tesseract does not know are left out.
+
+The first `--turned` of them (default 3) are also laid on their sides, upside down and askew, and read so.
+
+Other scripts: first pages of `normal` with text of their own from right to left, or in scripts that are not written in
+Latin, Greek or Cyrillic letters, and pages of Chinese, Japanese and Korean made here. Each becomes a scan, and gets the
+lines of its own text as though an engine without places of words had read them; where words are printed says the same
+program that takes them out, of the original. `found` then has what the program finds in both.
 """
 
 import argparse
@@ -25,23 +33,29 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pymupdf
 from PIL import Image
 
 from bench.accuracy import DPI, Page, pages
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
-from libs.page.block import Source
+from libs.page.block import Line, Source
 from services.web.outputs.placed import page_text
+from services.web.render.child.pdf import PdfSource
 from services.web.render.filetype import FileType
-from services.web.render.protocol import PageText
+from services.web.render.png import encode_png
+from services.web.render.protocol import PageText, RenderError, RenderLimits
 from services.web.render.searchable import searchable_pdf
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import OcrEngine, PageFailure, PageImage
+from services.worker.engines.engine import PageText as ReadPage
+from services.worker.engines.layer.reader import LayerReader
 from services.worker.engines.picture import decode
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
@@ -54,16 +68,50 @@ WORD_LEVEL, LINE_LEVEL = "5", "4"
 # By `pdftotext -bbox`.
 BBOX = re.compile(r'<word xMin="([\d.]+)" yMin="([\d.]+)" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)</word>')
 
-Placed = list[tuple[str, float, float]]
+# By how many degrees scans are laid askew, clockwise.
+TURNS = (90, 180, 270, 3)
+# Scripts whose pages the corpus of scans has.
+COMMON = {"", "Latin", "Greek", "Cyrillic"}
+# By MuPDF's own fonts.
+MADE_HERE = {
+    "Chinese": (
+        "china-s",
+        ("中华人民共和国的一切权力属于人民", "会议于2026年3月3日上午10时 在北京举行", "第二条 本法自公布之日起施行"),
+    ),
+    "Japanese": (
+        "japan",
+        ("会議は午前十時に東京で開かれた", "議事録は承認され 予算は1,204円であった", "カタカナとひらがなの文"),
+    ),
+    "Korean": (
+        "korea",
+        (
+            "위원회는 삼월 삼일 오전에 열렸다",
+            "회의록은 승인되었고 예산은 1,204원이었다",
+            "모든 권력은 국민으로부터 나온다",
+        ),
+    ),
+}
+#: A place on the scan in pixels.
+Point = tuple[float, float]
+
+
+class PlacedWord(msgspec.Struct, frozen=True, kw_only=True):
+    """A word: its letters, its middle, and the height of its line, in pixels."""
+
+    letters: str
+    middle: Point
+    height: float
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One page: Tesseract's words, those found, their distances in lines, and the bytes of both files."""
+    """One page: the words printed, the distances of those found in lines, both files' bytes, and what qpdf says."""
 
     words: int
     distances: tuple[float, ...]
     before: int
     after: int
+    #: None where qpdf is not installed.
+    clean: bool | None
 
 
 def bare(word: str) -> str:
@@ -71,8 +119,8 @@ def bare(word: str) -> str:
     return "".join(character for character in word.casefold() if character.isalnum())
 
 
-def printed(page: Page, program: str) -> list[tuple[str, float, float, float]]:
-    """Tesseract's words: letters, middle and the line's height in pixels."""
+def printed(page: Page, program: str) -> list[PlacedWord]:
+    """Tesseract's words."""
     done = subprocess.run(
         [program, "stdin", "stdout", "-l", page.language, "--dpi", str(DPI), "tsv"],
         input=page.png,
@@ -88,32 +136,51 @@ def printed(page: Page, program: str) -> list[tuple[str, float, float, float]]:
         if row["level"] == WORD_LEVEL and len(word) >= LETTERS and float(row["conf"]) >= SURE:
             x = float(row["left"]) + float(row["width"]) / 2
             y = float(row["top"]) + float(row["height"]) / 2
-            found.append((word, x, y, height))
+            found.append(PlacedWord(letters=word, middle=(x, y), height=height))
     return found
 
 
-def in_pdf(pdf: bytes, width: int) -> Placed:
-    """The words of the first page: letters and middle, in pixels of an image of this width."""
+def in_pdf(pdf: bytes, width: int) -> list[PlacedWord]:
+    """The words of the first page, placed in pixels of an image of this width."""
     with mupdf.open(stream=pdf) as document:
         scale = width / document[0].rect.width
         boxes = [(box[4], *box[:4]) for box in document[0].get_text("words")]
     if program := shutil.which("pdftotext"):
-        with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
-            file.write(pdf)
-            file.flush()
-            done = subprocess.run([program, "-bbox", file.name, "-"], capture_output=True, text=True, check=True)
+        with _stored(pdf) as path:
+            done = subprocess.run([program, "-bbox", "-l", "1", path, "-"], capture_output=True, text=True, check=True)
         boxes = [(html.unescape(word), *map(float, box)) for *box, word in BBOX.findall(done.stdout)]
-    return [(bare(word), scale * (x0 + x1) / 2, scale * (y0 + y1) / 2) for word, x0, y0, x1, y1 in boxes]
+    return [
+        PlacedWord(letters=bare(word), middle=(scale * (x0 + x1) / 2, scale * (y0 + y1) / 2), height=scale * (y1 - y0))
+        for word, x0, y0, x1, y1 in boxes
+        if bare(word)
+    ]
 
 
-async def made(page: Page, engine: OcrEngine) -> tuple[bytes, bytes, int]:
-    """The PDF of the scan, the searchable one, and the width of the page image in pixels. The page is read now."""
+async def recognised(png: bytes, engine: OcrEngine) -> tuple[Line, ...]:
+    """The lines that the page's PDF gets, of what the engine reads now."""
 
     async def one() -> AsyncIterator[PageImage]:
-        yield PageImage(page_no=1, data=page.png)
+        yield PageImage(page_no=1, data=png)
 
     (result,) = [result async for result in engine.recognise(one())]
-    pixels = decode(page.png)
+    if isinstance(result, PageFailure):
+        return ()
+    outcome = PageOutcome(
+        page_no=1,
+        run=1,
+        status=OutcomeStatus.COMPLETED,
+        source=Source.OCR,
+        blocks=result.blocks,
+        width=result.width,
+        height=result.height,
+    )
+    text = page_text(outcome)
+    return text.lines if text else ()
+
+
+async def searchable(png: bytes, lines: tuple[Line, ...]) -> tuple[bytes, bytes]:
+    """The PDF of the scan, and the searchable one."""
+    pixels = decode(png)
     height, width = pixels.shape[:2]
     jpeg = io.BytesIO()
     Image.fromarray(pixels).save(jpeg, "JPEG", quality=75)
@@ -122,42 +189,97 @@ async def made(page: Page, engine: OcrEngine) -> tuple[bytes, bytes, int]:
         document[0].rect, stream=jpeg.getvalue()
     )
     scan = bytes(document.tobytes())
-    blocks = () if isinstance(result, PageFailure) else result.blocks
-    outcome = PageOutcome(
-        page_no=1, run=1, status=OutcomeStatus.COMPLETED, source=Source.OCR, blocks=blocks, width=width, height=height
-    )
 
     async def texts() -> AsyncIterator[PageText]:
-        if text := page_text(outcome):
-            yield text
+        yield PageText(page_no=1, width=width, height=height, lines=lines)
 
-    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
-        file.write(scan)
-        file.flush()
-        async with searchable_pdf(Path(file.name), FileType.PDF, texts()) as chunks:
-            return scan, b"".join([chunk async for chunk in chunks]), width
+    with _stored(scan) as path:
+        async with searchable_pdf(path, FileType.PDF, texts()) as chunks:
+            return scan, b"".join([chunk async for chunk in chunks])
 
 
-def measured(page: Page, engine: OcrEngine, runner: asyncio.Runner, tesseract: str) -> Row:
-    """One page."""
-    scan, pdf, width = runner.run(made(page, engine))
-    places: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for word, x, y in in_pdf(pdf, width):
-        places[word].append((x, y))
-    words = printed(page, tesseract)
+async def measured(png: bytes, lines: tuple[Line, ...], words: Sequence[PlacedWord]) -> Row:
+    """One page, on which these words are printed."""
+    scan, pdf = await searchable(png, lines)
+    places: dict[str, list[Point]] = defaultdict(list)
+    for word in in_pdf(pdf, decode(png).shape[1]):
+        places[word.letters].append(word.middle)
     distances = tuple(
-        min(math.dist((x, y), place) for place in places[word]) / height
-        for word, x, y, height in words
-        if word in places
+        min(math.dist(word.middle, place) for place in places[word.letters]) / word.height
+        for word in words
+        if word.letters in places
     )
-    return Row(words=len(words), distances=distances, before=len(scan), after=len(pdf))
+    return Row(words=len(words), distances=distances, before=len(scan), after=len(pdf), clean=is_clean(pdf))
 
 
-def table(rows: dict[str, list[Row]]) -> str:
-    """A line a folder, and all."""
-    lines = [f"{'folder':<24}{'pages':>6}{'words':>7}{'found':>8}{'placed':>8}{'longest':>9}{'size':>7}"]
+def is_clean(pdf: bytes) -> bool | None:
+    """Whether qpdf finds no fault; None where it is not installed."""
+    program = shutil.which("qpdf")
+    if program is None:
+        return None
+    with _stored(pdf) as path:
+        return subprocess.run([program, "--check", path], capture_output=True, check=False).returncode == 0
+
+
+def turned(png: bytes, degrees: float) -> tuple[bytes, Callable[[Point], Point]]:
+    """The scan laid askew by this much, and where its places have come to."""
+    upright = Image.fromarray(decode(png)).convert("RGB")
+    image = upright.rotate(-degrees, expand=True, fillcolor="white", resample=Image.Resampling.BICUBIC)
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+
+    def place(point: Point) -> Point:
+        x, y = point[0] - upright.width / 2, point[1] - upright.height / 2
+        return x * cosine - y * sine + image.width / 2, x * sine + y * cosine + image.height / 2
+
+    return encode_png(np.asarray(image)), place
+
+
+def other_scripts(normal: Path) -> Iterator[tuple[str, bytes, tuple[Line, ...], bytes]]:
+    """Pages with text of their own: script, page image, the lines of the text, and the PDF."""
+    reader = LayerReader(1)
+    for name, (font, lines) in MADE_HERE.items():
+        document = mupdf.open()
+        page = document.new_page()
+        for number, line in enumerate(lines * 5):
+            page.insert_text((72, 72 + 40 * number), line, fontsize=12, fontname=font)
+        pdf = bytes(document.tobytes())
+        if found := _own_text(pdf, reader):
+            yield name, *found[1:], pdf
+    for path in sorted(normal.glob("*.pdf")):
+        pdf = path.read_bytes()
+        if (found := _own_text(pdf, reader)) and found[0] not in COMMON:
+            yield found[0], *found[1:], pdf
+
+
+def _own_text(pdf: bytes, reader: LayerReader) -> tuple[str, bytes, tuple[Line, ...]] | None:
+    """The script, the page image and the lines of the first page, where its own text is trusted."""
+    with _stored(pdf) as path, path.open("rb") as file:
+        try:
+            png = PdfSource(file.fileno(), DPI, RenderLimits()).page_png(1)
+        except RenderError:
+            return None
+    found = reader.read(PageImage(page_no=1, data=png))
+    if not isinstance(found, ReadPage) or found.text_layer is None:
+        return None
+    return found.text_layer.script or "", png, tuple(msgspec.structs.replace(line, words=()) for line in found.lines)
+
+
+@contextmanager
+def _stored(pdf: bytes) -> Iterator[Path]:
+    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
+        file.write(pdf)
+        file.flush()
+        yield Path(file.name)
+
+
+def table(title: str, rows: dict[str, list[Row]]) -> str:
+    """A line for each kind of page, and all."""
+    lines = [f"{title:<24}{'pages':>6}{'words':>7}{'found':>8}{'placed':>8}{'longest':>9}{'size':>7}"]
     lines += [_line(name, of_folder) for name, of_folder in rows.items()]
-    lines.append(_line("all", [row for of_folder in rows.values() for row in of_folder]))
+    every = [row for of_folder in rows.values() for row in of_folder]
+    lines.append(_line("all", every))
+    if all(row.clean is not None for row in every):
+        lines.append(f"qpdf --check: {sum(row.clean is True for row in every)} of {len(every)} clean")
     return "\n".join(lines)
 
 
@@ -180,6 +302,7 @@ def main() -> int:
     parser.add_argument("--folders", nargs="*", default=[])
     parser.add_argument("--limit", type=int, default=6, help="pages a folder")
     parser.add_argument("--pages", type=int, default=30)
+    parser.add_argument("--turned", type=int, default=3, help="of these pages, those that are also laid askew")
     parser.add_argument("--threads", type=int, default=0, help="cores for the engine (default: all)")
     options = parser.parse_args()
     if options.corpus is None or not options.corpus.is_dir():
@@ -189,17 +312,31 @@ def main() -> int:
         parser.error("Tesseract says where words are printed, and is not installed (Debian: tesseract-ocr)")
     corpus = options.corpus / "groundtruth" if (options.corpus / "groundtruth").is_dir() else options.corpus
     engine = create_engine("rapidocr", EngineContext(settings=EngineSettings(ocr_threads=options.threads)))
-    rows: dict[str, list[Row]] = {}
+    straight: dict[str, list[Row]] = defaultdict(list)
+    askew: dict[str, list[Row]] = defaultdict(list)
+    scripts: dict[str, list[Row]] = defaultdict(list)
     known = subprocess.run([tesseract, "--list-langs"], capture_output=True, text=True, check=True).stdout.split()
     chosen = [page for page in pages(corpus, options.folders, options.limit) if page.language in known]
     chosen = chosen[: options.pages]
     with asyncio.Runner() as runner:
         runner.run(engine.load())
-        for number, page in enumerate(chosen, 1):
-            rows.setdefault(page.folder, []).append(measured(page, engine, runner, tesseract))
+        for number, page in enumerate(chosen):
             print(f"\r{number}/{len(chosen)} pages", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    print(table(rows))
+            words = printed(page, tesseract)
+            lines = runner.run(recognised(page.png, engine))
+            straight[page.folder].append(runner.run(measured(page.png, lines, words)))
+            for degrees in TURNS if number < options.turned else ():
+                png, place = turned(page.png, degrees)
+                moved = [msgspec.structs.replace(word, middle=place(word.middle)) for word in words]
+                lines = runner.run(recognised(png, engine))
+                askew[f"{degrees} degrees"].append(runner.run(measured(png, lines, moved)))
+        print(file=sys.stderr)
+        for script, png, lines, pdf in other_scripts(options.corpus / "normal"):
+            words = in_pdf(pdf, decode(png).shape[1])
+            scripts[script].append(runner.run(measured(png, lines, words)))
+    for title, rows in (("scans", straight), ("laid askew", askew), ("other scripts", scripts)):
+        if rows:
+            print(table(title, rows))
     return 0
 
 

@@ -4,8 +4,10 @@ A page is drawn by MuPDF, which also says where its words are. As a picture it i
 that reads without a fault would find.
 """
 
+import html
 import io
 import math
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Sequence
@@ -22,6 +24,7 @@ from libs.page.block import Line, Point, Rect
 from services.web.render.filetype import FileType
 from services.web.render.protocol import PageText, RenderLimits
 from services.web.render.searchable import searchable_pdf
+from tests.required import missing
 
 # Only a part of it is typed.
 mupdf: Any = pymupdf
@@ -149,6 +152,19 @@ def pixels_of(pdf: bytes, page_no: int = 1, size: tuple[int, int] | None = None)
         across, down = (size[0] / page.rect.width, size[1] / page.rect.height) if size else (SCALE, SCALE)
         pixmap = page.get_pixmap(matrix=mupdf.Matrix(across, down), colorspace=mupdf.csRGB)
         return np.frombuffer(pixmap.samples, np.uint8).copy().reshape(pixmap.height, pixmap.width, 3)
+
+
+def words_by_pdftotext(path: Path) -> list[tuple[str, Rect]]:
+    """The words that pdftotext finds on the first page, in pixels of the page as it is seen."""
+    program = shutil.which("pdftotext")
+    if program is None:
+        missing("pdftotext is not installed (Debian: apt-get install poppler-utils)")
+    done = subprocess.run([program, "-bbox", "-l", "1", path, "-"], capture_output=True, text=True, check=True)
+    words = []
+    for *box, word in re.findall(r'xMin="(.*?)" yMin="(.*?)" xMax="(.*?)" yMax="(.*?)">(.*?)</word>', done.stdout):
+        left, top, right, bottom = (float(number) * SCALE for number in box)
+        words.append((html.unescape(word), (left, top, right, bottom)))
+    return words
 
 
 def check_by_qpdf(path: Path) -> None:

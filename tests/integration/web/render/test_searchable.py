@@ -4,6 +4,7 @@ import asyncio
 import math
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from tests.printed import (
     searchable,
     text_of,
     texts,
+    words_by_pdftotext,
 )
 
 # Only a part of it is typed.
@@ -87,6 +89,27 @@ async def test_words_of_a_skewed_scan_are_where_they_are_printed(write: WriteFil
     assert [text for text, _ in found] == [text for text, _ in page.words]
     for (text, box), (_, place) in zip(found, page.words, strict=True):
         assert math.dist(centre(box), tilted(centre(place))) < (place[3] - place[1]) / 2, text
+
+
+@pytest.mark.parametrize("degrees", [-4.5, -1, 0.3, 2, 88, 91, 180.3, 267, 273])
+async def test_pdftotext_finds_the_words_of_a_crooked_scan_whole(write: WriteFile, degrees: float) -> None:
+    page = printed()
+    side = page.width  # of a sheet on which it has room, however it lies
+    angle = math.radians(degrees)
+
+    def laid(point: Point) -> Point:
+        x, y = point[0] - page.width / 2, point[1] - page.height / 2
+        cosine, sine = math.cos(angle), math.sin(angle)
+        return x * cosine - y * sine + side / 2, x * sine + y * cosine + side / 2
+
+    lines = tuple(msgspec.structs.replace(line, box=tuple(map(laid, line.box))) for line in page.lines)
+    blank = msgspec.structs.replace(page, pixels=np.full((side, side), 255, np.uint8))
+    made = await searchable(write("scan.pdf", scan(blank)), PageText(page_no=1, width=side, height=side, lines=lines))
+    found = words_by_pdftotext(write("made.pdf", made))
+    assert Counter(word for word, _ in found) == Counter(word for word, _ in page.words)
+    for word, place in page.words:
+        nearest = min(math.dist(centre(box), laid(centre(place))) for text, box in found if text == word)
+        assert nearest < (place[3] - place[1]) / 2, word
 
 
 async def test_words_with_places_of_their_own_are_at_these(write: WriteFile) -> None:
