@@ -182,6 +182,10 @@ lock: $(SUPPLY)/.stamp  ## write requirements/*.txt anew, with the hash of every
 pin:  ## look up images' digests, actions' commits and the model's revision, and write them (ARGS=--check: only say what lacks)
 	@$(PYTHON) -m deploy.pin $(ARGS)
 
+.PHONY: vendor
+vendor: $(RUNS)  ## fetch the web page's libraries (npm), in the versions and with the hashes of requirements/page.toml
+	@$(BIN)/python -m deploy.vendor
+
 .PHONY: audit
 audit: $(SUPPLY)/.stamp $(RUNS)  ## known vulnerabilities of what is installed in .venv
 	@$(BIN)/python -m deploy.advisories $(SUPPLY)/bin/pip-audit $(BIN)/python $(SUPPLY)/bin/python

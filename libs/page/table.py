@@ -28,10 +28,13 @@ def grid(cells: Sequence[Cell]) -> list[list[str]]:
     return texts
 
 
-def to_html(cells: Sequence[Cell]) -> str:
-    """The table as HTML, a line for each row. All text is escaped; attributes are numbers."""
+def to_html(cells: Sequence[Cell], attributes: str = "") -> str:
+    """The table as HTML, a line for each row. All text is escaped; attributes of cells are numbers.
+
+    `attributes` are written into the table's tag as they are.
+    """
     written = ["".join(map(_cell, row)) for row in rows(cells)]
-    return "\n".join(["<table>", *(f"<tr>{row}</tr>" for row in written), "</table>"])
+    return "\n".join([f"<table{attributes}>", *(f"<tr>{row}</tr>" for row in written), "</table>"])
 
 
 def _cell(cell: Cell) -> str:

@@ -132,7 +132,7 @@ async def page(request: Request) -> Response:
 
 
 def _html(outcome: PageOutcome) -> str:
-    return blocks_html(page_json.blocks_of(outcome))
+    return blocks_html(page_json.blocks_of(outcome), places=True)
 
 
 async def cancel(request: Request) -> Response:

@@ -14,6 +14,7 @@ from libs.page import table
 from libs.page.block import Block, Line, Source, lines_of
 from libs.page.transcript import parse
 from libs.page.trust import Against, Doubt, Reason, Trust
+from services.web.text.blocks import block_id
 
 #: Where the schema is served.
 SCHEMA_PATH = "/schemas/page.json"
@@ -162,7 +163,7 @@ encode = msgspec.json.encode
 
 def _named(block: Block, number: int) -> PageBlock:
     fields = {name: getattr(block, name) for name in block.__struct_fields__}
-    return PageBlock(**fields, id=f"b{number}", html=table.to_html(block.cells) if block.cells else "")
+    return PageBlock(**fields, id=block_id(number), html=table.to_html(block.cells) if block.cells else "")
 
 
 def _warnings(outcome: PageOutcome) -> Sequence[str]:

@@ -10,7 +10,7 @@ const DELAYS = [500, 1000, 2000, 4000, 8000, ...Array(20).fill(15000)];
 const FULL = 507;
 
 export async function sendResumable({ file, options, row }) {
-  await import("./tus.min.js");
+  await import("./vendor/tus.min.js");
   if (row.stopped) throw new DOMException("stopped", "AbortError");
   return new Promise((resolve, reject) => {
     let jobId = null;

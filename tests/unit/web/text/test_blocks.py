@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.page.block import Block, BlockKind, Cell
+from libs.page.block import Block, BlockKind, Cell, Line
 from services.web.text.blocks import blocks_html
 from tests.unit.web.text.test_html import ALLOWED, HOSTILE, Tree
 
@@ -52,6 +52,43 @@ def test_running_heads_are_left_out_unless_asked_for() -> None:
     page = [Block(kind=BlockKind.PAGE_HEADER, text="Head"), Block(kind=BlockKind.PARAGRAPH, text="Text")]
     assert blocks_html(page) == "<p>Text</p>\n"
     assert blocks_html(page, headers=True) == "<p>Head</p>\n<p>Text</p>\n"
+
+
+def test_blocks_and_lines_are_named_as_in_the_json_where_that_is_asked_for() -> None:
+    corners = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
+
+    def lines(*texts: str) -> tuple[Line, ...]:
+        return tuple(Line(text=text, box=corners) for text in texts)
+
+    page = [
+        Block(kind=BlockKind.PAGE_HEADER, text="Head"),
+        Block(kind=BlockKind.TITLE, text="Two\nlines", lines=lines("Two", "lines")),
+        Block(kind=BlockKind.PARAGRAPH, text="1 Main Street\nA & B", lines=lines("1 Main Street", "A & B")),
+        Block(kind=BlockKind.LIST_ITEM, text="a", marker="1.", lines=lines("1. a")),
+        Block(kind=BlockKind.TABLE, cells=(Cell(row=0, column=0, text="x"),)),
+        Block(kind=BlockKind.LIST_ITEM, text="b", markdown="- b"),
+        Block(kind=BlockKind.LIST_ITEM, text="c", markdown="- c"),
+        Block(kind=BlockKind.PARAGRAPH, text="d", markdown="*d*"),
+    ]
+    assert blocks_html(page, places=True) == (
+        '<h1 data-block="b2"><span data-line="0">Two</span> <span data-line="1">lines</span></h1>\n'
+        '<p data-block="b3"><span data-line="0">1 Main Street</span><br>\n<span data-line="1">A &amp; B</span></p>\n'
+        '<ul>\n<li data-block="b4">1. <span data-line="0">a</span></li>\n</ul>\n'
+        '<table data-block="b5">\n<tr><td>x</td></tr>\n</table>\n'
+        '<div data-block="b6 b7">\n<ul>\n<li>b</li>\n<li>c</li>\n</ul>\n</div>\n'
+        '<div data-block="b8">\n<p><em>d</em></p>\n</div>\n'
+    )
+    assert "data-" not in blocks_html(page)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_places_are_numbers_whatever_the_text(kind: BlockKind, hostile: str) -> None:
+    line = Line(text=hostile, box=((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0)))
+    tree = Tree(blocks_html([Block(kind=kind, text=hostile, lines=(line,))], headers=True, places=True))
+    for tag, attributes in tree.tags:
+        assert tag in ALLOWED_TAGS | {"span"}
+        assert {*attributes.items()} <= {("data-block", "b1"), ("data-line", "0")}
 
 
 @pytest.mark.parametrize("kind", KINDS)
