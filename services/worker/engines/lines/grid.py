@@ -7,20 +7,17 @@ columns or rows. Lengths are in units of the page's median line height, so that 
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import msgspec
 import numpy as np
 
 from libs.page.block import Cell, Line, Rect
+from services.worker.engines.lines.bands import rules_between_rows
 from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.order import rows as text_rows
+from services.worker.engines.lines.segment import SAME, Segment, by_axis, is_bounded
 
-# Rules within this distance are one: double rules, and the two edges of a thick one. Ends as near to another rule meet
-# it. Chosen: below the height of any row.
-_SAME = 0.3
-# Share of a place's side that a rule must cover to bound it. Chosen: a rule may begin behind a thick corner.
-_COVER = 0.6
 # Rows and columns of a table at least, and the share of its cells that hold text: fewer are frames and plots.
 _MIN_ROWS, _MIN_COLUMNS = 2, 2
 _MIN_FILLED, _MIN_FILLED_SHARE = 3, 0.2
@@ -42,20 +39,11 @@ class RuledTable(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
 
 
-class _Segment(msgspec.Struct, frozen=True):
-    """A rule along one axis."""
-
-    #: Its place across the axis.
-    at: float
-    start: float
-    end: float
-
-
 def ruled_tables(rules: Sequence[Rect], lines: Sequence[Line], unit: float) -> list[RuledTable]:
     """The tables among these rules; every line is in at most one. `unit` is the median line height in pixels."""
     if len(rules) > _MAX_RULES or not lines:
         return []
-    across_rules, down_rules = _by_axis(rules, unit)
+    across_rules, down_rules = by_axis(rules, unit)
     found: list[RuledTable] = []
     left = list(lines)
     # Smaller ones first: one may lie in a cell of another.
@@ -72,7 +60,7 @@ def frames(rules: Sequence[Rect], unit: float) -> list[Rect]:
     """The boxes that four rules and no others make, the smallest first: a frame around a part of the page."""
     if len(rules) > _MAX_RULES:
         return []
-    level_rules, upright = _by_axis(rules, unit)
+    level_rules, upright = by_axis(rules, unit)
     found: list[Rect] = []
     for across, down in _grids(level_rules, upright, unit):
         if not down:
@@ -81,52 +69,21 @@ def frames(rules: Sequence[Rect], unit: float) -> list[Rect]:
         ys = _edges(across, down, unit)
         if len(xs) == len(ys) == 2 and all(
             (
-                _bounded(across, ys[0], xs[0], xs[1], unit),
-                _bounded(across, ys[1], xs[0], xs[1], unit),
-                _bounded(down, xs[0], ys[0], ys[1], unit),
-                _bounded(down, xs[1], ys[0], ys[1], unit),
+                is_bounded(across, ys[0], xs[0], xs[1], unit),
+                is_bounded(across, ys[1], xs[0], xs[1], unit),
+                is_bounded(down, xs[0], ys[0], ys[1], unit),
+                is_bounded(down, xs[1], ys[0], ys[1], unit),
             )
         ):
             found.append((xs[0], ys[0], xs[1], ys[1]))
     return sorted(found, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
 
 
-def _by_axis(rules: Sequence[Rect], unit: float) -> tuple[list[_Segment], list[_Segment]]:
-    """The level rules and the upright ones, the pieces of each joined."""
-    level_rules = [_Segment((b[1] + b[3]) / 2, b[0], b[2]) for b in rules if b[2] - b[0] >= b[3] - b[1]]
-    upright = [_Segment((b[0] + b[2]) / 2, b[1], b[3]) for b in rules if b[2] - b[0] < b[3] - b[1]]
-    return _merged(level_rules, unit), _merged(upright, unit)
-
-
-def _merged(segments: Iterable[_Segment], unit: float) -> list[_Segment]:
-    """The segments, those of one rule joined."""
-    rows: list[list[_Segment]] = []
-    for segment in sorted(segments, key=lambda s: s.at):
-        if rows and segment.at - rows[-1][0].at <= _SAME * unit:
-            rows[-1].append(segment)
-        else:
-            rows.append([segment])
-    joined: list[_Segment] = []
-    for row in rows:
-        at = sum(s.at for s in row) / len(row)
-        start, end = None, 0.0
-        for segment in sorted(row, key=lambda s: s.start):
-            if start is not None and segment.start <= end + _SAME * unit:
-                end = max(end, segment.end)
-                continue
-            if start is not None:
-                joined.append(_Segment(at, start, end))
-            start, end = segment.start, segment.end
-        if start is not None:
-            joined.append(_Segment(at, start, end))
-    return joined
-
-
-def _grids(level: list[_Segment], upright: list[_Segment], unit: float) -> list[tuple[list[_Segment], list[_Segment]]]:
+def _grids(level: list[Segment], upright: list[Segment], unit: float) -> list[tuple[list[Segment], list[Segment]]]:
     """The rules by the grids that they make: those that meet, directly or through others."""
     if not level or not upright:
         return []
-    near = _SAME * unit
+    near = SAME * unit
     y, x0, x1 = (np.array([getattr(s, name) for s in level])[:, None] for name in ("at", "start", "end"))
     x, y0, y1 = (np.array([getattr(s, name) for s in upright])[None, :] for name in ("at", "start", "end"))
     meet = (x >= x0 - near) & (x <= x1 + near) & (y >= y0 - near) & (y <= y1 + near)
@@ -147,7 +104,7 @@ def _grids(level: list[_Segment], upright: list[_Segment], unit: float) -> list[
     return grids
 
 
-def _size(across: Sequence[_Segment], down: Sequence[_Segment]) -> float:
+def _size(across: Sequence[Segment], down: Sequence[Segment]) -> float:
     """The area that the rules enclose."""
     if not down:
         return 0.0
@@ -156,11 +113,11 @@ def _size(across: Sequence[_Segment], down: Sequence[_Segment]) -> float:
     )
 
 
-def _edges(own: Sequence[_Segment], crossing: Sequence[_Segment], unit: float) -> list[float]:
+def _edges(own: Sequence[Segment], crossing: Sequence[Segment], unit: float) -> list[float]:
     """Where the places of the grid end along one axis: at its own rules, and at the ends of those that cross them."""
     edges = [own[0].at] if own else []
     for segment in own:
-        if segment.at - edges[-1] > _SAME * unit:
+        if segment.at - edges[-1] > SAME * unit:
             edges.append(segment.at)
     for end in (min(s.start for s in crossing), max(s.end for s in crossing)):
         if all(abs(end - edge) > unit for edge in edges):
@@ -168,15 +125,31 @@ def _edges(own: Sequence[_Segment], crossing: Sequence[_Segment], unit: float) -
     return sorted(edges)
 
 
-def _table(across: list[_Segment], down: list[_Segment], lines: Sequence[Line], unit: float) -> RuledTable | None:
+def _bounding(edges: Sequence[float], crossing: Sequence[float], rules: Sequence[Segment], unit: float) -> list[float]:
+    """The edges without those whose rules bound no place, such as a rule above a sum."""
+    return [
+        edge
+        for edge in edges
+        if edge in (edges[0], edges[-1])
+        or any(is_bounded(rules, edge, start, end, unit) for start, end in pairwise(crossing))
+    ]
+
+
+def _table(across: list[Segment], down: list[Segment], lines: Sequence[Line], unit: float) -> RuledTable | None:
     if not across or not down:
         return None
     xs, ys = _edges(sorted(down, key=lambda s: s.at), across, unit), _edges(across, down, unit)
+    xs, ys = _bounding(xs, ys, down, unit), _bounding(ys, xs, across, unit)
     columns, rows = len(xs) - 1, len(ys) - 1
     if rows < _MIN_ROWS or columns < _MIN_COLUMNS or rows * columns > _MAX_PLACES:
         return None
     box = (xs[0], ys[0], xs[-1], ys[-1])
     inside = sorted((line for line in lines if _is_in(_middle(_rect(line)), box)), key=lambda line: _rect(line)[1::-1])
+    between, beside = rules_between_rows(inside, (xs, ys), (across, down), unit)
+    if between:
+        across, down = sorted([*across, *between], key=lambda s: s.at), [*down, *beside]
+        ys = _edges(across, down, unit)
+        rows = len(ys) - 1
     if _has_rows_without_rules(inside, xs, rows):
         return None
     spans = _spans(xs, ys, across, down, unit)
@@ -217,7 +190,7 @@ def _is_table(cells: Sequence[Cell]) -> bool:
 
 
 def _spans(
-    xs: Sequence[float], ys: Sequence[float], across: Sequence[_Segment], down: Sequence[_Segment], unit: float
+    xs: Sequence[float], ys: Sequence[float], across: Sequence[Segment], down: Sequence[Segment], unit: float
 ) -> dict[tuple[int, int], tuple[int, int]]:
     """The cells by their first place: how many rows and columns each covers."""
     rows, columns = len(ys) - 1, len(xs) - 1
@@ -229,9 +202,9 @@ def _spans(
         return place
 
     for row, column in product(range(rows), range(columns)):
-        if column + 1 < columns and not _bounded(down, xs[column + 1], ys[row], ys[row + 1], unit):
+        if column + 1 < columns and not is_bounded(down, xs[column + 1], ys[row], ys[row + 1], unit):
             owner[max(root((row, column)), root((row, column + 1)))] = min(root((row, column)), root((row, column + 1)))
-        if row + 1 < rows and not _bounded(across, ys[row + 1], xs[column], xs[column + 1], unit):
+        if row + 1 < rows and not is_bounded(across, ys[row + 1], xs[column], xs[column + 1], unit):
             owner[max(root((row, column)), root((row + 1, column)))] = min(root((row, column)), root((row + 1, column)))
     places: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for place in owner:
@@ -245,14 +218,6 @@ def _spans(
         else:  # rules that are missing here and there leave no rectangle: every place is a cell
             spans.update(dict.fromkeys(group, (1, 1)))
     return spans
-
-
-def _bounded(rules: Iterable[_Segment], at: float, start: float, end: float, unit: float) -> bool:
-    """Whether a rule at this place covers most of the way from `start` to `end`."""
-    covered = sum(
-        max(0.0, min(rule.end, end) - max(rule.start, start)) for rule in rules if abs(rule.at - at) <= _SAME * unit
-    )
-    return covered >= _COVER * (end - start)
 
 
 def _texts(

@@ -27,10 +27,12 @@ _PROSE = "a line of prose as long as those of a column"
 
 def lay_out(page: PageLines) -> tuple[Block, ...]:
     """The blocks of a page in reading order; every line is in exactly one of them."""
-    return tuple(_as_stored(block, page.pose) for block in _blocks(page))
+    bold = frozenset(id(page.lines[at]) for at in page.bold)
+    return tuple(_as_stored(block, page.pose, bold) for block in _blocks(page, bold))
 
 
-def _blocks(page: PageLines) -> list[Block]:
+def _blocks(page: PageLines, bold: frozenset[int]) -> list[Block]:
+    """The blocks on the upright page; `bold` has the `id` of each line in bold."""
     unit = median(box.height for box in level(page.lines)) if page.lines else 0.0
     tables = ruled_tables(page.rules, page.lines, unit)
     rest = _without(page.lines, tables)
@@ -51,7 +53,6 @@ def _blocks(page: PageLines) -> list[Block]:
         stand_ins = _stand_ins(box, unit)
         lines.extend(stand_ins)
         ruled |= dict.fromkeys(map(id, stand_ins), content)
-    bold = frozenset(id(page.lines[at]) for at in page.bold)
     height = page.pose.size()[1]
     return [*running.head, *blocks(regions(lines), ruled, bold=bold, page_height=height), *running.foot]
 
@@ -91,9 +92,9 @@ def _table(table: RuledTable) -> Block:
     )
 
 
-def _as_stored(block: Block, pose: Pose) -> Block:
+def _as_stored(block: Block, pose: Pose, bold: frozenset[int]) -> Block:
     lines = tuple(_stored_line(line, pose) for line in block.lines)
-    cells = tuple(_stored_cell(cell, pose) for cell in headed(block.cells))
+    cells = tuple(_stored_cell(cell, pose) for cell in headed(block.cells, block.lines, bold))
     return msgspec.structs.replace(block, lines=lines, cells=cells, box=enclosing(lines) or block.box)
 
 

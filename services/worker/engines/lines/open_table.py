@@ -7,14 +7,16 @@ the text. Lengths are in units of the page's median line height, so that they ho
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from statistics import median
 
 import msgspec
 
 from libs.page.block import Cell, Line, Rect, enclosing
 from services.worker.engines.lines import table
+from services.worker.engines.lines.aligned import cut
 from services.worker.engines.lines.grid import RuledTable
 from services.worker.engines.lines.gutter import is_prose
-from services.worker.engines.lines.line_box import Row, level
+from services.worker.engines.lines.line_box import LineBox, Row, level
 from services.worker.engines.lines.order import rows as text_rows
 
 # By how much the ends of a table's rules may differ, and by how much text may reach over them.
@@ -32,6 +34,8 @@ _RISING = 15, 75
 _MIN_COLUMN_GAP = 0.3
 # Columns at least: of two, one may as well be labels, and lists are set between rules too.
 _MIN_COLUMNS = 2
+# Bands between rules that each are a row, at least. Chosen: the three rules of an open table make two.
+_MIN_BANDS = 3
 # Rules on a page at most; it bounds the work.
 _MAX_RULES = 2_000
 
@@ -46,13 +50,15 @@ def open_tables(
     if not lines or len(rules) > _MAX_RULES:
         return []
     found: list[RuledTable] = []
-    left = list(lines)
+    pieces = cut(lines, unit)
+    whole = {id(piece): line for piece, line in pieces}
+    left = [piece for piece, _ in pieces]
     for family in _families(rules, unit):
         for run in _runs(family, left, unit):
             if (one := _table(run, left, unit, slanted)) is not None:
-                found.append(one)
-                taken = {id(line) for line in one.lines}
-                left = [line for line in left if id(line) not in taken]
+                mine = {id(line): line for line in (whole.get(id(piece), piece) for piece in one.lines)}
+                found.append(msgspec.structs.replace(one, lines=tuple(mine.values())))
+                left = [piece for piece in left if id(whole[id(piece)]) not in mine]
     return found
 
 
@@ -87,7 +93,8 @@ def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterato
         if not between and below[1] - above[3] < _EMPTY * unit:
             continue
         is_header = len(run) == len(between) == 1
-        if is_header or (between and sum(len(row) > 1 for row in between) * 2 >= len(between)):
+        is_columnar = sum(len(row) > 1 for row in between) * 2 >= len(between)
+        if is_header or (between and (is_columnar or _is_one_row(between, unit))):
             run.append(below)
             continue
         if len(run) > 1:
@@ -108,27 +115,73 @@ def _between(above: Rect, below: Rect, lines: Sequence[Line], unit: float) -> li
     ]
 
 
+def _is_one_row(rows: Sequence[Row], unit: float) -> bool:
+    """Whether the rows but the first go on with its cells: each of their boxes begins below one of its boxes."""
+    first, *others = rows
+    return len(first) > 1 and all(
+        any(abs(box.left - cell.left) <= _SAME_END * unit for cell in first) for row in others for box in row
+    )
+
+
+def _joined(rows: Sequence[Row], rules: Sequence[Rect]) -> Sequence[Row]:
+    """The rows, those between two rules as one, where rules set off each row: no band has two with most cells."""
+    bands = [[row for row in rows if above[1] < _middle(row) <= below[1]] for above, below in pairwise(rules)]
+    bands = [band for band in bands if band]
+    most = max(len(row) for row in rows)
+    full = [sum(len(row) > 1 and 2 * len(row) >= most for row in band) for band in bands]
+    if len(bands) < _MIN_BANDS or sum(map(len, bands)) != len(rows) or max(full) > 1:
+        return rows
+    return [tuple(sorted((box for row in band for box in row), key=lambda box: box.left)) for band in bands]
+
+
 def _table(rules: Sequence[Rect], lines: Sequence[Line], unit: float, slanted: Sequence[Line]) -> RuledTable | None:
-    inside = _between(rules[0], rules[-1], lines, unit)
-    boxes = level(inside)
-    rows = text_rows(boxes)
-    if len(rows) < 2:
+    boxes = level(_between(rules[0], rules[-1], lines, unit))
+    printed = text_rows(boxes)
+    if len(printed) < 2:
         return None
+    rows = _joined(printed, rules)
+    if rows is not printed and (first := _row_above(rules[0], rows, lines, unit)):
+        rows, boxes = [first, *rows], [*first, *boxes]
     columns = table.columns_of(rows, unit, _MIN_COLUMN_GAP)
-    if (
-        len(columns) < _MIN_COLUMNS
-        or not table.is_columnar(rows, columns)
-        or _are_columns_of_prose(rows, columns, unit)
-    ):
+    if len(columns) < _MIN_COLUMNS or not table.is_columnar(rows, columns):
         return None
-    header_rows = _header_rows(rows, rules)
+    # Rules between all rows part no columns of prose.
+    if rows is printed and _are_columns_of_prose(rows, columns, unit):
+        return None
+    # A rule below the first row is one of many where each row has one.
+    header_rows = _header_rows(rows, rules) if rows is printed else None
     cells = table.cells(rows, columns, unit, header_rows=header_rows)
     names = _slanted_names(cells, columns, rules, slanted, unit) if header_rows else {}
     last = max((cell.row for cell in cells if cell.header), default=-1)
     cells = tuple(_named(cell, names) if cell.row == last else cell for cell in cells)
-    box = (rules[0][0], rules[0][1], rules[0][2], rules[-1][3])
-    ordered = (*(box.line for row in rows for box in row), *names.values())
+    top = min(rules[0][1], *(box.top for box in boxes))
+    box = (rules[0][0], top, rules[0][2], rules[-1][3])
+    ordered = (*(box.line for box in boxes), *names.values())
     return RuledTable(box=box, cells=cells, lines=ordered)
+
+
+def _row_above(rule: Rect, rows: Sequence[Row], lines: Sequence[Line], unit: float) -> Row:
+    """The text that stands close above the first rule, if it has as many cells as the rows below; else nothing."""
+    height = max(max(box.bottom for box in row) - min(box.top for box in row) for row in rows)
+    above = _between((rule[0], rule[1] - height - unit, rule[2], rule[1]), rule, lines, unit)
+    found: list[LineBox] = []
+    top = rule[1]
+    for row in reversed(text_rows(level(above))):
+        if top - max(box.bottom for box in row) > unit:
+            break
+        found.extend(row)
+        top = min(box.top for box in row)
+    usual = median(len(_starts(row, unit)) for row in rows)
+    return tuple(sorted(found, key=lambda box: box.left)) if len(_starts(found, unit)) >= usual else ()
+
+
+def _starts(boxes: Sequence[LineBox], unit: float) -> list[float]:
+    """Where the cells of a row begin: boxes below each other count once."""
+    found: list[float] = []
+    for left in sorted(box.left for box in boxes):
+        if not found or left - found[-1] > unit:
+            found.append(left)
+    return found
 
 
 def _are_columns_of_prose(rows: Sequence[Row], columns: Sequence[table.Extent], unit: float) -> bool:

@@ -179,16 +179,76 @@ def test_table_in_a_column_stands_between_the_text_above_and_below_it() -> None:
     assert order == ["left", BlockKind.TABLE, "left", "right"]
 
 
-def test_columns_that_only_the_header_is_ruled_off_from_are_left_to_the_alignment_of_their_rows() -> None:
-    top, middle, bottom = 100.0, 130.0, 130.0 + 26 * 12
+def header_ruled(rows: list[tuple[str, str]]) -> PageLines:
+    """A table in a frame whose header alone is ruled off, its columns parted by a rule."""
+    top, middle, bottom = 100.0, 130.0, 130.0 + 26 * (len(rows) - 1)
     rules = [*(across(y, 100, 500) for y in (top, middle, bottom)), *(down(x, top, bottom) for x in (100, 300, 500))]
-    lines = [line("Name", 110, 105), line("Price", 310, 105)]
-    lines += [line(f"{word}{i}", left, 134 + 26 * i) for i in range(12) for word, left in (("tea", 110), ("1.", 310))]
-    assert ruled_tables(rules, lines, UNIT) == []
-    page = PageLines(pose=Pose(width=1100, height=1000), lines=tuple(lines), rules=tuple(rules))
+    lines = [
+        line(text, left, 105 if at == 0 else 108 + 26 * at)
+        for at, row in enumerate(rows)
+        for text, left in zip(row, (110, 310), strict=True)
+        if text
+    ]
+    return PageLines(pose=Pose(width=1100, height=1000), lines=tuple(lines), rules=tuple(rules))
+
+
+def texts(page: PageLines) -> list[list[str]]:
+    """Of the cells of the only table on the page, row by row."""
+    (table,) = (block for block in lay_out(page) if block.kind is BlockKind.TABLE)
+    return [[cell.text for cell in table.cells if cell.row == row] for row in range(table.cells[-1].row + 1)]
+
+
+def test_rows_that_no_rule_parts_are_told_by_their_numbers() -> None:
+    page = header_ruled([("Name", "Price"), *((f"tea {i}", f"{i}.50") for i in range(12))])
+    assert texts(page) == [["Name", "Price"], *([f"tea {i}", f"{i}.50"] for i in range(12))]
     (table,) = lay_out(page)
-    assert {cell.row for cell in table.cells} == set(range(13))
     assert [cell.text for cell in table.cells if cell.header] == ["Name", "Price"]
+
+
+def test_few_rows_that_no_rule_parts_are_no_cell_of_several_lines() -> None:
+    page = header_ruled([("Quarter", "Ending"), ("first", "Mar. 31"), ("second", "June 30"), ("third", "Sept. 30")])
+    assert texts(page)[1:] == [["first", "Mar. 31"], ["second", "June 30"], ["third", "Sept. 30"]]
+
+
+def test_row_that_goes_on_in_small_letters_stays_one() -> None:
+    rows = [("weekly", "75.00"), ("monthly", "150.00"), ("Miscellaneous (each", ""), ("day of it)", "15.00")]
+    assert texts(header_ruled([("Period", "Amount"), *rows]))[3:] == [["Miscellaneous (each day of it)", "15.00"]]
+
+
+def test_cells_of_several_lines_without_a_number_in_each_stay_whole() -> None:
+    rows = [("July 1, 2011", "Oct. 1, 2011"), ("through", "through"), ("Sep. 30, 2011", "Dec. 31, 2011")]
+    page = header_ruled([("Period", "Period"), *rows])
+    assert texts(page)[1:] == [["July 1, 2011 through Sep. 30, 2011", "Oct. 1, 2011 through Dec. 31, 2011"]]
+
+
+def test_rows_of_words_are_told_by_the_space_between_them() -> None:
+    top, bottom = 100.0, 340.0
+    rules = [*(across(y, 100, 500) for y in (top, 130.0, bottom)), *(down(x, top, bottom) for x in (100, 300, 500))]
+    lines = [line("Name", 110, 105), line("Type", 310, 105)]
+    for y, name, kind in ((140, "url", "string"), (180, "file", "file"), (240, "schema", "JSON or")):
+        lines += [line(name, 110, y), line(kind, 310, y)]
+    lines.append(line("nothing", 310, 262))
+    page = PageLines(pose=Pose(width=1100, height=1000), lines=tuple(lines), rules=tuple(rules))
+    assert texts(page) == [["Name", "Type"], ["url", "string"], ["file", "file"], ["schema", "JSON or nothing"]]
+
+
+def test_rule_above_a_sum_ends_no_row() -> None:
+    page = header_ruled([("Name", "Price"), ("tea", "1.50"), ("milk", "2.50"), ("both", "4.00"), ("", "8.00")])
+    rules = (*page.rules, across(209, 310, 350))
+    assert texts(msgspec.structs.replace(page, rules=rules)) == texts(page)
+    assert len(texts(page)) == 5
+
+
+def test_columns_that_are_ruled_off_in_the_header_go_on_below_it() -> None:
+    page = header_ruled([("2014", "2013"), *((f"{i}.0", f"{i}.5") for i in range(5))])
+    short = [rule if rule[0] != 300 else down(300, 100, 130) for rule in page.rules]
+    assert texts(msgspec.structs.replace(page, rules=tuple(short)))[1] == ["0.0", "0.5"]
+
+
+def test_columns_that_only_the_header_is_ruled_off_from_are_left_to_the_alignment_of_their_rows() -> None:
+    page = header_ruled([("Name", "Colour"), *((f"tea {letter}", f"of {letter}") for letter in "abcdefghijkl")])
+    assert ruled_tables(page.rules, page.lines, UNIT) == []
+    assert len(texts(page)) == 13
 
 
 def test_frame_beside_prose_is_read_by_itself() -> None:

@@ -1,6 +1,6 @@
 """Tables without upright rules: their rows, columns and headers, from level rules and the alignment of the text."""
 
-from libs.page.block import Block, BlockKind, Cell, Line, Rect
+from libs.page.block import Block, BlockKind, Cell, Line, Rect, Word
 from libs.page.markdown import to_markdown
 from services.worker.engines.lines.layout import lay_out
 from services.worker.engines.lines.page_reader import PageLines
@@ -144,3 +144,49 @@ def test_formulas_and_lines_of_prose_are_no_rows_of_a_table() -> None:
     assert "<table>" not in to_markdown(laid_out(formulas))
     sentence = line("and here the text goes on with a sentence that is as long as any other", 100, 5)
     assert to_markdown(laid_out([*HEADER, *body(1, 4), sentence])).endswith(f"</table>\n\n{sentence.text}")
+
+
+def test_rules_between_the_rows_keep_the_lines_of_a_cell_together() -> None:
+    lines = []
+    for row, text in ((0, "rent"), (3, "pay"), (6, "tax"), (9, "rates")):
+        lines += [line(f"0{row}-01", 100, row), line(text, 300, row), line(f"{row}5.00", 0, row, right=700)]
+        lines += [line("paid by order", 300, row + 1), line("of the day", 300, row + 2)]
+    cells = table(laid_out(lines, *(rule(row) for row in (0, 3, 6, 9, 12))))
+    assert rows(cells) == [
+        [f"0{row}-01", f"{text} paid by order of the day", f"{row}5.00"]
+        for row, text in ((0, "rent"), (3, "pay"), (6, "tax"), (9, "rates"))
+    ]
+
+
+def test_row_above_the_first_of_many_rules_is_one_of_the_table() -> None:
+    lines = [line("An account of it", 100, -3)]
+    for row, text in ((0, "rent"), (2, "pay"), (4, "tax"), (6, "rates")):
+        lines += [line(f"0{row}-01", 100, row), line(text, 300, row), line(f"{row}5.00", 0, row, right=700)]
+        lines.append(line("by order", 300, row + 0.8))
+    blocks = laid_out(lines, *(rule(row) for row in (2, 4, 6, 8)))
+    assert rows(table(blocks))[0] == ["00-01", "rent by order", "05.00"]
+    assert [block.text for block in blocks if block.kind is not BlockKind.TABLE] == ["An account of it"]
+
+
+def test_rules_between_groups_of_rows_join_none() -> None:
+    lines = [*HEADER, *body(1, 3), *body(4, 3), *body(7, 3)]
+    cells = table(laid_out(lines, *(rule(row) for row in (0, 1, 4, 7, 10))))
+    assert len(rows(cells)) == 10
+
+
+def test_line_that_holds_two_cells_is_cut_where_others_begin() -> None:
+    def words(text: str, left: float, row: int) -> Line:
+        whole, at = line(text, left, row), left
+        found = []
+        for word in text.split():
+            found.append(Word(text=word, box=(at, whole.box[0][1], at + 10 * len(word), whole.box[2][1])))
+            at += 10 * (len(word) + 1)
+        return Line(text=text, box=whole.box, words=tuple(found))
+
+    lines = []
+    for row in (0, 2, 4, 6):
+        lines += [words(f"NL04 000{row} Pay", 100, row), words("by order", 200, row + 1)]
+        lines += [line(f"{row}5.00", 0, row, right=700)]
+    blocks = laid_out(lines, *(rule(row) for row in (0, 2, 4, 6, 8)))
+    assert rows(table(blocks))[1] == ["NL04 0002", "Pay by order", "25.00"]
+    assert sorted(one.text for block in blocks for one in block.lines) == sorted(one.text for one in lines)
