@@ -47,9 +47,7 @@ class Scorer:
 
     def __init__(self) -> None:
         # By name: the package is no dependency of ours.
-        teds = importlib.import_module("table_recognition_metric").TEDS
-        self._teds: Callable[[str, str], float] = teds()
-        self._structure: Callable[[str, str], float] = teds(structure_only=True)
+        self._teds: Callable[[str, str], float] = importlib.import_module("table_recognition_metric").TEDS()
 
     def best(self, true: Table, found: Sequence[Table]) -> tuple[Score, int | None]:
         """The score of the table that is most like the true one, and its place; 0 and None where there is none."""
@@ -58,13 +56,17 @@ class Scorer:
         for at in sorted(range(len(found)), key=lambda at: -_shared(true, found[at])):
             sizes = sorted((_nodes(true), _nodes(found[at])))
             # The trees differ by at least the difference of their sizes.
-            if sizes[0] / sizes[1] > best and (teds := self._teds(_plain(found[at]), _plain(true))) > best:
+            if sizes[0] / sizes[1] > best and (teds := self._likeness(_plain(found[at]), _plain(true))) > best:
                 best, place = teds, at
         if place is None:
             return Score(header=0.0 if any(cell.header for cell in true) else None), None
         match = found[place]
-        structure = self._structure(_plain(match), _plain(true))
+        structure = self._likeness(_bare(match), _bare(true))
         return Score(teds=best, structure=structure, header=_header(true, match)), place
+
+    def _likeness(self, one: str, other: str) -> float:
+        # Trees of some hundred nodes take seconds to compare.
+        return 1.0 if one == other else self._teds(one, other)
 
 
 def tables(text: str) -> list[Table]:
@@ -158,6 +160,11 @@ def _plain(cells: Table) -> str:
     """As HTML for the package, without a mark of headers."""
     same = tuple(msgspec.structs.replace(cell, header=False, text=normal(cell.text)) for cell in cells)
     return f"<html><body>{table.to_html(same)}</body></html>"
+
+
+def _bare(cells: Table) -> str:
+    """The same without texts."""
+    return _plain(tuple(msgspec.structs.replace(cell, text="") for cell in cells))
 
 
 def _nodes(cells: Table) -> int:

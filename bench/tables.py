@@ -19,7 +19,7 @@ read of each page in a folder outside of the repository: a second run does the l
 Packages that are no dependencies of ours (the second line for `--libraries pymupdf4llm`):
 
     pip install table-recognition-metric==0.0.6 apted==1.0.3 Levenshtein==0.27.5 lxml==6.1.3
-    pip install pymupdf4llm==1.28.2 pymupdf-layout==1.28.2
+    pip install pymupdf4llm==1.28.2 pymupdf-layout==1.28.2 tabulate==0.10.0
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """Lines of a text layer as the layout takes them: on an upright page, with their words, pieces of a baseline joined."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,8 +24,10 @@ _RISING = (290, 345)
 # and of a page wider still. Chosen.
 _GAP = 1.0
 _OVERLAP = 0.5
-# The same between two numbers, which stand in neighbouring columns of a table far more often than in a line of text.
-_NUMBER_GAP = 0.5
+# The same between two numbers, which stand in neighbouring columns of a table far more often than in a line of text,
+# and between two groups of digits of one number. Chosen: spaces are narrower than the former.
+_NUMBER_GAP, _GROUP_GAP = 0.25, 0.5
+_GROUP = re.compile(r"\d{3}\b")
 # Heights of a piece, in those of another, from which they are no pieces of one line: a large initial stands beside
 # several lines. Chosen: above the sum sign of a formula, below an initial of two lines.
 _MAX_HEIGHTS = 2.0
@@ -71,9 +74,10 @@ def page_lines(layer: PageLayer) -> PageLines:
     pose = pose_of(layer)
     turned = pose.rotation // 90
     pieces = [
-        _piece(layer, line, pose, (quarter + turned) % 4)
+        part
         for line in layer.lines
         if (quarter := _quarter(line)) is not None and clean(line.text).strip()
+        for part in _figures(_piece(layer, line, pose, (quarter + turned) % 4))
     ]
     level = [piece for piece in pieces if piece.quarter == 0]
     ordered = [*map(_joined, _chains(level)), *(piece for piece in pieces if piece.quarter != 0)]
@@ -136,6 +140,31 @@ def _piece(layer: PageLayer, line: LayerLine, pose: Pose, quarter: int) -> _Piec
     )
 
 
+def _figures(piece: _Piece) -> list[_Piece]:
+    """A line of nothing but numbers as one piece for each; any other line as it is."""
+    if piece.quarter != 0 or not all(_is_number(word.text) or "*" in word.text for word in piece.words):
+        return [piece]
+    parts: list[list[Word]] = []
+    for word in piece.words:
+        if parts and not _is_apart(parts[-1][-1], word, piece.height):
+            parts[-1].append(word)
+        else:
+            parts.append([word])
+    return [_part(piece, words) for words in parts]
+
+
+def _is_apart(before: Word, word: Word, height: float) -> bool:
+    """Whether two numbers stand in two columns, and are no groups of digits of one number."""
+    gap = max(word.box[0] - before.box[2], before.box[0] - word.box[2])
+    return gap > (_GROUP_GAP if _GROUP.match(word.text) and before.text[-1].isdigit() else _NUMBER_GAP) * height
+
+
+def _part(piece: _Piece, words: Sequence[Word]) -> _Piece:
+    left, _, right, _ = _around([word.box for word in words])
+    text = " ".join(word.text for word in words)
+    return msgspec.structs.replace(piece, text=text, words=tuple(words), box=(left, piece.box[1], right, piece.box[3]))
+
+
 def _upright(box: Rect, pose: Pose) -> Rect:
     left, top, right, bottom = box
     corners = pose.from_stored(np.array([(left, top), (right, bottom)]))
@@ -175,7 +204,10 @@ def _touch(a: _Piece, b: _Piece) -> bool:
     if max(a.height, b.height) > _MAX_HEIGHTS * height:
         return False
     overlap = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
-    gap = _NUMBER_GAP if _is_number(left.words[-1].text) and _is_number(right.words[0].text) else _GAP
+    before, after = left.words[-1].text, right.words[0].text
+    gap = _GAP
+    if _is_number(before) and _is_number(after):
+        gap = _GROUP_GAP if _GROUP.match(after) and before[-1].isdigit() else _NUMBER_GAP
     return overlap >= _OVERLAP * height and -_OVERLAP * height <= right.box[0] - left.box[2] <= gap * height
 
 

@@ -1,12 +1,12 @@
 """Header cells of a table: its first rows, where they alone are bold, or numbers below show that they name columns."""
 
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from libs.page import table
 from libs.page.block import Cell, Line, Rect
+from services.worker.engines.lines.number import is_figure, is_number
 
 # Rows below the header at least, and the share of them that must hold a number. Chosen: a header above one row may as
 # well be a row of its own, and a table of words alone does not show whether its first row is another.
@@ -20,11 +20,6 @@ _MAX_SPANNING = 2
 # sums often are. Chosen.
 _MAX_BOLD, _MAX_BOLD_SHARE = 3, 0.5
 
-# A number as tables have them: with signs, marks of currency and percent, separators, brackets.
-_NUMBER = re.compile(r"[\s(+\-–−±<>~$€£¥%]*\d[\d\s.,:/'’%$€£¥)*\-–]*")
-# What names a column although it is a number.
-_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-
 
 def headed(cells: Sequence[Cell], lines: Sequence[Line] = (), bold: frozenset[int] = frozenset()) -> tuple[Cell, ...]:
     """The cells, those of the first row marked as headers where they are; more rows where the first has spans.
@@ -34,7 +29,7 @@ def headed(cells: Sequence[Cell], lines: Sequence[Line] = (), bold: frozenset[in
     if any(cell.header for cell in cells):
         return tuple(cells)
     rows = table.rows(cells)
-    count = _bold_rows(rows, lines, bold) or _rows_above_numbers(rows)
+    count = max(_bold_rows(rows, lines, bold), _rows_above_numbers(rows))
     return tuple(msgspec.structs.replace(cell, header=True) if cell.row < count else cell for cell in cells)
 
 
@@ -64,7 +59,7 @@ def _rows_above_numbers(rows: Sequence[Sequence[Cell]]) -> int:
     """The first rows that name columns, where most rows below them have a number."""
     count = _header_rows(rows)
     below = rows[count:]
-    numbers = sum(1 for row in below if any(_NUMBER.fullmatch(cell.text) for cell in row))
+    numbers = sum(1 for row in below if any(is_number(cell.text) for cell in row))
     return count if len(below) >= _MIN_ROWS and numbers >= _NUMBER_SHARE * len(below) else 0
 
 
@@ -89,7 +84,7 @@ def _spans(row: Sequence[Cell]) -> bool:
 
 def _numbers(row: Sequence[Cell]) -> list[str]:
     """The texts of the row that are numbers but no years."""
-    return [cell.text for cell in row if _NUMBER.fullmatch(cell.text) and not _YEAR.fullmatch(cell.text)]
+    return [cell.text for cell in row if is_figure(cell.text)]
 
 
 def _names_columns(row: Sequence[Cell]) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from libs.page.block import Cell, Line, Rect, enclosing
 from services.worker.engines.lines import table
 from services.worker.engines.lines.aligned import cut
+from services.worker.engines.lines.columns import Extent, columns_of
 from services.worker.engines.lines.grid import RuledTable
 from services.worker.engines.lines.gutter import is_prose
 from services.worker.engines.lines.line_box import LineBox, Row, level
@@ -142,7 +143,7 @@ def _table(rules: Sequence[Rect], lines: Sequence[Line], unit: float, slanted: S
     rows = _joined(printed, rules)
     if rows is not printed and (first := _row_above(rules[0], rows, lines, unit)):
         rows, boxes = [first, *rows], [*first, *boxes]
-    columns = table.columns_of(rows, unit, _MIN_COLUMN_GAP)
+    columns = columns_of(rows, unit, _MIN_COLUMN_GAP)
     if len(columns) < _MIN_COLUMNS or not table.is_columnar(rows, columns):
         return None
     # Rules between all rows part no columns of prose.
@@ -184,7 +185,7 @@ def _starts(boxes: Sequence[LineBox], unit: float) -> list[float]:
     return found
 
 
-def _are_columns_of_prose(rows: Sequence[Row], columns: Sequence[table.Extent], unit: float) -> bool:
+def _are_columns_of_prose(rows: Sequence[Row], columns: Sequence[Extent], unit: float) -> bool:
     """Whether two columns beside each other are prose: the columns of a page, as of a newspaper."""
     prose = [
         is_prose([box for row in rows for box in row if left <= (box.left + box.right) / 2 <= right], unit)
@@ -194,7 +195,7 @@ def _are_columns_of_prose(rows: Sequence[Row], columns: Sequence[table.Extent], 
 
 
 def _slanted_names(
-    cells: Sequence[Cell], columns: Sequence[table.Extent], rules: Sequence[Rect], slanted: Sequence[Line], unit: float
+    cells: Sequence[Cell], columns: Sequence[Extent], rules: Sequence[Rect], slanted: Sequence[Line], unit: float
 ) -> dict[int, Line]:
     """The slanted lines that begin in the header, by the column above which they do; the column's cell is empty."""
     last = max(cell.row for cell in cells if cell.header)

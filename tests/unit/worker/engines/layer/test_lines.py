@@ -34,6 +34,17 @@ def test_numbers_of_neighbouring_columns_stay_apart() -> None:
     assert texts(layer(line_of(["in", "16"], (0, 100)), line_of(["cases"], (65, 100)))) == ["in 16 cases"]
 
 
+def test_a_line_of_numbers_is_cut_between_columns_but_not_within_a_number() -> None:
+    def numbers(*words: tuple[str, float]) -> LayerLine:
+        spans = [Span(text=text, box=(x, 100, x + 10 * len(text), 100 + SIZE), style=0) for text, x in words]
+        parts = [msgspec.structs.replace(span, text=f" {span.text}") if at else span for at, span in enumerate(spans)]
+        return LayerLine(turn=0, spans=tuple(parts))
+
+    assert texts(layer(numbers(("16", 0), ("-7.74", 28)))) == ["16", "-7.74"]
+    assert texts(layer(numbers(("3", 0), ("001", 16)))) == ["3 001"]
+    assert texts(layer(numbers(("16", 0), ("cases", 28)))) == ["16 cases"]
+
+
 def test_a_superscript_belongs_to_its_word() -> None:
     note = line_of(["3"], (61, 96), size=10)
     (line,) = page_lines(layer(line_of(["a", "word"], (0, 100)), note)).lines

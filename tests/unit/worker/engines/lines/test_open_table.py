@@ -190,3 +190,66 @@ def test_line_that_holds_two_cells_is_cut_where_others_begin() -> None:
     blocks = laid_out(lines, *(rule(row) for row in (0, 2, 4, 6, 8)))
     assert rows(table(blocks))[1] == ["NL04 0002", "Pay by order", "25.00"]
     assert sorted(one.text for block in blocks for one in block.lines) == sorted(one.text for one in lines)
+
+
+def test_names_of_columns_in_several_lines_are_one_row_of_the_header() -> None:
+    lines = [line("Mean", 300, 0), line("concentration", 300, 0.7), line("Compound", 100, 1.4), line("(ug)", 300, 1.4)]
+    lines += [line("Dose", 0, 0, right=700), line("(%)", 0, 1.4, right=700)]
+    cells = table(laid_out([*lines, *body(3, 4)], rule(0), rule(2.6), rule(7)))
+    assert rows(cells)[0] == ["Compound", "Mean concentration (ug)", "Dose (%)"]
+    assert {cell.row for cell in cells if cell.header} == {0}
+
+
+def test_title_in_the_middle_of_two_columns_spans_them() -> None:
+    lines = [line("Purge and trap", 330, 0), line("Gas", 385, 4)]
+    for row in (1, 2, 3, *range(5, 12)):
+        lines += [line(f"name of {row}", 100, row), line("as it should be", 560, row)]
+    cells = table(laid_out(lines, rule(0), rule(12)))
+    assert [(cell.text, cell.row) for cell in cells if cell.column_span == 2] == [("Purge and trap", 0), ("Gas", 4)]
+
+
+def test_lines_without_a_number_of_their_own_belong_to_the_counted_row_above() -> None:
+    lines = []
+    for row, number in ((0, "1."), (1, "2."), (2, "3."), (4, "4.")):
+        lines += [line(number, 100, row), line("amount of wages", 160, row), line("600.00", 0, row, right=700)]
+    lines.append(line("before the tax", 160, 3))
+    cells = table(laid_out(lines))
+    assert rows(cells)[2] == ["3.", "amount of wages before the tax", "600.00"]
+    assert len(rows(cells)) == 4
+
+
+def test_values_without_a_name_belong_to_the_name_above_but_for_sums() -> None:
+    names = ["Reign", "Spouses", "", "Issue", "House", "Father", "Mother"]
+    values = ["since then", "Wulfthryth", "Elfthryth", "Edward", "Wessex", "Edmund", "Shaftesbury"]
+    lines = [line(text, 100, row) for row, text in enumerate(names) if text]
+    lines += [line(text, 300, row) for row, text in enumerate(values)]
+    assert rows(table(laid_out(lines)))[1:3] == [["Spouses", "Wulfthryth Elfthryth"], ["Issue", "Edward"]]
+    sums = [*HEADER[:1], line("Cost", 0, 0, right=700), line("9.00", 0, 4, right=700)]
+    for row in (1, 2, 3, 5, 6):
+        sums += [line(f"name {row}", 100, row), line(f"{row}.50", 0, row, right=700)]
+    assert rows(table(laid_out(sums)))[4] == ["", "9.00"]
+
+
+def test_names_in_two_lines_above_figures_are_one_row() -> None:
+    lines = [line("%Chg", 0, 0, right=right) for right in (560, 700)]
+    lines += [line(text, 0, 1, right=right) for text, right in (("2016", 400), ("to '01", 560), ("to '98", 700))]
+    for row in range(2, 6):
+        lines += [line(f"town {row}", 100, row)]
+        lines += [line(f"{row}.{at}", 0, row, right=right) for at, right in enumerate((400, 560, 700))]
+    cells = table(laid_out(lines))
+    assert [cell.text for cell in cells if cell.header] == ["", "2016", "%Chg to '01", "%Chg to '98"]
+
+
+def test_columns_of_numbers_may_stand_closer_than_columns_of_words() -> None:
+    lines = []
+    for row in range(6):
+        lines += [line(f"town {row}", 100, row), line(f"{row}00", 0, row, right=400), line(f"-{row}.5", 405, row)]
+    assert rows(table(laid_out(lines)))[1] == ["town 1", "100", "-1.5"]
+
+
+def test_percent_stands_in_the_cell_of_its_number() -> None:
+    lines = []
+    for row in range(4):
+        lines += [line(f"tax {row}", 100, row), line("21.00", 300, row), line("%", 400, row)]
+        lines.append(line("116.51", 0, row, right=700))
+    assert rows(table(laid_out(lines)))[1] == ["tax 1", "21.00 %", "116.51"]
