@@ -1,81 +1,201 @@
 """The command `gnosis-ocr` (`python -m services.local`): Gnosis OCR on one machine."""
 
-import argparse
 import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Literal, NoReturn
 
-from libs.config import ConfigError, read
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from libs.config import ConfigError
+from libs.config import read as read_settings
+from services.local import processes
 from services.local.config import LocalConfig
-from services.local.document import FORMS, OcrArguments, ocr
+from services.local.doctor import examine
+from services.local.documents import STDIN
+from services.local.exit import BAD_INPUT
 from services.local.launcher import run
+from services.local.ocr import OcrArguments, ocr
+from services.local.read import ReadArguments, read
+from services.local.reading import Options
 from services.local.terminal import say
 
-_EXIT_CODES = """exit codes:
-  0    done (run: ended by Ctrl-C)
-  1    run: a service cannot stay up; ocr: not every page could be read
-  2    the file, an option or a setting is wrong
-  130  ocr: interrupted"""
+#: How pages with text of their own are read, as the service names it.
+Ocr = Literal["auto", "force", "text"]
+#: The forms of a result that the service offers.
+Form = Literal["md", "txt", "html", "json", "zip", "pdf"]
+
+_Pages = Annotated[str, Parameter(help="Pages to read, such as 1-5,8,12-. All by default.")]
+_Dpi = Annotated[int | None, Parameter(help="Resolution at which PDF pages are read, 72 to 400. 150 by default.")]
+_Engine = Annotated[str, Parameter(help="The engine to read with. By default the service's own choice.")]
+_Ocr = Annotated[
+    Ocr,
+    Parameter(help="Recognise pages only where their own text is not trusted (auto, the default), always, or never."),
+]
+_Keep = Annotated[bool, Parameter(help="Leave what was read in the service.")]
+
+app = App(
+    name="gnosis-ocr",
+    help="Gnosis OCR: documents in, Markdown out, every page accounted for.",
+    version=lambda: version("gnosis-ocr"),
+    help_format="markdown",
+    # Options that are left out are not set: a form "--no-..." of each would only be a second way to say so.
+    default_parameter=Parameter(negative=(), show_default=False),
+    result_action="return_value",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and the environment, do the command, and return its exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    # To cyclopts a single hyphen is an option.
+    tokens = [STDIN if word == "-" else word for word in given]
     try:
-        config = read(LocalConfig, os.environ)
-        config.check()
+        code = app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        error.verbose = False
+        say(f"{' '.join(str(error).split())} See gnosis-ocr --help.")
+        return BAD_INPUT
     except ConfigError as error:
         say(str(error))
-        return 2
-    if options.command == "run":
-        return asyncio.run(run(config, os.environ))
+        return BAD_INPUT
+    return code if isinstance(code, int) else 0
+
+
+@app.command(name="read")
+def _read(
+    *files: Annotated[str, Parameter(help="PDFs and images, folders, patterns, or - for standard input.")],
+    pages: _Pages = "",
+    dpi: _Dpi = None,
+    engine: _Engine = "",
+    ocr: _Ocr = "auto",
+    form: Annotated[str, Parameter(name="--format", help="Some of md,txt,html,json,zip,pdf. md by default.")] = "md",
+    output: Annotated[
+        Path | None, Parameter(name=("--output", "-o"), help="The folder of the results. By default standard output.")
+    ] = None,
+    server: Annotated[
+        str, Parameter(env_var="GNOSIS_URL", help="The address of the service. By default a private one is started.")
+    ] = "",
+    jobs: Annotated[
+        int, Parameter(name=("--jobs", "-j"), help="Documents that are read at the same time. 4 by default.")
+    ] = 4,
+    report: Annotated[
+        bool, Parameter(name="--json", help="Print a line of JSON for each document on standard output.")
+    ] = False,
+    skip_existing: Annotated[bool, Parameter(help="Do not read what has its results already.")] = False,
+    no_clobber: Annotated[bool, Parameter(help="Refuse to replace files.")] = False,
+    strict: Annotated[bool, Parameter(help="End with 4 where pages should be compared.")] = False,
+    keep: _Keep = False,
+    quiet: Annotated[
+        bool, Parameter(name=("--quiet", "-q"), help="Print nothing but results and what went wrong.")
+    ] = False,
+) -> int:
+    """Read documents.
+
+    One document goes to standard output, several into the folder --output. After Ctrl-C the same command goes on where
+    it was. Exit codes: 0 all was read, 1 nothing was, 2 a file, an option or a setting is wrong, 3 some pages or
+    documents could not be read, 4 pages should be compared with the document (--strict), 130 Ctrl-C.
+    """
+    if not files:
+        say("which documents? For example: gnosis-ocr read scan.pdf")
+        return BAD_INPUT
+    if jobs < 1:
+        say(f"--jobs {jobs}: give 1 or more.")
+        return BAD_INPUT
+    given = ReadArguments(
+        files=files,
+        options=Options(pages=pages, dpi=dpi, engine=engine, ocr=ocr),
+        forms=tuple(dict.fromkeys(name.strip() for name in form.split(","))),
+        output=output,
+        server=server,
+        jobs=jobs,
+        report=report,
+        skip_existing=skip_existing,
+        no_clobber=no_clobber,
+        strict=strict,
+        keep=keep,
+        quiet=quiet,
+    )
+    return asyncio.run(read(given, _config(), os.environ))
+
+
+@app.command(name="ocr")
+def _ocr(
+    file: Annotated[Path, Parameter(help="A PDF or an image.")],
+    /,
+    *,
+    pages: _Pages = "",
+    dpi: _Dpi = None,
+    engine: _Engine = "",
+    ocr_mode: Annotated[_Ocr, Parameter(name="--ocr")] = "auto",
+    form: Annotated[Form, Parameter(name="--format", help="The form of the result. md by default.")] = "md",
+    output: Annotated[Path | None, Parameter(help="The file of the result. By default standard output.")] = None,
+    keep: _Keep = False,
+) -> int:
+    """Read one document, as make ocr does.
+
+    Uses the Gnosis OCR at GNOSIS_URL (http://127.0.0.1:7799) when one runs there, and starts a private one otherwise.
+    Exit codes: 0 done, 1 not every page could be read, 2 the file, an option or a setting is wrong, 130 Ctrl-C.
+    """
     given = OcrArguments(
-        file=options.file,
-        pages=options.pages,
-        dpi=options.dpi,
-        ocr=options.ocr,
-        form=options.format,
-        output=options.output,
+        file=file,
+        options=Options(pages=pages, dpi=dpi, engine=engine, ocr=ocr_mode),
+        form=form,
+        output=output,
+        keep=keep,
     )
-    return asyncio.run(ocr(given, config, os.environ))
+    return asyncio.run(ocr(given, _config(), os.environ))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gnosis-ocr",
-        description="Gnosis OCR on this machine.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="run both services until Ctrl-C (ports: WEB_PORT 7799, WORKER_PORT 7800)")
-    one = commands.add_parser(
-        "ocr",
-        help="print the text of one PDF or image",
-        description="Print the text of one PDF or image, as Markdown by default. Uses the Gnosis at GNOSIS_URL "
-        "(http://127.0.0.1:7799) when one runs there, and starts a private one otherwise.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    one.add_argument("file", type=Path, help="a PDF or an image")
-    one.add_argument("--pages", default="", metavar="LIST", help="pages to read, such as 1-5,8,12- (default: all)")
-    one.add_argument("--dpi", type=int, help="resolution at which PDF pages are read (default: 150)")
-    one.add_argument(
-        "--ocr",
-        choices=("auto", "force", "text"),
-        default="",
-        help="recognise pages only where their own text is not trusted, always, or never (default: auto)",
-    )
-    one.add_argument(
-        "--format",
-        choices=FORMS,
-        default="md",
-        help="Markdown, plain text, HTML, JSON with boxes, an archive of these, or a searchable PDF (default: md)",
-    )
-    one.add_argument("--output", type=Path, metavar="PATH", help="write there instead of to standard output")
-    return parser
+@app.command(name=("serve", "run"))
+def _serve() -> int:
+    """Run both services until Ctrl-C, as make run does.
+
+    Ports: WEB_PORT (7799), WORKER_PORT (7800). Exit codes: 0 after Ctrl-C, 1 a service cannot stay up, 2 a setting is
+    wrong.
+    """
+    return asyncio.run(run(_config(), os.environ))
+
+
+@app.command(name="doctor")
+def _doctor(
+    *,
+    report: Annotated[bool, Parameter(name="--json", help="Print it as JSON.")] = False,
+) -> int:
+    """Say what is installed here, which engine reads, which walls stand, and where the disk is full.
+
+    Exit codes: 0 documents can be read here, 1 something for that is missing.
+    """
+    return asyncio.run(examine(_config(), os.environ, as_json=report))
+
+
+@app.command(name="keys", help_flags=[], version_flags=[])
+def _keys(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> NoReturn:
+    """API keys: create --email you@example.org, list, revoke ID."""
+    _become("services.web.auth.cli", arguments)
+
+
+@app.command(name="model")
+def _model() -> NoReturn:
+    """Bring the model into the cache ahead of the first start (docs/model-cache.md)."""
+    _become("services.worker.modelcache", ())
+
+
+def _become(name: str, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by the module's."""
+    command = processes.module(name, *arguments)
+    os.execv(command[0], command)  # noqa: S606 - a fixed program
+
+
+def _config() -> LocalConfig:
+    """The settings. Raises `ConfigError`."""
+    config = read_settings(LocalConfig, os.environ)
+    config.check()
+    return config
 
 
 if __name__ == "__main__":

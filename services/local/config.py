@@ -16,6 +16,7 @@ class LocalConfig(Settings, frozen=True, kw_only=True):
     worker_port: Port = 7800
     gnosis_url: str = ""
     gnosis_api_key: str = ""
+    gnosis_state: str = ""
     liveness_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
 
     @property

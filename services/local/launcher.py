@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-import httpx
-
+from gnosis_ocr import AsyncClient
 from services.local import processes
-from services.local.client import GnosisClient
 from services.local.config import LocalConfig
 from services.local.terminal import Interrupts, say
 from services.serving.supervisor import Supervisor, Timings
@@ -48,7 +46,7 @@ async def keep(supervisor: Supervisor, greeting: str, interrupts: Interrupts) ->
 
 
 async def _taken(variable: str, port: int) -> str:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        if await GnosisClient(f"http://127.0.0.1:{port}", http).is_gnosis():
+    async with AsyncClient(f"http://127.0.0.1:{port}") as client:
+        if await client.is_gnosis():
             return f"Gnosis OCR is already running: http://127.0.0.1:{port}"
     return f"port {port} is already in use: stop the other program, or choose another port with {variable}=..."

@@ -8,23 +8,36 @@ from pathlib import Path
 from libs.taskqueue.queue_settings import SHIPPED_QUEUE_FILE
 from services.serving.supervisor import Service
 
+# Days after which a private service deletes what an interrupted command never came back for. Chosen.
+_KEPT_DAYS = 7
+
 
 def services(*, web_port: int, worker_port: int) -> tuple[Service, Service]:
     """The two services, web first."""
     return (
         Service(
             name="web",
-            command=(sys.executable, "-m", "services.web"),
+            command=module("services.web"),
             ready_url=f"http://127.0.0.1:{web_port}/ready",
             health_url=f"http://127.0.0.1:{web_port}/health",
         ),
         Service(
             name="worker",
-            command=(sys.executable, "-m", "services.worker"),
+            command=module("services.worker"),
             ready_url=f"http://127.0.0.1:{worker_port}/ready",
             health_url=f"http://127.0.0.1:{worker_port}/health",
         ),
     )
+
+
+def module(name: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs the module of this installation.
+
+    Python looks for modules in the working directory only where this process does: a folder of documents may hold
+    anything.
+    """
+    looks_here = sys.path[0] in ("", str(Path.cwd()))
+    return (sys.executable, *(() if looks_here else ("-P",)), "-m", name, *arguments)
 
 
 def environment(environ: Mapping[str, str], *, web_port: int, worker_port: int) -> dict[str, str]:
@@ -42,10 +55,14 @@ def private_environment(
 ) -> dict[str, str]:
     """The environment of services that serve one command only and share nothing with another Gnosis."""
     elsewhere = {"WORKER_URL", "EXTRACT_URL", "QUEUE_URL", "WEB_HOST", "WORKER_HOST", "INTERNAL_TOKEN"}
-    # Their one user is the person who runs the command: no proof of identity is asked for.
+    # Their one user is the person who runs the command: no proof of identity is asked for, and nothing is rationed.
     proofs = {"IAP_AUDIENCE", "GOOGLE_AUDIENCE", "API_KEYS", "WEB_ROUTES"}
-    kept = {name: value for name, value in environ.items() if name not in elsewhere | proofs}
-    return environment(kept, web_port=web_port, worker_port=worker_port) | {"STORAGE_PATH": str(storage)}
+    quotas = {"PAGES_PER_DAY_PER_USER", "REQUESTS_PER_MINUTE_PER_USER", "ACTIVE_JOBS_PER_USER", "RETENTION_DAYS"}
+    kept = {name: value for name, value in environ.items() if name not in elsewhere | proofs | quotas}
+    return environment(kept, web_port=web_port, worker_port=worker_port) | {
+        "STORAGE_PATH": str(storage),
+        "RETENTION_DAYS": str(_KEPT_DAYS),
+    }
 
 
 def is_free(port: int) -> bool:

@@ -31,7 +31,7 @@ def test_a_key_opens_an_installation_until_it_is_revoked(tmp_path: Path) -> None
     document = pdf(tmp_path / "two.pdf", 2)
     with running(tmp_path, script=Script(), API_KEYS="true") as services:
         storage = {"STORAGE_PATH": str(services.storage)}
-        made = command("services.web.auth.cli", "create", "--email", OWNER, "--days", "1", **storage)
+        made = command("services.local", "keys", "create", "--email", OWNER, "--days", "1", **storage)
         assert made.returncode == 0, made.stderr
         key = made.stdout.strip()
         ocr = {"GNOSIS_URL": services.url, **storage}
@@ -39,7 +39,7 @@ def test_a_key_opens_an_installation_until_it_is_revoked(tmp_path: Path) -> None
         refused = command("services.local", "ocr", str(document), **ocr)
         assert refused.returncode == 2
         assert "API key" in refused.stderr
-        done = command("services.local", "ocr", str(document), **ocr, GNOSIS_API_KEY=key)
+        done = command("services.local", "ocr", str(document), "--keep", **ocr, GNOSIS_API_KEY=key)
         assert done.returncode == 0, done.stderr
         assert "<!-- page 2 -->" in done.stdout
         with httpx.Client(base_url=services.url, headers={"Authorization": f"Bearer {key}"}) as client:

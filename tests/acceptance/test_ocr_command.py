@@ -11,6 +11,8 @@ import pymupdf
 import pytest
 
 from tests import ROOT
+from tests.running import running
+from tests.scripted import Script
 
 
 @pytest.fixture
@@ -24,10 +26,10 @@ def document(tmp_path: Path) -> Path:
     return file
 
 
-async def ocr(tmp_path: Path, *arguments: str) -> asyncio.subprocess.Process:
+async def ocr(tmp_path: Path, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
     """The command, with a directory of its own for whatever is temporary and no Gnosis to be found."""
     temporary = tmp_path / "temporary"
-    temporary.mkdir()
+    temporary.mkdir(exist_ok=True)
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -39,10 +41,11 @@ async def ocr(tmp_path: Path, *arguments: str) -> asyncio.subprocess.Process:
         cwd=tmp_path,
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ["PYTHONPATH"])),
             "TMPDIR": str(temporary),
             "GNOSIS_URL": "http://127.0.0.1:9",
             "OCR_ENGINE": "auto",
+            **environ,
         },
     )
 
@@ -113,3 +116,13 @@ async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, document: Path) -> N
     assert (errors + rest).endswith(b"gnosis-ocr: interrupted\n")
     assert b"Traceback" not in rest
     assert left_behind(tmp_path) == []
+
+
+async def test_a_running_service_is_named_and_keeps_nothing_unless_it_should(tmp_path: Path, document: Path) -> None:
+    with running(tmp_path, script=Script()) as services:
+        for option, kept in (("", 0), ("--keep", 1)):
+            command = await ocr(tmp_path, document.name, *filter(None, [option]), GNOSIS_URL=services.url)
+            output, errors = await asyncio.wait_for(command.communicate(), 200)
+            assert (command.returncode, output.count(b"<!-- page")) == (0, 2)
+            assert f"using the Gnosis OCR at {services.url}" in errors.decode()
+            assert len(services.get("/api/jobs").json()["jobs"]) == kept

@@ -30,7 +30,7 @@ def create_engine(name: str, context: EngineContext = BARE) -> OcrEngine:
     threads = context.settings.ocr_threads or _cores()
     match name:
         case "auto":
-            return _nanonets(context) if _suits_model(context) else _rapidocr(threads, context.settings)
+            return create_engine(resolved(name, context), context)
         case "nanonets":
             return _nanonets(context)
         case "rapidocr":
@@ -42,6 +42,13 @@ def create_engine(name: str, context: EngineContext = BARE) -> OcrEngine:
     if ":" in name:
         return _plugged(name, threads, context)
     raise EngineUnavailable(f"There is no engine {name!r}; set OCR_ENGINE to one of: {', '.join(ENGINE_NAMES)}.")
+
+
+def resolved(name: str, context: EngineContext = BARE) -> str:
+    """The name of the engine that `name` stands for here; only `auto` stands for another."""
+    if name != "auto":
+        return name
+    return "nanonets" if _suits_model(context) else "rapidocr"
 
 
 def _plugged(name: str, threads: int, context: EngineContext) -> OcrEngine:

@@ -9,17 +9,7 @@ from libs import eventlog
 from libs.config import ConfigError, read
 from services.worker.config import WorkerConfig
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.modelcache.cache import ModelCache
-
-
-class _Uncounted:
-    """Counts nothing: no one reads the metrics of a command."""
-
-    def model_asked(self, *, cached: bool) -> None:
-        """Not counted."""
-
-    def model_brought(self, way: str, *, seconds: float, size_bytes: int) -> None:
-        """Not counted."""
+from services.worker.modelcache.cache import ModelCache, Uncounted
 
 
 def main() -> int:
@@ -43,7 +33,7 @@ async def _fetch(config: WorkerConfig) -> str:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=_Uncounted())
+    cache = ModelCache(config.model, root=config.cache_root, in_cloud=config.running_in_cloud, meter=Uncounted())
     found = await cache.ensure()
     report = await cache.describe()
     size = f"{report.size_bytes / 1e9:.1f} GB" if report.size_bytes >= 1e8 else f"{report.size_bytes} bytes"

@@ -32,6 +32,16 @@ class Meter(Protocol):
     def model_brought(self, way: str, *, seconds: float, size_bytes: int) -> None: ...
 
 
+class Uncounted:
+    """Counts nothing: no one reads the metrics of a command."""
+
+    def model_asked(self, *, cached: bool) -> None:
+        """Not counted."""
+
+    def model_brought(self, way: str, *, seconds: float, size_bytes: int) -> None:
+        """Not counted."""
+
+
 class CacheReport(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the cache, as `GET /cache/info` shows it (R57)."""
 
