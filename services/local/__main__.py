@@ -179,6 +179,12 @@ def _keys(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     _become("services.web.auth.cli", arguments)
 
 
+@app.command(name="migrate", help_flags=[], version_flags=[])
+def _migrate(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> NoReturn:
+    """Import sessions of the first version: FROM --owner E [--apply] (docs/migration.md)."""
+    _become("services.web.migrate", arguments)
+
+
 @app.command(name="model")
 def _model() -> NoReturn:
     """Bring the model into the cache ahead of the first start (docs/model-cache.md)."""

@@ -1,0 +1,1 @@
+"""Sessions of the first version's layout as jobs (R63)."""
