@@ -1,7 +1,7 @@
 """What the audit calls each request of web, and which requests are events when they are allowed.
 
 What shows or changes a document or a user's jobs is one. What clients repeat every second (status, lists, how far an
-upload is) is one only when it is refused, and so are the calls of the queue.
+upload is), and events, which show no text, are one only when they are refused, and so are the calls of the queue.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ ACTIONS: Mapping[tuple[str, str], Rule] = {
     ("DELETE", "/api/jobs/{job_id}"): Rule("job.delete"),
     ("GET", "/api/jobs/{job_id}/status"): Rule("job.status", when_allowed=False),
     ("GET", "/api/v1/jobs/{job_id}/status"): Rule("job.status", when_allowed=False),
+    ("GET", "/api/jobs/{job_id}/events"): Rule("job.events", when_allowed=False),
     ("GET", "/api/jobs/{job_id}/pages/{n}"): Rule("page.read"),
     ("GET", "/api/jobs/{job_id}/result"): Rule("result.read"),
     ("POST", "/api/jobs/{job_id}/cancel"): Rule("job.cancel"),

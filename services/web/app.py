@@ -19,6 +19,7 @@ from libs.storage.store import DirectStore, FiniteStore, ObjectStore
 from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
 from libs.taskqueue.queue_settings import QueueSettings
 from services.serving.audit import Audited
+from services.serving.connections import most_connections
 from services.serving.host import HostCheck, parse_hosts
 from services.serving.layers import BARE, Layers
 from services.serving.metrics import Requests, exposition, new_registry
@@ -35,8 +36,9 @@ from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
-from services.web.jobs import files, result, retry
+from services.web.jobs import events, files, result, retry
 from services.web.jobs import routes as jobs
+from services.web.live.feed import Feeds
 from services.web.metrics import Backlog, WebMetrics
 from services.web.outputs import page
 from services.web.queue import OpenQueue, local_queue
@@ -61,6 +63,7 @@ ROUTES: list[Route | Mount] = [
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/api/v1/jobs/{job_id}/status", jobs.progress),
+    Route("/api/jobs/{job_id}/events", events.events),
     Route("/api/jobs/{job_id}/pages/{n}", jobs.page),
     Route("/api/jobs/{job_id}/result", result.result),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
@@ -132,7 +135,8 @@ def create_app(
             )
             app.state.web, app.state.registry = parts, registry
             registry.register(Backlog(queue, lambda: parts.sweeper.survey))
-            drained.append(parts.extractor.drain)
+            metrics.watchers(lambda: parts.feeds.watchers)
+            drained.extend((parts.extractor.drain, parts.feeds.drain))
             background = [asyncio.create_task(token.follow())]
             # Cloud Run gives no processor time between requests: there Cloud Scheduler calls /internal/sweep.
             if not config.running_in_cloud:
@@ -253,6 +257,14 @@ def create_parts(
         extractor=extractor,
         completion=completion,
         sweeper=sweeper,
+        feeds=Feeds(
+            store,
+            nudge=sweeper.nudge,
+            look_seconds=config.look_seconds,
+            most_each=config.watchers_per_user,
+            # Each has a connection as long as it watches: the other half is for requests that come and go.
+            most=max(1, most_connections(config.max_connections) // 2),
+        ),
         usage=Usage(store, config.quotas),
         rates=Rates(config.quotas.requests_a_minute),
     )

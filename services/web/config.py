@@ -47,6 +47,7 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     extract_extra_children: Annotated[int, Meta(ge=0, le=100)] = 2
     extract_seconds: Positive = 300.0
     active_jobs_per_user: Count = 20
+    watchers_per_user: Count = 100
     stored_bytes_per_user: Quota = None
     pages_per_day_per_user: Quota = None
     requests_per_minute_per_user: Quota = None

@@ -23,6 +23,7 @@ class WebMetrics:
         self._uploads = counter("gnosis_uploads", "Documents taken in.", ("file_type",), registry=registry)
         self._bytes = counter("gnosis_upload_bytes", "Bytes of documents taken in.", registry=registry)
         self._rendered = counter("gnosis_pages_rendered", "Pages rendered.", ("outcome",), registry=registry)
+        self._watchers = prometheus_client.Gauge("gnosis_watchers", "Clients that watch a job.", registry=registry)
 
     def upload(self, file_type: str, size: int) -> None:
         """Count a document of `size` bytes that became a job."""
@@ -32,6 +33,10 @@ class WebMetrics:
     def rendered(self, *, failed: bool) -> None:
         """Count a page whose image was rendered, or cannot be."""
         self._rendered.labels("failed" if failed else "rendered").inc()
+
+    def watchers(self, count: Callable[[], int]) -> None:
+        """Read the number of clients that watch a job by `count`, at each scrape."""
+        self._watchers.set_function(count)
 
 
 class Survey(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from libs.taskqueue.task import OcrTask
 from services.serving.queue_identity import QueueIdentity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
+from services.web.live.feed import Feeds
 from services.web.metrics import Survey
 from services.web.quota import Rates, Usage
 from services.web.receiving import Receiving
@@ -97,6 +98,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweep
     #: The store, where clients can upload to it directly.
     direct: DirectStore | None = None
+    #: The jobs that clients watch.
+    feeds: Feeds
     usage: Usage
     rates: Rates
     #: The store, where it can be full.

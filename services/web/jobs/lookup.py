@@ -8,6 +8,7 @@ from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
 from services.serving.problem import Problem
 from services.web.auth import get_user_from_request
+from services.web.live.feed import Feed, View
 from services.web.service import web
 
 
@@ -28,6 +29,17 @@ async def own_job(request: Request) -> tuple[SessionFiles, Job]:
     files = await own_session(request)
     try:
         return files, await load_or_rebuild(files)
+    except NotFound as error:
+        raise _not_found() from error
+
+
+async def newer_view(feed: Feed, than: View | None) -> View:
+    """The next view of a watched job after `than`; the first one after `None`.
+
+    Raises `Problem` 404, `Stopping`, and before the first view `TornIntake`, `StorageError`.
+    """
+    try:
+        return await feed.newer(than)
     except NotFound as error:
         raise _not_found() from error
 

@@ -58,6 +58,7 @@ async def retry(request: Request) -> Response:
     await fan_out(partial(_mark_pending, files, job.run), again)
     with suppress(QueueUnavailable):  # the sweep starts it later
         await start_stage(service.queue, job)
+    service.feeds.look_soon(job.job_id)
     return JSONResponse({"job_id": job.job_id, "status": job.status, "run": job.run}, status_code=202)
 
 

@@ -20,13 +20,18 @@ from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
-from services.web.jobs.lookup import own_job, own_session
+from services.web.jobs.lookup import newer_view, own_job, own_session
+from services.web.live.feed import Stopping
 from services.web.outputs import page as page_json
 from services.web.service import web
 from services.web.text.blocks import blocks_html
 
 #: Jobs on a page of the list at most. Chosen: each costs a read of its record.
 MAX_LISTED = 100
+
+#: Seconds that a status waits for a change at most. Chosen: the time after which proxies commonly give a silent request
+#: up; a client that sits behind one asks for less.
+MAX_WAIT_SECONDS = 60
 
 
 class ExpiringJob(Job, frozen=True, kw_only=True):
@@ -62,15 +67,49 @@ async def listing(request: Request) -> Response:
 
 
 async def status(request: Request) -> Response:
-    """`GET /api/jobs/{job_id}/status`: the whole record (R42); 304 when the client has it."""
-    files, job = await own_job(request)
-    await web(request).sweeper.nudge(files, job)
-    headers = {"ETag": f'"{job.revision}"'}
-    if request.headers.get("If-None-Match") == headers["ETag"]:
+    """`GET /api/jobs/{job_id}/status`: the whole record (R42); 304 when the client has it.
+
+    With `wait` and `If-None-Match` the answer comes when the record changes, or after so many seconds.
+    """
+    seconds, known = _wait(request.query_params.get("wait", "0")), request.headers.get("If-None-Match")
+    if seconds and known is not None:
+        job = await _changed(request, known, seconds)
+    else:
+        files, job = await own_job(request)
+        if seconds is None:  # only now: who may not see the job is told nothing else
+            raise Problem(
+                422,
+                "Bad wait",
+                f"wait is a whole number of seconds up to {MAX_WAIT_SECONDS}.",
+                "Send the ETag of the last answer as If-None-Match: the next one comes when the job has changed.",
+            )
+        await web(request).sweeper.nudge(files, job)
+    headers = {"ETag": _etag(job)}
+    if known == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     retention = web(request).config.retention
     body = record.encode(job if retention is None else _with_expiry(job, retention))
     return Response(body, media_type="application/json", headers=headers)
+
+
+async def _changed(request: Request, known: str, seconds: int) -> Job:
+    """The record once its `ETag` is another than `known`, or as it is after `seconds` or where the process stops.
+
+    Raises `Problem` 404, 429, 503, `TornIntake`, `StorageError`.
+    """
+    user = await get_user_from_request(request)
+    view = None
+    with (
+        web(request).feeds.watched(user.email, request.path_params["job_id"]) as feed,
+        suppress(TimeoutError, Stopping),
+    ):
+        async with asyncio.timeout(seconds):
+            view = await newer_view(feed, None)
+            while _etag(view.record) == known:
+                view = await newer_view(feed, view)
+    if view is None:
+        raise Problem(503, "Not answered", "The job could not be read in time.", "Ask again.")
+    return view.record
 
 
 async def progress(request: Request) -> Response:
@@ -143,6 +182,7 @@ async def cancel(request: Request) -> Response:
     if job.status is JobStatus.CANCELLED:
         await cancellation.note(files, job.run)
     await active.remove(files, job)
+    web(request).feeds.look_soon(job.job_id)
     return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
 
 
@@ -152,6 +192,7 @@ async def delete(request: Request) -> Response:
     read_at = await _read_at(files)
     await deletion.delete(files)
     web(request).usage.deleted(files.user_hash, read_at)
+    web(request).feeds.look_soon(files.session_id)
     return Response(status_code=204)
 
 
@@ -196,6 +237,17 @@ def not_done(job: Job, detail: str) -> Problem:
     elif job.status is JobStatus.FAILED:
         hint = "The job failed; its status says why. Upload a corrected file."
     return Problem(409, "Not done", detail, hint, job_status=job.status, percent=job.percent)
+
+
+def _etag(job: Job) -> str:
+    return f'"{job.revision}"'
+
+
+def _wait(text: str) -> int | None:
+    """The seconds that a client waits for a change; `None` for any other text."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > MAX_WAIT_SECONDS:
+        return None
+    return int(text)
 
 
 def _limit(text: str) -> int:

@@ -224,6 +224,9 @@ class _Docs:
             if parameter["in"] == "path":
                 address = address.replace(f"{{{parameter['name']}}}", str(self._sample(parameter["schema"])))
         words = {"get": ["curl"], "head": ["curl", "--head"]}.get(method, ["curl", "-X", method.upper()])
+        answers = [self._resolve(answer) for answer in operation["responses"].values()]
+        if any("text/event-stream" in answer.get("content", {}) for answer in answers):
+            words += ["--no-buffer"]
         for parameter in parameters:
             if parameter["in"] == "header" and parameter.get("required"):
                 words += ["-H", f"{parameter['name']}: {self._sample(parameter['schema'])}"]

@@ -200,6 +200,7 @@ def accepted(job: Job) -> Response:
         "status": job.status,
         "links": {
             "status": f"{address}/status",
+            "events": f"{address}/events",
             "result": f"{address}/result",
             "pages": f"{address}/pages/{{n}}",
         },

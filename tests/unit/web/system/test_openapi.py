@@ -35,6 +35,7 @@ PROMISED = {
     ("/api/jobs/{job_id}", "delete"),
     ("/api/jobs/{job_id}/status", "get"),
     ("/api/v1/jobs/{job_id}/status", "get"),
+    ("/api/jobs/{job_id}/events", "get"),
     ("/api/jobs/{job_id}/cancel", "post"),
     ("/api/jobs/{job_id}/retry", "post"),
     ("/metrics", "get"),

@@ -1,0 +1,1 @@
+"""The services as they ship, except that web counts what it asks of its storage."""
