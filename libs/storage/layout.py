@@ -41,6 +41,8 @@ PART = "parts/{:016d}"
 
 #: The index of active jobs: `libs.jobstate.active`.
 ACTIVE = "active/"
+#: What idempotency keys stand for: `services.web.upload.idempotency`.
+IDEMPOTENCY = "idempotency/"
 #: In a session: its leases.
 BATCHES = "batches/"
 #: In a session: the parts of a resumable upload.
@@ -145,6 +147,15 @@ def active_path(user_hash: str, session_id: str) -> str:
 def tombstone_path(user_hash: str, session_id: str) -> str:
     """Exists while a deleted session may still receive late writes."""
     return f"{TOMBSTONES}{user_hash}/{session_id}"
+
+
+def idempotency_path(email: str, key: str) -> str:
+    """What a user's idempotency key stands for.
+
+    By a digest: users whose addresses have the same hash share no key, and a key has characters that no path may have.
+    """
+    digest = hashlib.sha256(f"{normal_email(email)}\0{key}".encode()).hexdigest()
+    return f"{IDEMPOTENCY}{user_hash(email)}/{digest}"
 
 
 def system_path(name: str) -> str:

@@ -36,6 +36,7 @@ from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
+from services.web.idempotency import IdempotencyKeys
 from services.web.jobs import events, files, result, retry
 from services.web.jobs import routes as jobs
 from services.web.live.feed import Feeds
@@ -257,6 +258,7 @@ def create_parts(
         extractor=extractor,
         completion=completion,
         sweeper=sweeper,
+        keys=IdempotencyKeys(store),
         feeds=Feeds(
             store,
             nudge=sweeper.nudge,

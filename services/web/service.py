@@ -17,6 +17,7 @@ from libs.taskqueue.task import OcrTask
 from services.serving.queue_identity import QueueIdentity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
+from services.web.idempotency import IdempotencyKeys
 from services.web.live.feed import Feeds
 from services.web.metrics import Survey
 from services.web.quota import Rates, Usage
@@ -98,6 +99,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     sweeper: Sweep
     #: The store, where clients can upload to it directly.
     direct: DirectStore | None = None
+    keys: IdempotencyKeys
     #: The jobs that clients watch.
     feeds: Feeds
     usage: Usage

@@ -18,6 +18,7 @@ from libs.storage.store import ObjectStore, Stat
 from libs.taskqueue.queue import QueueUnavailable, TaskQueue
 from services.serving import audit
 from services.serving.audit import Outcome
+from services.web.idempotency import forget_old_keys
 from services.web.metrics import Survey, survey
 from services.web.service import JobCreation
 from services.web.tasks import start_stage
@@ -61,6 +62,7 @@ class Sweeper:
         self._queue_since: datetime | None = None
         self._retention = retention
         self._expired_at: datetime | None = None
+        self._forgot_at: datetime | None = None
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -90,9 +92,17 @@ class Sweeper:
                 await deletion.bury(self._store, stat)
             except ValueError:  # an object whose name is not a tombstone's
                 log.error("tombstone_unreadable", path=stat.path)
+        await self._forget_keys()
         await self._expire()
         self.survey = survey(seen, await self._store.now())
         return woken
+
+    async def _forget_keys(self) -> None:
+        """Delete the idempotency keys that no longer count, hourly."""
+        now = await self._store.now()
+        if self._forgot_at is None or now >= self._forgot_at + EXPIRY_EVERY:
+            self._forgot_at = now
+            await forget_old_keys(self._store)
 
     async def _expire(self) -> None:
         """Delete the jobs that have been kept long enough; hourly, since it lists every user's sessions."""
