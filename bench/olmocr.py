@@ -22,9 +22,9 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from bench.readings import Readings
 from libs.jobstate.intake import OcrMode
@@ -33,6 +33,19 @@ from libs.page.markdown import to_markdown
 SAMPLE = "groundtruth/en_olmocr_bench_sample"
 ASSERTIONS = ("dataset.jsonl", "blanks.jsonl")
 MODES = (OcrMode.AUTO, OcrMode.FORCE)
+
+
+class Assertion(Protocol):
+    """One of olmOCR-bench, as its package reads it."""
+
+    pdf: str
+    page: int
+    id: str
+    type: str
+
+    def run(self, markdown: str, /) -> tuple[bool, str]:
+        """Whether it holds over the Markdown of its PDF, and why not."""
+        ...
 
 
 def main() -> int:
@@ -45,19 +58,15 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores (default: all)")
     options = parser.parse_args()
     corpus = options.corpus or Path(os.environ.get("GNOSIS_CORPUS", "."), SAMPLE)
-    if not (corpus / ASSERTIONS[0]).is_file():
-        parser.error(f"{corpus} has no {ASSERTIONS[0]}: name the folder of the assertions with --corpus")
     try:
-        # By name: the package is no dependency of ours.
-        load = importlib.import_module("olmocr.bench.tests").load_single_test
-    except ImportError as error:
-        parser.error(f"{error}: install the packages that the docstring of bench/olmocr.py names")
-    assertions = [load(one) for one in _assertions(corpus)]
+        assertions = load(corpus)
+    except (OSError, ImportError) as error:
+        parser.error(f"{error}: name the folder of the assertions, and install what bench/olmocr.py names")
     readings = Readings(options.threads, options.cache)
     for mode in options.modes:
         written = {
-            pdf: "\n\n".join(_markdown(corpus / pdf, pages, mode, readings))
-            for pdf, pages in _pages(assertions).items()
+            pdf: "\n\n".join(to_markdown(readings.of(file_of(corpus, pdf), page, mode).blocks()) for page in pages)
+            for pdf, pages in pages_of(assertions).items()
         }
         if options.save:
             _save(written, options.save / mode.value)
@@ -65,15 +74,21 @@ def main() -> int:
     return 0
 
 
-def _assertions(corpus: Path) -> Iterator[dict[str, Any]]:
-    for name in ASSERTIONS:
-        if (corpus / name).is_file():
-            for line in (corpus / name).read_text(encoding="utf-8").splitlines():
-                if line.strip() and (one := json.loads(line))["type"] != "math":
-                    yield one
+def load(corpus: Path) -> list[Assertion]:
+    """The assertions, but for those on equations; raises ImportError where the package is missing."""
+    # By name: the package is no dependency of ours.
+    read = importlib.import_module("olmocr.bench.tests").load_single_test
+    lines = [
+        line
+        for number, name in enumerate(ASSERTIONS)
+        if number == 0 or (corpus / name).is_file()
+        for line in (corpus / name).read_text(encoding="utf-8").splitlines()
+    ]
+    found = [json.loads(line) for line in lines if line.strip()]
+    return [read(one) for one in found if one["type"] != "math"]
 
 
-def _pages(assertions: Sequence[Any]) -> dict[str, list[int]]:
+def pages_of(assertions: Sequence[Assertion]) -> dict[str, list[int]]:
     """The pages that the assertions name, by PDF."""
     found: dict[str, set[int]] = defaultdict(set)
     for one in assertions:
@@ -81,12 +96,10 @@ def _pages(assertions: Sequence[Any]) -> dict[str, list[int]]:
     return {pdf: sorted(pages) for pdf, pages in sorted(found.items())}
 
 
-def _markdown(path: Path, pages: Sequence[int], mode: OcrMode, readings: Readings) -> Iterator[str]:
-    # Some names have a folder, which a flat copy of the sample writes as a prefix.
-    if not path.is_file():
-        path = path.parent.parent / f"{path.parent.name}__{path.name}"
-    for page_no in pages:
-        yield to_markdown(readings.of(path, page_no, mode).blocks())
+def file_of(corpus: Path, pdf: str) -> Path:
+    """The file of a PDF. Some names have a folder, which a flat copy of the sample writes as a prefix."""
+    path = corpus / pdf
+    return path if path.is_file() else path.parent.parent / f"{path.parent.name}__{path.name}"
 
 
 def _save(written: dict[str, str], folder: Path) -> None:
@@ -95,7 +108,7 @@ def _save(written: dict[str, str], folder: Path) -> None:
         (folder / f"{pdf.replace('/', '__')}.md").write_text(markdown, encoding="utf-8")
 
 
-def _report(mode: OcrMode, assertions: Sequence[Any], written: dict[str, str]) -> None:
+def _report(mode: OcrMode, assertions: Sequence[Assertion], written: dict[str, str]) -> None:
     held: dict[str, list[bool]] = defaultdict(list)
     failed = []
     for one in assertions:
