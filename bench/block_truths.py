@@ -25,8 +25,6 @@ Percent: TypeAlias = tuple[float, float, float, float]
 
 # How alike two texts are, of 100, from which they are the same: OCR misreads a letter or two of a dozen.
 _SAME = 80
-# Characters of a number or a bullet before the first words, at most.
-_MARKER = 4
 # Shorter texts are compared as a whole: anything is a part of something.
 _WHOLE = 4
 # The shared area, as a share of the joint one, from which two boxes are the same: the usual one for detection.
@@ -129,7 +127,9 @@ class Scores:
         matched: list[Block | None] = []
         rest = list(found)
         for text in words:
-            block = next((block for block in rest if _begins(block.text, text)), None)
+            block = max(rest, key=lambda block: _likeness(block.text, text), default=None)
+            if block is not None and not _begins(block.text, text):
+                block = None
             matched.append(block)
             if block is None:
                 self._fault(page, kind, f"missed {text!r}")
@@ -235,10 +235,17 @@ def _plain(text: str) -> str:
 
 def _begins(text: str, words: str) -> bool:
     """Whether the text begins with the words, but for a marker."""
+    return _likeness(text, words) >= _SAME
+
+
+def _likeness(text: str, words: str) -> float:
+    """How like the words, of 100, the beginning of the text is, but for a marker."""
     text, words = _plain(text), _plain(words)
     if len(words) < _WHOLE:
-        return text == words
-    return len(text) >= len(words) - _MARKER and fuzz.partial_ratio(words, text[: len(words) + _MARKER]) >= _SAME
+        return 100.0 if text == words else 0.0
+    starts = {text, text.lstrip("0123456789")}
+    # Of two that begin alike the one that has no more.
+    return max(fuzz.ratio(words, start[: len(words)]) for start in starts) - (0 if len(text) == len(words) else 1e-6)
 
 
 def _has(text: str, words: str) -> bool:

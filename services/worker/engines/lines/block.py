@@ -11,18 +11,24 @@ import msgspec
 
 from libs.page.block import Block, BlockKind, Cell, Line, enclosing, mean_confidence
 from services.worker.engines.lines import hyphen, table
-from services.worker.engines.lines.kind import begins_note, is_caption, is_small, level_of
-from services.worker.engines.lines.line_box import LineBox, Row
+from services.worker.engines.lines.kind import begins_note, is_caption, is_small, level_of, section_level
+from services.worker.engines.lines.line_box import LineBox, Row, middle_of
 from services.worker.engines.lines.listing import EMPTY_BOXES, TICKED_BOXES, Item, items
 from services.worker.engines.lines.order import Region
-from services.worker.engines.lines.paragraph import begins_block, height_of, text_of, usual_step
+from services.worker.engines.lines.paragraph import begins_block, height_of, is_apart, text_of, usual_step
 
 # Share of the page's characters that may be bold where bold says anything.
 _MAX_BOLD_SHARE = 0.5
+# The step from a heading to its text, in usual steps. Chosen: a little more than from line to line.
+_HEADING_STEP = 1.1
 # Share of the page's height below which footnotes begin.
 _NOTES_FROM = 0.5
 # Lines on a page below which no body text can be told from headings.
-_MIN_LINES_FOR_HEADINGS = 5
+_MIN_LINES_FOR_HEADINGS = 3
+# Lines below which a page may be a title page, and the share of its characters that are no larger than what is no title
+# there.
+_MIN_LINES_OF_TEXT = 12
+_TITLE_PAGE_SHARE = 0.15
 
 #: A table whose cells drawn rules make, or the regions that a frame encloses.
 Ruled: TypeAlias = Block | tuple[Region, ...]
@@ -41,6 +47,8 @@ class _Page(msgspec.Struct, frozen=True, kw_only=True):
     bold: frozenset[int]
     #: In pixels; 0 where it is not known.
     height: float
+    #: Whether it has a few lines, of which the title may be the most.
+    is_title_page: bool
 
 
 def blocks(
@@ -60,12 +68,14 @@ def blocks(
         part for parts in {id(r): r for r in ruled.values() if not isinstance(r, Block)}.values() for part in parts
     ]
     boxes = [box for part in (*parts, *framed) for row in part.rows for box in row if id(box.line) not in ruled]
+    is_title_page = len(boxes) < _MIN_LINES_OF_TEXT
     page = _Page(
-        body=body_height(boxes) if boxes else 0.0,
+        body=body_height(boxes, _TITLE_PAGE_SHARE if is_title_page else 0.5) if boxes else 0.0,
         headings=len(boxes) >= _MIN_LINES_FOR_HEADINGS,
         words=hyphen.words_of(box.line.text for box in boxes),
         bold=bold if _share(boxes, bold) <= _MAX_BOLD_SHARE else frozenset(),
         height=page_height,
+        is_title_page=is_title_page,
     )
     found: list[Block] = []
     written: set[int] = set()
@@ -104,13 +114,13 @@ def _framed_blocks(parts: Sequence[Region], page: _Page) -> list[Block]:
     return [block for part in parts for block in _region_blocks(part.rows, page)]
 
 
-def body_height(boxes: Sequence[LineBox]) -> float:
-    """Height of the page's body text in pixels: the median over characters, not over lines."""
+def body_height(boxes: Sequence[LineBox], share: float = 0.5) -> float:
+    """Height of the page's body text in pixels: the median over characters, not over lines, or another `share`."""
     weighted = sorted((b.height, len(b.line.text)) for b in boxes)
-    half, passed = sum(n for _, n in weighted) / 2, 0
+    least, passed = sum(n for _, n in weighted) * share, 0
     for height, n in weighted:
         passed += n
-        if passed >= half:
+        if passed >= least:
             return height
     return weighted[-1][0]
 
@@ -148,12 +158,31 @@ def _text_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
             before = rows[groups[-1][-1]]
             item = rows[groups[-1][0]] if groups[-1][0] in marked else None
             turns_bold = item is None and _is_bold(row, page) != _is_bold(before, page)
-            if not turns_bold and not begins_block(row, before, following, item, (left, right), step, page.body):
+            is_headed = len(groups[-1]) == 1 and item is None and _is_section(rows, groups[-1][0], step)
+            if not (turns_bold or is_headed) and not begins_block(
+                row, before, following, item, (left, right), step, page.body
+            ):
                 groups[-1].append(i)
                 continue
         groups.append([i])
-    found = [_text_block([rows[i] for i in group], marked.get(group[0]), page) for group in groups]
+    found = [
+        _text_block([rows[i] for i in group], marked.get(group[0]), page, alone=_is_alone(rows, group, step))
+        for group in groups
+    ]
     return _with_notes(found, [[rows[i] for i in group] for group in groups], page)
+
+
+def _is_section(rows: Sequence[Row], at: int, step: float) -> bool:
+    """Whether the row has the number or the name of a section, and space above it."""
+    return section_level(text_of(rows[at])) is not None and (at == 0 or is_apart(rows[at], rows[at - 1], step))
+
+
+def _is_alone(rows: Sequence[Row], group: Sequence[int], step: float) -> bool:
+    """Whether the group of rows stands apart from the rows above it in the region, and a little from those below."""
+    first, last = group[0], group[-1]
+    return (first == 0 or is_apart(rows[first], rows[first - 1], step)) and (
+        last + 1 == len(rows) or middle_of(rows[last + 1]) - middle_of(rows[last]) > _HEADING_STEP * step
+    )
 
 
 def _is_bold(row: Row, page: _Page) -> bool:
@@ -178,12 +207,13 @@ def _with_notes(found: list[Block], groups: Sequence[Sequence[Row]], page: _Page
     ]
 
 
-def _text_block(group: Sequence[Row], item: Item | None, page: _Page) -> Block:
+def _text_block(group: Sequence[Row], item: Item | None, page: _Page, *, alone: bool) -> Block:
     lines = [text_of(row) for row in group]
     if page.headings and (item is None or item.counts):
         size = min(height_of(row) for row in group) / page.body
-        level = level_of(lines, size, bold=all(_is_bold(row, page) for row in group))
-        if level is not None:
+        bold = all(_is_bold(row, page) for row in group)
+        level = level_of(lines, size, bold=bold, alone=alone and item is None, title_page=page.is_title_page)
+        if level is not None and (level == 1 or not is_caption("\n".join(lines))):
             kind = BlockKind.TITLE if level == 1 else BlockKind.HEADING
             return _block(kind, group, text="\n".join(hyphen.join(lines, page.words)), level=level)
     if item is not None and item.marker:

@@ -16,6 +16,9 @@ _TITLE = 1.9
 # or an advertisement, below it a page number or an ornament.
 _MAX_LINES = 3
 _MAX_CHARACTERS = 120
+# The same on a title page. Chosen: long titles of reports.
+_MAX_TITLE_LINES = 6
+_MAX_TITLE = 300
 _MIN_LETTERS = 3
 # Levels of a large heading, and of one that is only bold; the number of a section with its dots says the level itself.
 _LARGE_LEVEL, _BOLD_LEVEL = 2, 3
@@ -24,11 +27,63 @@ _MAX_LEVEL = 6
 # What a sentence or a label in bold ends with.
 _NO_HEADING_ENDS = ".,;:"
 
+# The number of a section before its name, in letters of the text's size: 2.1, 4., IV., A. Without a dot it may be that
+# of a date or of an address.
+_NUMBERED = re.compile(
+    r"(?P<decimal>\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2}\.)\s+[^\W\d_]|(?P<roman>[IVX]{1,5})\.\s+[^\W\d_]{3}|[A-Z]\.\s+[^\W\d_]{3}"
+)
+# Characters of such a heading at most, and of what is no sentence.
+_MAX_NUMBERED = 80
+# Levels of a section that has a Roman number, and of one that has a letter.
+_ROMAN_LEVEL, _LETTER_LEVEL = 2, 3
+# "4. Juli 2019" is a date.
+_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+# "Results and discussion"
+_AND = re.compile(r"(?:and|und|et|&)(?: \w+){1,2}$")
+# Names that sections of many documents have, in English, German and French.
+_SECTIONS = frozenset(
+    {
+        "abstract",
+        "acknowledgements",
+        "acknowledgments",
+        "anhang",
+        "annexe",
+        "appendix",
+        "bibliographie",
+        "bibliography",
+        "conclusion",
+        "conclusions",
+        "contents",
+        "danksagung",
+        "discussion",
+        "einleitung",
+        "fazit",
+        "index",
+        "inhalt",
+        "inhaltsverzeichnis",
+        "introduction",
+        "literatur",
+        "literaturverzeichnis",
+        "preface",
+        "préface",
+        "references",
+        "remerciements",
+        "results",
+        "résumé",
+        "sommaire",
+        "summary",
+        "table des matières",
+        "table of contents",
+        "vorwort",
+        "zusammenfassung",
+    }
+)
+
 # The words that captions begin with in English, German, French, Spanish and Italian, and what follows the number: a
-# sign, or a text that begins with a capital. "Table 4 shows" is a sentence.
+# sign, a text that begins with a capital, or the end of the line. "Table 4 shows" is a sentence.
 _CAPTION = re.compile(
     r"(?i:fig(?:ure|\.|ura)?|abb(?:ildung|\.)|tab(?:le|elle|leau|la|ella|\.)?|chart|scheme|plate|exhibit|listing)\s*"
-    r"(?:[A-Z]?\d{1,3}(?:[.-]\d{1,3})*[a-z]?|[IVX]{1,5})\s*(?:[.:|\u2013\u2014]|(?=\s[A-Z]))"
+    r"(?:[A-Z]?\d{1,3}(?:[.-]\d{1,3})*[a-z]?|[IVX]{1,5})(?:\s*(?:[.:|\u2013\u2014]|(?=\s[A-Z]))|(?=\n))"
 )
 # Characters of a caption at most. Chosen: longer than any but those of whole plates.
 _MAX_CAPTION = 1_200
@@ -38,24 +93,43 @@ _MAX_NOTE = 0.92
 _NOTE_MARK = re.compile(r"(?:\d{1,2}|[*\u2020\u2021\u00a7\u00b6]{1,3})\s?[A-Z\u201c\"(]")
 
 
-def level_of(lines: Sequence[str], size: float, *, bold: bool) -> int | None:
+def level_of(
+    lines: Sequence[str], size: float, *, bold: bool, alone: bool = False, title_page: bool = False
+) -> int | None:
     """The level of the heading that these lines are, 1 for a title; None where they are none.
 
-    `bold`: the lines are set in bold and the text is not.
+    `bold`: the lines are set in bold and the text is not. `alone`: with space above and below, wider than a line's.
+    `title_page`: there is no text on the page that large letters could advertise.
     """
     letters = sum(character.isalpha() for line in lines for character in line)
-    if len(lines) > _MAX_LINES or letters < _MIN_LETTERS or sum(map(len, lines)) > _MAX_CHARACTERS:
+    digits = sum(character.isdigit() for line in lines for character in line)
+    most_lines, most = (_MAX_TITLE_LINES, _MAX_TITLE) if title_page else (_MAX_LINES, _MAX_CHARACTERS)
+    if len(lines) > most_lines or letters < _MIN_LETTERS or sum(map(len, lines)) > most:
         return None
     if any(map(has_signs, lines)):
         return None
-    if size >= _TITLE:
-        return 1
     if size >= _HEADING:
-        return _LARGE_LEVEL
-    if not bold or lines[-1][-1] in _NO_HEADING_ENDS:
+        # A number in large type is what a chart or a form shows.
+        return None if digits >= letters else 1 if size >= _TITLE else _LARGE_LEVEL
+    if lines[-1][-1] in _NO_HEADING_ENDS:
         return None
-    number = _SECTION.match(lines[0])
-    return _BOLD_LEVEL if number is None else min(_LARGE_LEVEL + number[0].count("."), _MAX_LEVEL)
+    if bold:
+        number = _SECTION.match(lines[0])
+        return _BOLD_LEVEL if number is None else min(_LARGE_LEVEL + number[0].count("."), _MAX_LEVEL)
+    return section_level(" ".join(lines)) if alone else None
+
+
+def section_level(text: str) -> int | None:
+    """The level of a section by its number, or by a name that many have; None where it has neither."""
+    name, _, rest = text.casefold().partition(" ")
+    if text.casefold() in _SECTIONS or (name in _SECTIONS and _AND.match(rest)):
+        return _LARGE_LEVEL
+    number = _NUMBERED.match(text)
+    if number is None or len(text) > _MAX_NUMBERED or text[-1] in _NO_HEADING_ENDS or _YEAR.search(text):
+        return None
+    if decimal := number["decimal"]:
+        return min(_LARGE_LEVEL + decimal.rstrip(".").count("."), _MAX_LEVEL)
+    return _ROMAN_LEVEL if number["roman"] else _LETTER_LEVEL
 
 
 def is_caption(text: str) -> bool:

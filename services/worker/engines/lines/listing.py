@@ -5,10 +5,15 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from services.worker.engines.lines.line_box import Row
+from services.worker.engines.lines.line_box import Row, middle_of
 
 #: What lists are marked with, but for numbers and letters.
 BULLETS = "•●▪■◦‣∙➢"
+
+# Dashes mark the items of a list where several stand at one place and the lines below them begin to their right: those
+# of a dialogue begin to their left. An em dash is that of a dialogue.
+_DASHES = "-–"
+_MIN_DASHES = 2
 
 #: Empty and ticked check boxes, before their labels.
 EMPTY_BOXES, TICKED_BOXES = "☐□", "☑☒"
@@ -19,6 +24,13 @@ _SAME_PLACE = 1.5
 # By how much a nested list is indented at least, in body heights, and how deep lists nest at most.
 _INDENT = 0.8
 _MAX_DEPTH = 6
+# How far from the right margin a row of prose may end that is full, in body heights, its characters at least, and what
+# the rows before a list end with.
+_FULL = 3.0
+_MIN_PROSE_CHARACTERS = 24
+_ENDS = ".:;!?"
+# By how much the lines of an item begin to the right of its dash, and the step to a line of it, in heights.
+_HANG, _CLOSE = 0.3, 1.8
 # Items that count up at least: two with a sign behind the number, as in "a.", more without one.
 _MIN_COUNTED, _MIN_BARE = 2, 3
 
@@ -52,7 +64,11 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 def items(rows: Sequence[Row], body: float) -> dict[int, Item]:
     """The items by the index of the row in which each begins; `body` is the height of the body text in pixels."""
     found = list(_found(rows))
-    kept = [one for one in found if not one.counts or _counts_up(one, found, body)]
+    kept: list[_Found] = []
+    for one in found:
+        follows = bool(kept) and kept[-1].at == one.at - 1
+        if _is_item(one, found, rows, body) and (follows or not one.counts or not _goes_on(one, rows, body)):
+            kept.append(one)
     items: dict[int, Item] = {}
     outer: list[float] = []
     for one in kept:
@@ -64,6 +80,42 @@ def items(rows: Sequence[Row], body: float) -> dict[int, Item]:
     return items
 
 
+def _is_item(one: _Found, found: Sequence[_Found], rows: Sequence[Row], body: float) -> bool:
+    if one.counts:
+        return _counts_up(one, found, body)
+    return one.marker not in _DASHES or not one.marker or _is_dashed(one, found, rows, body)
+
+
+def _goes_on(one: _Found, rows: Sequence[Row], body: float) -> bool:
+    """Whether a sentence that fills the row above goes on in this one: its number begins no item."""
+    if one.at == 0:
+        return False
+    row, before = rows[one.at], rows[one.at - 1]
+    right = max(other[-1].right for other in rows)
+    return (
+        abs(row[0].left - before[0].left) <= _INDENT * body
+        and right - before[-1].right <= _FULL * body
+        and sum(box.characters for box in before) >= _MIN_PROSE_CHARACTERS
+        and before[-1].line.text[-1:] not in _ENDS
+        and _is_close(row, before)
+    )
+
+
+def _is_dashed(one: _Found, found: Sequence[_Found], rows: Sequence[Row], body: float) -> bool:
+    """Whether several dashes stand at its place, and no line between them begins to their left."""
+    same = [other for other in found if other.style == one.style and abs(other.left - one.left) <= _INDENT * body]
+    starts = {other.at for other in same}
+    between = rows[same[0].at : same[-1].at + 1]
+    hangs = all(row[0].left > one.left - _INDENT * body for row in between)
+    below = rows[one.at + 1] if one.at + 1 < len(rows) and one.at + 1 not in starts else None
+    is_prose = below is not None and below[0].left < one.left + _HANG * body and _is_close(below, rows[one.at])
+    return len(same) >= _MIN_DASHES and hangs and not is_prose
+
+
+def _is_close(row: Row, before: Row) -> bool:
+    return middle_of(row) - middle_of(before) < _CLOSE * max(box.height for box in before)
+
+
 def _found(rows: Sequence[Row]) -> Iterator[_Found]:
     for at, row in enumerate(rows):
         text = " ".join(box.line.text for box in row)
@@ -71,7 +123,7 @@ def _found(rows: Sequence[Row]) -> Iterator[_Found]:
             # Of several boxes in a row none can be told from the label of another.
             is_one = len(text) > 1 and not any(character in EMPTY_BOXES + TICKED_BOXES for character in text[1:])
             yield _Found(at=at, marker=text[0] if is_one else "", left=row[0].left, style="box")
-        elif len(text) > 1 and text[0] in BULLETS:
+        elif len(text) > 1 and (text[0] in BULLETS or (text[0] in _DASHES and text[1] == " ")):
             yield _Found(at=at, marker=text[0], left=row[0].left, style=text[0])
         elif match := _MARKER.match(text):
             close = match["close"] or ""

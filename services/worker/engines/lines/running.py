@@ -29,6 +29,9 @@ _MARGIN = 0.12
 # The same for lines without a number, and at the sides for lines that run up or down. Chosen: less than a margin of
 # 2 cm on A4, beyond which the text may begin.
 _OUTER_MARGIN = 0.065
+# The same for lines in which nothing says what they are. Chosen: text is set 1 cm from the edge at least, and what
+# browsers print on a page stands nearer to it.
+_EDGE = 0.03
 # Characters of a page's usual line from which it is a page of prose, and the share of the text's width from which a row
 # is a line of it. Chosen: lines of a title page, a poster or a receipt are shorter, and so is what closes a letter.
 _MIN_PROSE_CHARACTERS = 24
@@ -43,6 +46,8 @@ _NEAR_ROWS = 5
 # Space to the text, in usual steps from row to row: wider than between lines, as above a new paragraph. Without a
 # number, and with one in the text that may as well be a heading's: wider than an empty line, which leaves two steps.
 _APART, _FAR_APART = 1.45, 2.5
+# The same from a list or a table to one more item or row of cells at most.
+_MAX_CELL_STEP = 5.0
 # Height of the row at most, in heights of the text beside it: a chapter's number is larger. With neither a number nor a
 # rule, in heights of the body text: a title is larger.
 _MAX_HEIGHT, _MAX_SMALL_HEIGHT = 1.35, 1.25
@@ -60,10 +65,12 @@ _OFF_CENTRE = 0.05
 _SIDEWAYS = 5.0
 
 _NUMBER = re.compile(
-    r"[-–—\[(|.]*\s*(?:(?:page|seite|p\.|s\.)\s*)?(?:\d{1,4}|[ivxl]{2,7})"
-    r"(?:\s*(?:of|von|sur|de|/)\s*\d{1,4})?\s*[-–—\])|.]*",
+    r"[-–—－\[(|.]*\s*(?:(?:page|seite|p\.|s\.)\s*)?(?:\d{1,4}|[ivxl]{2,7}|(?-i:[ivx]))"
+    r"(?:\s*(?:of|von|sur|de|/)\s*\d{1,4})?\s*[-–—－\])|.]*",
     re.IGNORECASE,
 )
+# What browsers print below a page of the web.
+_PAGE_OF_PAGES = re.compile(r"\(\d{1,4} (?:of|von|sur|de) \d{1,4}\)")
 # A sum of money: a row with one and without a page number is one of a bill.
 _AMOUNT = re.compile(r"[-+$€£]?\s*\d[\d.,' ]*[.,]\d\d(?:\s*(?:€|EUR|USD|CR|D|-))?")
 # What stands alone below the title of a book more often than below a page.
@@ -182,7 +189,7 @@ def _is_outer(sheet: _Sheet, text: Sequence[Row], group: Sequence[Row], *, foot:
     row, beside = group[-1], text[0]
     if _gap(sheet, row, beside) <= _APART and not _is_in_place(sheet, row, text):
         return False
-    if any(_continues(one, text) for one in group):
+    if _gap(sheet, row, beside) <= _MAX_CELL_STEP and any(_continues(one, text) for one in group):
         return False
     ruled = _has_rule_between(sheet, row, beside)
     return all(_is_running(sheet, one, beside, ruled=ruled, foot=foot) for one in group)
@@ -248,6 +255,8 @@ def _is_running(sheet: _Sheet, row: Row, beside: Row, *, ruled: bool, foot: bool
     if ruled:
         below_rule = foot and gap >= _FAR_APART and len(row) == 1
         return is_low and (distance < _OUTER_MARGIN * sheet.height or below_rule)
+    if distance < _EDGE * sheet.height and height <= sheet.body:
+        return True
     return (
         distance < _OUTER_MARGIN * sheet.height
         and gap >= _FAR_APART
@@ -263,6 +272,8 @@ def _has_page_number(row: Row, gap: float) -> bool:
         text = row[0].line.text
         if _NUMBER_AND_HEAD.fullmatch(text):
             return gap >= _FAR_APART
+        if _PAGE_OF_PAGES.search(text):
+            return True
         return _NUMBER.fullmatch(text) is not None and _YEAR.fullmatch(text) is None
     return any(
         _is_number(number) and right.left - left.right >= _OWN_NUMBER * number.height

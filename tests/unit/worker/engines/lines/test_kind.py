@@ -27,8 +27,38 @@ def test_level_is_told_from_size_bold_and_number(line: str, size: float, bold: b
     assert level_of([line], size, bold=bold) == level
 
 
-def test_group_of_many_lines_is_no_heading() -> None:
-    assert level_of(["one", "two", "three", "four"], 2.0, bold=True) is None
+def test_group_of_many_lines_is_no_heading_but_on_a_title_page() -> None:
+    lines = ["one", "two", "three", "four"]
+    assert level_of(lines, 2.0, bold=True) is None
+    assert level_of(lines, 2.0, bold=False, title_page=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("IV. Individual privacy", 2),
+        ("2.1 Subjects", 3),
+        ("4. Instrumentation", 2),
+        ("A. Intuitive view", 3),
+        ("References", 2),
+        ("Results and discussion", 2),
+        ("Results of the year", None),
+        ("4. Juli 2019", None),
+        ("15 Main Street", None),
+        ("A. it is a letter,", None),
+        ("Something else", None),
+    ],
+)
+def test_line_of_the_size_of_the_text_is_a_heading_where_it_stands_apart_and_says_so(
+    text: str, level: int | None
+) -> None:
+    assert level_of([text], 1.0, bold=False, alone=True) == level
+    assert level_of([text], 1.0, bold=False) is None
+
+
+def test_text_with_as_many_digits_as_letters_is_no_heading() -> None:
+    assert level_of(["17,81,841 crore"], 2.0, bold=False) is None
+    assert level_of(["Chapter 12"], 2.0, bold=False) == 1
 
 
 @pytest.mark.parametrize(
@@ -38,6 +68,7 @@ def test_group_of_many_lines_is_no_heading() -> None:
         "Fig. 3. A harbour",
         "FIG. 12a — A harbour",
         "Table 1 Composition of the data",
+        "Table I\n95% of the intervals",
         "Table IV. Results",
         "Tabelle 2: Ergebnisse",
         "Abb. 3.1: Ein Hafen",

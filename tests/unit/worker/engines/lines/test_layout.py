@@ -126,7 +126,7 @@ def test_heading_below_a_table_whose_number_stands_apart_is_no_row_of_it() -> No
     for i in range(4):
         lines += [line(f"a long label {i}", 50, 40 * i, 300), line("1.00", 600, 40 * i, 60)]
     lines += [line("4.2", 50, 160, 40), line("Results", 110, 160, 120)]
-    assert markdown(lines).endswith("</table>\n\n4.2 Results")
+    assert markdown(lines).endswith("</table>\n\n### 4.2 Results")
 
 
 def test_block_has_its_lines_and_the_rectangle_around_them() -> None:

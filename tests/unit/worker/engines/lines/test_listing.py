@@ -62,6 +62,30 @@ def test_what_does_not_count_up_is_no_list(texts: list[str]) -> None:
     assert markers(*((50, text) for text in texts)) == []
 
 
+def test_several_dashes_at_one_place_are_a_list() -> None:
+    found = markers(
+        (50, "To read a page, say"), (70, "- that it is one, and"), (90, "of which document"), (70, "- when")
+    )
+    assert found == [(1, "-", 1), (3, "-", 1)]
+
+
+def test_dash_that_is_alone_or_that_of_a_dialogue_is_no_list() -> None:
+    assert markers((70, "- that it is one, and"), (90, "of which document")) == []
+    dialogue = ((70, "- It is late, said the one of"), (50, "the two."), (70, "- It is, said the other."))
+    assert markers(*dialogue) == []
+
+
+def test_numbers_in_a_sentence_that_fills_its_lines_are_no_list() -> None:
+    sentence = (
+        (50, "sensitivity equals the local one. Since the"),
+        (50, "i) noise in one is proportional to the first,"),
+        (50, "ii) noise in the other is so to the second,"),
+        (50, "and both are equal"),
+    )
+    assert markers(*sentence) == []
+    assert [mark for _, mark, _ in markers(sentence[0], (50, "Said:"), *sentence[1:])] == ["i)", "ii)"]
+
+
 def test_numbers_in_different_places_are_no_list() -> None:
     assert markers((50, "1. One"), (400, "2. Two")) == []
 

@@ -91,6 +91,27 @@ def test_number_alone_in_the_middle_below_all_text_is_a_page_number_wherever_the
     assert running(line("62", 390, 1660, 20)) == [(BlockKind.PAGE_NUMBER, "62")]
 
 
+@pytest.mark.parametrize("number", ["v", "－15 －"])
+def test_forms_of_page_numbers_that_are_rare(number: str) -> None:
+    assert running(line(number, 385, 1900, 30)) == [(BlockKind.PAGE_NUMBER, number)]
+
+
+def test_what_a_browser_prints_at_the_edges_is_a_running_head_and_foot_however_near_the_text_is() -> None:
+    body = [line("some words that run to the margin of the page", 50, 60 + 26 * i, 700) for i in range(70)]
+    found = running(
+        line("A page of the web", 50, 16, 200, 14), line("site.example/a (1 of 3)", 50, 1960, 300), body=body
+    )
+    assert found == [
+        (BlockKind.PAGE_HEADER, "A page of the web"),
+        (BlockKind.PAGE_FOOTER, "site.example/a (1 of 3)"),
+    ]
+
+
+def test_number_far_below_a_table_is_a_page_number_although_a_figure_of_the_table_ends_above_it() -> None:
+    cells = [line(t, x, 300 + 30 * i, 80) for i in range(40) for t, x in (("Ann", 50), (f"{40 + i}", 360), ("x", 670))]
+    assert running(line("22", 390, 1900, 30), body=[*text(2), *cells]) == [(BlockKind.PAGE_NUMBER, "22")]
+
+
 def test_number_in_a_corner_beyond_all_text_is_a_page_number_of_a_slide() -> None:
     slide = [line(f"Point {i}", 100, 300 + 200 * i, 300) for i in range(5)]
     assert running(line("7", 760, 1940, 12), body=slide) == [(BlockKind.PAGE_NUMBER, "7")]
