@@ -91,6 +91,7 @@ def page_lines(layer: PageLayer) -> PageLines:
         ),
         bold=frozenset(at for at, piece in enumerate(ordered) if piece.bold),
         rules=tuple(_upright(rule, pose) for rule in layer.rules),
+        pictures=tuple(_upright(picture, pose) for picture in layer.pictures),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from libs.page.block import Block, BlockKind, Cell, Line, Rect, Word, enclosing, mean_confidence
 from services.worker.engines.lines.block import Ruled, blocks
+from services.worker.engines.lines.figures import figures, with_figures
 from services.worker.engines.lines.grid import RuledTable, frames, ruled_tables
 from services.worker.engines.lines.header import headed
 from services.worker.engines.lines.line_box import level
@@ -54,7 +55,8 @@ def _blocks(page: PageLines, bold: frozenset[int]) -> list[Block]:
         lines.extend(stand_ins)
         ruled |= dict.fromkeys(map(id, stand_ins), content)
     height = page.pose.size()[1]
-    return [*running.head, *blocks(regions(lines), ruled, bold=bold, page_height=height), *running.foot]
+    found = [*running.head, *blocks(regions(lines), ruled, bold=bold, page_height=height), *running.foot]
+    return with_figures(found, figures(page.pictures, page.lines, page.pose.size(), unit))
 
 
 def _without(lines: tuple[Line, ...], tables: Sequence[RuledTable]) -> tuple[Line, ...]:
@@ -95,7 +97,8 @@ def _table(table: RuledTable) -> Block:
 def _as_stored(block: Block, pose: Pose, bold: frozenset[int]) -> Block:
     lines = tuple(_stored_line(line, pose) for line in block.lines)
     cells = tuple(_stored_cell(cell, pose) for cell in headed(block.cells, block.lines, bold))
-    return msgspec.structs.replace(block, lines=lines, cells=cells, box=enclosing(lines) or block.box)
+    box = enclosing(lines) or (None if block.box is None else _stored_rect(block.box, pose))
+    return msgspec.structs.replace(block, lines=lines, cells=cells, box=box)
 
 
 def _stored_line(line: Line, pose: Pose) -> Line:

@@ -22,6 +22,8 @@ class PageLines(msgspec.Struct, frozen=True, kw_only=True):
     slanted: tuple[Line, ...] = ()
     #: Lines that are drawn along the axes of the upright picture, as thin boxes.
     rules: tuple[Rect, ...] = ()
+    #: Places of pictures on the upright picture of the page, where the source knows them.
+    pictures: tuple[Rect, ...] = ()
     #: The share of the printed lines that are left out because they could not be read; None where none are.
     left_out: float | None = None
     #: The script of the page, where lines are left out and it is known.
