@@ -11,7 +11,7 @@ import msgspec
 
 from libs.page.block import Block, BlockKind, Cell, Line, enclosing, mean_confidence
 from services.worker.engines.lines import hyphen, table
-from services.worker.engines.lines.kind import begins_note, is_caption, is_small, level_of, section_level
+from services.worker.engines.lines.kind import begins_note, is_caption, is_large, is_small, level_of, section_level
 from services.worker.engines.lines.line_box import LineBox, Row, middle_of
 from services.worker.engines.lines.listing import EMPTY_BOXES, TICKED_BOXES, Item, items
 from services.worker.engines.lines.order import Region
@@ -21,6 +21,8 @@ from services.worker.engines.lines.paragraph import begins_block, height_of, is_
 _MAX_BOLD_SHARE = 0.5
 # The step from a heading to its text, in usual steps. Chosen: a little more than from line to line.
 _HEADING_STEP = 1.1
+# Space at the right of a heading that does not go on in the next row, in body heights. Chosen: a word of ten letters.
+_HEADING_ROOM = 5.0
 # Share of the page's height below which footnotes begin.
 _NOTES_FROM = 0.5
 # Lines on a page below which no body text can be told from headings.
@@ -158,7 +160,7 @@ def _text_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
             before = rows[groups[-1][-1]]
             item = rows[groups[-1][0]] if groups[-1][0] in marked else None
             turns_bold = item is None and _is_bold(row, page) != _is_bold(before, page)
-            is_headed = len(groups[-1]) == 1 and item is None and _is_section(rows, groups[-1][0], step)
+            is_headed = len(groups[-1]) == 1 and item is None and _heads(rows, groups[-1][0], step, right, page)
             if not (turns_bold or is_headed) and not begins_block(
                 row, before, following, item, (left, right), step, page.body
             ):
@@ -172,9 +174,18 @@ def _text_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
     return _with_notes(found, [[rows[i] for i in group] for group in groups], page)
 
 
-def _is_section(rows: Sequence[Row], at: int, step: float) -> bool:
-    """Whether the row has the number or the name of a section, and space above it."""
-    return section_level(text_of(rows[at])) is not None and (at == 0 or is_apart(rows[at], rows[at - 1], step))
+def _heads(rows: Sequence[Row], at: int, step: float, right: float, page: _Page) -> bool:
+    """Whether the row is a whole heading: by its number or name, not by its size, with space above and room for a word.
+
+    `right` is where the region ends: a heading that goes on in the next row has filled its own.
+    """
+    row = rows[at]
+    return (
+        section_level(text_of(row)) is not None
+        and not is_large(height_of(row) / page.body)
+        and right - row[-1].right > _HEADING_ROOM * page.body
+        and (at == 0 or is_apart(row, rows[at - 1], step))
+    )
 
 
 def _is_alone(rows: Sequence[Row], group: Sequence[int], step: float) -> bool:

@@ -137,6 +137,11 @@ def is_caption(text: str) -> bool:
     return len(text) <= _MAX_CAPTION and _CAPTION.match(text) is not None
 
 
+def is_large(size: float) -> bool:
+    """Whether text of this size is a heading by its size alone."""
+    return size >= _HEADING
+
+
 def is_small(size: float) -> bool:
     """Whether text of this size may be that of footnotes."""
     return size <= _MAX_NOTE

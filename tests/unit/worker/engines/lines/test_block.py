@@ -60,6 +60,13 @@ def test_section_number_and_space_above_make_a_heading_of_the_size_of_the_text()
     assert headings(without_space) == []
 
 
+def test_heading_with_a_number_that_goes_on_in_the_next_line_stays_whole() -> None:
+    large = [line("9. Withholding From", 50, 200, 400, 40), line("Employees' Wages", 50, 250, 350, 40), *prose(320, 12)]
+    assert headings(large) == [(1, "9. Withholding From\nEmployees' Wages")]
+    small = [*prose(300, 8), line("IV. Results that are long", 50, 540, 650), line("and go on", 50, 566, 90)]
+    assert headings([*small, *prose(620, 8)]) == [(2, "IV. Results that are long\nand go on")]
+
+
 def test_caption_in_bold_is_no_heading() -> None:
     lines = [*prose(300, 8), line("Table 2: Reactions", 50, 540, 300), *prose(600, 8)]
     found = laid_out(lines, frozenset({8}))
