@@ -32,8 +32,9 @@ _NO_HEADING_ENDS = ".,;:"
 _NUMBERED = re.compile(
     r"(?P<decimal>\d{1,2}(?:\.\d{1,2})+\.?|\d{1,2}\.)\s+[^\W\d_]|(?P<roman>[IVX]{1,5})\.\s+[^\W\d_]{3}|[A-Z]\.\s+[^\W\d_]{3}"
 )
-# Characters of such a heading at most, and of what is no sentence.
+# Characters of such a heading at most, and the share of letters behind its number at least: "3. cos 102° + i" is none.
 _MAX_NUMBERED = 80
+_MIN_LETTER_SHARE = 0.6
 # Levels of a section that has a Roman number, and of one that has a letter.
 _ROMAN_LEVEL, _LETTER_LEVEL = 2, 3
 # "4. Juli 2019" is a date.
@@ -126,6 +127,9 @@ def section_level(text: str) -> int | None:
         return _LARGE_LEVEL
     number = _NUMBERED.match(text)
     if number is None or len(text) > _MAX_NUMBERED or text[-1] in _NO_HEADING_ENDS or _YEAR.search(text):
+        return None
+    solid = "".join(text.split()[1:])
+    if sum(map(str.isalpha, solid)) < _MIN_LETTER_SHARE * len(solid):
         return None
     if decimal := number["decimal"]:
         return min(_LARGE_LEVEL + decimal.rstrip(".").count("."), _MAX_LEVEL)

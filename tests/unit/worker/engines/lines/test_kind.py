@@ -45,6 +45,7 @@ def test_group_of_many_lines_is_no_heading_but_on_a_title_page() -> None:
         ("Results of the year", None),
         ("4. Juli 2019", None),
         ("15 Main Street", None),
+        ("3. cos 102° + i sin 102°", None),
         ("A. it is a letter,", None),
         ("Something else", None),
     ],
