@@ -126,8 +126,8 @@ class RapidLayout:
         began = time.perf_counter()
         found = model(np.ascontiguousarray(pose.apply(pixels)[:, :, ::-1]))
         regions = tuple(
-            Region(kind=_RAPID.get(name, BlockKind.PARAGRAPH), box=_stored(tuple(map(float, box)), pose))
-            for box, name in zip(found.boxes, found.class_names, strict=True)
+            Region(kind=_RAPID.get(name, BlockKind.PARAGRAPH), box=_stored((left, top, right, bottom), pose))
+            for (left, top, right, bottom), name in zip(found.boxes, found.class_names, strict=True)
         )
         return Analysis(regions=regions, seconds=time.perf_counter() - began)
 
