@@ -83,7 +83,7 @@ def items(rows: Sequence[Row], body: float) -> dict[int, Item]:
 def _is_item(one: _Found, found: Sequence[_Found], rows: Sequence[Row], body: float) -> bool:
     if one.counts:
         return _counts_up(one, found, body)
-    return one.marker not in _DASHES or not one.marker or _is_dashed(one, found, rows, body)
+    return one.style not in _DASHES or _is_dashed(one, found, rows, body)
 
 
 def _goes_on(one: _Found, rows: Sequence[Row], body: float) -> bool:
@@ -102,14 +102,15 @@ def _goes_on(one: _Found, rows: Sequence[Row], body: float) -> bool:
 
 
 def _is_dashed(one: _Found, found: Sequence[_Found], rows: Sequence[Row], body: float) -> bool:
-    """Whether several dashes stand at its place, and no line between them begins to their left."""
+    """Whether several dashes stand at its place, and no line between them or below it begins to their left."""
     same = [other for other in found if other.style == one.style and abs(other.left - one.left) <= _INDENT * body]
-    starts = {other.at for other in same}
     between = rows[same[0].at : same[-1].at + 1]
-    hangs = all(row[0].left > one.left - _INDENT * body for row in between)
-    below = rows[one.at + 1] if one.at + 1 < len(rows) and one.at + 1 not in starts else None
-    is_prose = below is not None and below[0].left < one.left + _HANG * body and _is_close(below, rows[one.at])
-    return len(same) >= _MIN_DASHES and hangs and not is_prose
+    if len(same) < _MIN_DASHES or any(row[0].left < one.left - _INDENT * body for row in between):
+        return False
+    below = one.at + 1
+    if below == len(rows) or any(other.at == below for other in same):
+        return True
+    return rows[below][0].left >= one.left + _HANG * body or not _is_close(rows[below], rows[one.at])
 
 
 def _is_close(row: Row, before: Row) -> bool:
