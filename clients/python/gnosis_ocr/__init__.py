@@ -4,7 +4,19 @@ from gnosis_ocr.asyncclient import AsyncClient
 from gnosis_ocr.client import Client
 from gnosis_ocr.connection import DEFAULT_URL
 from gnosis_ocr.errors import ApiError, GnosisError, NotRead, Problem, Unreachable, UploadFailed
-from gnosis_ocr.models import ENDED, FORMS, Job, JobSummary, Page, PageDocument, Version
+from gnosis_ocr.models import (
+    ENDED,
+    FORMS,
+    DoneEvent,
+    Event,
+    Job,
+    JobEvent,
+    JobSummary,
+    Page,
+    PageDocument,
+    PageEvent,
+    Version,
+)
 from gnosis_ocr.upload import Progress
 
 __all__ = [
@@ -14,12 +26,16 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "Client",
+    "DoneEvent",
+    "Event",
     "GnosisError",
     "Job",
+    "JobEvent",
     "JobSummary",
     "NotRead",
     "Page",
     "PageDocument",
+    "PageEvent",
     "Problem",
     "Progress",
     "Unreachable",

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,8 +13,9 @@ import httpx
 from gnosis_ocr import jobs
 from gnosis_ocr.connection import DEFAULT_URL, Connection, partial
 from gnosis_ocr.errors import GnosisError
-from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, Request, Step, Stream, ask_for
-from gnosis_ocr.models import Job, JobState, JobSummary, PageDocument, RetryState, Version
+from gnosis_ocr.events import events
+from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, ReadLine, Request, Step, Stream, ask_for
+from gnosis_ocr.models import Event, Job, JobState, JobSummary, PageDocument, RetryState, Version
 from gnosis_ocr.source import Document, opened
 from gnosis_ocr.upload import OnProgress, upload, upload_options
 
@@ -117,6 +119,13 @@ class AsyncClient:
         """The user's jobs, the newest first."""
         return self._iterate(jobs.listed(patience=self._patience))
 
+    def events(self, job_id: str) -> AsyncIterator[Event]:
+        """What happens to the job, each page the moment it is saved, until the job has ended.
+
+        A break is bridged without a gap. Raises `ApiError` 404 also where the service is too old to have events.
+        """
+        return self._iterate(events(job_id, patience=self._patience))
+
     def watch(self, job_id: str) -> AsyncIterator[Job]:
         """The record whenever it has changed, until the job has ended."""
         return self._iterate(jobs.watch(job_id, patience=self._patience))
@@ -179,16 +188,20 @@ class AsyncClient:
     async def _iterate(self, stream: Stream[T]) -> AsyncIterator[T]:
         outcome: Any = None
         fault: Exception | None = None
-        while True:
-            try:
-                step = stream.send(outcome) if fault is None else stream.throw(fault)
-            except StopIteration:
-                return
-            if isinstance(step, Item):
-                yield step.value
-                outcome, fault = None, None
-            else:
+        async with AsyncExitStack() as listening:
+            while True:
+                try:
+                    step = stream.send(outcome) if fault is None else stream.throw(fault)
+                except StopIteration:
+                    return
+                if isinstance(step, Item):
+                    yield step.value
+                    outcome, fault = None, None
+                    continue
                 outcome, fault = await self._outcome(step)
+                if isinstance(outcome, Answer) and outcome.lines is not None:
+                    await listening.aclose()
+                    listening.push_async_callback(outcome.lines.aclose)
 
     async def _outcome(self, step: Step) -> tuple[Any, Exception | None]:
         """What the step gave, or the fault that the flow has to decide about."""
@@ -199,6 +212,8 @@ class AsyncClient:
                     return None, None
                 case ReadFile():
                     return await asyncio.to_thread(_read, step), None
+                case ReadLine():
+                    return await anext(step.lines, None), None
                 case Request():
                     return await self._send(step), None
         except httpx.RequestError as error:
@@ -208,6 +223,8 @@ class AsyncClient:
 
     async def _send(self, request: Request) -> Answer:
         answer = await self._http.send(self._connection.request(self._http, request), stream=True)
+        if request.listen and answer.status_code == 200:
+            return Answer(status=200, headers=answer.headers, body=b"", lines=_lines(answer))
         try:
             if request.save_to is None or answer.status_code >= 400:
                 await answer.aread()
@@ -232,3 +249,12 @@ class AsyncClient:
 def _read(step: ReadFile) -> bytes:
     step.file.seek(step.offset)
     return step.file.read(step.size)
+
+
+async def _lines(answer: httpx.Response) -> AsyncGenerator[str, None]:
+    """The lines of the body. The connection is closed with the generator."""
+    try:
+        async for line in answer.aiter_lines():
+            yield line
+    finally:
+        await answer.aclose()

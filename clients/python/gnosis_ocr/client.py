@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,8 +13,9 @@ import httpx
 from gnosis_ocr import jobs
 from gnosis_ocr.connection import DEFAULT_URL, Connection, partial
 from gnosis_ocr.errors import GnosisError
-from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, Request, Step, Stream, ask_for
-from gnosis_ocr.models import Job, JobState, JobSummary, PageDocument, RetryState, Version
+from gnosis_ocr.events import events
+from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, ReadLine, Request, Step, Stream, ask_for
+from gnosis_ocr.models import Event, Job, JobState, JobSummary, PageDocument, RetryState, Version
 from gnosis_ocr.source import Document, opened
 from gnosis_ocr.upload import OnProgress, upload, upload_options
 
@@ -127,6 +129,13 @@ class Client:
         """The user's jobs, the newest first."""
         return self._iterate(jobs.listed(patience=self._patience))
 
+    def events(self, job_id: str) -> Iterator[Event]:
+        """What happens to the job, each page the moment it is saved, until the job has ended.
+
+        A break is bridged without a gap. Raises `ApiError` 404 also where the service is too old to have events.
+        """
+        return self._iterate(events(job_id, patience=self._patience))
+
     def watch(self, job_id: str) -> Iterator[Job]:
         """The record whenever it has changed, until the job has ended."""
         return self._iterate(jobs.watch(job_id, patience=self._patience))
@@ -190,16 +199,20 @@ class Client:
     def _iterate(self, stream: Stream[T]) -> Iterator[T]:
         outcome: Any = None
         fault: Exception | None = None
-        while True:
-            try:
-                step = stream.send(outcome) if fault is None else stream.throw(fault)
-            except StopIteration:
-                return
-            if isinstance(step, Item):
-                yield step.value
-                outcome, fault = None, None
-            else:
+        with ExitStack() as listening:
+            while True:
+                try:
+                    step = stream.send(outcome) if fault is None else stream.throw(fault)
+                except StopIteration:
+                    return
+                if isinstance(step, Item):
+                    yield step.value
+                    outcome, fault = None, None
+                    continue
                 outcome, fault = self._outcome(step)
+                if isinstance(outcome, Answer) and outcome.lines is not None:
+                    listening.close()
+                    listening.callback(outcome.lines.close)
 
     def _outcome(self, step: Step) -> tuple[Any, Exception | None]:
         """What the step gave, or the fault that the flow has to decide about."""
@@ -211,6 +224,8 @@ class Client:
                 case ReadFile():
                     step.file.seek(step.offset)
                     return step.file.read(step.size), None
+                case ReadLine():
+                    return next(step.lines, None), None
                 case Request():
                     return self._send(step), None
         except httpx.RequestError as error:
@@ -220,6 +235,8 @@ class Client:
 
     def _send(self, request: Request) -> Answer:
         answer = self._http.send(self._connection.request(self._http, request), stream=True)
+        if request.listen and answer.status_code == 200:
+            return Answer(status=200, headers=answer.headers, body=b"", lines=_lines(answer))
         try:
             if request.save_to is None or answer.status_code >= 400:
                 answer.read()
@@ -239,3 +256,11 @@ class Client:
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def _lines(answer: httpx.Response) -> Generator[str, None, None]:
+    """The lines of the body. The connection is closed with the generator."""
+    try:
+        yield from answer.iter_lines()
+    finally:
+        answer.close()

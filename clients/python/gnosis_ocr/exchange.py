@@ -35,6 +35,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     #: The file that receives the body of an answer below 400; None: the body is in the answer.
     save_to: Path | None = None
+    #: Leave the body of a 200 to be read line by line, as a stream of events is.
+    listen: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     #: By names in lower case.
     headers: Mapping[str, str]
     body: bytes
+    #: Of a request that listens: what `ReadLine` reads from.
+    lines: Any = None
+
+
+class ReadLine(msgspec.Struct, frozen=True):
+    """Read the next line of a body. The outcome is the line, None at the end, or `Unreachable` is raised."""
+
+    lines: Any
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -66,7 +76,7 @@ class Item(msgspec.Struct, Generic[T], frozen=True):
     value: T
 
 
-Step: TypeAlias = Request | Pause | ReadFile
+Step: TypeAlias = Request | ReadLine | Pause | ReadFile
 #: Returns one value.
 Flow: TypeAlias = Generator[Step, Any, T]
 #: Has values for its caller on the way.

@@ -6,8 +6,9 @@ from pathlib import Path
 import msgspec
 
 from gnosis_ocr.errors import ApiError, NotRead
+from gnosis_ocr.events import EventSource
 from gnosis_ocr.exchange import Answer, Flow, Item, Pause, Request, Stream, ask, ask_for, decode
-from gnosis_ocr.models import Job, JobList, JobState, JobSummary, PageDocument, RetryState
+from gnosis_ocr.models import Job, JobList, JobState, JobSummary, PageDocument, PageEvent, RetryState
 
 # Seconds between two looks at a job: while it changes, and at most while it does not. Chosen: a page takes longer, and
 # four jobs stay below the 600 requests a minute that a user has.
@@ -17,12 +18,14 @@ _WAIT_SECONDS = 25.0
 # Seconds: what the service may take for a searchable PDF, and a wait for its turn. Chosen.
 _MAKING_SECONDS = 600.0
 _JSON = {"Accept": "application/json"}
+# The answer of a service without events, or with too many watchers: it is asked for the status instead.
+_NO_EVENTS = frozenset({404, 429})
 # The most that the service lists at a time.
 _LISTED = 100
 
 
 class Watch:
-    """Waits for changes of one job. The one place that knows how they are heard of."""
+    """Waits for changes of one job's record."""
 
     def __init__(self, job_id: str, *, patience: float) -> None:
         self._path = f"/api/jobs/{job_id}/status"
@@ -75,8 +78,18 @@ def wait(job_id: str, *, patience: float) -> Flow[Job]:
 
 def pages(job_id: str, *, patience: float) -> Stream[PageDocument]:
     """Each page once, as soon as it has been read or has failed, until the job has ended."""
-    changes = Watch(job_id, patience=patience)
     passed: set[int] = set()
+    source = EventSource(job_id, patience=patience)
+    try:
+        while (event := (yield from source.next())) is not None:
+            if isinstance(event, PageEvent) and event.page_no not in passed:
+                passed.add(event.page_no)
+                yield Item((yield from page(job_id, event.page_no, patience=patience)))
+        return
+    except ApiError as error:
+        if error.status not in _NO_EVENTS:
+            raise
+    changes = Watch(job_id, patience=patience)
     while True:
         job = yield from changes.next()
         for number in sorted(number for number, page in job.pages.items() if page.ended and number not in passed):

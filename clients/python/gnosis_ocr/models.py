@@ -4,6 +4,7 @@ Names of states, kinds and codes are plain strings and unknown fields are ignore
 """
 
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
@@ -190,6 +191,53 @@ class RetryState(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     #: The number of the new run.
     run: int
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="job"):
+    """The job has changed."""
+
+    #: Each retry starts the next.
+    run: int
+    status: str
+    step: str
+    #: One line for a person.
+    message: str
+    percent: int
+    #: Pages that were asked for; 0 until the document has been opened.
+    total_pages: int
+    pages_completed: int
+    pages_failed: int
+
+
+class PageEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="page"):
+    """A page has ended."""
+
+    page_no: int
+    #: The run in which it was read.
+    run: int
+    #: "completed" or "failed".
+    status: str
+    engine: str | None
+    #: Time the engine took.
+    seconds: float
+    error: str | None
+    blank: bool
+    trust: float | None
+    doubts: tuple[str, ...]
+
+
+class DoneEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="done"):
+    """The last event: the job has ended."""
+
+    #: One of `ENDED`, or "deleted".
+    status: str
+    #: The run that has ended; 0 of a deleted job.
+    run: int
+    error: str | None
+
+
+#: What happens to a job.
+Event: TypeAlias = JobEvent | PageEvent | DoneEvent
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):

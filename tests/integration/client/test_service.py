@@ -9,9 +9,22 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from gnosis_ocr import ENDED, FORMS, ApiError, AsyncClient, Client, NotRead, Progress, Unreachable
+from gnosis_ocr import (
+    ENDED,
+    FORMS,
+    ApiError,
+    AsyncClient,
+    Client,
+    DoneEvent,
+    Event,
+    NotRead,
+    PageEvent,
+    Progress,
+    Unreachable,
+)
 from tests import ROOT
 from tests.documents import pdf
 from tests.running import Running, free_port, running
@@ -87,11 +100,49 @@ def test_a_refusal_an_empty_address_and_a_job_without_result_are_told_apart(gnos
     assert gnosis.is_gnosis()
 
 
+class WithoutEvents(httpx.HTTPTransport):
+    """A service from before there were events."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            return httpx.Response(404, request=request)
+        return super().handle_request(request)
+
+
+def test_pages_of_a_service_without_events_come_by_its_status(services: Running, tmp_path: Path) -> None:
+    with httpx.Client(transport=WithoutEvents()) as http:
+        gnosis = Client(services.url, http=http)
+        job_id = gnosis.upload(pdf(tmp_path / "two.pdf", 2))
+        assert sorted(page.page_no for page in gnosis.pages(job_id)) == [1, 2]
+        with pytest.raises(ApiError):
+            list(gnosis.events(job_id))
+
+
+def test_events_go_on_without_a_gap_when_web_is_killed_and_started_again(tmp_path: Path) -> None:
+    with running(tmp_path, script=Script(seconds=0.3)) as services, Client(services.url, patience=120.0) as gnosis:
+        job_id = gnosis.upload(pdf(tmp_path / "eight.pdf", 8), ocr="force")
+        seen: list[int] = []
+        last: Event | None = None
+        for event in gnosis.events(job_id):
+            last = event
+            if isinstance(event, PageEvent):
+                seen.append(event.page_no)
+                if len(seen) in (2, 5):
+                    services.kill("web")
+                    services.start("web")
+        assert sorted(seen) == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert last == DoneEvent(status="completed", run=1, error=None)
+        assert list(gnosis.events(job_id))[-1] == last, "they can be asked for again"
+
+
 async def test_the_asynchronous_client_does_the_same(services: Running, tmp_path: Path) -> None:
     async with AsyncClient(services.url) as gnosis:
         assert (await gnosis.version()).mode == "local"
         job_id = await gnosis.upload(pdf(tmp_path / "two.pdf", 2))
         assert {page.page_no async for page in gnosis.pages(job_id)} == {1, 2}
+        told = [event async for event in gnosis.events(job_id)]
+        assert sorted(event.page_no for event in told if isinstance(event, PageEvent)) == [1, 2]
+        assert isinstance(told[-1], DoneEvent)
         target = await gnosis.download(job_id, tmp_path / "two.md")
         assert target.read_bytes() == await gnosis.result(job_id)
         assert [job.status async for job in gnosis.watch(job_id)] == ["completed"]
