@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from gnosis_ocr import FORMS, AsyncClient, GnosisError, Job
+from gnosis_ocr import FORMS, AsyncClient, GnosisError
 from libs.config import ConfigError
 from services.local import documents
 from services.local.config import LocalConfig
 from services.local.documents import Document, Outputs
-from services.local.exit import BAD_INPUT, DONE, FAILED, INTERRUPTED, SOME_FAILED, TO_CHECK, CommandError
+from services.local.exit import BAD_INPUT, FAILED, INTERRUPTED, CommandError
 from services.local.ledger import Ledger, state_folder
+from services.local.outcome import Outcome, exit_code, report, summarise
 from services.local.private import own_folder, private_gnosis
 from services.local.reading import Options, Reader
 from services.local.terminal import Display, Interrupts, say
@@ -56,30 +57,6 @@ class ReadArguments(msgspec.Struct, frozen=True, kw_only=True):
     quiet: bool = False
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one document."""
-
-    document: Document
-    #: The record of its job; None where there is none, or it has no result.
-    job: Job | None = None
-    #: Why it was not read; "" where it was.
-    error: str = ""
-    #: Its results were there already.
-    skipped: bool = False
-    files: tuple[Path, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def failed_pages(self) -> tuple[int, ...]:
-        """The numbers of the pages that could not be read."""
-        return self.job.failed_pages if self.job else ()
-
-    @property
-    def pages_to_check(self) -> tuple[int, ...]:
-        """The numbers of the pages to compare with the document."""
-        return self.job.pages_to_check if self.job else ()
-
-
 async def read(arguments: ReadArguments, config: LocalConfig, environ: Mapping[str, str]) -> int:
     """Read the documents; the exit code."""
     interrupts = Interrupts()
@@ -114,6 +91,7 @@ async def _read(
         )
         outputs = _outputs(arguments, found)
         wanted = [document for document in found if not (arguments.skip_existing and _is_there(outputs, document))]
+        _check_clobber(arguments, outputs, wanted)
         outcomes = [Outcome(document=document, skipped=True) for document in found if document not in wanted]
         if wanted:
             client, ledger = await stack.enter_async_context(_gnosis(arguments, config, environ, interrupts))
@@ -122,20 +100,9 @@ async def _read(
             outcomes += await _read_all(arguments, wanted, outputs, client, reader, display)
             if not arguments.keep:
                 await _forget(reader)
-    _summarise(arguments, outcomes)
+    outcomes.sort(key=lambda outcome: found.index(outcome.document))
+    summarise(outcomes, quiet=arguments.quiet)
     return exit_code(outcomes, strict=arguments.strict)
-
-
-def exit_code(outcomes: Sequence[Outcome], *, strict: bool) -> int:
-    """The command's exit code for what became of its documents."""
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if len(failed) == len(outcomes):
-        return FAILED
-    if failed or any(outcome.failed_pages for outcome in outcomes):
-        return SOME_FAILED
-    if strict and any(outcome.pages_to_check for outcome in outcomes):
-        return TO_CHECK
-    return DONE
 
 
 def _outputs(arguments: ReadArguments, found: Sequence[Document]) -> Outputs:
@@ -154,10 +121,14 @@ def _outputs(arguments: ReadArguments, found: Sequence[Document]) -> Outputs:
     outputs = Outputs(folder=arguments.output, forms=arguments.forms)
     if arguments.output.exists() and not arguments.output.is_dir():
         raise CommandError(BAD_INPUT, f"{arguments.output}: not a folder. Give --output another one.")
-    there = [file for document in found for file in outputs.files(document).values() if file.exists()]
-    if arguments.no_clobber and not arguments.skip_existing and there:
-        raise CommandError(BAD_INPUT, f"{there[0]} exists, and --no-clobber is given. Move it, or add --skip-existing.")
     return outputs
+
+
+def _check_clobber(arguments: ReadArguments, outputs: Outputs, wanted: Sequence[Document]) -> None:
+    """Raise `CommandError` where a result would replace a file and must not."""
+    there = [file for document in wanted for file in outputs.files(document).values() if file.exists()]
+    if arguments.no_clobber and there:
+        raise CommandError(BAD_INPUT, f"{there[0]} exists, and --no-clobber is given. Move it, or add --skip-existing.")
 
 
 def _is_there(outputs: Outputs, document: Document) -> bool:
@@ -216,7 +187,7 @@ async def _read_all(
         if outcome.error and not arguments.quiet and len(wanted) > 1:
             say(f"{document.name}: {outcome.error}")
         if arguments.report:
-            print(msgspec.json.encode(_report(outcome)).decode(), flush=True)
+            print(msgspec.json.encode(report(outcome)).decode(), flush=True)
         return outcome
 
     async with asyncio.TaskGroup() as group:
@@ -255,53 +226,3 @@ async def _forget(reader: Reader) -> None:
         await reader.forget()
     except (GnosisError, OSError) as error:
         say(f"what was read could not be deleted from the service: {error}")
-
-
-def _report(outcome: Outcome) -> dict[str, Any]:
-    """One line of `--json`."""
-    job = outcome.job
-    return {
-        "document": outcome.document.name,
-        "status": "failed" if outcome.error else job.status if job else "skipped",
-        "error": outcome.error or None,
-        "job_id": job.job_id if job else None,
-        "pages": len(job.pages) if job else 0,
-        "failed_pages": outcome.failed_pages,
-        "pages_to_check": outcome.pages_to_check,
-        "files": [str(file) for file in outcome.files],
-        "seconds": round(outcome.seconds, 2),
-    }
-
-
-def _summarise(arguments: ReadArguments, outcomes: Sequence[Outcome]) -> None:
-    """What the person should know at the end: errors always, the rest unless `--quiet`; last the pages to check."""
-    several = len(outcomes) > 1
-    if several and not arguments.quiet:
-        Display(quiet=False).table(("Document", "Pages", "Failed", "To check", "Seconds"), map(_row, outcomes))
-    for outcome in outcomes:
-        name = f"{outcome.document.name}: "
-        if outcome.error and (arguments.quiet or not several):
-            say(name + outcome.error)
-        if outcome.failed_pages:
-            count = f"{len(outcome.failed_pages)} of {len(outcome.job.pages) if outcome.job else 0} pages"
-            say(f"{name}{count} could not be read: {_listed(outcome.failed_pages)}. They are marked in the text.")
-    doubtful = [outcome for outcome in outcomes if outcome.pages_to_check]
-    if doubtful and not several:
-        say(f"Compare these pages with the document: {_listed(doubtful[0].pages_to_check)}. --format json says why.")
-    elif doubtful:
-        pages = "; ".join(f"{one.document.name} {_listed(one.pages_to_check)}" for one in doubtful)
-        say(f"Compare these pages with the documents: {pages}. --format json says why.")
-
-
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    name = outcome.document.name
-    if outcome.skipped:
-        return name, "", "", "", "was there"
-    if outcome.job is None:
-        return name, "", "not read", "", f"{outcome.seconds:.1f}"
-    pages, failed, check = len(outcome.job.pages), _listed(outcome.failed_pages), _listed(outcome.pages_to_check)
-    return name, str(pages), failed, check, f"{outcome.seconds:.1f}"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))

@@ -36,6 +36,7 @@ def test_every_form_and_way_of_the_service_can_be_asked_for() -> None:
         (["read", "*.xyz"], "no file matches"),
         (["read", "void"], "no documents in this folder"),
         (["read", "one.pdf", "--output", "out", "--no-clobber"], "one.md exists"),
+        (["read", "one.pdf", "-o", "out", "--format", "md,json", "--skip-existing", "--no-clobber"], "one.md exists"),
         (["read", "one.pdf", "--server", "localhost"], "no address of a service"),
         (["ocr", "one.pdf", "--format", "doc"], "doc"),
         (["ocr", "void"], "not a file"),

@@ -6,7 +6,7 @@ import pytest
 from gnosis_ocr import Job
 from services.local.reading import phase
 from services.local.terminal import Display, Phase
-from tests.unit.local.test_read import page, read
+from tests.unit.local.test_outcome import page, read
 
 
 def job(step: str, *pages: tuple[bool, str]) -> Job:

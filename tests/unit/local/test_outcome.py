@@ -9,7 +9,7 @@ import pytest
 from gnosis_ocr import Job
 from gnosis_ocr.models import FileInfo, Page
 from services.local.documents import Document
-from services.local.read import Outcome, exit_code
+from services.local.outcome import Outcome, exit_code
 
 DOCUMENT = Document(path=Path("a.pdf"), name="a.pdf", target=PurePath("a"))
 
