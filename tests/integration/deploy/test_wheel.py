@@ -60,9 +60,28 @@ def run(installed: Path, folder: Path, *command: str) -> str:
     return done.stdout
 
 
+def install(wheel: Path, environment: Path) -> None:
+    """Install the wheel, and nothing else, into a new environment."""
+    venv.create(environment, with_pip=False)
+    program = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
+    subprocess.run([*program, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+
+
 def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     metadata = "import importlib.metadata as m; [e] = m.entry_points(name='gnosis-ocr'); e.load()(['--help'])"
     assert run(installed, tmp_path, "-c", metadata).startswith("Usage: gnosis-ocr")
+
+
+def test_the_wheel_without_its_extras_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    install(wheel, environment)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [environment / "bin" / "gnosis-ocr", "read", "a.pdf"], env=environ, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("is missing. Install the extra: pip install 'gnosis-ocr[local]'.")
 
 
 def test_the_queues_and_the_web_page_are_found_from_any_folder(installed: Path, tmp_path: Path) -> None:
@@ -79,9 +98,7 @@ def test_the_queues_and_the_web_page_are_found_from_any_folder(installed: Path, 
 
 def test_the_installed_wheel_prints_the_first_page_of_a_scan_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     environment, folder = tmp_path / "venv", tmp_path / "empty"
-    venv.create(environment, with_pip=False)
-    program = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
-    subprocess.run([*program, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    install(wheel, environment)
     # What the wheel needs is found where these tests run. An editable installation of the project there stays unknown,
     # as the .pth files of a folder that a .pth file names are not read.
     (site,) = environment.glob("lib/python*/site-packages")
