@@ -189,6 +189,13 @@ def lam_alef(page: Any) -> None:
     _map_fonts(page, {97: "م", 98: "لا", 99: "س"})
 
 
+def number_at_the_left(page: Any) -> None:
+    """A Hebrew word and a number after it, each drawn in its place, without a space between them."""
+    page.insert_text((100, 60), "abc")
+    page.insert_text((70, 60), "2014")
+    _map_fonts(page, {97: "ג", 98: "ב", 99: "א"})
+
+
 def _map_fonts(page: Any, letters: dict[int, str], only: str = "") -> None:
     """Give the page's fonts this Unicode map (ISO 32000-1, 9.10.3)."""
     document = page.parent

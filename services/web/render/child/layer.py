@@ -33,6 +33,10 @@ _MAX_DRAWINGS = 2_000
 # boxes use each font's figures, which differ by a factor of two for text of one size.
 _ASCENT, _DESCENT = 0.8, 0.22
 
+# In font sizes: the gap between two characters from which they are not of one span. Chosen: above the width of a digit,
+# so that a number after a word is cut off where a space is printed between them.
+_JUMP = 0.5
+
 # Flags of a character. Neither of the first two is set where it leaves no mark, as where OCR lays it over a scan.
 _MARKS = _stext.FZ_STEXT_FILLED | _stext.FZ_STEXT_STROKED
 _BOLD = re.compile("bold|black|heavy", re.IGNORECASE)
@@ -181,6 +185,8 @@ class _Reader:
         style = self._known[invisible]
         if style is None:
             style = self._known[invisible] = self._style_of(invisible)
+        if self._last is not None and self._jumps(self._last, token):
+            self._end_span()
         if style != self._style or len(self._text) >= MAX_SPAN_CHARACTERS - 1:
             self._end_span()
             self._style = style
@@ -192,6 +198,14 @@ class _Reader:
         self._text.append(character)
         self._text.extend(reversed(self._held))
         self._held.clear()
+
+    def _jumps(self, last: re.Match[str], token: re.Match[str]) -> bool:
+        """Whether the character is not beside the last one: MuPDF orders text that runs to the left by letters."""
+        if self._turn or self._vertical:
+            return False
+        (left, _, right, _), (last_left, _, last_right, _) = (one["quad"].split(" ", 4)[:4] for one in (token, last))
+        gap = max(float(left) - float(last_right), float(last_left) - float(right))
+        return gap * self._scale > _JUMP * self._size
 
     def _style_of(self, invisible: bool) -> int:
         font = self._fonts.setdefault(self._font, len(self._fonts))

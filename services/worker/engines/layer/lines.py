@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -10,6 +10,7 @@ import numpy as np
 
 from libs.page.block import Corners, Line, Rect, Word
 from libs.textlayer import LayerLine, PageLayer
+from services.worker.engines.layer.leftward import in_reading_order
 from services.worker.engines.layer.letters import clean, runs_left
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
@@ -75,7 +76,7 @@ def page_lines(layer: PageLayer) -> PageLines:
     turned = pose.rotation // 90
     pieces = [
         part
-        for line in layer.lines
+        for line in (layer.lines if turned else _in_reading_order(layer.lines))
         if (quarter := _quarter(line)) is not None and clean(line.text).strip()
         for part in _figures(_piece(layer, line, pose, (quarter + turned) % 4))
     ]
@@ -93,6 +94,14 @@ def page_lines(layer: PageLayer) -> PageLines:
         rules=tuple(_upright(rule, pose) for rule in layer.rules),
         pictures=tuple(_upright(picture, pose) for picture in layer.pictures),
     )
+
+
+def _in_reading_order(lines: Iterable[LayerLine]) -> Iterator[LayerLine]:
+    for line in lines:
+        if line.turn == 0 and not line.vertical and runs_left(line.text):
+            yield from in_reading_order(line)
+        else:
+            yield line
 
 
 def _quarter(line: LayerLine) -> int | None:

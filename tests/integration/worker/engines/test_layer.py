@@ -13,6 +13,7 @@ from libs.jobstate.outcome import LayerReport, LayerVerdict
 from libs.page.block import Source
 from libs.page.trust import Against, Trust, Uncompared
 from services.worker.engines.engine import Finish, PageFailure, PageText
+from services.worker.engines.layer.lines import page_lines
 from services.worker.engines.layer.reader import LayerReader
 from tests import layered
 from tests.layered import CHINESE, HEBREW, OTHER, PROSE, page_of
@@ -70,6 +71,12 @@ def test_letters_of_a_ligature_that_runs_left_keep_their_order(tmp_path: Path) -
     layer = textlayer.read(page_of(layered.lam_alef, tmp_path).data)
     assert layer is not None
     assert textlayer.visible_text(layer) == "سلام"
+
+
+def test_a_number_beside_a_word_that_runs_left_is_a_word_of_its_own(tmp_path: Path) -> None:
+    layer = textlayer.read(page_of(layered.number_at_the_left, tmp_path).data)
+    assert layer is not None
+    assert [line.text for line in page_lines(layer).lines] == ["אבג 2014"]
 
 
 def test_columns_are_read_one_after_the_other(reader: LayerReader, tmp_path: Path) -> None:
