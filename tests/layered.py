@@ -189,6 +189,15 @@ def lam_alef(page: Any) -> None:
     _map_fonts(page, {97: "م", 98: "لا", 99: "س"})
 
 
+def columns_of_characters(page: Any) -> None:
+    """Chinese, set in columns from top to bottom, that end with a stroke in the middle of its place."""
+    page.insert_text((200, 60), "竖排的文字一", fontname="china-s", fontsize=14)
+    ((xref, *_),) = page.get_fonts()
+    kind, encoding = page.parent.xref_get_key(xref, "Encoding")
+    assert kind == "name"
+    page.parent.xref_set_key(xref, "Encoding", encoding.removesuffix("H") + "V")
+
+
 def number_at_the_left(page: Any) -> None:
     """A Hebrew word and a number after it, each drawn in its place, without a space between them."""
     page.insert_text((100, 60), "abc")

@@ -32,6 +32,9 @@ _MAX_DRAWINGS = 2_000
 # How far a line reaches above and below its baseline, in font sizes. Chosen: the usual ascent and descent. MuPDF's own
 # boxes use each font's figures, which differ by a factor of two for text of one size.
 _ASCENT, _DESCENT = 0.8, 0.22
+# By how much the origin of a character that is set in columns is below its upper edge, in font sizes, where the font
+# does not say (ISO 32000-1, 9.7.4.3). MuPDF's boxes of such characters begin at the origin.
+_VERTICAL_ORIGIN = 0.88
 
 # In font sizes: the gap between two characters from which they are not of one span. Chosen: above the width of a digit,
 # so that a number after a word is cut off where a space is printed between them.
@@ -239,7 +242,8 @@ class _Reader:
         x, y = self._points(f"{first['x']} {first['y']}")
         above, below = _ASCENT * self._size, _DESCENT * self._size
         if self._vertical:
-            return left, top, right, bottom
+            over = _VERTICAL_ORIGIN * self._size if self._turn == 90 else 0.0
+            return left, top - over, right, bottom - over
         match self._turn:
             case 0:
                 return left, y - above, right, y + below

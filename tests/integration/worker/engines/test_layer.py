@@ -13,8 +13,10 @@ from libs.jobstate.outcome import LayerReport, LayerVerdict
 from libs.page.block import Source
 from libs.page.trust import Against, Trust, Uncompared
 from services.worker.engines.engine import Finish, PageFailure, PageText
+from services.worker.engines.layer.ink import ink
 from services.worker.engines.layer.lines import page_lines
 from services.worker.engines.layer.reader import LayerReader
+from services.worker.engines.picture import decode
 from tests import layered
 from tests.layered import CHINESE, HEBREW, OTHER, PROSE, page_of
 
@@ -77,6 +79,16 @@ def test_a_number_beside_a_word_that_runs_left_is_a_word_of_its_own(tmp_path: Pa
     layer = textlayer.read(page_of(layered.number_at_the_left, tmp_path).data)
     assert layer is not None
     assert [line.text for line in page_lines(layer).lines] == ["אבג 2014"]
+
+
+def test_characters_in_columns_are_where_they_are_printed(tmp_path: Path) -> None:
+    page = page_of(layered.columns_of_characters, tmp_path)
+    layer = textlayer.read(page.data)
+    assert layer is not None
+    assert {line.vertical for line in layer.lines} == {True}
+    shown = ink(layer, decode(page.data))
+    assert shown.unseen == 0
+    assert "".join(line.text for line in shown.seen.lines) == "竖排的文字一"
 
 
 def test_columns_are_read_one_after_the_other(reader: LayerReader, tmp_path: Path) -> None:
