@@ -32,6 +32,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -115,8 +116,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bare(word: str) -> str:
-    """The letters of a word."""
-    return "".join(character for character in word.casefold() if character.isalnum())
+    """The letters of a word, whatever forms of them a font has."""
+    return "".join(character for character in unicodedata.normalize("NFKC", word).casefold() if character.isalnum())
 
 
 def printed(page: Page, program: str) -> list[PlacedWord]:

@@ -23,6 +23,8 @@ from services.web.text.blocks import blocks_html
 _STYLE = (
     "body{max-width:48rem;margin:2rem auto;padding:0 1rem;font-family:sans-serif;line-height:1.5}"
     "section{border-top:1px solid #ccc;padding:1rem 0}"
+    # Each in the direction of its own first letter.
+    "h1,h2,h3,h4,h5,h6,p,li,th,td{unicode-bidi:plaintext}"
     "table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .5rem;vertical-align:top}"
 )
 

@@ -197,6 +197,7 @@ async def test_html_is_one_document_in_which_nothing_of_the_pages_is_markup(resu
     assert answer.text.startswith("<!doctype html>\n")
     assert answer.text.endswith("</html>\n")
     assert "<h2>Prices &lt;2026&gt;</h2>" in answer.text
+    assert "p,li,th,td{unicode-bidi:plaintext}" in answer.text, "Hebrew runs to the left, and ends with its full stop"
     assert '<tr><th>Tea, green</th><th>1" &amp; &lt;b&gt;</th></tr>' in answer.text
     assert "<p>Page 2 failed: It is --&gt; torn &amp; &lt;b&gt;bad&lt;/b&gt;.</p>" in answer.text
     assert "<strong>one</strong> &lt;script&gt;" in answer.text
