@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
-from libs.textlayer import LayerLine, Span
+from libs.textlayer import Box, LayerLine, Span
 
 # Bidirectional classes (Unicode Standard Annex 9).
 _LEFTWARD, _RIGHTWARD = frozenset({"R", "AL"}), frozenset({"L"})
@@ -23,36 +23,49 @@ _MIRRORED = str.maketrans("()[]{}<>«»", ")(][}{><»«")
 _OPENING, _CLOSING = "([{<«", ")]}>»"
 
 
+class _Atom(msgspec.Struct, frozen=True, kw_only=True):
+    """A span, or a part of one."""
+
+    text: str
+    box: Box
+    style: int
+    #: The place of the span in MuPDF's order, and whether a space is before it there.
+    at: int
+    spaced: bool
+
+
 def in_reading_order(line: LayerLine) -> list[LayerLine]:
     """The level line with its spans in the order in which they are read, from the right; cut at wide gaps."""
     height = max(span.box[3] - span.box[1] for span in line.spans)
-    atoms = sorted((atom for span in line.spans for atom in _atoms(span)), key=_middle, reverse=True)
+    atoms = [atom for at, span in enumerate(line.spans) for atom in _atoms(span, at)]
+    atoms.sort(key=lambda atom: atom.box[0] + atom.box[2], reverse=True)
     groups = [[atoms[0]]]
     for before, atom in pairwise(atoms):
         if before.box[0] - atom.box[2] > _LINE_GAP * height:
             groups.append([])
         groups[-1].append(atom)
-    return [msgspec.structs.replace(line, spans=tuple(_spaced(_mirrored(*_read(group)), height))) for group in groups]
+    return [msgspec.structs.replace(line, spans=tuple(_spans(_mirrored(*_read(group)), height))) for group in groups]
 
 
-def _atoms(span: Span) -> Iterator[Span]:
+def _atoms(span: Span, at: int) -> Iterator[_Atom]:
     """Brackets apart from what has no letters that run to the left: such spans are stored as they are seen."""
-    text = span.text.strip()
+    text, spaced = span.text.strip(), span.text.startswith(" ")
     if _has(text, _LEFTWARD):
-        yield msgspec.structs.replace(span, text=text)
+        yield _Atom(text=text, box=span.box, style=span.style, at=at, spaced=spaced)
         return
     left, top, right, bottom = span.box
-    step, at = (right - left) / max(1, len(text)), 0
+    step, begin = (right - left) / max(1, len(text)), 0
     for part in filter(None, _BRACKETS.split(text)):
-        box = (left + at * step, top, left + (at + len(part)) * step, bottom)
-        at += len(part)
+        box = (left + begin * step, top, left + (begin + len(part)) * step, bottom)
+        begin += len(part)
         if part.strip():
-            yield msgspec.structs.replace(span, text=part.strip(), box=box)
+            yield _Atom(text=part.strip(), box=box, style=span.style, at=at, spaced=spaced)
 
 
-def _read(group: Sequence[Span]) -> tuple[list[Span], set[int]]:
+def _read(group: Sequence[_Atom]) -> tuple[list[_Atom], set[int]]:
     """What comes from the right, with text that runs to the right turned back; and the places of such text."""
-    ordered, rightward, at = list(group), set(), 0
+    ordered, at = list(group), 0
+    rightward: set[int] = set()
     while at < len(group):
         if not _has(group[at].text, _RIGHTWARD):
             at += 1
@@ -69,24 +82,27 @@ def _read(group: Sequence[Span]) -> tuple[list[Span], set[int]]:
     return ordered, rightward
 
 
-def _mirrored(spans: Sequence[Span], rightward: set[int]) -> Sequence[Span]:
-    """The spans with brackets turned round, where more of them have their counterpart then.
+def _mirrored(atoms: Sequence[_Atom], rightward: set[int]) -> Sequence[_Atom]:
+    """The atoms with brackets turned round, where more of them have their counterpart then.
 
-    MuPDF turns round those that it takes for text to the left, and leaves others as they are seen.
+    MuPDF turns round some of those that it takes for text to the left, and leaves others as they are seen.
     """
-    turned = [
-        span
-        if at in rightward or _has(span.text, _LEFTWARD)
-        else msgspec.structs.replace(span, text=span.text.translate(_MIRRORED))
-        for at, span in enumerate(spans)
-    ]
-    return turned if _alone(turned) < _alone(spans) else spans
+
+    def turned(*, all_of_them: bool) -> Sequence[_Atom]:
+        return [
+            atom
+            if at in rightward or (_has(atom.text, _LEFTWARD) and not all_of_them)
+            else msgspec.structs.replace(atom, text=atom.text.translate(_MIRRORED))
+            for at, atom in enumerate(atoms)
+        ]
+
+    return min((atoms, turned(all_of_them=False), turned(all_of_them=True)), key=_alone)
 
 
-def _alone(spans: Sequence[Span]) -> int:
+def _alone(atoms: Sequence[_Atom]) -> int:
     """Brackets without their counterpart."""
     closed, open_ = 0, 0
-    for character in "".join(span.text for span in spans):
+    for character in "".join(atom.text for atom in atoms):
         if character in _OPENING:
             open_ += 1
         elif character in _CLOSING and open_:
@@ -96,17 +112,21 @@ def _alone(spans: Sequence[Span]) -> int:
     return closed + open_
 
 
-def _spaced(spans: Sequence[Span], height: float) -> Iterator[Span]:
-    """The spans, each with a space before it where it is printed apart from the last."""
-    yield spans[0]
-    for before, span in pairwise(spans):
-        gap = max(before.box[0] - span.box[2], span.box[0] - before.box[2])
-        yield span if gap < _WORD_GAP * height else msgspec.structs.replace(span, text=f" {span.text}")
+def _spans(atoms: Sequence[_Atom], height: float) -> Iterator[Span]:
+    """The spans, each with a space before it where one is between it and the last, in the text or in print."""
+    before: _Atom | None = None
+    for atom in atoms:
+        spaced = before is not None and _is_apart(before, atom, height)
+        yield Span(text=f" {atom.text}" if spaced else atom.text, box=atom.box, style=atom.style)
+        before = atom
+
+
+def _is_apart(a: _Atom, b: _Atom, height: float) -> bool:
+    first, second = (a, b) if a.at < b.at else (b, a)
+    if second.at - first.at == 1 and second.spaced:
+        return True
+    return max(a.box[0] - b.box[2], b.box[0] - a.box[2]) >= _WORD_GAP * height
 
 
 def _has(text: str, classes: frozenset[str]) -> bool:
     return any(unicodedata.bidirectional(character) in classes for character in text)
-
-
-def _middle(span: Span) -> float:
-    return span.box[0] + span.box[2]

@@ -37,7 +37,15 @@ def test_brackets_that_are_turned_round_already_stay() -> None:
 
 def test_a_hyphen_is_between_its_words() -> None:
     assert read((" לנפש", 834, 865), ("-", 869, 874), (" סך", 905, 921), (" הכל", 878, 901)) == ["סך הכל - לנפש"]
-    assert read(("קיימא", 100, 130), ("-", 130, 134), (" בני", 134, 150)) == ["בני-קיימא"]
+    assert read(("קיימא", 794, 827), ("-", 828, 832), (" מוצרים", 854, 893), (" בני", 832, 850)) == ["מוצרים בני-קיימא"]
+
+
+def test_words_that_stand_closely_keep_their_spaces() -> None:
+    assert read(("אב", 100, 120), (" גד", 121, 140), (" הו", 141, 160)) == ["הו גד אב"]
+
+
+def test_brackets_that_belong_to_words_are_turned_round_with_the_others() -> None:
+    assert read((")אב", 141, 170), (" גד(", 100, 130)) == ["(אב גד)"]
 
 
 def test_text_that_runs_to_the_right_keeps_its_order() -> None:
