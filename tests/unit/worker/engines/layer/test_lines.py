@@ -67,6 +67,15 @@ def test_a_large_initial_joins_none_of_the_lines_beside_it() -> None:
     assert texts(layer(initial, *rows)) == ["ver the past", "O", "ver the past", "ver the past"]
 
 
+def test_pictures_have_their_place_on_the_upright_page() -> None:
+    picture = (100.0, 200.0, 300.0, 600.0)
+    upright = msgspec.structs.replace(layer(line_of(["a", "line"], (0, 100))), pictures=(picture,))
+    assert page_lines(upright).pictures == (picture,)
+    line = msgspec.structs.replace(line_of(["a", "line"], (0, 100)), turn=90)
+    sideways = msgspec.structs.replace(upright, lines=(line,))
+    assert page_lines(sideways).pictures == ((200.0, 1700.0, 600.0, 1900.0),)
+
+
 def test_lines_in_bold_are_known() -> None:
     styles = (STYLE, Style(font=1, size=SIZE, bold=True))
     lines = (
