@@ -82,8 +82,14 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 def plain_text(markdown: str) -> str:
     """The text that a reader of the Markdown sees, markup taken away and nothing else."""
     lines = []
-    in_table = False
+    in_table = in_code = False
     for line in markdown.split("\n"):
+        if line.startswith("```"):
+            in_code = not in_code
+            continue
+        if in_code:
+            lines.append(line)
+            continue
         if line == "<table>" or line == "</table>":
             in_table = line == "<table>"
             continue

@@ -14,6 +14,7 @@ from services.worker.engines.layer.leftward import in_reading_order
 from services.worker.engines.layer.letters import clean, runs_left
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
+from services.worker.engines.lines.spacing import closed
 
 # Degrees by which a line may be off an axis of the page and count as level. Chosen: a scan that another OCR has read is
 # tilted by as much; a watermark by far more.
@@ -257,4 +258,6 @@ def _line(piece: _Piece) -> Line:
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     a, b, c, d = corners[piece.quarter :] + corners[: piece.quarter]
     box: Corners = (a, b, c, d)
-    return Line(text=piece.text, box=box, words=piece.words)
+    text = closed(piece.text)
+    words = piece.words if text == piece.text else (Word(text=text, box=piece.box),)
+    return Line(text=text, box=box, words=words)

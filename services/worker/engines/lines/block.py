@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from libs.page.block import Block, BlockKind, Cell, Line, enclosing, mean_confidence
-from services.worker.engines.lines import hyphen, table
+from services.worker.engines.lines import hyphen, program, table
 from services.worker.engines.lines.kind import begins_note, is_caption, is_large, is_small, level_of, section_level
 from services.worker.engines.lines.line_box import LineBox, Row, middle_of
 from services.worker.engines.lines.listing import EMPTY_BOXES, TICKED_BOXES, Item, items
@@ -128,6 +128,18 @@ def body_height(boxes: Sequence[LineBox], share: float = 0.5) -> float:
 
 
 def _region_blocks(rows: Sequence[Row], page: _Page) -> list[Block]:
+    found: list[Block] = []
+    start = 0
+    for lines in program.programs(rows):
+        found.extend(_blocks_between(rows[start : lines.start], page))
+        start = lines.stop
+        printed = rows[lines.start : start]
+        found.append(_block(BlockKind.CODE, printed, text=program.text_of(printed)))
+    found.extend(_blocks_between(rows[start:], page))
+    return found
+
+
+def _blocks_between(rows: Sequence[Row], page: _Page) -> list[Block]:
     found: list[Block] = []
     start = 0
     while start < len(rows):

@@ -166,6 +166,12 @@ def height_of(quads: Quads) -> Lengths:
     return lengths
 
 
+def part_of(quad: npt.NDArray[np.float64], start: float, end: float) -> npt.NDArray[np.float64]:
+    """The part of a box (4, 2) between two shares of its length."""
+    a, b, c, d = quad
+    return np.array([a + start * (b - a), a + end * (b - a), d + end * (c - d), d + start * (c - d)])
+
+
 def tilt_of(quads: Quads) -> float:
     """Clockwise tilt of the page's lines in degrees: the median weighted by length; 0.0 where few lines are long."""
     widths, heights = width_of(quads), height_of(quads)

@@ -36,8 +36,10 @@ _MIN_COMPONENTS = 20
 # Height and width of a glyph: from small letters to those with ascenders and descenders; two joined letters are as
 # wide.
 _MIN_HEIGHT, _MAX_HEIGHT, _MAX_WIDTH = 0.6, 1.8, 2.5
-# Width over height, or the reverse, from which a component is a rule of a table.
+# Width over height, or the reverse, from which a component is a rule of a table; and its length up to which it may be a
+# thin letter or a dash.
 _RULE_ASPECT = 8
+_MAX_STROKE = 2.5
 # Height from which a box holds more than one line. Lower values cut lines with ascenders, descenders and margins in
 # two.
 _TALL = 2.7
@@ -72,6 +74,8 @@ class Glyphs(msgspec.Struct, frozen=True, kw_only=True):
     #: Components that are larger or smaller than a glyph.
     others: Rectangles
     other_areas: npt.NDArray[np.float64]
+    #: Components that are as narrow as a rule and no longer than a dash.
+    strokes: Rectangles
     #: Median height of a component that may be a character, in pixels.
     height: float
 
@@ -94,11 +98,13 @@ def find(pixels: Pixels) -> Glyphs | None:
     # Rules run through the columns of a table: as ink of a box they would hide its glyphs' share.
     rules = (height > _RULE_ASPECT * width) | (width > _RULE_ASPECT * height)
     others = ~sized & ~rules
+    strokes = rules & (np.maximum(width, height) <= _MAX_STROKE * usual)
     return Glyphs(
         rectangles=rectangles[sized],
         areas=areas[sized],
         others=rectangles[others],
         other_areas=areas[others],
+        strokes=rectangles[strokes],
         height=usual,
     )
 
@@ -108,21 +114,22 @@ def tall(glyphs: Glyphs, quads: Quads) -> npt.NDArray[np.intp]:
     return np.flatnonzero(height_of(quads) > _TALL * glyphs.height)
 
 
-def cells_of(glyphs: Glyphs, quad: Quads) -> Quads:
+def cells_of(glyphs: Glyphs, quad: Quads, others: Quads) -> Quads:
     """The boxes of the cells in a tall box (4, 2): its glyphs by rows, each row cut at wide gaps.
 
+    `others` are the other boxes of the page: what stands nearer to the middle of one of them is no row of this box.
     Empty where the box holds one row only.
     """
-    within = _inside(glyphs.rectangles, quad)
+    within = _inside(glyphs.rectangles, quad) & ~_nearer(glyphs.rectangles, quad, others)
     inside, ink = glyphs.rectangles[within], glyphs.areas[within].sum()
-    other_within = _inside(glyphs.others, quad)
-    others, other_ink = glyphs.others[other_within], glyphs.other_areas[other_within].sum()
+    other_within = _inside(glyphs.others, quad) & ~_nearer(glyphs.others, quad, others)
+    rest, other_ink = glyphs.others[other_within], glyphs.other_areas[other_within].sum()
     if len(inside) < 2 or ink < _MIN_GLYPH_INK_SHARE * (ink + other_ink):
         return _no_quads()
     rows = _runs(inside, axis=1, gap=0.0)
     if len(rows) < 2 or max(row[:, 3].max() - row[:, 1].min() for row in rows) > _MAX_ROW_HEIGHT * glyphs.height:
         return _no_quads()
-    whole = [np.concatenate([row, others[_level_with(others, row)]]) for row in rows]
+    whole = [np.concatenate([row, rest[_level_with(rest, row)]]) for row in rows]
     cells = [cell for row in whole for cell in _runs(row, axis=0, gap=_CELL_GAP * glyphs.height)]
     return _quads(cells, glyphs.height)
 
@@ -153,6 +160,21 @@ def _inside(rectangles: Rectangles, quad: Quads) -> npt.NDArray[np.bool_]:
     (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
     x, y = (rectangles[:, 0] + rectangles[:, 2]) / 2, (rectangles[:, 1] + rectangles[:, 3]) / 2
     found: npt.NDArray[np.bool_] = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+    return found
+
+
+def _nearer(rectangles: Rectangles, quad: Quads, others: Quads) -> npt.NDArray[np.bool_]:
+    """Which rectangles lie in one of the other boxes and nearer to its middle, in its heights, than to this one's."""
+    found = np.zeros(len(rectangles), dtype=bool)
+    y = (rectangles[:, 1] + rectangles[:, 3]) / 2
+    (left, top), (right, bottom) = quad.min(axis=0), quad.max(axis=0)
+    low, high = others.min(axis=1), others.max(axis=1)
+    touching = (low[:, 0] < right) & (high[:, 0] > left) & (low[:, 1] < bottom) & (high[:, 1] > top)
+    own = np.abs(y - (top + bottom) / 2) / max(bottom - top, 1.0)
+    for other in others[touching]:
+        upper, lower = other[:, 1].min(), other[:, 1].max()
+        away = np.abs(y - (upper + lower) / 2) / max(lower - upper, 1.0)
+        found |= _inside(rectangles, other) & (away < own)
     return found
 
 

@@ -82,6 +82,8 @@ def begins_block(
         return True
     if is_apart(row, before, step):
         return True
+    if lower >= _OTHER_SIZE * body:
+        return False  # the lines of a title are often centred
     indented = row[0].left - before[0].left > _INDENT * body
     if indented and (after is None or row[0].left - after[0].left > _INDENT * body):
         # In a list the rows after the item's first are indented; in prose only the first row of a paragraph is.

@@ -4,7 +4,6 @@ The models are in the `rapidocr` wheel and run on ONNX Runtime directly. The pac
 its text-line classifier garbles some upright lines, and it recognises lines on a shrunken page.
 """
 
-import re
 from functools import partial
 
 import msgspec
@@ -14,14 +13,15 @@ import numpy.typing as npt
 from libs.page.block import Line
 from libs.page.script import scripts_of
 from services.worker.engines.engine import EngineInfo
-from services.worker.engines.lines import detector, glyphs, legibility, rules, tesseract
+from services.worker.engines.lines import detector, glyphs, inverted, joined, legibility, rereading, rules, tesseract
 from services.worker.engines.lines.detector import Detector, Quads
-from services.worker.engines.lines.glyphs import Glyphs
 from services.worker.engines.lines.languages import further_models
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.recogniser import RecognisedText, Recogniser, mean_confidence
 from services.worker.engines.lines.repeats import distinct
+from services.worker.engines.lines.rereading import NOTHING
+from services.worker.engines.lines.spacing import closed
 from services.worker.engines.lines.wheel import DETECTION_MODEL, RECOGNITION_MODEL, model_directory, release
 from services.worker.engines.picture import Pixels
 
@@ -51,31 +51,11 @@ _UPRIGHT_BONUS = 0.1
 _MIN_SKEW = 1.0
 _MAX_SKEW = 15.0
 
-# Height over width from which a box is a label that runs up or down, and the characters that count at most when its
-# readings in both directions are compared: a reading of one or two characters is confident by chance.
-_VERTICAL_ASPECT = 2.0
-_VERTICAL_CHARACTERS = 3
-
-# Width of a tall box, in glyph heights, from which it is always read by its cells: it holds several columns.
-_WIDE_TALL_BOX = 4
-
-# Confidence from which a line counts at all (RapidOCR's `text_score`), and from which uncovered glyphs count as a
-# number or as a word of so many letters at least. Pictures hold glyphs too, and lone letters are as often a part of a
-# drawing.
+# Confidence from which a line counts at all (RapidOCR's `text_score`).
 _MIN_CONFIDENCE = 0.5
-_MIN_NUMBER_CONFIDENCE = 0.9
-_MIN_WORD_CONFIDENCE = 0.95
-_MIN_WORD_LETTERS = 3
-_NUMBER = re.compile(r"[$€£(+-]?\d[\d.,:/-]*[)%]?")
 
 # Full-width forms of ASCII, and the ideographic comma and full stop.
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3001: ",", 0x3002: "."}
-
-# Confidence below which further models, where the operator has some, read a line too. Chosen: lines in a script that
-# the model knows have more, but for small or poor print.
-_SURE = 0.9
-
-_NOTHING = RecognisedText(text="", confidence=0.0)
 
 
 class RapidReader:
@@ -131,13 +111,20 @@ class RapidReader:
             quads = _detect(self._detector, pixels)
         drawn = rules.find(pixels)
         quads = rules.cut(quads, drawn)
+        panels = inverted.find(pixels)
+        dark = pixels if panels is None else panels.pixels
+        found = glyphs.find(dark)
+        if found is not None:
+            quads = joined.cut(pixels, quads, found)
         texts = self._recogniser.recognise(pixels, quads)
-        self._reread_vertical(self._recogniser, pixels, quads, texts)
-        self._reread_foreign(pixels, quads, texts)
-        if (found := glyphs.find(pixels)) is not None:
-            quads, texts = self._cut_tall(self._recogniser, pixels, found, quads, texts)
-            quads, texts = self._add_uncovered(self._recogniser, pixels, found, quads, texts)
-        counted = np.array([text is not _NOTHING for text in texts], dtype=bool)
+        if panels is not None:
+            rereading.inverted(self._recogniser, panels, quads, texts)
+        rereading.vertical(self._recogniser, pixels, quads, texts)
+        rereading.foreign(self._others, pixels, quads, texts)
+        if found is not None:
+            quads, texts = rereading.by_cells(self._recogniser, dark, found, quads, texts)
+            quads, texts = rereading.with_uncovered(self._recogniser, dark, found, quads, texts)
+        counted = np.array([text is not NOTHING for text in texts], dtype=bool)
         legible = legibility.judge_page(
             quads,
             texts,
@@ -147,7 +134,7 @@ class RapidReader:
         )
         if not legible.flagged:
             return PageLines(pose=pose, lines=distinct(_lines(quads, texts)), rules=drawn)
-        texts = [text if keep else _NOTHING for text, keep in zip(texts, legible.readable, strict=True)]
+        texts = [text if keep else NOTHING for text, keep in zip(texts, legible.readable, strict=True)]
         return PageLines(
             pose=pose,
             lines=distinct(_lines(quads, texts)),
@@ -179,77 +166,6 @@ class RapidReader:
     def _recognisers(self) -> tuple[Recogniser, ...]:
         return (self._recogniser, *self._others) if self._recogniser else self._others
 
-    def _reread_foreign(self, pixels: Pixels, quads: Quads, texts: list[RecognisedText]) -> None:
-        """Replace the texts of lines that another model reads better: of those of which the first is not sure."""
-        for other in self._others:
-            unsure = np.array([text.confidence < _SURE for text in texts], dtype=bool)
-            unsure |= ~legibility.judge(quads, texts).readable
-            at = np.flatnonzero(unsure)
-            if not at.size:
-                return
-            read = other.recognise(pixels, quads[at])
-            before = legibility.judge(quads[at], [texts[i] for i in at]).readable
-            after = legibility.judge(quads[at], read).readable
-            for i, text, was, now in zip(at, read, before, after, strict=True):
-                if now and (not was or text.confidence > texts[i].confidence):
-                    texts[i] = text
-
-    def _reread_vertical(
-        self, recogniser: Recogniser, pixels: Pixels, quads: Quads, texts: list[RecognisedText]
-    ) -> None:
-        """Replace the texts of labels that run up or down an upright page, where their own direction reads better."""
-        vertical = np.flatnonzero(detector.height_of(quads) > _VERTICAL_ASPECT * detector.width_of(quads))
-        if not vertical.size:
-            return
-        for turn in (1, 3):
-            for i, turned in zip(vertical, recogniser.recognise(pixels, quads[vertical], turn), strict=True):
-                if _evidence(turned) > _evidence(texts[i]):
-                    texts[i] = turned
-
-    def _cut_tall(
-        self, recogniser: Recogniser, pixels: Pixels, found: Glyphs, quads: Quads, texts: list[RecognisedText]
-    ) -> tuple[Quads, list[RecognisedText]]:
-        """Replace boxes that hold several rows by their cells, where these read with more confidence."""
-        for i in glyphs.tall(found, quads):
-            cells = glyphs.cells_of(found, quads[i])
-            if not len(cells):
-                continue
-            parts = recogniser.recognise(pixels, cells)
-            wide = detector.width_of(quads[i : i + 1])[0] > _WIDE_TALL_BOX * found.height
-            if mean_confidence(parts) > texts[i].confidence or wide:
-                texts[i] = _NOTHING
-                quads = np.concatenate([quads, cells])
-                texts = [*texts, *parts]
-        return quads, texts
-
-    def _add_uncovered(
-        self, recogniser: Recogniser, pixels: Pixels, found: Glyphs, quads: Quads, texts: list[RecognisedText]
-    ) -> tuple[Quads, list[RecognisedText]]:
-        """Add the glyphs that no box covers, where they are certainly text."""
-        extra = glyphs.uncovered(found, quads)
-        if not len(extra):
-            return quads, texts
-        parts = recogniser.recognise(pixels, extra)
-        certain = np.array([_is_certain(part) for part in parts])
-        # A speck is recognised as a 1 with confidence; a 1 of a table has other cells above or below it.
-        strokes = np.array([set(part.text.strip()) <= {"1"} for part in parts])
-        certain &= ~strokes | glyphs.in_columns(found, extra, certain & ~strokes, quads)
-        parts = [part if keep else _NOTHING for part, keep in zip(parts, certain, strict=True)]
-        return np.concatenate([quads, extra]), [*texts, *parts]
-
-
-def _evidence(text: RecognisedText) -> float:
-    """How well a label reads: its confidence, by its characters as far as they count."""
-    return text.confidence * min(len(text.text), _VERTICAL_CHARACTERS)
-
-
-def _is_certain(recognised: RecognisedText) -> bool:
-    """True for a number or a word that is recognised with confidence."""
-    text = recognised.text.strip()
-    if _NUMBER.fullmatch(text):
-        return recognised.confidence >= _MIN_NUMBER_CONFIDENCE
-    return len(text) >= _MIN_WORD_LETTERS and text.isalpha() and recognised.confidence >= _MIN_WORD_CONFIDENCE
-
 
 def _detect(lines: Detector, pixels: Pixels) -> Quads:
     """The boxes of the lines; those of small print on large paper are found at a larger size."""
@@ -274,7 +190,7 @@ def _sample(quads: Quads, sideways: bool) -> Quads:
 def _lines(quads: Quads, texts: list[RecognisedText]) -> list[Line]:
     lines = []
     for quad, recognised in zip(quads, texts, strict=True):
-        text = " ".join(_narrow(recognised.text).split())
+        text = closed(" ".join(_narrow(recognised.text).split()))
         if not text or recognised.confidence < _MIN_CONFIDENCE:
             continue
         a, b, c, d = ((float(x), float(y)) for x, y in quad)

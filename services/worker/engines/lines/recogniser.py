@@ -19,6 +19,7 @@ import onnxruntime
 
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.lines.detector import Quads, height_of, width_of
+from services.worker.engines.lines.mistaken import mended
 from services.worker.engines.picture import Pixels
 
 # Pixels of the network's input: its height (`rec_img_shape` in the rapidocr wheel), the least and the greatest width,
@@ -74,6 +75,7 @@ class Recogniser:
                 f"The model {model.name} has {classes} classes, and its list of characters {len(self._characters)}; "
                 "download both again, from one release."
             )
+        self._classes = {character: at for at, character in enumerate(self._characters)}
         self._runs_left = any(unicodedata.bidirectional(c) in _TO_THE_LEFT for c in self.alphabet if len(c) == 1)
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="recognise")
 
@@ -100,11 +102,22 @@ class Recogniser:
         at = np.flatnonzero(keep)
         if not at.size:
             return RecognisedText(text="", confidence=0.0)
-        text = "".join(self._characters[i] for i in best[at])
+        text = self._mended("".join(self._characters[i] for i in best[at]), output[at])
         if self._runs_left:
             text = _logical(text)
         confidence = float(output[at, best[at]].mean())
         return RecognisedText(text=text, confidence=min(confidence, 1.0))
+
+    def _mended(self, text: str, steps: npt.NDArray[np.float32]) -> str:
+        """The text, of whose characters each step has the probabilities, without those that are mistaken for others."""
+        if len(text) != len(steps):
+            return text  # a class of several characters: the model of another script
+
+        def likelihood(at: int, character: str) -> float:
+            known = self._classes.get(character)
+            return 0.0 if known is None else float(steps[at, known])
+
+        return mended(text, likelihood)
 
     @property
     def alphabet(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from libs.page.block import Rect
-from services.worker.engines.lines.detector import Quads
+from services.worker.engines.lines.detector import Quads, part_of
 from services.worker.engines.picture import Pixels
 
 # Grey values (0 to 255) by which ink is darker than the mean of its surroundings, a square of so many pixels a side.
@@ -85,7 +85,7 @@ def cut(quads: Quads, rules: tuple[Rect, ...]) -> Quads:
         inside = (middles > left + _CUT_MARGIN * height) & (middles < right - _CUT_MARGIN * height)
         places = np.sort(middles[inside & (covered >= _CUT_COVER * height)])
         shares = [0.0, *((places - left) / (right - left)).tolist(), 1.0]
-        pieces.extend(_part(quad, start, end) for start, end in pairwise(shares))
+        pieces.extend(part_of(quad, start, end) for start, end in pairwise(shares))
     return np.array(pieces)
 
 
@@ -98,9 +98,3 @@ def _of_tables(rules: tuple[Rect, ...]) -> npt.NDArray[np.float64]:
     down = (upright[:, None, 3] >= level[None, :, 1] - _MEET) & (upright[:, None, 1] <= level[None, :, 3] + _MEET)
     found: npt.NDArray[np.float64] = upright[(across & down).sum(axis=1) >= 2]
     return found
-
-
-def _part(quad: npt.NDArray[np.float64], start: float, end: float) -> npt.NDArray[np.float64]:
-    """The part of a box between two shares of its length."""
-    a, b, c, d = quad
-    return np.array([a + start * (b - a), a + end * (b - a), d + end * (c - d), d + start * (c - d)])

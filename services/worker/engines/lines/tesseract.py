@@ -14,7 +14,7 @@ from collections import defaultdict
 import msgspec
 import numpy as np
 
-from libs.page.block import Line
+from libs.page.block import Line, Word
 from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.lines import legibility
 from services.worker.engines.lines.languages import scripts_of_codes
@@ -224,6 +224,16 @@ def _line(words: list[dict[str, str]]) -> Line:
         text=" ".join(word["text"].strip() for word in words),
         box=((left, top), (right, top), (right, bottom), (left, bottom)),
         confidence=min(confidence, 1.0),
+        words=tuple(map(_word, words)),
+    )
+
+
+def _word(word: dict[str, str]) -> Word:
+    left, top, width, height = (float(word[name]) for name in ("left", "top", "width", "height"))
+    return Word(
+        text=word["text"].strip(),
+        box=(left, top, left + width, top + height),
+        confidence=min(max(float(word["conf"]), 0.0) / 100, 1.0),
     )
 
 

@@ -40,17 +40,23 @@ def test_every_digit_is_a_glyph() -> None:
 
 
 def test_column_taken_for_one_tall_shape_is_cut_into_its_cells_top_to_bottom() -> None:
-    cells = glyphs.cells_of(found(digits()), box(95, 55, 115, 465))
+    cells = glyphs.cells_of(found(digits()), box(95, 55, 115, 465), NO_QUADS)
     assert len(cells) == len(ROWS)
     assert list(cells[:, 0, 1]) == sorted(cells[:, 0, 1])
 
 
 def test_two_columns_in_one_shape_are_cut_across_and_down() -> None:
-    assert len(glyphs.cells_of(found(digits()), box(95, 55, 215, 465))) == 2 * len(ROWS)
+    assert len(glyphs.cells_of(found(digits()), box(95, 55, 215, 465), NO_QUADS)) == 2 * len(ROWS)
 
 
 def test_single_row_is_left_whole() -> None:
-    assert len(glyphs.cells_of(found(digits()), box(95, ROWS[0] - 5, 320, ROWS[0] + 18))) == 0
+    assert len(glyphs.cells_of(found(digits()), box(95, ROWS[0] - 5, 320, ROWS[0] + 18), NO_QUADS)) == 0
+
+
+def test_row_that_another_box_holds_is_no_cell_of_a_tall_one() -> None:
+    own, below = box(95, ROWS[0] - 5, 320, ROWS[1] + 18), box(95, ROWS[1] - 4, 320, ROWS[1] + 18)
+    assert len(glyphs.cells_of(found(digits()), own, NO_QUADS)) == 2 * len(COLUMNS)
+    assert len(glyphs.cells_of(found(digits()), own, below[None])) == 0
 
 
 def test_glyphs_that_no_box_covers_become_boxes() -> None:
@@ -67,7 +73,7 @@ def test_large_letters_among_small_ones_are_not_cut() -> None:
     large = ImageFont.load_default(48)
     for y in (60, 130):
         draw.text((380, y), "WM", fill="black", font=large)
-    assert len(glyphs.cells_of(found(np.asarray(image)), box(375, 50, 490, 200))) == 0
+    assert len(glyphs.cells_of(found(np.asarray(image)), box(375, 50, 490, 200), NO_QUADS)) == 0
 
 
 def test_stroke_counts_only_in_a_column_of_cells() -> None:

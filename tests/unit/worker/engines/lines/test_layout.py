@@ -56,6 +56,15 @@ def test_larger_lines_are_headings_and_ordinary_ones_are_not() -> None:
     assert text.count("#") == 3
 
 
+def test_two_centred_lines_of_a_title_are_one_heading() -> None:
+    lines = [
+        line("On the reading of the pages", 100, 0, 600, 50),
+        line("of old books", 250, 62, 300, 50),
+        *prose(160, 6),
+    ]
+    assert markdown(lines).startswith("# On the reading of the pages of old books\n\nsome words")
+
+
 def test_page_of_a_few_lines_has_no_headings() -> None:
     assert "#" not in markdown([line("Large", 0, 0, 300, 60), line("and small", 0, 90, 200, 20)])
 
