@@ -172,15 +172,20 @@ def _shrink(pixels: Pixels, quads: Quads) -> tuple[Pixels, Quads]:
 
 
 def _cut(pixels: Pixels, quad: Quads) -> npt.NDArray[np.float32]:
-    """The line as the network's input (1, 3, 48, width), padded with zeros on the right to a multiple of 8 pixels."""
+    """The line as the network's input (1, 3, 48, width), padded with zeros on the right to a multiple of 8 pixels.
+
+    Small print is enlarged linearly, as the pictures were that the network was trained with: a cubic filter sharpens
+    noise, and cost a tenth of the words of noisy forms at 90 DPI. Large print keeps its edges by the cubic one.
+    """
     width = int(np.clip(round(_HEIGHT * _aspect(quad)), _MIN_CUT_WIDTH, _MAX_WIDTH))
+    enlarged = float(np.linalg.norm(quad[3] - quad[0])) < _HEIGHT
     source = quad[[0, 1, 3]].astype(np.float32)
     target = np.array([[0, 0], [width, 0], [0, _HEIGHT]], np.float32)
     line = cv2.warpAffine(
         pixels,
         cv2.getAffineTransform(source, target),
         (width, _HEIGHT),
-        flags=cv2.INTER_CUBIC,
+        flags=cv2.INTER_LINEAR if enlarged else cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
     padded = max(_MIN_WIDTH, -(-width // _WIDTH_STEP) * _WIDTH_STEP)

@@ -25,6 +25,7 @@ pytest.importorskip("rapidocr")
 mupdf: Any = pymupdf
 
 SERIF = Path("/usr/share/fonts/truetype/dejavu/DejaVuSerif.ttf")
+TYPEWRITER = Path("/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf")
 
 TERMS = """Where the rate is dependent on value,
 shippers are required to state
@@ -48,6 +49,16 @@ PROGRAM = """\
     <p>No more</p>
   </body>
 </html>"""
+FORM = [
+    "NAME: K. L. Johnson   DATE: 12/4/91",
+    "COMPANY: Lorillard   TELEPHONE: 555-1234",
+    "ADDRESS: 75 Market Street, Greensboro",
+    "PRODUCT: Newport Lights   QUANTITY: 1,250",
+    "BUDGET: $4,500   ACCOUNT: 27420",
+    "MANAGER: Maverick   REGION: Dallas",
+    "COMMENTS: Approved by the Division",
+    "REPORT: Initiated January 15, 1992",
+]
 PROSE = [
     "The harbour lay quiet under the morning fog, and nobody on the long pier",
     "noticed the small boat with the green sail coming in from the islands.",
@@ -140,3 +151,16 @@ def test_stroke_of_a_small_date_is_no_one() -> None:
     quad = np.array([[[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]]])
     recogniser = Recogniser(model_directory() / RECOGNITION_MODEL, threads=1)
     assert recogniser.recognise(pixels, quad)[0].text == "7/7/2017"
+
+
+async def test_typewriting_on_a_noisy_scan_of_90_dpi_is_read_word_for_word(engine: OcrEngine) -> None:
+    if not TYPEWRITER.is_file():
+        missing("DejaVu Sans Mono is not installed (Debian: apt-get install fonts-dejavu-core)")
+    image = Image.new("L", (2286, 1200), 255)
+    draw, font = ImageDraw.Draw(image), ImageFont.truetype(str(TYPEWRITER), 36)
+    for at, line in enumerate(FORM):
+        draw.text((150, 60 + 135 * at), line, 0, font=font)
+    clean = np.asarray(image.resize((762, 400), Image.Resampling.BOX)).astype(np.float64)
+    noisy = np.clip(clean + np.random.default_rng(1).normal(0, 24, clean.shape), 0, 255).astype(np.uint8)
+    result = await read(engine, PageImage(page_no=1, data=encode_png(np.repeat(noisy[:, :, None], 3, axis=2))))
+    assert sorted(" ".join(line.text for line in result.lines).split()) == sorted(" ".join(FORM).split())
