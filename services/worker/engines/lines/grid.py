@@ -26,6 +26,8 @@ _PROSE_CHARACTERS, _PROSE_SHARE = 400, 0.5
 # Rows of text across the columns of a grid, for each of its rows, on average at most. Chosen: cells of a few lines are
 # common, but where only a header is ruled off, the alignment of the text shows the rows.
 _MAX_ROWS_IN_ONE = 3
+# The same of one row of the grid at most. Chosen: cells of ten lines beside each other are rare.
+_MAX_ROWS_IN_A_ROW = 10
 # Places of a grid, and rules on a page, at most. Chosen: above any printed table; it bounds the work.
 _MAX_PLACES = 20_000
 _MAX_RULES = 2_000
@@ -150,7 +152,7 @@ def _table(across: list[Segment], down: list[Segment], lines: Sequence[Line], un
         across, down = sorted([*across, *between], key=lambda s: s.at), [*down, *beside]
         ys = _edges(across, down, unit)
         rows = len(ys) - 1
-    if _has_rows_without_rules(inside, xs, rows):
+    if _has_rows_without_rules(inside, xs, ys):
         return None
     spans = _spans(xs, ys, across, down, unit)
     texts = _texts(inside, xs, ys)
@@ -171,12 +173,13 @@ def _table(across: list[Segment], down: list[Segment], lines: Sequence[Line], un
     return RuledTable(box=box, cells=tuple(cells), lines=tuple(inside)) if _is_table(cells) else None
 
 
-def _has_rows_without_rules(inside: Sequence[Line], xs: Sequence[float], ruled_rows: int) -> bool:
+def _has_rows_without_rules(inside: Sequence[Line], xs: Sequence[float], ys: Sequence[float]) -> bool:
     """Whether far more rows of text than of the grid go across its columns: rules then part only the columns."""
-    across = 0
+    across = [0] * (len(ys) + 1)
     for row in text_rows(level(inside)):
-        across += len({bisect_right(xs, (box.left + box.right) / 2) for box in row}) >= 2
-    return across > _MAX_ROWS_IN_ONE * ruled_rows
+        band = bisect_right(ys, sum(box.middle for box in row) / len(row))
+        across[band] += len({bisect_right(xs, (box.left + box.right) / 2) for box in row}) >= 2
+    return sum(across) > _MAX_ROWS_IN_ONE * (len(ys) - 1) or max(across) > _MAX_ROWS_IN_A_ROW
 
 
 def _is_table(cells: Sequence[Cell]) -> bool:

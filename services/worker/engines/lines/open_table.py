@@ -18,6 +18,7 @@ from services.worker.engines.lines.columns import Extent, columns_of
 from services.worker.engines.lines.grid import RuledTable
 from services.worker.engines.lines.gutter import is_prose
 from services.worker.engines.lines.line_box import LineBox, Row, level
+from services.worker.engines.lines.number import is_figure
 from services.worker.engines.lines.order import rows as text_rows
 
 # By how much the ends of a table's rules may differ, and by how much text may reach over them.
@@ -117,10 +118,16 @@ def _between(above: Rect, below: Rect, lines: Sequence[Line], unit: float) -> li
 
 
 def _is_one_row(rows: Sequence[Row], unit: float) -> bool:
-    """Whether the rows but the first go on with its cells: each of their boxes begins below one of its boxes."""
+    """Whether the rows but the first go on with its cells: each box is below one of them and ends before the next."""
     first, *others = rows
+    ends = [*(box.left for box in first[1:]), math.inf]
     return len(first) > 1 and all(
-        any(abs(box.left - cell.left) <= _SAME_END * unit for cell in first) for row in others for box in row
+        any(
+            cell.left - _SAME_END * unit <= box.left <= cell.right and box.right < end
+            for cell, end in zip(first, ends, strict=True)
+        )
+        for row in others
+        for box in row
     )
 
 
@@ -217,11 +224,15 @@ def _named(cell: Cell, names: dict[int, Line]) -> Cell:
 
 
 def _header_rows(rows: Sequence[Row], rules: Sequence[Rect]) -> int | None:
-    """The rows above the second rule, where there is a third; None where no rule sets off a header."""
+    """The rows above the second rule, where there is a third; None where no rule sets off a header.
+
+    Rows of figures are none of a header: the rule below them may be that of a sum.
+    """
     if len(rules) < 3:
         return None
-    above = sum(1 for row in rows if _middle(row) < rules[1][1])
-    return above if 0 < above <= len(rows) / 2 else None
+    above = [row for row in rows if _middle(row) < rules[1][1]]
+    figures = sum(any(is_figure(box.line.text) for box in row) for row in above)
+    return len(above) if 0 < len(above) <= len(rows) / 2 and 2 * figures < len(above) else None
 
 
 def _middle(row: Row) -> float:

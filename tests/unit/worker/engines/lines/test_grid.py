@@ -251,6 +251,15 @@ def test_columns_that_only_the_header_is_ruled_off_from_are_left_to_the_alignmen
     assert len(texts(page)) == 13
 
 
+def test_grid_with_a_row_of_many_lines_across_its_columns_is_no_table_of_these_columns() -> None:
+    rules = [*(across(y, 100, 500) for y in (100, 500, *range(530, 800, 30))), down(300, 100, 770)]
+    lines = [
+        line(f"{word} one", left, 110 + 26 * i) for i in range(12) for word, left in (("tea", 110), ("green", 310))
+    ]
+    lines += [line(word, left, y + 5) for y in range(500, 770, 30) for word, left in (("tea", 110), ("green", 310))]
+    assert ruled_tables(rules, lines, UNIT) == []
+
+
 def test_frame_beside_prose_is_read_by_itself() -> None:
     prose = [wide(f"left {i} words that run from margin to margin of a column", 100, 26 * i) for i in range(24)]
     facts = ("Reign", "975"), ("House", "Wessex"), ("Father", "Edmund"), ("Mother", "Anna"), ("Died", "978")

@@ -168,6 +168,22 @@ def test_row_above_the_first_of_many_rules_is_one_of_the_table() -> None:
     assert [block.text for block in blocks if block.kind is not BlockKind.TABLE] == ["An account of it"]
 
 
+def test_rows_of_figures_above_the_rule_of_a_sum_are_no_header() -> None:
+    lines = [*HEADER, *body(1, 4), *body(5, 6)]
+    cells = table(laid_out(lines, rule(0), rule(5), rule(6), rule(11)))
+    assert rows(cells)[1] == ["name 1", "web pages", "1.5"]
+    assert {cell.row for cell in cells if cell.header} == {0}
+
+
+def test_lines_below_a_line_of_two_cells_go_on_with_it() -> None:
+    lines = []
+    for row, text in ((0, "NL04 0163 Pay"), (2, "NL28 0174 Rent"), (4, "NL91 0177 Tax"), (6, "NL25 0185 Fee")):
+        lines += [line("03-01", 100, row), line(text, 200, row), line("by order of 2017", 260, row + 1)]
+        lines.append(line(f"{row}5.00", 0, row, right=700))
+    cells = table(laid_out(lines, *(rule(row) for row in (0, 2, 4, 6, 8))))
+    assert rows(cells)[1] == ["03-01", "NL28 0174 Rent by order of 2017", "25.00"]
+
+
 def test_rules_between_groups_of_rows_join_none() -> None:
     lines = [*HEADER, *body(1, 3), *body(4, 3), *body(7, 3)]
     cells = table(laid_out(lines, *(rule(row) for row in (0, 1, 4, 7, 10))))
