@@ -33,7 +33,7 @@ _GROUP = re.compile(r"\d{3}\b")
 # Heights of a piece, in those of another, from which they are no pieces of one line: a large initial stands beside
 # several lines. Chosen: above the sum sign of a formula, below an initial of two lines.
 _MAX_HEIGHTS = 2.0
-# Share of its letters and digits that a bold piece has in bold: the number of a note may be in another font.
+# Share of its characters that a bold piece has in bold: the number of a note may be in another font.
 _BOLD_SHARE = 0.9
 # A gap from which pieces are separate words: a superscript follows its word closely.
 _WORD_GAP = 0.15
@@ -121,15 +121,12 @@ def _piece(layer: PageLayer, line: LayerLine, pose: Pose, quarter: int) -> _Piec
     words: list[tuple[str, Rect]] = []
     sizes: Counter[float] = Counter()
     heights: dict[float, tuple[float, float]] = {}
-    bold = letters = 0
+    bold = 0
     for span in line.spans:
         box = _upright(span.box, pose)
         size = layer.styles[span.style].size
         sizes[size] += len(span.text)
-        # Dots that lead from a bold name to its number are set in another font.
-        count = sum(map(str.isalnum, span.text))
-        letters += count
-        bold += layer.styles[span.style].bold * count
+        bold += layer.styles[span.style].bold * len(span.text)
         heights.setdefault(size, (box[1], box[3]))
         text = clean(span.text)
         if words and not span.text.startswith(" "):
@@ -147,7 +144,7 @@ def _piece(layer: PageLayer, line: LayerLine, pose: Pose, quarter: int) -> _Piec
         box=(left, top, right, bottom),
         words=found,
         quarter=quarter,
-        bold=bold >= _BOLD_SHARE * max(letters, 1),
+        bold=bold >= _BOLD_SHARE * sizes.total(),
     )
 
 

@@ -17,6 +17,8 @@ from services.worker.engines.lines.row_cells import filled, row_cells
 # A row with one cell continues the row above or below it where the step between both is less than this share of the
 # usual one. Chosen: the lines of a cell are set solid, and rows are not.
 _SOLID = 0.75
+# The step to a further line of a cell at most, in usual ones. Chosen: more space stands above the title of a part.
+_USUAL = 1.25
 # Space at most between the lines of a name of a column, in heights of the lower line. Chosen: as above.
 _MAX_SPACE = 0.5
 # Rows with a number in front that show that rows are counted. Chosen: two numbers may follow each other by chance.
@@ -37,24 +39,24 @@ def whole_rows(
     steps = [
         middle_of(b) - middle_of(a) for (a, b), n in zip(pairwise(rows), pairwise(counts), strict=True) if min(n) > 1
     ]
-    limit = _SOLID * median(steps) if steps else 0.0
+    usual = median(steps) if steps else 0.0
     counted, paired = _are_counted(texts), _are_pairs(texts)
     named_twice = header_rows is None and _names_in_two_lines(texts)
     joined: list[list[Row]] = []
     is_whole = False
     for at, row in enumerate(rows):
+        step = middle_of(row) - middle_of(rows[at - 1]) if at else 0.0
         if not at or at == header_rows:
             is_line = False
         elif at == 1 and named_twice:
             is_line = True
         elif header_rows is not None and at < header_rows:
             is_line = _goes_on_heading(row, joined[-1], columns, body)
-        elif not texts[at][0] and not is_title(row, columns, body) and (counted or paired):
+        elif step <= _USUAL * usual and not texts[at][0] and (counted or paired) and not is_title(row, columns, body):
             is_line = _is_further_line(texts[at], _texts(joined[-1], columns))
         else:
             # Of two whole rows each is one of its own, whatever stands between them.
-            is_close = middle_of(row) - middle_of(rows[at - 1]) < limit
-            is_line = is_close and (counts[at] == 1 or not is_whole)
+            is_line = step < _SOLID * usual and (counts[at] == 1 or not is_whole)
         if is_line:
             joined[-1].append(row)
         else:
@@ -117,6 +119,9 @@ def _are_pairs(texts: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_further_line(row: Sequence[str], above: Sequence[str]) -> bool:
-    """Whether what has no number or no name of its own belongs to the row above: a sum and a row of cells do not."""
+    """Whether what has no number or no name of its own belongs to the row above, which has one.
+
+    A sum and a row of cells of their own do not.
+    """
     both = sum(bool(text and other) for text, other in zip(row, above, strict=True))
-    return both <= 1 and not (len(row) == 2 and is_number(row[1]))
+    return bool(above[0]) and both <= 1 and not (len(row) == 2 and is_number(row[1]))

@@ -86,14 +86,6 @@ def test_lines_in_bold_are_known() -> None:
     assert page_lines(PageLayer(width=2000, height=1000, styles=styles, lines=lines)).bold == {0, 2}
 
 
-def test_dots_in_another_font_leave_a_line_bold() -> None:
-    styles = (STYLE, Style(font=1, size=SIZE, bold=True))
-    bold = Span(text="Then", box=(0, 0, 40, 20), style=1)
-    dots = Span(text=" . . . . . . . . .", box=(44, 0, 120, 20), style=0)
-    line = LayerLine(turn=0, spans=(bold, dots))
-    assert page_lines(PageLayer(width=2000, height=1000, styles=styles, lines=(line,))).bold == {0}
-
-
 def test_parts_of_a_word_in_several_styles_are_one_word() -> None:
     spans = (Span(text="H", box=(0, 0, 9, 20), style=0), Span(text="2", box=(9, 8, 14, 22), style=0))
     line = LayerLine(turn=0, spans=(*spans, Span(text=" O", box=(20, 0, 29, 20), style=0)))

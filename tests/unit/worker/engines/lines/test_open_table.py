@@ -232,6 +232,8 @@ def test_lines_without_a_number_of_their_own_belong_to_the_counted_row_above() -
     cells = table(laid_out(lines))
     assert rows(cells)[2] == ["3.", "amount of wages before the tax", "600.00"]
     assert len(rows(cells)) == 4
+    title = [line("in kind", 160, 5.8), line("other", 160, 6.8), line("9.00", 0, 6.8, right=700)]
+    assert rows(table(laid_out([*lines, *title])))[-2:] == [["", "in kind", ""], ["", "other", "9.00"]]
 
 
 def test_values_without_a_name_belong_to_the_name_above_but_for_sums() -> None:
