@@ -17,6 +17,7 @@ from services.worker.engines.lines.aligned import cut
 from services.worker.engines.lines.columns import Extent, columns_of
 from services.worker.engines.lines.grid import RuledTable
 from services.worker.engines.lines.gutter import is_prose
+from services.worker.engines.lines.kind import is_caption
 from services.worker.engines.lines.line_box import LineBox, Row, level
 from services.worker.engines.lines.number import is_figure
 from services.worker.engines.lines.order import rows as text_rows
@@ -97,6 +98,10 @@ def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterato
         is_header = len(run) == len(between) == 1
         is_columnar = sum(len(row) > 1 for row in between) * 2 >= len(between)
         if is_header or (between and (is_columnar or _is_one_row(between, unit))):
+            # The name of the next table stands below the rule that ends this one.
+            if len(run) > 1 and len(between[0]) == 1 and is_caption(between[0][0].line.text):
+                yield run
+                run = [above]
             run.append(below)
             continue
         if len(run) > 1:

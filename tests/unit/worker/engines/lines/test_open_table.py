@@ -114,6 +114,15 @@ def test_tables_of_one_width_stay_two_where_text_stands_between_them() -> None:
     assert [block.kind for block in blocks] == [BlockKind.TABLE, BlockKind.CAPTION, BlockKind.TABLE]
 
 
+def test_name_of_a_table_below_a_rule_begins_the_next_one() -> None:
+    lines: list[Line] = []
+    for top, name in ((0, "Table 1: of the week"), (6, "Table 2: of the month")):
+        lines += [line(name, 300, top), *(line(text, left, top + 1) for text, left in (("Source", 100), ("Type", 300)))]
+        lines += body(top + 2, 4)
+    blocks = laid_out(lines, rule(0), rule(6), rule(12))
+    assert [len(rows(block.cells)) for block in blocks if block.kind is BlockKind.TABLE] == [6, 6]
+
+
 def test_columns_of_prose_between_rules_are_no_table() -> None:
     prose = "words of a narrow column of it"
     lines = [line(prose, left, row) for row in range(10) for left in (100, 450, 800)]
