@@ -21,6 +21,7 @@ from services.worker.engines.lines.kind import is_caption
 from services.worker.engines.lines.line_box import LineBox, Row, level
 from services.worker.engines.lines.number import is_figure
 from services.worker.engines.lines.order import rows as text_rows
+from services.worker.engines.lines.segment import by_axis
 
 # By how much the ends of a table's rules may differ, and by how much text may reach over them.
 _SAME_END = 1.0
@@ -39,6 +40,8 @@ _MIN_COLUMN_GAP = 0.3
 _MIN_COLUMNS = 2
 # Bands between rules that each are a row, at least. Chosen: the three rules of an open table make two.
 _MIN_BANDS = 3
+# Rows with one text below each other that are none of a table. Chosen: a cell of two or three lines is common.
+_TEXT_ROWS = 3
 # Rules on a page at most; it bounds the work.
 _MAX_RULES = 2_000
 
@@ -56,7 +59,9 @@ def open_tables(
     pieces = cut(lines, unit)
     whole = {id(piece): line for piece, line in pieces}
     left = [piece for piece, _ in pieces]
-    for family in _families(rules, unit):
+    # A rule may be drawn cell by cell.
+    whole_rules = [(rule.start, rule.at, rule.end, rule.at) for rule in by_axis(rules, unit)[0]]
+    for family in _families(whole_rules, unit):
         for run in _runs(family, left, unit):
             if (one := _table(run, left, unit, slanted)) is not None:
                 mine = {id(line): line for line in (whole.get(id(piece), piece) for piece in one.lines)}
@@ -96,7 +101,7 @@ def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterato
         if not between and below[1] - above[3] < _EMPTY * unit:
             continue
         is_header = len(run) == len(between) == 1
-        is_columnar = sum(len(row) > 1 for row in between) * 2 >= len(between)
+        is_columnar = sum(len(row) > 1 for row in between) * 2 >= len(between) and not _has_text(between)
         if is_header or (between and (is_columnar or _is_one_row(between, unit))):
             # The name of the next table stands below the rule that ends this one.
             if len(run) > 1 and len(between[0]) == 1 and is_caption(between[0][0].line.text):
@@ -109,6 +114,17 @@ def _runs(family: Sequence[Rect], lines: Sequence[Line], unit: float) -> Iterato
         run = [below]
     if len(run) > 1:
         yield run
+
+
+def _has_text(rows: Sequence[Row]) -> bool:
+    """Whether several rows below each other have one text: titles and lines of text, not cells.
+
+    Where no row has more than two texts, they may be what belongs to the name above them.
+    """
+    starts = range(len(rows) - _TEXT_ROWS + 1)
+    return max(map(len, rows), default=0) > 2 and any(
+        all(len(row) == 1 for row in rows[at : at + _TEXT_ROWS]) for at in starts
+    )
 
 
 def _between(above: Rect, below: Rect, lines: Sequence[Line], unit: float) -> list[Line]:
@@ -153,7 +169,10 @@ def _table(rules: Sequence[Rect], lines: Sequence[Line], unit: float, slanted: S
     if len(printed) < 2:
         return None
     rows = _joined(printed, rules)
-    if rows is not printed and (first := _row_above(rules[0], rows, lines, unit)):
+    if first := _row_above(rules[0], rows, lines, unit):
+        if rows is printed:
+            # The rules are above and below a sum, within a table that only the alignment shows.
+            return None
         rows, boxes = [first, *rows], [*first, *boxes]
     columns = columns_of(rows, unit, _MIN_COLUMN_GAP)
     if len(columns) < _MIN_COLUMNS or not table.is_columnar(rows, columns):

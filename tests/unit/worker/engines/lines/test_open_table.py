@@ -123,6 +123,22 @@ def test_name_of_a_table_below_a_rule_begins_the_next_one() -> None:
     assert [len(rows(block.cells)) for block in blocks if block.kind is BlockKind.TABLE] == [6, 6]
 
 
+def test_rules_that_are_drawn_cell_by_cell_are_one() -> None:
+    pieces = [rule(row, *ends) for row in (0, 1, 5) for ends in ((100, 290), (290, 600), (600, 700))]
+    cells = table(laid_out([*HEADER, *body(1, 4)], *pieces))
+    assert {cell.row for cell in cells if cell.header} == {0}
+    assert cells == table(laid_out([*HEADER, *body(1, 4)], rule(0), rule(1), rule(5)))
+
+
+def test_rules_of_a_sum_end_no_table_and_titles_between_rules_begin_none() -> None:
+    titles = [line(text, 300, row) for row, text in enumerate(("Report of it", "from July on", "All complaints"))]
+    names = [line("Kind", 100, 3), line("of", 300, 3), line("Words", 0, 3, right=700)]
+    lines = [*titles, *names, *body(4, 3), *body(7, 1), *body(8, 4)]
+    blocks = laid_out(lines, rule(0), rule(7), rule(8), rule(12))
+    assert len(rows(table(blocks))) == 9
+    assert [block.text.split("\n")[0] for block in blocks if block.kind is not BlockKind.TABLE] == ["Report of it"]
+
+
 def test_columns_of_prose_between_rules_are_no_table() -> None:
     prose = "words of a narrow column of it"
     lines = [line(prose, left, row) for row in range(10) for left in (100, 450, 800)]
