@@ -56,18 +56,32 @@ def open_tables(
     if not lines or len(rules) > _MAX_RULES:
         return []
     found: list[RuledTable] = []
-    pieces = cut(lines, unit)
-    whole = {id(piece): line for piece, line in pieces}
-    left = [piece for piece, _ in pieces]
+    left = cut(lines, unit)
     # A rule may be drawn cell by cell.
     whole_rules = [(rule.start, rule.at, rule.end, rule.at) for rule in by_axis(rules, unit)[0]]
     for family in _families(whole_rules, unit):
-        for run in _runs(family, left, unit):
-            if (one := _table(run, left, unit, slanted)) is not None:
-                mine = {id(line): line for line in (whole.get(id(piece), piece) for piece in one.lines)}
-                found.append(msgspec.structs.replace(one, lines=tuple(mine.values())))
-                left = [piece for piece in left if id(whole[id(piece)]) not in mine]
+        for run in _runs(family, [piece for piece, _ in left], unit):
+            if (one := _table_of_pieces(run, left, unit, slanted)) is not None:
+                found.append(one)
+                taken = {id(line) for line in one.lines}
+                left = [(piece, line) for piece, line in left if id(line) not in taken]
     return found
+
+
+def _table_of_pieces(
+    rules: Sequence[Rect], pieces: Sequence[tuple[Line, Line]], unit: float, slanted: Sequence[Line]
+) -> RuledTable | None:
+    """The table of these pieces, each with its line, or of the lines where it has not all pieces of one."""
+    one = _table(rules, [piece for piece, _ in pieces], unit, slanted)
+    if one is None:
+        return None
+    inside = {id(piece) for piece in one.lines}
+    lines = {id(line): line for piece, line in pieces if id(piece) in inside}
+    if any(id(line) in lines and id(piece) not in inside for piece, line in pieces):
+        return _table(rules, list({id(line): line for _, line in pieces}.values()), unit, slanted)
+    known = {id(piece) for piece, _ in pieces}
+    names = [line for line in one.lines if id(line) not in known]
+    return msgspec.structs.replace(one, lines=(*lines.values(), *names))
 
 
 def is_rising(line: Line) -> bool:

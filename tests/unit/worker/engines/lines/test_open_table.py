@@ -215,15 +215,28 @@ def test_rules_between_groups_of_rows_join_none() -> None:
     assert len(rows(cells)) == 10
 
 
-def test_line_that_holds_two_cells_is_cut_where_others_begin() -> None:
-    def words(text: str, left: float, row: int) -> Line:
-        whole, at = line(text, left, row), left
-        found = []
-        for word in text.split():
-            found.append(Word(text=word, box=(at, whole.box[0][1], at + 10 * len(word), whole.box[2][1])))
-            at += 10 * (len(word) + 1)
-        return Line(text=text, box=whole.box, words=tuple(found))
+def words(text: str, left: float, row: float) -> Line:
+    """A line with its words."""
+    whole, at = line(text, left, row), left
+    found = []
+    for word in text.split():
+        found.append(Word(text=word, box=(at, whole.box[0][1], at + 10 * len(word), whole.box[2][1])))
+        at += 10 * (len(word) + 1)
+    return Line(text=text, box=whole.box, words=tuple(found))
 
+
+def test_line_that_reaches_out_of_a_table_is_not_cut_by_it() -> None:
+    lines = []
+    for row in (0, 2, 4, 6):
+        lines += [words("beyond NL04 Pay", 20, row), words("by order", 150, row + 1), words("NL04 it", 90, row + 10)]
+        lines += [line(f"{row}5.00", 0, row, right=700)]
+    blocks = laid_out(lines, *(rule(row) for row in (0, 2, 4, 6, 8)))
+    written = to_markdown(blocks)
+    assert written.count("beyond NL04 Pay") == 4
+    assert sorted(one.text for block in blocks for one in block.lines) == sorted(one.text for one in lines)
+
+
+def test_line_that_holds_two_cells_is_cut_where_others_begin() -> None:
     lines = []
     for row in (0, 2, 4, 6):
         lines += [words(f"NL04 000{row} Pay", 100, row), words("by order", 200, row + 1)]
