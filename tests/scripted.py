@@ -19,7 +19,11 @@ from services.worker.engines.engine import EngineInfo, Finish, PageFailure, Page
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens on which pages, by their numbers. `seconds` is how long a page takes; `journal` is a file path."""
+    """What happens on which pages, by their numbers.
+
+    `seconds` is how long a page takes; `journal` is a file path; `written` is the Markdown that stands on a page, and
+    `printed` the text of its one line.
+    """
 
     seconds: float = 0.0
     load_seconds: float = 0.0
@@ -28,6 +32,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     blank: tuple[int, ...] = ()
     trust: dict[int, float] = {}
     stand_in: tuple[int, ...] = ()
+    written: dict[int, str] = {}
+    printed: dict[int, str] = {}
     hang: tuple[int, ...] = ()
     crash: tuple[int, ...] = ()
     explode: tuple[int, ...] = ()
@@ -89,7 +95,9 @@ class ScriptedEngine:
                 tries=(Try(engine="scripted", ending="loop", tokens=300), Try(engine="spare", ending="stop")),
                 tokens=300,
             )
-        text = text_of(page.page_no, page.data)
+        if (written := script.written.get(page.page_no)) is not None:
+            return PageText(page_no=page.page_no, markdown=written, finish=Finish.STOP, seconds=seconds)
+        text = script.printed.get(page.page_no) or text_of(page.page_no, page.data)
         line = Line(text=text, box=((0, 0), (9, 0), (9, 9), (0, 9)), confidence=1.0)
         return PageText(
             page_no=page.page_no,

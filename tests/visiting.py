@@ -43,7 +43,7 @@ class Visit:
         return self.page
 
     def choose(self, *files: Path) -> None:
-        self.page.get_by_label("Choose a file").set_input_files(list(files))
+        self.page.get_by_label("Choose files").set_input_files(list(files))
 
     def opened(self) -> str:
         """The id of the job that the page has opened."""

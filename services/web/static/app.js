@@ -1,9 +1,9 @@
 // The views of the page, chosen by the fragment of its address: #/, #/jobs/{id}, #/jobs/{id}/pages/{n}.
 
 import { byId, setText, show } from "./element.js";
-import { Home } from "./home.js";
 import { request } from "./http.js";
-import { JobView } from "./job.js";
+import { Home } from "./views/home.js";
+import { JobView } from "./views/job.js";
 
 const home = new Home();
 let job = null;

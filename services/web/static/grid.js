@@ -1,17 +1,42 @@
 // The pages of a job as tiles. A document may have thousands, so an update touches only the tiles that changed.
 
-import { byId, el, setText } from "./element.js";
+import { byId, el, setText, show } from "./element.js";
 import { pageNumbers, pageState, pageWord } from "./state.js";
 
 export class Grid {
   #tiles = new Map();
   #jobId;
   #urlOf;
+  #shown = "all";
 
   constructor(jobId, urlOf) {
     this.#jobId = jobId;
     this.#urlOf = urlOf;
     byId("grid").replaceChildren();
+  }
+
+  // Which pages are shown: "all", "check" or "failed".
+  get shown() {
+    return this.#shown;
+  }
+
+  get counts() {
+    const counts = { check: 0, failed: 0 };
+    for (const { state } of this.#tiles.values()) {
+      if (state === "doubtful") counts.check += 1;
+      else if (state === "failed") counts.failed += 1;
+    }
+    return counts;
+  }
+
+  show(name) {
+    this.#shown = name;
+    for (const tile of this.#tiles.values()) this.#hide(tile);
+  }
+
+  #hide(tile) {
+    const wanted = { all: true, check: tile.state === "doubtful", failed: tile.state === "failed" }[this.#shown];
+    show(tile.node, wanted);
   }
 
   update(job) {
@@ -25,13 +50,14 @@ export class Grid {
         added.push(tile.node);
       }
       tile.update(page, job, this.#urlOf);
+      this.#hide(tile);
     }
     if (added.length) byId("grid").append(...added);
   }
 }
 
 class Tile {
-  #state = null;
+  state = null;
   #image = null;
 
   constructor(jobId, number) {
@@ -42,17 +68,21 @@ class Tile {
       "a",
       { href: `#/jobs/${encodeURIComponent(jobId)}/pages/${number}`, class: "tile" },
       this.sheet,
-      el("span", { class: "tile-caption" }, el("span", { class: "tile-number" }, String(number)), this.word),
+      el(
+        "span",
+        { class: "tile-caption" },
+        el("span", { class: "tile-number" }, el("span", { class: "visually-hidden" }, "Page "), String(number)),
+        this.word,
+      ),
     );
     this.node = el("li", {}, this.link);
   }
 
   update(page, job, urlOf) {
     const state = pageState(page, job);
-    if (state !== this.#state) {
-      this.#state = state;
+    if (state !== this.state) {
+      this.state = state;
       this.link.dataset.state = state;
-      this.link.setAttribute("aria-label", `Page ${this.number}, ${pageWord(state).toLowerCase()}`);
       setText(this.word, pageWord(state));
     }
     if (page.image && page.image !== this.#image) {

@@ -3,12 +3,14 @@
 import { el } from "./element.js";
 
 export class Problem extends Error {
-  constructor({ status = 0, title = "Something went wrong", detail = "", hint = "" }) {
+  // `retryAfter`: seconds after which the service asks to come again; 0 where it does not say.
+  constructor({ status = 0, title = "Something went wrong", detail = "", hint = "", retryAfter = 0 }) {
     super(detail || title);
     this.status = status;
     this.title = title;
     this.detail = detail;
     this.hint = hint;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -19,16 +21,18 @@ export const unreachable = () =>
     hint: "Check that the service is running, then try again.",
   });
 
-export function problemFrom(status, contentType, body) {
-  if (contentType.includes("json")) {
+// `header(name)` is a header of the answer, null where it has none.
+export function problemFrom(status, header, body) {
+  const retryAfter = Number(header("Retry-After")) || 0;
+  if (header("Content-Type")?.includes("json")) {
     try {
       const { title, detail, hint } = JSON.parse(body);
-      return new Problem({ status, title, detail, hint });
+      return new Problem({ status, title, detail, hint, retryAfter });
     } catch {
       // A proxy in between may answer with something else; then the status is all there is to show.
     }
   }
-  return new Problem({ status, title: "The service gave an unexpected answer", detail: `HTTP status ${status}.` });
+  return new Problem({ status, title: "The service gave an unexpected answer", detail: `HTTP status ${status}.`, retryAfter });
 }
 
 export async function request(url, { signal, method = "GET", accept = "application/json", body } = {}) {
@@ -47,7 +51,7 @@ export async function request(url, { signal, method = "GET", accept = "applicati
     throw unreachable();
   }
   if (!response.ok) {
-    throw problemFrom(response.status, response.headers.get("Content-Type") ?? "", await response.text());
+    throw problemFrom(response.status, (name) => response.headers.get(name), await response.text());
   }
   return response;
 }

@@ -57,3 +57,17 @@ export function tally(job) {
 }
 
 export const reason = (page) => page.error || "No reason was recorded.";
+
+// Seconds in which at least one page was being read: without the wait in the queue.
+export function readingSeconds(job) {
+  const spans = Object.values(job.pages ?? {})
+    .map((page) => [Date.parse(page.processing_started_at), Date.parse(page.processing_completed_at)])
+    .filter(([start, end]) => end >= start)
+    .sort(([one], [other]) => one - other);
+  let [total, until] = [0, -Infinity];
+  for (const [start, end] of spans) {
+    total += Math.max(0, end - Math.max(start, until));
+    until = Math.max(until, end);
+  }
+  return total / 1000;
+}

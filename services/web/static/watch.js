@@ -71,7 +71,7 @@ export class Watch {
         this.#etag = response.headers.get("ETag");
         this.#recovered();
       } else {
-        const problem = problemFrom(response.status, response.headers.get("Content-Type") ?? "", await response.text());
+        const problem = problemFrom(response.status, (name) => response.headers.get(name), await response.text());
         if (response.status < 500 && response.status !== 408 && response.status !== 429) throw problem;
         this.#lost();
       }

@@ -96,7 +96,7 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
 
     job = visit.services.status(visit.opened(), user=visit.user)
     expect(page.locator("#job-chip")).to_have_text("Done")
-    expect(page.locator(".tile-number")).to_have_text(["1", "3"])
+    expect(page.locator(".tile-number")).to_have_text(["Page 1", "Page 3"])
     expect(page.locator("#job-meta")).to_contain_text("2 of 3 pages")
     assert job["options"] == {"pages": "1,3-", "dpi": 100, "engine": None, "ocr": "force"}
 
@@ -104,7 +104,7 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
 def test_a_page_is_shown_beside_its_text_and_the_keys_turn_pages(visit: Visit, tmp_path: Path) -> None:
     job_id = visit.upload(pdf(tmp_path / "turned.pdf", 3))
     page = visit.job(job_id)
-    page.get_by_role("link", name="Page 1, done").click()
+    page.get_by_role("link", name=re.compile("^Page 1 .*Done$")).click()
 
     text = page.locator("#rendered")
     expect(text).to_have_text(re.compile(r"Page 1 [0-9a-f]{12}"))
@@ -124,8 +124,10 @@ def test_a_page_is_shown_beside_its_text_and_the_keys_turn_pages(visit: Visit, t
             document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true})))"""
     )
     expect(text).to_have_text(re.compile("Page 1"))
+    entries = page.evaluate("history.length")
     page.keyboard.press("Escape")
     expect(page.locator(".tile")).to_have_count(3)
+    assert page.evaluate("history.length") == entries
 
 
 def test_a_page_that_should_be_compared_with_its_image_says_so(visit: Visit, tmp_path: Path) -> None:
@@ -136,13 +138,13 @@ def test_a_page_that_should_be_compared_with_its_image_says_so(visit: Visit, tmp
 
     doubt, provenance = page.locator("#doubt"), page.locator("#provenance")
     visit.job(job_id, SURE)
-    expect(provenance).to_contain_text("trust 97%")
+    expect(provenance).to_contain_text("97% of the words agree")
     expect(doubt).to_be_hidden()
     visit.job(job_id, UNSURE)
     expect(doubt).to_contain_text("Trust 62%")
     expect(doubt).to_contain_text("Compare it with the image.")
     visit.job(job_id, STOOD_IN)
-    expect(provenance).to_contain_text("Read by spare")
+    expect(provenance).to_contain_text("by spare")
     expect(doubt).to_have_text("Read by another engine, spare. The engine scripted repeated itself.")
     visit.job(job_id, SURE)
     expect(doubt).to_be_hidden()
@@ -164,7 +166,14 @@ def test_the_markdown_of_a_page_can_be_seen_and_copied(visit: Visit, tmp_path: P
 def test_the_combined_result_downloads_under_the_documents_name(anonymous: Visit, tmp_path: Path) -> None:
     job_id = anonymous.upload(pdf(tmp_path / "Board minutes.pdf", 2))
     page = anonymous.job(job_id)
-    forms = {"Markdown": "md", "text": "txt", "searchable PDF": "pdf", "all": "zip"}
+    forms = {
+        "Markdown": "md",
+        "Text": "txt",
+        "HTML": "html",
+        "Searchable PDF": "pdf",
+        "JSON": "json",
+        "All as ZIP": "zip",
+    }
     for label, ending in forms.items():
         with page.expect_download() as download:
             page.get_by_role("link", name=f"Download {label}").click()
@@ -206,7 +215,10 @@ def test_a_document_that_cannot_be_opened_says_why(visit: Visit, tmp_path: Path)
 
     expect(page.locator("#job-chip")).to_have_text("Failed")
     expect(page.get_by_role("alert")).to_contain_text("This document could not be opened")
-    expect(page.get_by_role("alert")).to_contain_text(visit.services.status(job_id, user=visit.user)["error"])
+    reason = visit.services.status(job_id, user=visit.user)["error"]
+    expect(page.get_by_role("alert")).to_contain_text(reason)
+    page.get_by_role("link", name="Upload another document").click()
+    expect(page.locator(".joblist-reason")).to_have_text(reason)
 
 
 def test_past_documents_are_listed_and_more_can_be_shown(visit: Visit, tmp_path: Path) -> None:
@@ -227,19 +239,86 @@ def test_past_documents_are_listed_and_more_can_be_shown(visit: Visit, tmp_path:
     assert page.url.endswith(ids[0])
 
 
-def test_a_deleted_document_is_gone_after_it_was_confirmed(visit: Visit, tmp_path: Path) -> None:
+def test_a_deleted_document_comes_back_on_undo_and_is_gone_when_the_notice_ends(visit: Visit, tmp_path: Path) -> None:
     job_id = visit.upload(pdf(tmp_path / "unwanted.pdf", 1))
     page = visit.job(job_id)
     page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Keep").click()
-    expect(page.locator("#job-chip")).to_have_text("Done")
-    page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-
     expect(page.get_by_role("heading", level=1, name="Turn documents into text.")).to_be_visible()
+    toast = page.locator("#toast")
+    expect(toast).to_contain_text("Deleted “unwanted.pdf”.")
+    expect(page.locator("#joblist li")).to_have_count(0)
+    toast.get_by_role("button", name="Undo").click()
+    expect(page.locator("#joblist li")).to_have_count(1)
+    assert visit.services.status(job_id, user=visit.user)["status"] == "completed"
+
+    visit.job(job_id)
+    page.get_by_role("button", name="Delete").click()
+    toast.get_by_role("button", name="Close").click()
+    visit.services.until(lambda: gone(visit, job_id), "the deletion")
     expect(page.locator("#joblist li")).to_have_count(0)
     visit.job(job_id)
     expect(page.get_by_role("heading", level=1, name="This document is not here.")).to_be_visible()
+
+
+def test_a_deletion_is_sent_when_the_page_is_left_before_the_notice_ends(anonymous: Visit, tmp_path: Path) -> None:
+    job_id = anonymous.upload(pdf(tmp_path / "left.pdf", 1))
+    page = anonymous.job(job_id)
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#toast")).to_be_visible()
+    assert not gone(anonymous, job_id)
+    page.goto(f"{anonymous.services.url}/docs")
+    anonymous.services.until(lambda: gone(anonymous, job_id), "the deletion")
+
+
+def gone(visit: Visit, job_id: str) -> bool:
+    address = f"{visit.services.url}/api/jobs/{job_id}/status"
+    return httpx.get(address, headers={"X-User-Email": visit.user} if visit.user else {}).status_code == 404
+
+
+def test_documents_are_found_by_name_and_state_and_deleted_together(visit: Visit, tmp_path: Path) -> None:
+    whole, broken = pdf(tmp_path / "minutes.pdf", 1), pdf(tmp_path / "letters.pdf", FAILS)
+    ids = visit.upload_all([whole, broken, whole])
+    page = visit.home()
+    names = page.locator(".joblist-name")
+    expect(names).to_have_text(["minutes.pdf", "letters.pdf", "minutes.pdf"])
+    page.get_by_role("searchbox", name="Search documents by name").fill("LETT")
+    expect(names).to_have_text(["letters.pdf"])
+    page.get_by_role("searchbox", name="Search documents by name").fill("nothing of this name")
+    expect(page.locator("#history-none")).to_have_text("No document matches.")
+    page.get_by_role("searchbox", name="Search documents by name").fill("")
+    page.get_by_label("Show documents").select_option("Done")
+    expect(names).to_have_text(["minutes.pdf", "minutes.pdf"])
+
+    page.get_by_role("button", name="Select").click()
+    page.get_by_label("All that are shown").check()
+    page.get_by_role("button", name="Delete 2 documents").click()
+    expect(page.locator("#toast")).to_contain_text("Deleted 2 documents.")
+    page.get_by_label("Show documents").select_option("All")
+    expect(names).to_have_text(["letters.pdf"])
+    page.locator("#toast").get_by_role("button", name="Close").click()
+    visit.services.until(lambda: gone(visit, ids[0]) and gone(visit, ids[2]), "the deletions")
+
+
+def test_a_search_goes_through_documents_that_are_not_listed_yet(visit: Visit, tmp_path: Path) -> None:
+    path = pdf(tmp_path / "one.pdf", 1)
+    visit.upload_all([pdf(tmp_path / "the oldest.pdf", 1), *[path] * 10])
+    visit.upload_all([path] * 11)
+    page = visit.home()
+    expect(page.locator(".joblist-name")).to_have_count(20)
+    page.get_by_role("searchbox", name="Search documents by name").fill("oldest")
+    expect(page.locator(".joblist-name")).to_have_text(["the oldest.pdf"])
+
+
+def test_only_pages_to_check_or_failed_ones_are_shown_on_request(visit: Visit, tmp_path: Path) -> None:
+    page = visit.job(visit.upload(pdf(tmp_path / "sorted.pdf", 13)))
+    shown = page.locator(".tile:visible .tile-number")
+    expect(shown).to_have_count(13)
+    page.get_by_role("button", name="To check 1").click()
+    expect(shown).to_have_text([f"Page {UNSURE}"])
+    page.get_by_role("button", name="Failed 1").click()
+    expect(shown).to_have_text([f"Page {FAILS}"])
+    page.get_by_role("button", name="All pages").click()
+    expect(shown).to_have_count(13)
 
 
 def test_a_hostile_file_name_is_shown_as_text(visit: Visit, tmp_path: Path) -> None:
@@ -271,7 +350,7 @@ def test_everything_can_be_reached_by_keyboard(visit: Visit, tmp_path: Path) -> 
     page.locator("#joblist a").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1, name="keys.pdf")).to_be_focused()
-    page.get_by_role("link", name="Page 2, blank").focus()
+    page.get_by_role("link", name="Page 2 Blank").focus()
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(f"{job_id}/pages/2$"))
     expect(page.get_by_role("heading", level=1, name="Page 2 of 2")).to_be_focused()

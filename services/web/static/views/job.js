@@ -1,13 +1,16 @@
 // The job view: a document's progress, its pages, and the actions on it.
 
-import { byId, el, setText, show } from "./element.js";
-import { moment, number, plural, runs, seconds, size } from "./format.js";
-import { Grid } from "./grid.js";
-import { problemBox, request } from "./http.js";
+import { drawDownloads } from "../downloads.js";
+import { byId, el, setText, show } from "../element.js";
+import { moment, number, plural, runs, seconds, size } from "../format.js";
+import { Grid } from "../grid.js";
+import { problemBox, request } from "../http.js";
+import { Search } from "../search.js";
+import { isEnded, jobWord, pageNumbers, readingSeconds, reason, tally } from "../state.js";
+import { folderOf } from "../storage.js";
+import { deleteLater } from "../toast.js";
+import { Watch } from "../watch.js";
 import { Reader } from "./reader.js";
-import { isEnded, jobWord, pageNumbers, reason, tally } from "./state.js";
-import { folderOf } from "./storage.js";
-import { Watch } from "./watch.js";
 
 // Milliseconds between two announcements: a message that changes every second would never let a screen reader finish.
 const ANNOUNCE_MS = 8000;
@@ -25,21 +28,29 @@ export class JobView {
   #announced = { at: 0, text: "" };
   #failuresDrawn = "";
   #gridScroll = 0;
+  #search;
+  // Whether the entry before the reader's in the window's history is this document's.
+  #fromOverview = false;
 
   constructor(id, lost) {
     this.#id = id;
     this.#lost = lost;
-    this.#reader = new Reader(id, (pages) => this.#retry(pages));
+    this.#reader = new Reader(id, { retry: (pages) => this.#retry(pages), leave: () => this.#overview() });
+    this.#search = new Search(
+      { input: byId("search"), results: byId("search-results"), summary: byId("search-summary") },
+      (pattern) => this.#reader.find(pattern),
+    );
     byId("grid").replaceChildren();
     byId("job-problem").replaceChildren();
     byId("failure-list").replaceChildren();
-    for (const name of ["failures", "pages-section", "download-md", "download-txt", "download-zip", "download-pdf", "retry", "cancel", "delete"]) show(byId(name), false);
+    for (const name of ["failures", "pages-section", "downloads", "find", "another", "retry", "cancel", "delete"]) show(byId(name), false);
     for (const name of ["job-title", "job-meta", "job-warnings", "job-message", "job-percent", "job-chip", "announcer"]) setText(byId(name), "");
     show(byId("progress"), false);
     this.#connection(false);
     byId("retry").onclick = () => this.#retry(null);
     byId("cancel").onclick = () => this.#act("cancel");
     byId("delete").onclick = () => this.#delete();
+    byId("filters").onclick = (event) => this.#filter(event.target.closest("button")?.dataset.show);
     this.#watch = new Watch(`/api/jobs/${encodeURIComponent(id)}/status`, {
       value: (job) => this.#update(job),
       trouble: (lost) => this.#connection(lost),
@@ -54,7 +65,10 @@ export class JobView {
   // `page` is a page number, or null for the overview of the job.
   open(page) {
     const reading = page !== null;
-    if (reading && byId("reader").hidden) this.#gridScroll = window.scrollY;
+    if (reading && byId("reader").hidden) {
+      this.#gridScroll = window.scrollY;
+      this.#fromOverview = !byId("job").hidden;
+    }
     show(byId("job"), !reading);
     show(byId("reader"), reading);
     if (reading) {
@@ -69,7 +83,8 @@ export class JobView {
 
   close() {
     this.#watch.stop();
-    this.#reader.close();
+    this.#reader.end();
+    this.#search.end();
     show(byId("job"), false);
     show(byId("reader"), false);
   }
@@ -84,6 +99,8 @@ export class JobView {
     this.#buttons(job);
     this.#grid.update(job);
     show(byId("pages-section"), pageNumbers(job).length > 0);
+    this.#search.update(job);
+    this.#filters(job);
     this.#reader.update(job, urlOf);
     this.#title();
     return isEnded(job);
@@ -96,9 +113,8 @@ export class JobView {
     const parts = [kind(file_type)];
     if (total_pages) parts.push(planned && planned < total_pages ? `${number(planned)} of ${plural(total_pages, "page")}` : plural(total_pages, "page"));
     parts.push(size(file_size), moment(job.created_at));
-    if (isEnded(job) && job.status !== "cancelled" && planned) {
-      parts.push(`took ${seconds((new Date(job.updated_at) - new Date(job.created_at)) / 1000)}`);
-    }
+    const took = readingSeconds(job);
+    if (isEnded(job) && took) parts.push(`read in ${seconds(took)}`);
     setText(byId("job-meta"), parts.filter(Boolean).join(" · "));
     const check = job.trust?.to_check ?? 0;
     const warnings = [...(job.warnings ?? []), check ? `Compare ${plural(check, "page")} with the image: see “Check” below.` : null].filter(Boolean).join(" ");
@@ -115,14 +131,17 @@ export class JobView {
     show(byId("progress"), true);
     byId("progress").dataset.status = job.status;
     const unopened = ended && Boolean(job.error) && !counts.total;
-    setText(byId("job-message"), counts.failed && ended ? `Read ${number(counts.read)} of ${plural(counts.total, "page")}.` : job.message);
+    const done = counts.read + counts.failed;
+    const percent = job.status === "processing" && counts.total ? Math.floor((100 * done) / counts.total) : job.percent;
+    const reading = job.status === "processing" && counts.total ? `Read ${number(done)} of ${plural(counts.total, "page")}.` : job.message;
+    setText(byId("job-message"), counts.failed && ended ? `Read ${number(counts.read)} of ${plural(counts.total, "page")}.` : reading);
     show(byId("job-message").parentNode, !unopened);
-    setText(byId("job-percent"), ended ? "" : `${job.percent}%`);
+    setText(byId("job-percent"), ended ? "" : `${percent}%`);
     const bar = byId("bar");
     show(bar, !ended);
     show(bar.nextElementSibling, !ended && counts.total > 0);
-    bar.setAttribute("aria-valuenow", String(job.percent));
-    bar.setAttribute("aria-valuetext", counts.total ? `${job.percent}%: ${counts.extracted} of ${counts.total} pages extracted, ${counts.read} read` : job.message);
+    bar.setAttribute("aria-valuenow", String(percent));
+    bar.setAttribute("aria-valuetext", counts.total ? `${percent}%: ${counts.extracted} of ${counts.total} pages extracted, ${counts.read} read` : job.message);
     byId("bar-extracted").style.width = share(counts.extracted);
     byId("bar-read").style.width = share(counts.read);
     byId("bar-failed").style.width = share(counts.failed);
@@ -130,6 +149,7 @@ export class JobView {
     setText(byId("count-read"), `${number(counts.read)} of ${number(counts.total)}`);
     setText(byId("count-failed"), number(counts.failed));
     show(byId("legend-failed"), counts.failed > 0);
+    show(byId("another"), unopened);
     if (unopened) byId("job-problem").replaceChildren(problemBox({ title: "This document could not be opened", detail: job.error }));
     this.#announce(job, ended);
   }
@@ -180,12 +200,8 @@ export class JobView {
     const open = counts.total - counts.read;
     // A cancelled job has the pages that were read before.
     const result = job.status === "completed" || job.status === "partial" || (job.status === "cancelled" && counts.read > 0);
-    for (const format of ["md", "txt", "pdf", "zip"]) {
-      const link = byId(`download-${format}`);
-      link.href = `/api/jobs/${encodeURIComponent(this.#id)}/result?format=${format}`;
-      link.download = `${job.file_info.filename.replace(/\.[^.]*$/, "")}.${format}`;
-      show(link, result);
-    }
+    drawDownloads(byId("downloads"), job, result);
+    show(byId("find"), result);
     show(byId("retry"), ended && open > 0);
     setText(byId("retry"), job.status === "cancelled" ? `Read the other ${plural(open, "page")}` : `Retry ${plural(open, "failed page")}`);
     show(byId("cancel"), !ended);
@@ -225,22 +241,37 @@ export class JobView {
     }
   }
 
-  async #delete() {
-    const dialog = byId("confirm");
-    setText(byId("confirm-title"), "Delete this document?");
-    setText(byId("confirm-detail"), "The upload, its page images and its text are removed. This cannot be undone.");
-    setText(byId("confirm-yes"), "Delete");
-    dialog.returnValue = "";
-    dialog.showModal();
-    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-    if (dialog.returnValue !== "yes") return;
-    try {
-      await request(`/api/jobs/${encodeURIComponent(this.#id)}`, { method: "DELETE" });
-      this.#watch.stop();
-      location.replace("#/");
-    } catch (problem) {
-      this.#complain(problem);
+  #delete() {
+    this.#watch.stop();
+    deleteLater([{ job_id: this.#id, filename: this.#job.file_info.filename }]);
+    location.replace("#/");
+  }
+
+  // Back to the pages, without an entry of its own in the window's history.
+  #overview() {
+    if (this.#fromOverview) history.back();
+    else location.replace(`#/jobs/${encodeURIComponent(this.#id)}`);
+  }
+
+  // The buttons that show some of the pages, where there is anything to choose.
+  #filters(job) {
+    const { check, failed } = this.#grid.counts;
+    const words = { all: "All pages", check: `To check ${number(check)}`, failed: `Failed ${number(failed)}` };
+    const counts = { all: pageNumbers(job).length, check, failed };
+    if (counts[this.#grid.shown] === 0) this.#filter("all");
+    for (const button of byId("filters").children) {
+      const name = button.dataset.show;
+      setText(button, words[name]);
+      show(button, counts[name] > 0);
+      button.setAttribute("aria-pressed", String(name === this.#grid.shown));
     }
+    show(byId("filters"), check > 0 || failed > 0);
+  }
+
+  #filter(name) {
+    if (!name) return;
+    this.#grid.show(name);
+    for (const button of byId("filters").children) button.setAttribute("aria-pressed", String(button.dataset.show === name));
   }
 
   #complain(problem) {

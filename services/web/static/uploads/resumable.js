@@ -1,6 +1,6 @@
 // Uploads of large files in pieces (tus 1.0): a lost connection or a closed page does not start them over.
 
-import { Problem, problemFrom, unreachable } from "./http.js";
+import { Problem, problemFrom, unreachable } from "../http.js";
 
 // Bytes a request. Cloud Run takes at most 32 MiB in one HTTP/1.1 request (https://cloud.google.com/run/quotas).
 const PIECE = 16 * 1024 * 1024;
@@ -10,7 +10,7 @@ const DELAYS = [500, 1000, 2000, 4000, 8000, ...Array(20).fill(15000)];
 const FULL = 507;
 
 export async function sendResumable({ file, options, row }) {
-  await import("./vendor/tus.min.js");
+  await import("../vendor/tus.min.js");
   if (row.stopped) throw new DOMException("stopped", "AbortError");
   return new Promise((resolve, reject) => {
     let jobId = null;
@@ -55,5 +55,5 @@ async function goOn(upload) {
 function problemOf(error) {
   const answer = error.originalResponse;
   if (!answer) return unreachable();
-  return problemFrom(answer.getStatus(), answer.getHeader("Content-Type") ?? "", answer.getBody());
+  return problemFrom(answer.getStatus(), (name) => answer.getHeader(name), answer.getBody());
 }

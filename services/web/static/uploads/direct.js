@@ -1,6 +1,6 @@
 // Uploads of large files straight to the bucket (resumable uploads of Cloud Storage), where the service offers that.
 
-import { Problem, request, unreachable } from "./http.js";
+import { Problem, request, unreachable } from "../http.js";
 
 // Bytes a request. The bucket takes multiples of 256 KiB.
 // https://cloud.google.com/storage/docs/performing-resumable-uploads#chunked-upload
