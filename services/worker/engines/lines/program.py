@@ -31,8 +31,8 @@ _LEAST_OFF_BY_WORDS, _LEAST_OFF_BY_LINES = 0.1, 1.0
 _BOX_MARGIN = 0.35
 # Characters of a row that shows a pitch at least.
 _MIN_CHARACTERS = 8
-# From row to row at most, in usual steps: more than two empty lines end a program.
-_MAX_STEP = 3.5
+# From row to row at most, in usual steps: more than so many empty lines end a program.
+_MAX_STEP, _MAX_EMPTY = 3.5, 2
 
 
 def programs(rows: Sequence[Row]) -> list[range]:
@@ -52,7 +52,8 @@ def text_of(rows: Sequence[Row]) -> str:
     """The rows of a program, with the spaces and empty lines that are printed."""
     pitch = median(pitch for row in rows if (pitch := _pitch(row)) is not None)
     steps = [middle_of(below) - middle_of(above) for above, below in pairwise(rows)]
-    step = median(steps)
+    # Rows that are printed over each other have no step.
+    step = max(median(steps), median(row[0].height for row in rows) / 2)
     placed = [_placed_texts(row) for row in rows]
     starts = [row[0][0] / pitch for row in placed]
     # Letters begin at different places of their width: the grid lies where all beginnings are nearest to it.
@@ -60,7 +61,7 @@ def text_of(rows: Sequence[Row]) -> str:
     left = min(round(start - grid) for start in starts) + grid
     lines = [_in_columns(placed[0], left, pitch)]
     for row, space in zip(placed[1:], steps, strict=True):
-        lines.extend([""] * (round(space / step) - 1))
+        lines.extend([""] * min(round(space / step) - 1, _MAX_EMPTY))
         lines.append(_in_columns(row, left, pitch))
     return "\n".join(lines)
 

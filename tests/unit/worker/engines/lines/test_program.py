@@ -109,3 +109,10 @@ def test_clauses_that_end_in_semicolons_are_no_program() -> None:
     ]
     lines = [recognised(text, row) for row, text in enumerate(texts)]
     assert all(block.kind is not BlockKind.CODE for block in blocks([*prose(), *lines]))
+
+
+def test_program_that_is_printed_twice_in_one_place_has_no_empty_lines() -> None:
+    program = PROGRAM.split("\n")
+    lines = [recognised(text, row) for row, text in enumerate(program) for _ in range(2)]
+    for block in blocks([*prose(), *lines]):
+        assert "\n\n" not in block.text
