@@ -2,7 +2,9 @@
 
 from libs.page.block import Block, BlockKind, Line, Word
 from libs.page.markdown import to_markdown
+from services.worker.engines.lines import program
 from services.worker.engines.lines.layout import lay_out
+from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 
@@ -69,10 +71,10 @@ def test_program_on_a_scan_keeps_its_indents_and_is_not_escaped() -> None:
 
 
 def test_program_of_a_text_layer_keeps_its_spaces_and_empty_lines() -> None:
-    program = "func main() {\n\tx   := 1 // one\n\n\ty   := 22\n\tprint(x, y)\n}".replace("\t", "    ")
-    lines = [typeset(text, row) for row, text in enumerate(program.split("\n")) if text]
+    written = "func main() {\n\tx   := 1 // one\n\n\ty   := 22\n\tprint(x, y)\n}".replace("\t", "    ")
+    lines = [typeset(text, row) for row, text in enumerate(written.split("\n")) if text]
     (code,) = [block for block in blocks([*prose(), *lines]) if block.kind is BlockKind.CODE]
-    assert code.text == program
+    assert code.text == written
 
 
 def test_typewriting_is_no_program() -> None:
@@ -91,14 +93,14 @@ def test_signs_of_programs_in_print_of_another_kind_make_no_program() -> None:
 
 
 def test_text_before_and_after_a_program_stays_text() -> None:
-    program = PROGRAM.split("\n")
-    lines = [*prose(), *(recognised(text, row) for row, text in enumerate(program)), *prose(TOP + STEP * 9)]
+    written = PROGRAM.split("\n")
+    lines = [*prose(), *(recognised(text, row) for row, text in enumerate(written)), *prose(TOP + STEP * 9)]
     found = blocks(lines)
     kinds = [block.kind for block in found]
     assert kinds.count(BlockKind.CODE) == 1
     code = kinds.index(BlockKind.CODE)
     assert 0 < code < len(kinds) - 1
-    assert len(found[code].lines) == len(program)
+    assert len(found[code].lines) == len(written)
 
 
 def test_clauses_that_end_in_semicolons_are_no_program() -> None:
@@ -111,8 +113,6 @@ def test_clauses_that_end_in_semicolons_are_no_program() -> None:
     assert all(block.kind is not BlockKind.CODE for block in blocks([*prose(), *lines]))
 
 
-def test_program_that_is_printed_twice_in_one_place_has_no_empty_lines() -> None:
-    program = PROGRAM.split("\n")
-    lines = [recognised(text, row) for row, text in enumerate(program) for _ in range(2)]
-    for block in blocks([*prose(), *lines]):
-        assert "\n\n" not in block.text
+def test_rows_of_a_program_over_each_other_make_no_empty_lines() -> None:
+    rows = [(box,) for box in level([recognised("x := f(1234)", 0)] * 3)]
+    assert program.text_of(rows) == "x := f(1234)\n" * 2 + "x := f(1234)"
