@@ -63,7 +63,7 @@ def test_page_result_comes_as_markdown_json_or_html(services: Running, tmp_path:
     assert found["engine"] == "scripted"
     assert found["lines"][0]["confidence"] == 1.0
     assert found["text"] == services.get(address).text
-    assert services.get(address, Accept="text/html").text.startswith("<p>Page 1")
+    assert services.get(address, Accept="text/html").text.startswith('<p data-block="b1"><span data-line="0">Page 1 ')
 
 
 def test_two_uploads_at_once_with_one_name_are_two_jobs(services: Running, tmp_path: Path) -> None:

@@ -34,8 +34,9 @@ from services.web.live.position import Event, Position, news
 #: most. Chosen: a page that ends after a long wait may be shown a little later than one of many.
 GROWTH, MOST_GROWN = 1.5, 5.0
 #: Seconds for each watcher over which the sending of a view is spread, so that other requests are answered in between;
-#: those of the view that ends all streams. Measured by `python -m bench.events`: a view takes some 0.1 ms of processor
-#: time a watcher, the end of a stream with its connection 2 ms; chosen: a few times and twice that.
+#: those of the view that ends all streams. Estimated from the processor time that `python -m bench.events` takes more
+#: with 500 watchers: a view takes some 0.1 ms a watcher, the end of a stream with its connection 2 ms. Chosen: a few
+#: times and twice that.
 SPREAD_SECONDS, END_SPREAD_SECONDS = 0.0004, 0.004
 #: Seconds between two calls of `nudge`. Chosen: as long as a job must be still before the sweep looks at it.
 NUDGE_SECONDS = 60.0
