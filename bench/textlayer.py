@@ -1,6 +1,6 @@
 """Text layers of real documents: which pages are taken, why the others are not, and where a layer and OCR disagree.
 
-    python -m bench.textlayer [FOLDER] [--pages N] [--threads N] [--save FOLDER]
+    python -m bench.textlayer [FOLDER] [--pages N] [--threads N] [--save FOLDER] [--rival]
 
 Reads the first N pages (default 2) of every PDF in the folder (default: `normal` in `$GNOSIS_CORPUS`) twice: by the
 text layer, and by OCR with the default engine. Prints a line per page: the verdict, the agreement of the spot check,
@@ -9,15 +9,20 @@ script), and seconds of both. Then totals: pages by verdict, pages a second with
 the pages on which layer and OCR disagree by more than 10 %, which `--save` writes as images with both texts beside
 them: a person has to look who is right. One process, so that both ways have the same cores; the rendering is not
 counted.
+
+`--rival` also reads the pages that are taken with plain `pymupdf4llm`, which neither draws a page nor checks its text
+(`pip install pymupdf4llm==1.28.2 tabulate==0.10.0`), and prints pages a second of both; there ours has the rendering.
 """
 
 import argparse
+import importlib
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -56,6 +61,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     #: By the layer: judgement, spot check and layout. 0 without a layer.
     layer_seconds: float
     ocr_seconds: float
+    #: Rendering, and taking the layer out of the document.
+    draw_seconds: float
+    #: Of `pymupdf4llm`, where it was asked for and the layer is taken.
+    rival_seconds: float = 0.0
 
     @property
     def trusted(self) -> bool:
@@ -75,15 +84,19 @@ def main() -> int:
     parser.add_argument("--pages", type=int, default=2, help="the first N of each document (default 2)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores of both ways")
     parser.add_argument("--save", type=Path, help="write images and texts of pages that disagree here")
+    parser.add_argument("--rival", action="store_true", help="also read the pages that are taken with pymupdf4llm")
     options = parser.parse_args()
+    rival = _rival() if options.rival else None
     folder = options.folder or Path(os.environ.get("GNOSIS_CORPUS", "."), "normal")
     layers, engine = LayerReader(options.threads), RapidReader(options.threads)
     engine.load()
     rows = []
     print(f"{'document':<44} page  verdict       checked  agreed  layer s    OCR s")
     for path in sorted(folder.glob("*.pdf")):
-        for page_no, png in _pages(path, options.pages):
-            row = _read(path.stem, page_no, png, layers, engine)
+        for page_no, png, draw_seconds in _pages(path, options.pages):
+            row = _read(path.stem, page_no, png, draw_seconds, layers, engine)
+            if rival is not None and row.trusted:
+                row = msgspec.structs.replace(row, rival_seconds=rival(path, page_no))
             rows.append(row)
             print(
                 f"{row.name[:44]:<44} {row.page_no:>4}  {row.verdict or 'no layer':<12} {_share(row.checked):>8}"
@@ -96,7 +109,20 @@ def main() -> int:
     return 0
 
 
-def _pages(path: Path, count: int) -> Iterator[tuple[int, bytes]]:
+def _rival() -> Callable[[Path, int], float]:
+    """How long plain `pymupdf4llm` takes for a page. Raises ImportError where it is not installed."""
+    library: Any = importlib.import_module("pymupdf4llm")
+    library.use_layout(False)
+
+    def seconds(path: Path, page_no: int) -> float:
+        began = time.perf_counter()
+        library.to_markdown(str(path), pages=[page_no - 1])
+        return time.perf_counter() - began
+
+    return seconds
+
+
+def _pages(path: Path, count: int) -> Iterator[tuple[int, bytes, float]]:
     with path.open("rb") as file:
         try:
             source = PdfSource(file.fileno(), DPI, RenderLimits())
@@ -104,13 +130,15 @@ def _pages(path: Path, count: int) -> Iterator[tuple[int, bytes]]:
             print(f"{path.name}: {error.fault.value}")
             return
         for page_no in range(1, min(count, source.total_pages) + 1):
+            began = time.perf_counter()
             try:
-                yield page_no, source.page_png(page_no)
+                png = source.page_png(page_no)
+                yield page_no, png, time.perf_counter() - began
             except RenderError as error:
                 print(f"{path.name}, page {page_no}: {error.fault.value}")
 
 
-def _read(name: str, page_no: int, png: bytes, layers: LayerReader, engine: RapidReader) -> Row:
+def _read(name: str, page_no: int, png: bytes, draw_seconds: float, layers: LayerReader, engine: RapidReader) -> Row:
     layer_seconds, layer_text, report = 0.0, "", None
     if textlayer.read(png) is not None:
         began = time.perf_counter()
@@ -134,6 +162,7 @@ def _read(name: str, page_no: int, png: bytes, layers: LayerReader, engine: Rapi
         ocr_text=ocr_text,
         layer_seconds=layer_seconds,
         ocr_seconds=ocr_seconds,
+        draw_seconds=draw_seconds,
     )
 
 
@@ -150,6 +179,11 @@ def _totals(rows: list[Row]) -> None:
     if taken:
         by_layer, by_ocr = sum(row.layer_seconds for row in taken), sum(row.ocr_seconds for row in taken)
         print(f"taken      {len(taken) / by_layer:.2f} pages/s by the layer, {len(taken) / by_ocr:.2f} by OCR")
+    if rival := sum(row.rival_seconds for row in taken):
+        whole = sum(row.draw_seconds + row.layer_seconds for row in taken)
+        print(
+            f"taken      {len(taken) / whole:.2f} pages/s with their rendering, {len(taken) / rival:.2f} by pymupdf4llm"
+        )
     for row in _differing(rows):
         print(f"differs    {row.name} page {row.page_no}: {_share(row.agreed)}, {row.verdict}")
 
