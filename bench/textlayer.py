@@ -110,13 +110,17 @@ def main() -> int:
 
 
 def _rival() -> Callable[[Path, int], float]:
-    """How long plain `pymupdf4llm` takes for a page. Raises ImportError where it is not installed."""
+    """How long plain `pymupdf4llm` takes for a page, 0 where it fails. Raises ImportError where it is not installed."""
     library: Any = importlib.import_module("pymupdf4llm")
     library.use_layout(False)
 
     def seconds(path: Path, page_no: int) -> float:
         began = time.perf_counter()
-        library.to_markdown(str(path), pages=[page_no - 1])
+        try:
+            library.to_markdown(str(path), pages=[page_no - 1])
+        except Exception as error:  # any fault of the library
+            print(f"{path.name}, page {page_no}: pymupdf4llm failed: {type(error).__name__}")
+            return 0.0
         return time.perf_counter() - began
 
     return seconds
@@ -179,11 +183,9 @@ def _totals(rows: list[Row]) -> None:
     if taken:
         by_layer, by_ocr = sum(row.layer_seconds for row in taken), sum(row.ocr_seconds for row in taken)
         print(f"taken      {len(taken) / by_layer:.2f} pages/s by the layer, {len(taken) / by_ocr:.2f} by OCR")
-    if rival := sum(row.rival_seconds for row in taken):
-        whole = sum(row.draw_seconds + row.layer_seconds for row in taken)
-        print(
-            f"taken      {len(taken) / whole:.2f} pages/s with their rendering, {len(taken) / rival:.2f} by pymupdf4llm"
-        )
+    if both := [row for row in taken if row.rival_seconds]:
+        ours, rival = sum(row.draw_seconds + row.layer_seconds for row in both), sum(row.rival_seconds for row in both)
+        print(f"both read  {len(both) / ours:.2f} pages/s with their rendering, {len(both) / rival:.2f} by pymupdf4llm")
     for row in _differing(rows):
         print(f"differs    {row.name} page {row.page_no}: {_share(row.agreed)}, {row.verdict}")
 
