@@ -37,6 +37,15 @@ PROSE = (
     "asked why 1,204.50 had been paid; illicit lilies fill the hill's rill.",
     "Which was answered. WHEN IT WAS ALL IN CAPITALS NOBODY MINDED.",
 )
+#: As programs are printed: indents, and marks that Markdown would take for its own.
+PROGRAM = """\
+<html>
+  <body>
+    <h2>Items</h2>
+      <p>{.Name}</p>
+    <p>No more</p>
+  </body>
+</html>"""
 
 
 class Print(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from services.worker.engines.lines.recogniser import Recogniser
 from services.worker.engines.lines.wheel import RECOGNITION_MODEL, model_directory
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
+from tests.printed import PROGRAM
 from tests.required import missing
 
 pytest.importorskip("rapidocr")
@@ -41,14 +42,6 @@ between the carrier and the shipper,
 if applicable, otherwise to the rules
 that have been established by the
 carrier and are known to the shipper.""".splitlines()
-PROGRAM = """\
-<html>
-  <body>
-    <h2>Items</h2>
-      <p>{.Name}</p>
-    <p>No more</p>
-  </body>
-</html>"""
 FORM = [
     "NAME: K. L. Johnson   DATE: 12/4/91",
     "COMPANY: Lorillard   TELEPHONE: 555-1234",

@@ -7,17 +7,10 @@ from services.worker.engines.lines.layout import lay_out
 from services.worker.engines.lines.line_box import level
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
+from tests.printed import PROGRAM
 
 PITCH, HEIGHT, STEP = 12.0, 20.0, 26.0
 LEFT, TOP = 50.0, 400.0
-PROGRAM = """\
-<html>
-  <body>
-    <h2>Items</h2>
-      <p>{.Name}</p>
-    <p>No more</p>
-  </body>
-</html>"""
 TYPED = [
     "Dear Sir; we thank you for the letter",
     "that you wrote to us on the third of",
