@@ -16,6 +16,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     upload_id: str = ""
     #: Its job, once the upload is complete.
     job_id: str = ""
+    #: The job stays in the service, whatever a later command that reads the same does.
+    kept: bool = False
 
 
 class _Entries(msgspec.Struct, frozen=True, kw_only=True):

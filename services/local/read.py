@@ -98,8 +98,7 @@ async def _read(
             display = stack.enter_context(Display(quiet=arguments.quiet, documents=len(wanted)))
             reader = Reader(client, ledger, display, arguments.options)
             outcomes += await _read_all(arguments, wanted, outputs, client, reader, display)
-            if not arguments.keep:
-                await _forget(reader)
+            await _leave(reader, keep=arguments.keep)
     outcomes.sort(key=lambda outcome: found.index(outcome.document))
     summarise(outcomes, quiet=arguments.quiet)
     return exit_code(outcomes, strict=arguments.strict)
@@ -220,9 +219,12 @@ def write_out(content: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-async def _forget(reader: Reader) -> None:
-    """Delete what was read from the service. A failure is told and changes nothing else."""
+async def _leave(reader: Reader, *, keep: bool) -> None:
+    """Keep what was read in the service, or delete it there. A failure is told and changes nothing else."""
     try:
-        await reader.forget()
+        if keep:
+            reader.keep()
+        else:
+            await reader.forget()
     except (GnosisError, OSError) as error:
-        say(f"what was read could not be deleted from the service: {error}")
+        say(f"what was read could not be {'noted as kept' if keep else 'deleted from the service'}: {error}")

@@ -51,10 +51,19 @@ class Reader:
             raise NotRead(job)
         return job
 
-    async def forget(self) -> None:
-        """Delete the jobs that were read, and forget them. Raises `GnosisError`, `OSError`."""
+    def keep(self) -> None:
+        """Let no later command delete the jobs that were read. Raises `OSError`."""
         for key in self._turns:
-            if (entry := self._ledger.find(key)) is not None and entry.job_id:
+            if (entry := self._ledger.find(key)) is not None:
+                self._ledger.put(key, msgspec.structs.replace(entry, kept=True))
+
+    async def forget(self) -> None:
+        """Delete the jobs that were read, and forget them, but for those to keep. Raises `GnosisError`, `OSError`."""
+        for key in self._turns:
+            entry = self._ledger.find(key)
+            if entry is not None and entry.kept:
+                continue
+            if entry is not None and entry.job_id:
                 try:
                     await self._client.delete(entry.job_id)
                 except ApiError as error:

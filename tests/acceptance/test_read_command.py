@@ -70,7 +70,11 @@ def test_a_document_goes_from_a_pipe_to_a_pipe_and_leaves_nothing_in_the_service
     quiet = command(tmp_path, "two.pdf", "--pages", "2", "--quiet", "--keep", *on(services))
     assert (quiet.returncode, quiet.stderr) == (0, b"")
     assert quiet.stdout.startswith(b"<!-- page 2 -->")
-    assert len(jobs_of(services)) == len(before) + 1
+    kept = jobs_of(services)
+    assert len(kept) == len(before) + 1
+    again = command(tmp_path, "two.pdf", "--pages", "2", "--quiet", *on(services))
+    assert again.stdout == quiet.stdout
+    assert jobs_of(services) == kept, "a job that was kept is read from again, and stays"
 
 
 def test_several_documents_have_a_table_results_of_every_form_and_a_last_line(
