@@ -37,7 +37,7 @@ from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
 from services.web.idempotency import IdempotencyKeys
-from services.web.jobs import events, files, result, retry
+from services.web.jobs import events, files, listing, result, retry
 from services.web.jobs import routes as jobs
 from services.web.live.feed import Feeds
 from services.web.metrics import Backlog, WebMetrics
@@ -60,7 +60,7 @@ ROUTES: list[Route | Mount] = [
     Route("/api/direct-uploads", direct_uploads.create, methods=["POST"]),
     Route("/api/direct-uploads/{upload_id}", direct_uploads.give_up, methods=["DELETE"]),
     Route("/api/direct-uploads/{upload_id}/complete", direct_uploads.complete, methods=["POST"]),
-    Route("/api/jobs", jobs.listing),
+    Route("/api/jobs", listing.listing),
     Route("/api/jobs/{job_id}", jobs.delete, methods=["DELETE"]),
     Route("/api/jobs/{job_id}/status", jobs.status),
     Route("/api/v1/jobs/{job_id}/status", jobs.progress),

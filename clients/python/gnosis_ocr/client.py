@@ -125,9 +125,9 @@ class Client:
         """The record of the job."""
         return self._run(jobs.job(job_id, patience=self._patience))
 
-    def jobs(self) -> Iterator[JobSummary]:
-        """The user's jobs, the newest first."""
-        return self._iterate(jobs.listed(patience=self._patience))
+    def jobs(self, *, status: tuple[str, ...] = (), name: str = "") -> Iterator[JobSummary]:
+        """The user's jobs, the newest first; only those of these states, or with `name` in their file's name."""
+        return self._iterate(jobs.listed(status=status, name=name, patience=self._patience))
 
     def events(self, job_id: str) -> Iterator[Event]:
         """What happens to the job, each page the moment it is saved, until the job has ended.

@@ -105,9 +105,11 @@ def job(job_id: str, *, patience: float) -> Flow[Job]:
     return (yield from ask_for(Job, Request(method="GET", path=f"/api/jobs/{job_id}/status"), patience=patience))
 
 
-def listed(*, patience: float) -> Stream[JobSummary]:
-    """The user's jobs, the newest first."""
-    params = {"limit": str(_LISTED)}
+def listed(*, status: tuple[str, ...], name: str, patience: float) -> Stream[JobSummary]:
+    """The user's jobs, the newest first: those of one of these states, with this in their file's name."""
+    wanted = {"limit": str(_LISTED)}
+    wanted |= {key: value for key, value in (("status", ",".join(status)), ("q", name)) if value}
+    params = wanted
     while True:
         request = Request(method="GET", path="/api/jobs", params=params)
         found = yield from ask_for(JobList, request, patience=patience)
@@ -115,7 +117,7 @@ def listed(*, patience: float) -> Stream[JobSummary]:
             yield Item(summary)
         if found.next_cursor is None:
             return
-        params = {"limit": str(_LISTED), "cursor": found.next_cursor}
+        params = {**wanted, "cursor": found.next_cursor}
 
 
 def page(job_id: str, number: int, *, patience: float) -> Flow[PageDocument]:

@@ -1,4 +1,4 @@
-"""Routes of jobs: list, status, pages, cancel, delete."""
+"""Routes of one job: status, pages, cancel, delete."""
 
 import asyncio
 from contextlib import suppress
@@ -15,19 +15,15 @@ from libs.jobstate.job import Job
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.page import PageStatus
 from libs.jobstate.status import JobStatus
-from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.serving.problem import Problem
-from services.web.auth import User, get_user_from_request
+from services.web.auth import get_user_from_request
 from services.web.jobs.lookup import newer_view, own_job, own_session
 from services.web.live.feed import Stopping
 from services.web.outputs import page as page_json
 from services.web.service import web
 from services.web.text.blocks import blocks_html
-
-#: Jobs on a page of the list at most. Chosen: each costs a read of its record.
-MAX_LISTED = 100
 
 #: Seconds that a status waits for a change at most. Chosen: the time after which proxies commonly give a silent request
 #: up; a client that sits behind one asks for less.
@@ -39,31 +35,6 @@ class ExpiringJob(Job, frozen=True, kw_only=True):
 
     #: When the job will be deleted; `None` while it runs.
     expires_at: datetime | None = None
-
-
-async def listing(request: Request) -> Response:
-    """`GET /api/jobs`: the user's jobs, newest first, a page at a time."""
-    service = web(request)
-    user = await get_user_from_request(request)
-    limit = _limit(request.query_params.get("limit", "20"))
-    cursor = request.query_params.get("cursor", "")
-    if cursor and not layout.is_session_id(cursor):
-        raise Problem(
-            422,
-            "Bad cursor",
-            "The cursor is not one of ours.",
-            "Use next_cursor of the page before, or none.",
-        )
-    ids = [name async for name in service.store.children(layout.user_prefix(user.user_hash))]
-    # An id begins with its time, so reverse order is newest first.
-    ids = sorted((i for i in ids if layout.is_session_id(i) and (not cursor or i < cursor)), reverse=True)
-    found = await asyncio.gather(*(_summary(request, user, i) for i in ids[:limit]))
-    return JSONResponse(
-        {
-            "jobs": [summary for summary in found if summary is not None],
-            "next_cursor": ids[limit - 1] if len(ids) > limit else None,
-        }
-    )
 
 
 async def status(request: Request) -> Response:
@@ -196,27 +167,6 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _summary(request: Request, user: User, session_id: str) -> dict[str, object] | None:
-    files = SessionFiles(store=web(request).store, user_hash=user.user_hash, session_id=session_id)
-    try:
-        job = await load(files)
-    except (NotFound, record.TornRecord):
-        return None  # still being uploaded, or just deleted
-    if layout.normal_email(job.user_email) != user.email:
-        return None  # of a user whose address has the same hash
-    return {
-        "job_id": job.job_id,
-        "status": job.status,
-        "percent": job.percent,
-        "message": job.message,
-        "file_info": msgspec.to_builtins(job.file_info),
-        "created_at": msgspec.to_builtins(job.created_at),
-        "updated_at": msgspec.to_builtins(job.updated_at),
-        "pages_completed": job.count(PageStatus.COMPLETED),
-        "pages_failed": job.count(PageStatus.FAILED),
-    }
-
-
 def _with_expiry(job: Job, retention: timedelta) -> ExpiringJob:
     return ExpiringJob(**msgspec.structs.asdict(job), expires_at=deletion.expires_at(job, retention))
 
@@ -247,10 +197,4 @@ def _wait(text: str) -> int | None:
     """The seconds that a client waits for a change; `None` for any other text."""
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > MAX_WAIT_SECONDS:
         return None
-    return int(text)
-
-
-def _limit(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_LISTED:
-        raise Problem(422, "Bad limit", f"limit is a whole number from 1 to {MAX_LISTED}.", "20 is the default.")
     return int(text)

@@ -68,6 +68,9 @@ def test_a_job_is_listed_cancelled_retried_and_deleted(gnosis: Client, tmp_path:
     records = list(gnosis.watch(job_id))
     assert [job.status in ENDED for job in records] == [False] * (len(records) - 1) + [True]
     assert job_id in [summary.job_id for summary in gnosis.jobs()]
+    found = list(gnosis.jobs(status=("partial", "failed"), name="THREE"))
+    assert [(summary.job_id, summary.status) for summary in found] == [(job_id, "partial")]
+    assert list(gnosis.jobs(status=("queued",), name="three")) == []
     assert gnosis.cancel(job_id).status == "partial", "it has ended"
 
     assert gnosis.retry(job_id).run == 2
