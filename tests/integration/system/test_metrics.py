@@ -59,7 +59,7 @@ def test_address_that_is_no_route_makes_no_label_of_its_own(tmp_path: Path) -> N
         for number in range(3):
             assert services.get(f"/nowhere/{number}").status_code == 404
         httpx.request("BREW", f"{services.url}/upload")
-        assert services.get("/static/style.css").status_code == 200
+        assert services.get("/static/styles/base.css").status_code == 200
         found = samples(services.url)
         assert found["gnosis_http_requests_total", ("GET", "unknown", "404")] == 3
         assert found["gnosis_http_requests_total", ("GET", "/static/", "200")] == 1

@@ -8,7 +8,7 @@ import { matches } from "./matches.js";
 import { Roving } from "./roving.js";
 import { placeOf } from "./scan.js";
 
-// The name of the highlight in style.css.
+// The name of the highlight in styles/base.css.
 const FOUND = "found";
 
 export class Prose {

@@ -1,38 +1,28 @@
 // The reader: one page's image beside its text, each line marked on both.
 
-import { byId, el, setText, show } from "../element.js";
-import { problemBox, request } from "../http.js";
+import { byId, setText } from "../element.js";
 import { Prose } from "../reader/prose.js";
-import { provenanceOf } from "../reader/provenance.js";
+import { Reading } from "../reader/reading.js";
 import { Scan } from "../reader/scan.js";
-import { isEnded, pageNumbers, pageState, reason } from "../state.js";
-import { html, render } from "../vendor/lit-html/lit-html.js";
-
-// Pages whose text is kept for going back to them.
-const KEPT_PAGES = 40;
+import { isEnded, pageNumbers } from "../state.js";
 
 export class Reader {
   #jobId;
-  #retry;
   #leave;
   #job = null;
   #urlOf = null;
   #page = null;
   #shown = "";
-  #asMarkdown = false;
-  #markdown = "";
-  #kept = new Map();
-  #loading = null;
-  #copied = 0;
   // The place that was chosen last on this page: it stays marked while nothing is pointed at.
   #chosen = null;
   #scan;
   #prose;
+  #reading;
   #keys = (event) => this.#key(event);
 
   // `retry(pages)` reads pages again; `leave()` goes back to the document.
   constructor(jobId, { retry, leave }) {
-    [this.#jobId, this.#retry, this.#leave] = [jobId, retry, leave];
+    [this.#jobId, this.#leave] = [jobId, leave];
     const pointed = (place) => {
       this.#scan.mark(place ?? this.#chosen);
       this.#prose.mark(place ?? this.#chosen);
@@ -42,7 +32,7 @@ export class Reader {
       chosen: (place) => {
         this.#chosen = place;
         this.#tab("text");
-        this.#switch(false);
+        this.#reading.switch(false);
         this.#prose.mark(place, { reveal: true });
       },
     });
@@ -53,9 +43,10 @@ export class Reader {
         this.#scan.mark(place, { reveal: true });
       },
     });
-    byId("as-text").onclick = () => this.#switch(false);
-    byId("as-markdown").onclick = () => this.#switch(true);
-    byId("copy").onclick = () => this.#copy();
+    this.#reading = new Reading(jobId, this.#prose, {
+      retry,
+      filled: (json) => this.#scan.place(json.blocks, json.rotation),
+    });
     byId("tab-picture").onclick = () => this.#tab("picture");
     byId("tab-text").onclick = () => this.#tab("text");
     byId("reader-back").onclick = (event) => this.#follow(event, () => this.#leave());
@@ -78,7 +69,7 @@ export class Reader {
 
   close() {
     this.#page = null;
-    this.#loading?.abort();
+    this.#reading.stop();
     document.removeEventListener("keydown", this.#keys);
   }
 
@@ -102,9 +93,7 @@ export class Reader {
   }
 
   complain(problem) {
-    const box = byId("reader-state");
-    box.replaceChildren(problemBox(problem));
-    show(box, true);
+    this.#reading.complain(problem);
   }
 
   #href(page) {
@@ -129,13 +118,14 @@ export class Reader {
     if (version === this.#shown) return undefined;
     this.#shown = version;
     this.#image(page, beside(1));
-    return this.#text(page, version);
+    if (page.status === "failed") this.#tab("text");
+    return this.#reading.show(this.#page, page, job, version);
   }
 
   #blank(message) {
     this.#shown = "";
     this.#scan.show(null, "");
-    this.#state(el("p", {}, message));
+    this.#reading.say(message);
     return undefined;
   }
 
@@ -146,115 +136,11 @@ export class Reader {
     if (after) new Image().src = this.#urlOf(after);
   }
 
-  async #text(page, version) {
-    this.#loading?.abort();
-    this.#loading = null;
-    switch (pageState(page, this.#job)) {
-      case "waiting":
-        return this.#state(el("p", { class: "busy" }, "This page is being extracted…"));
-      case "rendered":
-        return this.#state(el("p", {}, "This page waits its turn to be read."));
-      case "unread":
-        return this.#state(el("p", {}, "This page was not read."));
-      case "reading":
-        return this.#state(el("p", { class: "busy" }, "This page is being read…"));
-      case "blank":
-        return this.#state(el("p", {}, "Nothing is printed on this page."));
-      case "failed":
-        return this.#failed(page);
-      default:
-        return this.#load(version, page);
-    }
-  }
-
-  #failed(page) {
-    this.#tab("text");
-    const again = el("button", { type: "button", class: "button" }, "Retry this page");
-    const number = this.#page;
-    again.addEventListener("click", async () => {
-      again.disabled = true;
-      await this.#retry([number]);
-      again.disabled = false;
-    });
-    const hint = isEnded(this.#job) ? "" : "You can retry it when the other pages have been read.";
-    this.#state(problemBox({ title: "This page could not be read", detail: reason(page), hint }, ...(isEnded(this.#job) ? [again] : [])));
-  }
-
-  async #load(version, page) {
-    const kept = this.#kept.get(version);
-    if (kept) return this.#fill(kept);
-    this.#state(el("p", { class: "busy" }, "Loading the text…"));
-    const loading = new AbortController();
-    this.#loading = loading;
-    const url = `/api/jobs/${encodeURIComponent(this.#jobId)}/pages/${this.#page}`;
-    try {
-      const [markup, json] = await Promise.all([
-        request(url, { accept: "text/html", signal: loading.signal }).then((response) => response.text()),
-        request(url, { accept: "application/json", signal: loading.signal }).then((response) => response.json()),
-      ]);
-      if (this.#kept.size >= KEPT_PAGES) this.#kept.delete(this.#kept.keys().next().value);
-      this.#kept.set(version, { markup, json });
-      if (this.#loading === loading && this.#shown === version) this.#fill({ markup, json });
-    } catch (problem) {
-      if (problem.name === "AbortError" || this.#shown !== version) return undefined;
-      const again = el("button", { type: "button", class: "button", onclick: () => this.#load(version, page) }, "Try again");
-      this.#state(problemBox(problem, again));
-    }
-    return undefined;
-  }
-
-  #state(content) {
-    byId("reader-state").replaceChildren(content);
-    show(byId("reader-state"), true);
-    for (const name of ["rendered", "raw", "provenance", "doubt"]) show(byId(name), false);
-    byId("copy").disabled = true;
-  }
-
-  #fill({ markup, json }) {
-    this.#markdown = json.markdown;
-    show(byId("reader-state"), false);
-    this.#prose.fill(markup, json);
-    this.#scan.place(json.blocks, json.rotation);
-    setText(byId("raw"), this.#markdown);
-    const facts = provenanceOf(json);
-    render(facts.map(([name, words]) => html`<div><dt>${name}</dt><dd>${words}</dd></div>`), byId("provenance"));
-    show(byId("provenance"), facts.length > 0);
-    setText(byId("doubt"), json.warnings.join(" "));
-    show(byId("doubt"), json.warnings.length > 0);
-    byId("copy").disabled = false;
-    this.#switch(this.#asMarkdown);
-  }
-
-  #switch(asMarkdown) {
-    this.#asMarkdown = asMarkdown;
-    byId("as-text").setAttribute("aria-pressed", String(!asMarkdown));
-    byId("as-markdown").setAttribute("aria-pressed", String(asMarkdown));
-    const ready = byId("reader-state").hidden;
-    show(byId("rendered"), ready && !asMarkdown);
-    show(byId("raw"), ready && asMarkdown);
-  }
-
   // On narrow windows one of the two is shown.
   #tab(name) {
     byId("spread").dataset.tab = name;
     byId("tab-picture").setAttribute("aria-pressed", String(name === "picture"));
     byId("tab-text").setAttribute("aria-pressed", String(name === "text"));
-  }
-
-  async #copy() {
-    const text = this.#asMarkdown ? this.#markdown : this.#prose.text;
-    const button = byId("copy");
-    let said = "Copied";
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      said = "Press Ctrl+C";
-      getSelection().selectAllChildren(byId(this.#asMarkdown ? "raw" : "rendered"));
-    }
-    setText(button, said);
-    setText(byId("announcer"), said);
-    clearTimeout(this.#copied);
-    this.#copied = setTimeout(() => setText(button, "Copy"), 1800);
   }
 
   #key(event) {
