@@ -24,6 +24,7 @@ ACTIONS: Mapping[tuple[str, str], Rule] = {
     ("GET", "/api/v1/jobs/{job_id}/status"): Rule("job.status", when_allowed=False),
     ("GET", "/api/jobs/{job_id}/events"): Rule("job.events", when_allowed=False),
     ("GET", "/api/jobs/{job_id}/pages/{n}"): Rule("page.read"),
+    ("GET", "/api/jobs/{job_id}/pages/{n}/image"): Rule("page.view"),
     ("GET", "/api/jobs/{job_id}/result"): Rule("result.read"),
     ("POST", "/api/jobs/{job_id}/cancel"): Rule("job.cancel"),
     ("POST", "/api/jobs/{job_id}/retry"): Rule("job.retry"),

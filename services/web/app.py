@@ -37,7 +37,7 @@ from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
 from services.web.idempotency import IdempotencyKeys
-from services.web.jobs import events, files, listing, result, retry
+from services.web.jobs import events, files, image, listing, result, retry
 from services.web.jobs import routes as jobs
 from services.web.live.feed import Feeds
 from services.web.metrics import Backlog, WebMetrics
@@ -66,6 +66,7 @@ ROUTES: list[Route | Mount] = [
     Route("/api/v1/jobs/{job_id}/status", jobs.progress),
     Route("/api/jobs/{job_id}/events", events.events),
     Route("/api/jobs/{job_id}/pages/{n}", jobs.page),
+    Route("/api/jobs/{job_id}/pages/{n}/image", image.page_image),
     Route("/api/jobs/{job_id}/result", result.result),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", retry.retry, methods=["POST"]),

@@ -1,5 +1,6 @@
 """The parts of the running service, as its routes see them."""
 
+import asyncio
 from datetime import datetime
 from typing import Protocol, cast
 
@@ -22,6 +23,10 @@ from services.web.live.feed import Feeds
 from services.web.metrics import Survey
 from services.web.quota import Rates, Usage
 from services.web.receiving import Receiving
+
+# Page images that are made smaller at the same time. Chosen: as many as the smallest machine has cores; one of the most
+# pixels that are allowed (40 MP in colour) takes 360 MB meanwhile.
+_THUMBNAILS_AT_ONCE = 2
 
 
 class Extraction(Protocol):
@@ -108,6 +113,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     finite: FiniteStore | None = None
     #: The uploads of which this process receives bytes.
     receiving: Receiving = msgspec.field(default_factory=Receiving)
+    #: One is held for each page image that is made smaller.
+    thumbnail_slots: asyncio.Semaphore = msgspec.field(default_factory=lambda: asyncio.Semaphore(_THUMBNAILS_AT_ONCE))
 
 
 def web(request: Request) -> Web:

@@ -105,6 +105,9 @@ def test_errors_and_empty_answers_keep_their_schema(services: Running, job_id: s
     check("/api/jobs/{job_id}/status", "get", services.get(f"/api/jobs/{UNKNOWN}/status"))
     check("/api/jobs/{job_id}/pages/{n}", "get", services.get(f"/api/jobs/{job_id}/pages/2"))
     check("/api/jobs/{job_id}/pages/{n}", "get", services.get(f"/api/jobs/{job_id}/pages/3"))
+    image = "/api/jobs/{job_id}/pages/{n}/image"
+    for query in ("1/image", "1/image?width=200", "1/image?width=x", "9/image"):
+        check(image, "get", services.get(f"/api/jobs/{job_id}/pages/{query}"))
     check("/api/jobs/{job_id}/result", "get", services.get(f"/api/jobs/{job_id}/result?format=docx"))
     check("/api/jobs", "get", services.get("/api/jobs?limit=x"))
     check("/api/jobs", "get", services.get("/api/jobs?cursor=x"))

@@ -152,6 +152,10 @@ class Client:
         """What was read on the page, or why it failed."""
         return self._run(jobs.page(job_id, number, patience=self._patience))
 
+    def image(self, job_id: str, number: int, *, width: int | None = None) -> bytes:
+        """The image that the page was read from, a PNG; with `width` in pixels (64 to 1600) a smaller one as WebP."""
+        return self._run(jobs.image(job_id, number, width=width, patience=self._patience))
+
     def result(self, job_id: str, form: str = "md", *, headers: bool = False, tables: str = "html") -> bytes:
         """The combined result in one of `models.FORMS`, in memory; `download` suits large ones.
 

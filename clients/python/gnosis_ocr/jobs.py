@@ -126,6 +126,14 @@ def page(job_id: str, number: int, *, patience: float) -> Flow[PageDocument]:
     return (yield from ask_for(PageDocument, request, patience=patience))
 
 
+def image(job_id: str, number: int, *, width: int | None, patience: float) -> Flow[bytes]:
+    """The image of the page: PNG, or WebP of this width."""
+    params = {} if width is None else {"width": str(width)}
+    request = Request(method="GET", path=f"/api/jobs/{job_id}/pages/{number}/image", params=params)
+    answer: Answer = yield from ask(request, patience=patience)
+    return answer.body
+
+
 def result(
     job_id: str, form: str, *, headers: bool, tables: str, save_to: Path | None = None, patience: float
 ) -> Flow[bytes]:

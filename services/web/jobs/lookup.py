@@ -1,9 +1,10 @@
-"""The user's own job that an address names."""
+"""The user's own job, and its page, that an address names; the answer where it is not done."""
 
 from starlette.requests import Request
 
 from libs.jobstate.job import Job
 from libs.jobstate.rebuild import load_or_rebuild
+from libs.jobstate.status import JobStatus
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles, validate_session
 from services.serving.problem import Problem
@@ -33,6 +34,23 @@ async def own_job(request: Request) -> tuple[SessionFiles, Job]:
         raise _not_found() from error
 
 
+async def own_page(request: Request) -> tuple[SessionFiles, Job, int]:
+    """The same, and the number of the job's page that the URL names. Raises `Problem` 404 and 409, `TornIntake`."""
+    files, job = await own_job(request)
+    given = request.path_params["n"]
+    page_no = int(given) if given.isascii() and given.isdigit() and len(given) <= 9 else 0
+    if page_no not in job.pages:
+        if not job.planned and not job.ended:
+            raise not_done(job, "The document has not been opened yet.")
+        raise Problem(
+            404,
+            "Page not found",
+            "This page is not among the job's pages.",
+            "GET the job's status for its pages.",
+        )
+    return files, job, page_no
+
+
 async def newer_view(feed: Feed, than: View | None) -> View:
     """The next view of a watched job after `than`; the first one after `None`.
 
@@ -42,6 +60,16 @@ async def newer_view(feed: Feed, than: View | None) -> View:
         return await feed.newer(than)
     except NotFound as error:
         raise _not_found() from error
+
+
+def not_done(job: Job, detail: str) -> Problem:
+    """409: what is asked for does not exist yet, or will not."""
+    hint = "Ask again when the job's status says so."
+    if job.status is JobStatus.CANCELLED:
+        hint = f"The job was cancelled. POST /api/jobs/{job.job_id}/retry goes on with it."
+    elif job.status is JobStatus.FAILED:
+        hint = "The job failed; its status says why. Upload a corrected file."
+    return Problem(409, "Not done", detail, hint, job_status=job.status, percent=job.percent)
 
 
 def _not_found() -> Problem:

@@ -17,8 +17,7 @@ from libs.page.markdown import MarkdownOptions
 from libs.storage.session import SessionFiles, exists
 from libs.storage.store import Stat
 from services.serving.problem import Problem
-from services.web.jobs.lookup import own_job
-from services.web.jobs.routes import not_done
+from services.web.jobs.lookup import not_done, own_job
 from services.web.outputs.archive import ImageLimits, as_zip
 from services.web.outputs.result import ResultForm, as_html, as_json, as_markdown, as_text
 from services.web.outputs.searchable import fault_since, made_since

@@ -19,7 +19,7 @@ from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.serving.problem import Problem
 from services.web.auth import get_user_from_request
-from services.web.jobs.lookup import newer_view, own_job, own_session
+from services.web.jobs.lookup import newer_view, not_done, own_job, own_page, own_session
 from services.web.live.feed import Stopping
 from services.web.outputs import page as page_json
 from services.web.service import web
@@ -105,18 +105,7 @@ async def progress(request: Request) -> Response:
 
 async def page(request: Request) -> Response:
     """`GET /api/jobs/{job_id}/pages/{n}`: a page's result the moment it exists; JSON or HTML by `Accept`."""
-    files, job = await own_job(request)
-    given = request.path_params["n"]
-    page_no = int(given) if given.isascii() and given.isdigit() and len(given) <= 9 else 0
-    if page_no not in job.pages:
-        if not job.planned and not job.ended:
-            raise not_done(job, "The document has not been opened yet.")
-        raise Problem(
-            404,
-            "Page not found",
-            "This page is not among the job's pages.",
-            "GET the job's status for its pages.",
-        )
+    files, job, page_no = await own_page(request)
     outcome = await require_readable_outcome(files, page_no)
     if outcome is None or outcome.run < job.pages[page_no].run:
         raise not_done(job, "This page has not been read yet.")
@@ -177,16 +166,6 @@ async def _read_at(files: SessionFiles) -> list[datetime]:
         pages = (await load(files)).pages.values()
         return [page.processing_completed_at for page in pages if page.processing_completed_at is not None]
     return []
-
-
-def not_done(job: Job, detail: str) -> Problem:
-    """409: what is asked for does not exist yet, or will not."""
-    hint = "Ask again when the job's status says so."
-    if job.status is JobStatus.CANCELLED:
-        hint = f"The job was cancelled. POST /api/jobs/{job.job_id}/retry goes on with it."
-    elif job.status is JobStatus.FAILED:
-        hint = "The job failed; its status says why. Upload a corrected file."
-    return Problem(409, "Not done", detail, hint, job_status=job.status, percent=job.percent)
 
 
 def _etag(job: Job) -> str:

@@ -54,6 +54,8 @@ def test_pages_come_one_by_one_and_every_form_can_be_downloaded(gnosis: Client, 
     assert [number for number, page in sorted(pages.items()) if page.status == "failed"] == [3]
     assert pages[1].text.startswith("Page 1")
     assert gnosis.page(job_id, 1) == pages[1]
+    assert gnosis.image(job_id, 1).startswith(b"\x89PNG")
+    assert gnosis.image(job_id, 1, width=160)[8:12] == b"WEBP"
     job = gnosis.wait(job_id)
     assert (job.status, job.failed_pages, job.pages_to_check) == ("partial", (3,), (2,))
     for form in FORMS:

@@ -48,6 +48,7 @@ TEXT = "Only its owner reads this."
 #: What shows a document's content.
 READS = (
     "/api/jobs/{job_id}/pages/{n}",
+    "/api/jobs/{job_id}/pages/{n}/image",
     "/api/jobs/{job_id}/result",
     "/storage/{user_hash}/{session_id}/{filename}",
 )

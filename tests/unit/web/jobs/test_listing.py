@@ -1,6 +1,5 @@
 """The list of jobs: its pages, its filters, and what a call reads for them."""
 
-from collections.abc import AsyncIterator
 from itertools import chain
 from typing import Any
 
@@ -8,19 +7,16 @@ import httpx
 import msgspec
 import pytest
 
-from libs.internal_token import InternalToken
 from libs.jobstate import record
 from libs.jobstate.job import Job
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.store import Stored
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
-from services.web.config import WebConfig
 from services.web.jobs.listing import MAX_LISTED, MAX_QUERY, MAX_READ
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess
 from tests.jobs import INTAKE
+from tests.unit.web.jobs.conftest import Serve
 
 ADA = "ada@example.org"
 STATUSES = tuple(JobStatus)
@@ -79,18 +75,9 @@ class Listed:
 
 
 @pytest.fixture
-async def listed() -> AsyncIterator[Listed]:
+def listed(serve: Serve) -> Listed:
     store = CountedStore()
-    async with outward_client() as outward:
-        config = WebConfig()
-        client = in_process(
-            config,
-            store=store,
-            identity=configured_identity(config, store=store, client=outward),
-            queue_identity=SharedSecret(InternalToken("s" * 40)),
-            outward=outward,
-        )
-        yield Listed(client, store)
+    return Listed(serve(store), store)
 
 
 async def seven_each(store: MemoryStore) -> None:

@@ -40,6 +40,7 @@ PROMISED = {
     ("/api/jobs/{job_id}/retry", "post"),
     ("/metrics", "get"),
     ("/api/jobs/{job_id}/pages/{n}", "get"),
+    ("/api/jobs/{job_id}/pages/{n}/image", "get"),
     ("/api/jobs/{job_id}/result", "get"),
     ("/storage/{user_hash}/{session_id}/{filename}", "get"),
     ("/schemas/page.json", "get"),
