@@ -25,6 +25,7 @@ def main(layers: Layers = BARE) -> int:
         check_operator_token(config.operator_token)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         refuse_missing_walls(config.sandbox)
+        _ = config.fetch_rules  # a wrong one is refused now rather than at the first request
         queues = read_queue_settings(queue_path(config.queue_file))
         open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(

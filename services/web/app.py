@@ -36,6 +36,7 @@ from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
+from services.web.fetching import Fetching
 from services.web.idempotency import IdempotencyKeys
 from services.web.jobs import events, files, image, listing, result, retry
 from services.web.jobs import routes as jobs
@@ -268,6 +269,7 @@ def create_parts(
             # Each has a connection as long as it watches: the other half is for requests that come and go.
             most=max(1, most_connections(config.max_connections) // 2),
         ),
+        fetching=Fetching(config.fetch_rules, seconds=config.fetch_seconds),
         usage=Usage(store, config.quotas),
         rates=Rates(config.quotas.requests_a_minute),
     )

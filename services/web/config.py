@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, structs
 
+from libs.outbound.rules import Rules
 from services.serving.body import Pace
 from services.serving.settings import Positive, ServiceSettings
 from services.web.quota import Quotas
@@ -54,6 +55,8 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     disk_reserve_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024**2
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     sweep_seconds: Positive = 30.0
+    fetch_hosts: str = ""
+    fetch_seconds: Positive = 300.0
 
     @property
     def upload_pace(self) -> Pace:
@@ -79,6 +82,11 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
             "requests_a_minute": self.requests_per_minute_per_user,
         }
         return structs.replace(usual, **{name: limit for name, limit in given.items() if limit is not None})
+
+    @property
+    def fetch_rules(self) -> Rules:
+        """The hosts that documents are fetched from. Raises `ConfigError`."""
+        return Rules.parse("FETCH_HOSTS", self.fetch_hosts)
 
     @property
     def asks_for_proof(self) -> bool:

@@ -18,6 +18,7 @@ from libs.taskqueue.task import OcrTask
 from services.serving.queue_identity import QueueIdentity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
+from services.web.fetching import Fetching
 from services.web.idempotency import IdempotencyKeys
 from services.web.live.feed import Feeds
 from services.web.metrics import Survey
@@ -107,6 +108,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     keys: IdempotencyKeys
     #: The jobs that clients watch.
     feeds: Feeds
+    #: Fetches documents that users name by their address.
+    fetching: Fetching
     usage: Usage
     rates: Rates
     #: The store, where it can be full.

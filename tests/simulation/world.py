@@ -32,6 +32,7 @@ from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
+from services.web.fetching import Fetching
 from services.web.idempotency import IdempotencyKeys
 from services.web.live.feed import Feeds
 from services.web.metrics import WebMetrics
@@ -325,6 +326,7 @@ class World:
             sweeper=sweeper,
             keys=IdempotencyKeys(store),
             feeds=Feeds(store, nudge=sweeper.nudge, look_seconds=3.0, most_each=100, most=100),
+            fetching=Fetching(WebConfig().fetch_rules, seconds=1.0),
             usage=Usage(store, Quotas()),
             rates=Rates(0),
         )

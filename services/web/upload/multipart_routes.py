@@ -1,40 +1,31 @@
 """`POST /upload`: a document in one multipart request. Order: active, raw file, intake, record, task."""
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import suppress
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.jobstate import deletion
-from libs.jobstate.active import announce
 from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
 from libs.jobstate.status import JobStatus
-from libs.storage import layout
-from libs.storage.errors import StorageError
 from libs.storage.session import SessionFiles
 from services.serving.body import announced_bytes
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
-from services.web.idempotency import IdempotencyKey, KeyedUpload, KeyUsed, check_same, key_of
-from services.web.render.filetype import HEAD_BYTES, file_type
+from services.web.idempotency import IdempotencyKey, KeyedUpload, key_of
 from services.web.service import Web, web
-from services.web.upload.admission import OPTIONS, empty, file_info, read_options, too_large, unsupported
+from services.web.upload.admission import OPTIONS, read_options
 from services.web.upload.completion import accepted
+from services.web.upload.keyed import join, keyed_job
 from services.web.upload.multipart import Form, Part
 from services.web.upload.opening import deleted_on_failure, opened_session
+from services.web.upload.storing import store_document, stored_document
 
 #: Bytes of a field other than the file at most. Chosen: a selection of pages is the longest.
 MAX_FIELD_BYTES = 20_000
 #: Bytes that the body of an upload may have beside the file: boundaries, headers, fields. Chosen: far more
 #: than a form of five fields needs.
 MAX_OVERHEAD_BYTES = 1_000_000
-#: Seconds after which a long upload announces itself again, so that the sweep does not take it for abandoned.
-ANNOUNCE_SECONDS = 300.0
 
 
 async def upload(request: Request) -> Response:
@@ -74,47 +65,28 @@ async def _receive_once(
     Raises `Problem` 409 and 422.
     """
     if (earlier := await key.earlier()) is not None:
-        return await _join(service, *earlier, *await _read(service, earlier[0], user, form, key, keep=False))
+        return await join(service, *earlier, *await _read(service, earlier[0], user, form, key, earlier[1]))
     async with opened_session(service, user, size=size) as files:
         intake, fingerprint = await _read(service, files, user, form, key)
-    upload = KeyedUpload(session_id=files.session_id, fingerprint=fingerprint, raw_file=intake.file_info.raw_file)
-    try:
-        await key.use(upload)
-    except KeyUsed as other:
-        await _remove(service, files)
-        return await _join(service, other.files, other.upload, intake, fingerprint)
-    except Problem:
-        await _remove(service, files)
-        raise
-    return files, await service.completion.create_job(files, intake)
-
-
-async def _remove(service: Web, files: SessionFiles) -> None:
-    """Remove a session that no key and no client knows of."""
-    service.usage.deleted(files.user_hash)
-    with suppress(StorageError):  # the sweep finds what is left
-        await deletion.remove_files(files)
-
-
-async def _join(
-    service: Web, files: SessionFiles, earlier: KeyedUpload, intake: Intake, fingerprint: str
-) -> tuple[SessionFiles, Job]:
-    """The job of the earlier upload, made now where that request died before. Raises `Problem` 422 for another one."""
-    check_same(earlier, fingerprint)
-    own = msgspec.structs.replace(intake, session_id=files.session_id)
-    return files, await service.completion.create_job(files, own)
+    return await keyed_job(service, files, intake, key, fingerprint)
 
 
 async def _read(
-    service: Web, files: SessionFiles, user: User, form: Form, key: IdempotencyKey | None = None, *, keep: bool = True
+    service: Web,
+    files: SessionFiles,
+    user: User,
+    form: Form,
+    key: IdempotencyKey | None = None,
+    earlier: KeyedUpload | None = None,
 ) -> tuple[Intake, str]:
     """The intake that the form describes, and with a key its fingerprint. Raises `Problem`.
 
-    The file is streamed into storage on the way, unless `keep` is false: then it is only read.
+    The file is streamed into storage on the way; where the session has that of an `earlier` request, it is only read.
     """
     digest = None if key is None else hashlib.sha256()
     filename: str | None = None
     stored: FileInfo | None = None
+    url: str | None = None
     fields: dict[str, str] = {}
     async for part in form.parts():
         if part.name == "file":
@@ -123,13 +95,21 @@ async def _read(
                 raise Problem(
                     400, "More than one file", "The form has two fields named file.", "Upload each file by itself."
                 )
-            stored, filename = await _store(service, files, part, digest, keep=keep), part.filename
-        elif part.name in OPTIONS:
-            if part.name in fields:
+            stored = await store_document(service, files, part.chunks(), part.filename, digest, keep=earlier is None)
+            filename = part.filename
+        elif part.name in OPTIONS or part.name == "url":
+            if part.name in fields or (part.name == "url" and url is not None):
                 raise Problem(
                     400, "Field repeated", f"The form has two fields named {part.name}.", "Send each field once."
                 )
-            fields[part.name] = await _text(part)
+            if part.name == "url":
+                url = (await text_of(part)).strip()
+            else:
+                fields[part.name] = await text_of(part)
+    if url and stored is not None:
+        raise Problem(400, "File and address", "The form has a file and a url.", "Send one of them.")
+    if url:
+        stored = await _fetch(service, files, url, digest, earlier)
     if stored is None:
         raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")
     intake = Intake(
@@ -142,55 +122,24 @@ async def _read(
     return intake, "" if key is None or digest is None else key.fingerprint(digest.digest(), filename, fields)
 
 
-async def _store(
-    service: Web, files: SessionFiles, part: Part, digest: "hashlib._Hash | None", *, keep: bool
+async def _fetch(
+    service: Web, files: SessionFiles, url: str, digest: "hashlib._Hash | None", earlier: KeyedUpload | None
 ) -> FileInfo:
-    """Stream the part into storage, once its first bytes show a supported type. Raises `Problem`."""
-    chunks = part.chunks()
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= HEAD_BYTES:
-            break
-    if not head:
-        raise empty()
-    kind = file_type(head)
-    if kind is None:
-        raise unsupported()
-    size = 0
-    clock = asyncio.get_running_loop().time
-    announced = clock()
+    """Store the document at this address. Raises `Problem`.
 
-    async def counted() -> AsyncIterator[bytes]:
-        nonlocal size, announced
-        async for chunk in _after(head, chunks):
-            size += len(chunk)
-            if size > service.config.upload_max_bytes:
-                raise too_large(service.config.upload_max_bytes)
-            if digest is not None:
-                digest.update(chunk)
-            if keep and clock() > announced + ANNOUNCE_SECONDS:
-                await announce(files, run=1)
-                announced = clock()
-            yield chunk
-
-    # Not create-only: no one else can write to this session yet, so after a lost answer the file found at a second
-    # attempt is our own and must not be taken for a rival's.
-    if keep:
-        await service.store.write(files.path(layout.upload_name(part.filename)), counted())
-    else:
-        async for _ in counted():
-            pass
-    return file_info(part.filename, kind, size)
+    `digest` is fed with the address: what is there may change. The document of an `earlier` request is not fetched
+    again: an address may be valid once.
+    """
+    if digest is not None:
+        digest.update(url.encode())
+    if earlier is not None:
+        return await stored_document(files, earlier.raw_file)
+    async with service.fetching.fetched(url) as document:
+        return await store_document(service, files, document.chunks(), document.filename)
 
 
-async def _after(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk
-
-
-async def _text(part: Part) -> str:
+async def text_of(part: Part) -> str:
+    """The text of a field. Raises `Problem` 422 for a long one."""
     text = b""
     async for chunk in part.chunks():
         text += chunk

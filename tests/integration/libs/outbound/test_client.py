@@ -1,8 +1,7 @@
 """The client for addresses that users name, against listening servers that must not be reached."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import httpx
 import pytest
@@ -10,32 +9,7 @@ import pytest
 from libs.outbound.client import Resolve, outbound_client
 from libs.outbound.fetch import MAX_REDIRECTS, NotFetched, fetched
 from libs.outbound.rules import Refused, Rules
-
-
-class Server:
-    """Answers every request with the next of its answers; counts connections, keeps what they sent."""
-
-    def __init__(self, *answers: str | bytes) -> None:
-        self.connections = 0
-        self.received: list[bytes] = []
-        self.port = 0
-        self._answers = list(answers)
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.received.append(await reader.read(65536))
-        answer = self._answers.pop(0) if self._answers else "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-        writer.write(answer.encode() if isinstance(answer, str) else answer)
-        await writer.drain()
-        writer.close()
-
-
-@asynccontextmanager
-async def serving(*answers: str | bytes, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
-    server = Server(*answers)
-    async with await asyncio.start_server(server.handle, host, port) as listening:
-        server.port = listening.sockets[0].getsockname()[1]
-        yield server
+from tests.listening import serving
 
 
 def answering(*rounds: Sequence[str]) -> Resolve:

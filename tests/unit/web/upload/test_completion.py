@@ -9,7 +9,7 @@ import pytest
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.store import Stat
-from services.web.upload import multipart_routes
+from services.web.upload import storing
 from services.web.upload.completion import ABANDONED
 from tests.clock import StorageClock
 from tests.tusclient import Client
@@ -21,7 +21,7 @@ HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\
 async def test_upload_that_goes_on_keeps_its_place_and_a_silent_one_loses_it(
     monkeypatch: pytest.MonkeyPatch, says_so: float, left: int
 ) -> None:
-    monkeypatch.setattr(multipart_routes, "ANNOUNCE_SECONDS", says_so)
+    monkeypatch.setattr(storing, "ANNOUNCE_SECONDS", says_so)
     clock = StorageClock()
     store = MemoryStore(clock)
     client = Client(store)
