@@ -152,7 +152,9 @@ class Sweeper:
 
     async def _is_worked_on(self, files: SessionFiles, job: Job, now: datetime) -> bool:
         """Whether the record changed lately, a lease of its run is held, or its next task may still be in the queue."""
-        if job.updated_at + timedelta(seconds=self._every) > now and job.revision:
+        # What an earlier process enqueued is lost with it: a job whose record has not changed since has no task.
+        forgotten = self._queue_since is not None and job.updated_at <= self._queue_since
+        if job.updated_at + timedelta(seconds=self._every) > now and job.revision and not forgotten:
             return True
         leases = Leases(files)
         stats = await leases.listed()

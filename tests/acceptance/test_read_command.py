@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,13 +141,15 @@ def test_results_that_are_there_are_skipped_or_kept_from_harm(services: Running,
     assert there.read_text().startswith("<!-- page 1 -->"), "by default results are replaced"
 
 
-def interrupted(process: "subprocess.Popen[bytes]", sign: bytes) -> bytes:
-    """The command's standard error after Ctrl-C at the moment when it prints the sign."""
+def interrupted(process: "subprocess.Popen[bytes]", sign: bytes, journal: Path) -> bytes:
+    """The command's standard error after Ctrl-C, when it has printed the sign and the engine has begun a page."""
     assert process.stderr is not None
     errors = b""
     for line in process.stderr:
         errors += line
         if sign in line:
+            while not journal.exists() and process.poll() is None:
+                time.sleep(0.02)
             process.send_signal(signal.SIGINT)
             break
     errors += process.communicate(timeout=120)[1]
@@ -175,7 +178,7 @@ def test_ctrl_c_and_the_same_command_again_reads_no_page_twice(tmp_path: Path) -
     arguments = (*names, "--output", "out", "--ocr", "force", "--jobs", "2")
 
     first = begin(tmp_path, *arguments, **engine)
-    errors = interrupted(first, b"Reading: 1.pdf")
+    errors = interrupted(first, b"Reading: 1.pdf", journal)
     assert first.returncode == 130, errors.decode()
     assert errors.endswith(b"gnosis-ocr: interrupted; the same command goes on from here\n")
     assert b"Traceback" not in errors

@@ -25,6 +25,7 @@ async def a_job(workers: int, pages: int) -> tuple[Tally, float]:
     return place.tally, clock() - began
 
 
+@pytest.mark.slow
 def test_record_costs_no_more_a_page_when_the_document_is_long() -> None:
     # A short job writes its record some forty times, and by chance some times more or less.
     shorts = [in_virtual_time(seed, lambda: a_job(4, 100))[0].record_bytes for seed in range(3)]

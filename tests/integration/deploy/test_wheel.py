@@ -96,6 +96,7 @@ def test_the_queues_and_the_web_page_are_found_from_any_folder(installed: Path, 
     assert run(installed, tmp_path, "-c", show) == expected
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_prints_the_first_page_of_a_scan_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     environment, folder = tmp_path / "venv", tmp_path / "empty"
     install(wheel, environment)

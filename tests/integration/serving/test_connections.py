@@ -84,6 +84,7 @@ async def slowly(document: bytes, ended: asyncio.Event) -> AsyncIterator[bytes]:
     yield b"\r\n--b--\r\n"
 
 
+@pytest.mark.slow
 async def test_a_thousand_slow_clients_leave_a_service_that_serves(web: Running, tmp_path: Path) -> None:
     most = (DESCRIPTORS - RESERVED_DESCRIPTORS) // DESCRIPTORS_EACH
     process = psutil.Process(web.pid("web"))

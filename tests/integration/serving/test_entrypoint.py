@@ -66,6 +66,7 @@ async def heard(url: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["web", "worker"])
 async def test_a_service_that_is_stopped_is_served_again(name: str, tmp_path: Path) -> None:
     async with container(name, tmp_path, LIVENESS_SECONDS="8") as (process, url):

@@ -93,6 +93,7 @@ def test_job_survives_bad_weather_at_bucket_and_queue(tmp_path: Path) -> None:
         assert min(services.bucket.faults.happened[fault] for fault in weather) > 0
 
 
+@pytest.mark.slow
 def test_job_survives_the_loss_of_every_task_and_of_both_services(tmp_path: Path) -> None:
     with cloud(tmp_path, script=Script(seconds=0.2), lease_seconds=3) as services:
         job_id = services.upload(pdf(tmp_path / "document.pdf", PAGES))

@@ -25,6 +25,7 @@ def sweep(services: Running, token: str) -> int:
     return httpx.post(f"{services.url}/internal/sweep", headers={HEADER: token}, trust_env=False).status_code
 
 
+@pytest.mark.slow
 def test_the_stored_token_is_replaced_under_running_services(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.2), OCR_BATCH_SIZE="1") as services:
         token = services.storage / "system" / "internal_token"

@@ -109,6 +109,30 @@ async def test_web_leaves_alone_what_another_one_woke_into_a_queue_that_lasts(st
     assert await started(store, queue_forgets=False) == []
 
 
+@pytest.mark.parametrize("queue_forgets", [True, False])
+async def test_a_job_that_moved_just_before_web_died_goes_on_at_once(queue_forgets: bool) -> None:
+    clock = StorageClock()
+    store, queue = MemoryStore(clock), Taken()
+    job = msgspec.structs.replace(extracted(2), updated_at=clock.now, revision=3)
+    files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
+    await announce(files, run=1)
+    await create(files, job)
+    sweeper = Sweeper(
+        store=store,
+        queue=queue,
+        completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        every_seconds=30,
+        lease_seconds=60,
+        queue_forgets=queue_forgets,
+    )
+    running = asyncio.create_task(sweeper.run())
+    await until(lambda: sweeper.survey is not None)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert len(queue.names) == (1 if queue_forgets else 0), "a queue that lasts still has the task"
+
+
 async def test_web_waits_for_tasks_that_are_only_late_but_not_for_those_that_died_with_an_earlier_web(
     store: MemoryStore,
 ) -> None:

@@ -118,6 +118,7 @@ def content(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_sessions_of_every_state_become_jobs_once_and_the_missing_pages_are_read(
     sessions: Path, services: Running, capsys: pytest.CaptureFixture[str]
 ) -> None:

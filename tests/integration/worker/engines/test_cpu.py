@@ -133,7 +133,7 @@ async def test_upright_page_is_read_word_for_word_with_its_boxes(engine: OcrEngi
     assert abs(cx - bx) < 10
 
 
-@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize("turn", [90, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (180, 270))])
 async def test_turned_page_is_read_as_the_upright_one(engine: OcrEngine, turn: int) -> None:
     image = letter().rotate(-turn, expand=True)
     result = await read_text(engine, image)
@@ -142,7 +142,7 @@ async def test_turned_page_is_read_as_the_upright_one(engine: OcrEngine, turn: i
     assert_boxes_hold_the_ink(image, result)
 
 
-@pytest.mark.parametrize("tilt", [3, -8])
+@pytest.mark.parametrize("tilt", [3, pytest.param(-8, marks=pytest.mark.slow)])
 async def test_tilted_page_is_straightened(engine: OcrEngine, tilt: int) -> None:
     image = letter().rotate(-tilt, expand=True, fillcolor="white", resample=Image.Resampling.BICUBIC)
     result = await read_text(engine, image)
@@ -247,6 +247,7 @@ async def test_label_that_runs_up_an_upright_page_is_read_too() -> None:
     assert recall(SENTENCES, result) == 1.0
 
 
+@pytest.mark.slow
 async def test_small_print_on_a_large_page_is_read() -> None:
     engine = create_engine("rapidocr", context(threads=2))
     await engine.load()

@@ -276,6 +276,7 @@ def restart_until_ended(services: Running, job_id: str) -> dict[str, object]:
     return services.status(job_id)
 
 
+@pytest.mark.slow
 def test_a_page_that_kills_the_engine_every_time_is_read_by_a_real_fallback(tmp_path: Path) -> None:
     with running(
         tmp_path, script=Script(crash=(2,)), LEASE_SECONDS="1", FALLBACK_ENGINE="rapidocr", PAGE_SECONDS="60"

@@ -105,7 +105,9 @@ async def test_boxes_side_by_side_without_a_rule_are_read_one_after_the_other(en
     assert [line.split()[0] for line in lines] == [line.split()[0] for line in TERMS + RECEIVED]
 
 
-@pytest.mark.parametrize("colour", [(0, 0, 0), (0.1, 0.3, 0.5), (0.75, 0, 0)])
+@pytest.mark.parametrize(
+    "colour", [(0.1, 0.3, 0.5), *(pytest.param(other, marks=pytest.mark.slow) for other in ((0, 0, 0), (0.75, 0, 0)))]
+)
 async def test_light_letters_on_a_dark_panel_are_read(engine: OcrEngine, colour: tuple[float, float, float]) -> None:
     paper = Paper()
     for at, (head, other) in enumerate((("SHIP FROM", "Bill Number"), ("SHIP TO", "Carrier"), ("CHARGES", "7"))):

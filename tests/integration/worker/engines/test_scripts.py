@@ -81,7 +81,9 @@ async def test_the_engine_says_which_scripts_it_reads() -> None:
     assert set((await loaded()).info().scripts) == {"Latin", "Greek", "Chinese", "Japanese"}
 
 
-@pytest.mark.parametrize("script", FOREIGN)
+@pytest.mark.parametrize(
+    "script", [pytest.param(script, marks=() if script == "Cyrillic" else pytest.mark.slow) for script in FOREIGN]
+)
 async def test_a_page_in_another_script_is_flagged_and_none_of_its_lines_is_printed(script: str) -> None:
     result = await read(await loaded(), page(*FOREIGN[script]))
     assert result.trust is not None
