@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from libs.codec import Codec, TornObject
+from libs.jobstate import password
 from libs.jobstate.job import Job
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
 from libs.storage.pace import write_paced
@@ -93,11 +94,12 @@ async def newest_wake(files: SessionFiles, wake: int) -> int:
 
 
 async def remove(files: SessionFiles, job: Job) -> None:
-    """Remove an ended job from the index, unless its next run is announced."""
+    """Remove an ended job from the index, and what is left of its password, unless its next run is announced."""
     with suppress(NotFound, PreconditionFailed):
         stored = await files.store.read(files.active_path)
         announced = decode(stored.data).run > job.run
         if announced and stored.updated_at + ANNOUNCED > await files.store.now():
             return
+        await password.forget(files, job)  # before the index, which leads a sweep here after a crash
         # By generation: a retry may announce its run at the same moment.
         await files.store.delete(files.active_path, if_generation=stored.generation)

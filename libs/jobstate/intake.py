@@ -30,6 +30,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     #: A client that names none gets `AUTO`; a job from before the option existed was, and is, read with `FORCE`.
     ocr: OcrMode = OcrMode.FORCE
+    #: Whether a password came with the document. It is kept elsewhere: `libs.jobstate.password`.
+    has_password: bool = False
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):

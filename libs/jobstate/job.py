@@ -38,6 +38,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     run: int = 1
     status: JobStatus = JobStatus.QUEUED
     error: str | None = None
+    #: The same as a word, where the document itself is the reason: of `services.web.render.protocol.Fault`.
+    error_code: str | None = None
     current_step: Step = Step.QUEUED
     #: One line for the job's owner.
     message: str = "Waiting to start..."
@@ -169,12 +171,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return self._moved(at, status=JobStatus.PROCESSING, extraction_complete=True)
 
-    def extraction_failed(self, reason: str, at: datetime) -> "Job":
-        """The document yields no page: the job ends."""
+    def extraction_failed(self, reason: str, at: datetime, *, code: str | None = None) -> "Job":
+        """The document yields no page: the job ends. `code` is the reason as a word."""
         if self.ended or self.planned:
             return self
         return self._moved(
-            at, status=JobStatus.FAILED, current_step=Step.EXTRACTION_FAILED, error=reason, message=reason
+            at,
+            status=JobStatus.FAILED,
+            current_step=Step.EXTRACTION_FAILED,
+            error=reason,
+            error_code=code,
+            message=reason,
         )
 
     def started(self, pages: Mapping[int, datetime], at: datetime) -> "Job":
@@ -236,7 +243,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         pages = {n: page.again(run) if n in chosen else page for n, page in pages.items()}
         complete = self.planned and all_prepared(pages.values())
         fresh = msgspec.structs.replace(
-            self, run=run, run_started_at=at, pages=pages, percent=0, error=None, extraction_complete=complete
+            self,
+            run=run,
+            run_started_at=at,
+            pages=pages,
+            percent=0,
+            error=None,
+            error_code=None,
+            extraction_complete=complete,
         )
         return fresh._moved(
             at,

@@ -41,6 +41,9 @@ PART = "parts/{:016d}"
 
 #: The index of active jobs: `libs.jobstate.active`.
 ACTIVE = "active/"
+#: In a session: the password of its document, for as long as that may still be opened: `libs.jobstate.password`. In a
+#: folder, which no address of a stored file reaches.
+PASSWORD = "private/password"  # noqa: S105  # a name
 #: What idempotency keys stand for: `services.web.upload.idempotency`.
 IDEMPOTENCY = "idempotency/"
 #: In a session: its leases.
@@ -80,7 +83,7 @@ _OUR_NAMES = re.compile(
     r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
     r"|combined_output\.[a-z0-9]{1,9}"
     r"|(intake|processing|status|metadata|upload|cancelled)\.json"
-    r"|batches|parts|active|tombstones|system|users"
+    r"|batches|parts|private|active|tombstones|system|users"
 )
 
 

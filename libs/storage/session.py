@@ -62,6 +62,11 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.path(layout.SEARCHABLE_FAULT)
 
     @property
+    def password_path(self) -> str:
+        """The path of the password of the document, which exists until the document has been read in."""
+        return self.path(layout.PASSWORD)
+
+    @property
     def leases_prefix(self) -> str:
         """The folder of the leases."""
         return self.path(layout.BATCHES)

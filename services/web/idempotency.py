@@ -108,8 +108,12 @@ class IdempotencyKey:
                 raise KeyUsed(*found) from None
 
     def fingerprint(self, digest: bytes, filename: str | None, fields: Mapping[str, str]) -> str:
-        """Of a document with this SHA-256, its name and its options. Keyed: what is stored tells nothing about it."""
-        content = json.dumps([digest.hex(), filename, sorted(fields.items())]).encode()
+        """Of a document with this SHA-256, its name and its options. Keyed: what is stored tells nothing about it.
+
+        Without the password: a key may be easy to guess, and then the fingerprint would allow to try passwords.
+        """
+        options = {**fields, "password": "given"} if fields.get("password") else fields
+        content = json.dumps([digest.hex(), filename, sorted(options.items())]).encode()
         return hmac.digest(self._text.encode(), content, "sha256").hex()
 
 

@@ -24,7 +24,14 @@ class Press:
 
     @contextlib.asynccontextmanager
     async def __call__(
-        self, path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+        self,
+        path: Path,
+        file_type: FileType,
+        *,
+        dpi: int,
+        limits: RenderLimits,
+        slots: asyncio.Semaphore,
+        password: str | None,
     ) -> AsyncIterator["Sheets"]:
         async with slots:
             document = self._library[path.read_bytes().removeprefix(script.HEADER).decode()]

@@ -54,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     #: "auto", "force" or "text".
     ocr: str = "auto"
+    #: Whether a password came with the document.
+    has_password: bool = False
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +132,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     pages: dict[int, Page]
     #: What its owner should know although the job goes on, such as that the file is damaged.
     warnings: tuple[str, ...] = ()
+    #: `error` as a word, where the document cannot be opened, such as "encrypted" or "wrong_password".
+    error_code: str | None = None
     trust: JobTrust | None = None
     options: Options = Options()
     #: When the job will be deleted; None while it runs and where jobs are kept.

@@ -46,7 +46,14 @@ class Opener(Protocol):
     """How a document is opened; `render.document.open_document` is the one of the service."""
 
     def __call__(
-        self, path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+        self,
+        path: Path,
+        file_type: FileType,
+        *,
+        dpi: int,
+        limits: RenderLimits,
+        slots: asyncio.Semaphore,
+        password: str | None,
     ) -> AbstractAsyncContextManager[OpenPages]: ...
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from libs.jobstate import active
+from libs.jobstate import active, password
 from libs.jobstate import plan as batches
 from libs.jobstate.active import is_woken_since, newest_wake
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
@@ -80,7 +80,8 @@ class Extractor:
                 return False
             elif job.extraction_complete:
                 # The call that recorded it may have died before it started the chains. Chains that were started have
-                # the same names, so the queue does not take them twice.
+                # the same names, so the queue does not take them twice. Nor may it have forgotten the password.
+                await password.forget(files, job)
                 await _start_chains(self._context, files, task, job)
                 return False
             time_slice = TimeSlice(files, await files.store.now(), task.due_at)
@@ -185,6 +186,7 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
                         dpi=job.options.dpi,
                         limits=context.settings.limits,
                         slots=extraction.slots,
+                        password=await password.read(files, job),
                     )
                 )
             plan = await _plan(extraction, job, document)
@@ -192,7 +194,7 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
     except Unreadable as fault:
         if plan is not None:
             job = await commit(files, plan)
-        await _refuse(extraction, job, fault.reason)
+        await _refuse(extraction, job, fault)
         return True
     if finished:
         await _complete(extraction)
@@ -290,26 +292,29 @@ async def _complete(extraction: Extraction) -> None:
     if not job.extraction_complete:
         return  # the job was cancelled, and may be in its next run by now
     log.info("extraction_complete", job_id=files.session_id, pages=len(job.pages))
+    await password.forget(files, job)
     if job.fulfilled:
         await _settle(extraction)
     else:
         await _start_chains(extraction.context, files, extraction.task, job)
 
 
-async def _refuse(extraction: Extraction, job: Job, reason: str) -> None:
+async def _refuse(extraction: Extraction, job: Job, fault: Unreadable) -> None:
     """The document cannot be opened: the job fails, or those of its pages that no earlier slice has rendered."""
     files = extraction.files
     at = await files.store.now()
-    log.info("document_refused", job_id=files.session_id)
+    code = fault.fault and fault.fault.code
+    log.info("document_refused", job_id=files.session_id, code=code)
     if not job.planned:
-        job = await commit(files, lambda job: job.extraction_failed(reason, at))
+        job = await commit(files, lambda job: job.extraction_failed(fault.reason, at, code=code))
         await active.remove(files, job)
         return
     async with Recorder(files, job) as recorder:
         for page_no in await pages_to_render(files, recorder):
-            await save_failure(files, recorder, FailedPage(page_no=page_no, reason=reason), at)
+            await save_failure(files, recorder, FailedPage(page_no=page_no, reason=fault.reason), at)
         await recorder.flush()
-    await commit(files, lambda job: job.extracted(at))
+    job = await commit(files, lambda job: job.extracted(at))
+    await password.forget(files, job)
     await _settle(extraction)
 
 

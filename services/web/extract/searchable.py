@@ -16,13 +16,18 @@ from services.web.extract.scratch import local_copy
 from services.web.outputs.placed import page_text
 from services.web.render.document import Unreadable
 from services.web.render.filetype import FileType
-from services.web.render.protocol import PageText
+from services.web.render.protocol import Fault, PageText
 from services.web.render.searchable import searchable_pdf
 
 log = structlog.get_logger()
 
 #: For the owner of the job.
 NO_ROOM = "The disk of the service has no room for it. Ask its operator to free space, then try again in a minute."
+
+PROTECTED = (
+    "The PDF is protected by a password, which was deleted once its pages were read in. Remove the password and upload "
+    "it again for a searchable PDF."
+)
 
 
 async def make_searchable(extraction: Extraction, job: Job) -> None:
@@ -55,10 +60,16 @@ async def make_searchable(extraction: Extraction, job: Job) -> None:
         await _check_current(files, job)
         # Stored for a full disk, too: the queue must not try again until space is freed.
         with suppress(OutOfSpace):
-            reason = fault.reason if isinstance(fault, Unreadable) else NO_ROOM
+            reason = _reason(fault)
             await files.store.write(files.searchable_fault_path, reason.encode())
     else:
         log.info("searchable_made", job_id=files.session_id, pages=len(job.pages))
+
+
+def _reason(fault: Unreadable | OutOfSpace) -> str:
+    if isinstance(fault, OutOfSpace):
+        return NO_ROOM
+    return PROTECTED if fault.fault is Fault.ENCRYPTED else fault.reason
 
 
 async def _while_current(chunks: AsyncIterator[bytes], files: SessionFiles, job: Job) -> AsyncIterator[bytes]:

@@ -61,9 +61,11 @@ REMEDY = "Print the document to a new PDF and upload that."
 class Unreadable(Exception):
     """The document yields no page; `reason` is a sentence or two for its owner, with what to do next."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, fault: Fault | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        #: Where the child has found the reason.
+        self.fault = fault
 
 
 class RenderedPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +111,9 @@ class Renderer:
         """Its process id."""
         return self._process.pid
 
-    async def open(self, file_type: FileType, dpi: int, *, searchable: bool = False) -> DocumentOpened:
+    async def open(
+        self, file_type: FileType, dpi: int, *, password: str | None = None, searchable: bool = False
+    ) -> DocumentOpened:
         """Let the child open the document. Raises `Unreadable` or `ChildLost`."""
         await self.send(
             OpenRequest(
@@ -119,6 +123,7 @@ class Renderer:
                 limits=self._limits,
                 parent=os.getpid(),
                 walls=tuple(sorted(jail.supported())),
+                password=password,
                 searchable=searchable,
             )
         )
@@ -129,7 +134,8 @@ class Renderer:
                 raise Unreadable(
                     f"{fault.value} (The limit is {self._limits.max_pages:,} pages.)"
                     if fault is Fault.TOO_MANY_PAGES
-                    else fault.value
+                    else fault.value,
+                    fault,
                 )
             if kind is not FrameKind.DOCUMENT:
                 raise BadFrame(f"{kind.name} instead of a document")
@@ -164,11 +170,12 @@ class Renderer:
 class Document:
     """An open document; made by `open_document`, which also ends it."""
 
-    def __init__(self, path: Path, file_type: FileType, dpi: int, limits: RenderLimits) -> None:
+    def __init__(self, path: Path, file_type: FileType, dpi: int, limits: RenderLimits, password: str | None) -> None:
         self._path = path
         self._file_type = file_type
         self._dpi = dpi
         self._limits = limits
+        self._password = password
         self._renderer: Renderer | None = None
         self._opened: DocumentOpened | None = None
         self._rendering = False
@@ -228,7 +235,7 @@ class Document:
         if self._closed:
             raise RuntimeError("the document is closed")
         self._renderer = Renderer.of_file(self._path, self._limits)
-        opened = await self._renderer.open(self._file_type, self._dpi)
+        opened = await self._renderer.open(self._file_type, self._dpi, password=self._password)
         if self._opened not in (None, opened):
             raise ChildLost("bad frame")  # another document than the first child opened
         self._opened = opened
@@ -285,15 +292,16 @@ async def open_document(
     dpi: int = DEFAULT_DPI,
     limits: RenderLimits | None = None,
     slots: asyncio.Semaphore | None = None,
+    password: str | None = None,
 ) -> AsyncIterator[Document]:
     """Open a document in a child process, which ends with the context in every case.
 
     `dpi` is the resolution of PDF pages in dots per inch; images keep their own pixels. `slots` bounds the number of
-    children: one is held from here to the end. Raises `Unreadable`.
+    children: one is held from here to the end. `password` opens an encrypted PDF. Raises `Unreadable`.
     """
     limits = limits or RenderLimits()
     async with slots or contextlib.nullcontext():
-        document = Document(path, file_type, dpi, limits)
+        document = Document(path, file_type, dpi, limits, password)
         try:
             try:
                 await document._open()

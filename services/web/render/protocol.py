@@ -71,7 +71,9 @@ class Fault(StrEnum):
     """
 
     #: The document needs a password.
-    ENCRYPTED = "The PDF is protected by a password. Remove the password and upload it again."
+    ENCRYPTED = "The PDF is protected by a password. Give its password, or remove it, and upload it again."
+    #: It needs another password than the one that was given.
+    WRONG_PASSWORD = "The password does not open the PDF. Upload it again with the right one."  # noqa: S105  # no password
     #: The signature is that of a PDF, the content is not.
     NOT_PDF = "The file begins like a PDF but is something else inside. Export it as a PDF and upload that."
     #: The document cannot be opened at all.
@@ -95,6 +97,11 @@ class Fault(StrEnum):
     #: Drawing the page reached `memory_bytes`.
     PAGE_MEMORY = "Drawing the page takes more memory than allowed. Export it with smaller images and upload it again."
 
+    @property
+    def code(self) -> str:
+        """The fault as a word, as the job's record has it."""
+        return self.name.lower()
+
 
 class RenderError(Exception):
     """The document, or one page of it, cannot be turned into an image. Raised in the child; `fault` is what crosses."""
@@ -116,6 +123,8 @@ class OpenRequest(msgspec.Struct, frozen=True, kw_only=True):
     parent: int
     #: The walls of the jail that this machine supports: the child raises all of them, or exits.
     walls: tuple[Wall, ...] = ()
+    #: Opens an encrypted PDF, as the user's or the owner's password; no other document looks at it.
+    password: str | None = None
     #: Make a searchable PDF, in place of page images.
     searchable: bool = False
 

@@ -1,5 +1,7 @@
 """What an upload may ask for and be: its options, its name, and the reasons to refuse it."""
 
+from collections.abc import Mapping
+
 from libs import workerstate
 from libs.jobstate.intake import FileInfo, OcrMode, Options
 from libs.jobstate.selection import parse_pages
@@ -10,14 +12,16 @@ from services.web.render.filetype import FileType
 
 #: Resolutions at which pages are rendered, in dots per inch.
 MIN_DPI, MAX_DPI = 72, 400
-#: The fields of an upload that are options of its job.
-OPTIONS = ("pages", "dpi", "engine", "ocr")
+#: The fields of an upload beside its file.
+OPTIONS = ("pages", "dpi", "engine", "ocr", "password")
+#: Characters of a password at most. Chosen: a PDF counts the first 127 bytes at most (ISO 32000-2, 7.6.4).
+MAX_PASSWORD = 255
 #: Characters of a file's name that are kept.
 MAX_NAME = 255
 FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
 
 
-async def read_options(store: ObjectStore, fields: dict[str, str]) -> Options:
+async def read_options(store: ObjectStore, fields: Mapping[str, str]) -> Options:
     """The job's options, from the fields that the client sent. Raises `Problem` 422."""
     pages = fields.get("pages", "").strip() or None
     if pages is not None:
@@ -47,7 +51,24 @@ async def read_options(store: ObjectStore, fields: dict[str, str]) -> Options:
             f"ocr is one of: {', '.join(OcrMode)}.",
             "Leave it out to recognise only pages without trustworthy text of their own.",
         )
-    return Options(pages=pages, dpi=int(dpi), engine=engine, ocr=OcrMode(ocr))
+    has_password = read_password(fields) is not None
+    return Options(pages=pages, dpi=int(dpi), engine=engine, ocr=OcrMode(ocr), has_password=has_password)
+
+
+def read_password(fields: Mapping[str, str]) -> str | None:
+    """The password of the document, character for character; `None` where none was sent. Raises `Problem` 422.
+
+    Keep it with `libs.jobstate.password.keep`, before the job is made, and nowhere else.
+    """
+    password = fields.get("password", "")
+    if len(password) > MAX_PASSWORD or "\0" in password:
+        raise Problem(
+            422,
+            "Bad field",
+            f"password has at most {MAX_PASSWORD} characters, and none of them is NUL.",
+            "Send the password that opens the PDF, or leave it out.",
+        )
+    return password or None
 
 
 def file_info(filename: str | None, kind: FileType, size: int) -> FileInfo:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs.codec import BadMessage, Codec
-from libs.jobstate import deletion
+from libs.jobstate import deletion, password
 from libs.jobstate import upload as uploads
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.jobstate.upload import PendingUpload
@@ -18,7 +18,7 @@ from services.serving.body import read_body
 from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.service import Web, web
-from services.web.upload.admission import OPTIONS, empty, read_options, too_large
+from services.web.upload.admission import OPTIONS, empty, read_options, read_password, too_large
 from services.web.upload.completion import accepted
 from services.web.upload.lookup import OwnUpload, own_upload, refuse_job
 from services.web.upload.opening import opened_session
@@ -37,6 +37,7 @@ class DirectUploadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     dpi: int | str | None = None
     engine: str | None = None
     ocr: str | None = None
+    password: str | None = None
 
     @property
     def fields(self) -> dict[str, str]:
@@ -119,6 +120,8 @@ async def _open(
             expires_at=await service.store.now() + lifetime,
             session=await direct.create_resumable_upload_session(path, origin=origin, size=asked.size),
         )
+        if (secret := read_password(asked.fields)) is not None:
+            await password.keep(files, secret)
         # Stored so that the sweep can close the bucket's session; one that is lost before this is known to no one.
         await service.store.write(files.upload_path, uploads.encode(upload))
     return OwnUpload(files=files, upload=upload, has_job=False)
@@ -133,5 +136,5 @@ async def _read(request: Request) -> DirectUploadRequest:
             422,
             "Bad body",
             str(error),
-            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr if any.',
+            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr, password if any.',
         ) from error

@@ -1,10 +1,13 @@
-"""`POST /upload`: a document in one multipart request. Order: active, raw file, intake, record, task."""
+"""`POST /upload`: a document in one multipart request. Order: active, raw file, password, intake, record,
+task.
+"""
 
 import hashlib
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.jobstate import password
 from libs.jobstate.intake import FileInfo, Intake
 from libs.jobstate.job import Job
 from libs.jobstate.status import JobStatus
@@ -14,7 +17,7 @@ from services.serving.problem import Problem
 from services.web.auth import User, get_user_from_request
 from services.web.idempotency import IdempotencyKey, KeyedUpload, key_of
 from services.web.service import Web, web
-from services.web.upload.admission import OPTIONS, read_options
+from services.web.upload.admission import OPTIONS, read_options, read_password
 from services.web.upload.completion import accepted
 from services.web.upload.keyed import join, keyed_job
 from services.web.upload.multipart import Form, Part
@@ -112,11 +115,14 @@ async def _read(
         stored = await _fetch(service, files, url, digest, earlier)
     if stored is None:
         raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")
+    options = await read_options(service.store, fields)
+    if earlier is None and (secret := read_password(fields)) is not None:
+        await password.keep(files, secret)
     intake = Intake(
         session_id=files.session_id,
         user_email=user.email,
         file_info=stored,
-        options=await read_options(service.store, fields),
+        options=options,
         created_at=await service.store.now(),
     )
     return intake, "" if key is None or digest is None else key.fingerprint(digest.digest(), filename, fields)

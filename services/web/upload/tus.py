@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.jobstate import deletion
+from libs.jobstate import deletion, password
 from libs.jobstate import upload as uploads
 from libs.jobstate.upload import PendingUpload
 from libs.storage.errors import PreconditionFailed
@@ -22,7 +22,7 @@ from services.web.receiving import deleted
 from services.web.render.filetype import HEAD_BYTES, file_type
 from services.web.service import Web, web
 from services.web.upload import parts as chain
-from services.web.upload.admission import empty, read_options, too_large, unsupported
+from services.web.upload.admission import empty, read_options, read_password, too_large, unsupported
 from services.web.upload.lookup import OwnUpload, own_upload, refuse_job
 from services.web.upload.opening import deleted_on_failure, opened_session
 from services.web.upload.parts import Parts
@@ -37,6 +37,7 @@ from services.web.upload.tus_headers import (
     read_checksum,
     read_metadata,
     read_number,
+    without_key,
 )
 
 #: Every request lists the parts. Chosen: 10 GB in the smallest parts, five times the default of `UPLOAD_MAX_BYTES`.
@@ -127,10 +128,12 @@ async def _create(request: Request) -> Response:
             user_email=user.email,
             filename=fields.get("filename"),
             length=length,
-            metadata=metadata,
+            metadata=without_key(metadata, "password"),
             options=options,
             expires_at=await service.store.now() + lifetime,
         )
+        if (secret := read_password(fields)) is not None:
+            await password.keep(files, secret)
         await service.store.write(files.upload_path, uploads.encode(upload))
         created = TusUpload(files=files, upload=upload, parts=Parts(), offset=0, has_job=False)
         if with_bytes:

@@ -57,6 +57,11 @@ def read_metadata(text: str) -> dict[str, str]:
     return fields
 
 
+def without_key(text: str, key: str) -> str:
+    """`Upload-Metadata` without one of its pairs."""
+    return ",".join(pair for pair in text.split(",") if pair.strip().partition(" ")[0] != key)
+
+
 def read_checksum(text: str) -> Checksum:
     """`Upload-Checksum`: an algorithm and a digest in Base64. Raises `Problem` 400."""
     algorithm, _, value = text.strip().partition(" ")

@@ -200,7 +200,7 @@ def _import_opener(request: OpenRequest) -> Opener:
     if request.file_type is FileType.PDF:
         from services.web.render.child.pdf import PdfSource
 
-        return lambda: PdfSource(request.descriptor, request.dpi, request.limits)
+        return lambda: PdfSource(request.descriptor, request.dpi, request.limits, request.password)
     from services.web.render.child.image import ImageSource, import_decoders
 
     import_decoders(request.file_type)

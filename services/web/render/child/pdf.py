@@ -32,12 +32,12 @@ _UNREADABLE_CONTENT = re.compile(r"^(?:(?:format|library|syntax) error: |content
 class PdfSource:
     """A PDF whose pages are drawn as a viewer would draw them, with annotations and rotation, at `dpi`."""
 
-    def __init__(self, descriptor: int, dpi: int, limits: RenderLimits) -> None:
+    def __init__(self, descriptor: int, dpi: int, limits: RenderLimits, password: str | None = None) -> None:
         mupdf.TOOLS.mupdf_display_errors(False)
         mupdf.TOOLS.mupdf_display_warnings(False)
         self._dpi = dpi
         self._limits = limits
-        self._content, self._document = open_pdf(descriptor)
+        self._content, self._document = open_pdf(descriptor, password)
         self.total_pages: int = self._document.page_count
         self.repaired: bool = self._document.is_repaired
 
@@ -107,7 +107,7 @@ def _pixels(side: float, scale: float) -> int:
     return math.ceil(side * scale - _ROUNDING)
 
 
-def open_pdf(descriptor: int) -> tuple[memoryview, Any]:
+def open_pdf(descriptor: int, password: str | None = None) -> tuple[memoryview, Any]:
     """The file's bytes, which have to live as long as the document, and the document. Raises `RenderError`."""
     # Mapped, because MuPDF opens files by path only, which the jail refuses; it does not copy a buffer.
     content = memoryview(mmap.mmap(descriptor, 0, prot=mmap.PROT_READ))
@@ -119,7 +119,11 @@ def open_pdf(descriptor: int) -> tuple[memoryview, Any]:
     if not document.is_pdf:
         raise RenderError(Fault.NOT_PDF)
     if document.needs_pass:
-        raise RenderError(Fault.ENCRYPTED)
+        if password is None:
+            raise RenderError(Fault.ENCRYPTED)
+        # MuPDF encodes it as the PDF's kind of encryption demands, and tries it for both the user and the owner.
+        if not document.authenticate(password):
+            raise RenderError(Fault.WRONG_PASSWORD)
     return content, document
 
 

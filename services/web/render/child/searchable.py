@@ -38,7 +38,7 @@ def opener(request: OpenRequest) -> Callable[[], "SearchableDocument"]:
     mupdf.TOOLS.mupdf_display_errors(False)
     mupdf.TOOLS.mupdf_display_warnings(False)
     if request.file_type is FileType.PDF:
-        return lambda: SearchableDocument(request, *open_pdf(request.descriptor))
+        return lambda: SearchableDocument(request, *open_pdf(request.descriptor, request.password))
     from services.web.render.child.image import import_decoders
     from services.web.render.child.paper import Paper
 

@@ -14,6 +14,8 @@ from services.web.render.document import (
     open_document,
 )
 from services.web.render.filetype import FileType
+from services.web.render.png import encode_png
+from services.web.render.protocol import Fault
 from tests.documents import WriteFile
 from tests.rendering import grey_of, mupdf, one_page, opened, pdf, pixels, render, render_one
 
@@ -153,6 +155,40 @@ def empty_pdf() -> bytes:
 async def test_a_pdf_that_yields_no_page_says_why(write: WriteFile, content: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         await opened(write("a.pdf", content), FileType.PDF)
+
+
+ENCRYPTIONS = {
+    "RC4 40": mupdf.PDF_ENCRYPT_RC4_40,
+    "RC4 128": mupdf.PDF_ENCRYPT_RC4_128,
+    "AES 128": mupdf.PDF_ENCRYPT_AES_128,
+    "AES 256": mupdf.PDF_ENCRYPT_AES_256,
+}
+
+
+@pytest.mark.parametrize("encryption", ENCRYPTIONS)
+async def test_the_password_of_the_user_or_of_the_owner_opens_an_encrypted_pdf(
+    write: WriteFile, encryption: str
+) -> None:
+    path = write("a.pdf", pdf(2, encryption=ENCRYPTIONS[encryption], user_pw=" geh\u00efm 1", owner_pw="owner"))
+    for password in (" geh\u00efm 1", "owner"):
+        async with open_document(path, FileType.PDF, password=password) as document:
+            pages = [page async for page in document.render([1, 2])]
+        assert all(isinstance(page, RenderedPage) for page in pages)
+        assert [int(pixels(page)[70, 70]) for page in pages] == [grey_of(1), grey_of(2)]
+    for wrong in ("geh\u00efm 1", "Owner", ""):
+        with pytest.raises(Unreadable) as refused:
+            async with open_document(path, FileType.PDF, password=wrong):
+                pass
+        assert refused.value.fault is Fault.WRONG_PASSWORD
+
+
+async def test_a_password_that_nothing_asks_for_does_not_matter(write: WriteFile) -> None:
+    for path, kind in (
+        (write("a.pdf", pdf(1)), FileType.PDF),
+        (write("a.png", encode_png(np.zeros((9, 9), np.uint8))), FileType.PNG),
+    ):
+        async with open_document(path, kind, password="secret") as document:
+            assert document.total_pages == 1
 
 
 async def test_an_owner_password_alone_does_not_matter(write: WriteFile) -> None:

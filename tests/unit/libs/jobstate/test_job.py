@@ -179,7 +179,9 @@ def test_pages_read_while_others_are_rendered_do_not_move_the_step() -> None:
 
 
 def test_document_without_pages_fails_with_its_reason() -> None:
-    job = opened().load(START).extraction_failed("It is encrypted.", START)
+    job = opened().load(START).extraction_failed("It is encrypted.", START, code="encrypted")
+    assert job.error_code == "encrypted"
+    assert job.retry(None, START).error_code is None
     assert (job.status, job.current_step, job.error, job.message) == (
         JobStatus.FAILED,
         Step.EXTRACTION_FAILED,

@@ -9,22 +9,25 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from libs.jobstate import password
 from libs.jobstate.active import Active, announce, encode
 from libs.jobstate.commit import commit, create, load
 from libs.jobstate.lease import take
 from libs.jobstate.neighbours import Seat
+from libs.jobstate.status import JobStatus
 from libs.jobstate.turns import Turns
 from libs.storage import layout
 from libs.storage.errors import Unavailable
 from libs.storage.memory import MemoryStore
-from libs.storage.session import SessionFiles
+from libs.storage.session import SessionFiles, exists
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.task import OcrTask
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import EXTRACT, Extractor
 from services.web.metrics import WebMetrics
-from services.web.render.document import RenderedPage, RenderLimits
+from services.web.render.document import RenderedPage, RenderLimits, Unreadable
 from services.web.render.filetype import FileType
+from services.web.render.protocol import Fault
 from tests.jobs import opened
 from tests.waiting import until
 
@@ -52,8 +55,23 @@ class Sheets:
 
 @asynccontextmanager
 async def sheets(
-    path: Path, file_type: FileType, *, dpi: int, limits: RenderLimits, slots: asyncio.Semaphore
+    path: Path,
+    file_type: FileType,
+    *,
+    dpi: int,
+    limits: RenderLimits,
+    slots: asyncio.Semaphore,
+    password: str | None,
 ) -> AsyncIterator[Sheets]:
+    yield Sheets()
+
+
+@asynccontextmanager
+async def locked(*arguments: object, password: str | None, **options: object) -> AsyncIterator[Sheets]:
+    """A document that "secret" opens."""
+    if password != "secret":
+        fault = Fault.ENCRYPTED if password is None else Fault.WRONG_PASSWORD
+        raise Unreadable(fault.value, fault)
     yield Sheets()
 
 
@@ -211,3 +229,69 @@ async def test_searchable_pdf_gives_way_to_the_document_of_a_user_whose_turn_it_
     assert not await extractor.process(task, "task")
     assert (await load(other)).extraction_complete
     assert [taken.searchable for name, taken in queue.taken if name == EXTRACT_QUEUE] == [True], "it comes again"
+
+
+async def protected(store: MemoryStore, secret: str | None) -> tuple[SessionFiles, Extractor, OcrTask]:
+    """A job that was just uploaded with this password; its document is encrypted."""
+    files, extractor, _ = await prepared(store)
+    extractor._context = msgspec.structs.replace(extractor._context, open_document=locked)
+    if secret is not None:
+        await password.keep(files, secret)
+        options = msgspec.structs.replace((await load(files)).options, has_password=True)
+        await commit(files, lambda job: msgspec.structs.replace(job, options=options))
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email)
+    return files, extractor, task
+
+
+async def is_kept(files: SessionFiles) -> bool:
+    return await exists(files.store, files.password_path)
+
+
+async def test_the_password_opens_the_document_and_is_gone_once_its_pages_are_rendered() -> None:
+    files, extractor, task = await protected(MemoryStore(), "secret")
+    assert await extractor.process(task, "task")
+    job = await load(files)
+    assert (job.extraction_complete, job.ended) == (True, False)
+    assert not await is_kept(files)
+
+
+async def test_the_password_stays_while_pages_are_to_be_rendered_by_a_later_call() -> None:
+    files, extractor, task = await protected(MemoryStore(), "secret")
+    extractor.drain()
+    assert await extractor.process(task, "task")
+    assert await is_kept(files)
+    extractor._context.draining.clear()
+    assert await extractor.process(task, "next")
+    assert (await load(files)).extraction_complete
+    assert not await is_kept(files)
+
+
+@pytest.mark.parametrize(("secret", "code"), [(None, "encrypted"), ("other", "wrong_password")])
+async def test_without_the_right_password_the_job_fails_and_keeps_none(secret: str | None, code: str) -> None:
+    files, extractor, task = await protected(MemoryStore(), secret)
+    assert await extractor.process(task, "task")
+    job = await load(files)
+    assert (job.status, job.error_code, job.error) == (JobStatus.FAILED, code, Fault[code.upper()].value)
+    assert not await is_kept(files)
+    assert not await exists(files.store, files.active_path)
+
+
+async def test_a_second_delivery_forgets_the_password_that_the_first_one_died_before() -> None:
+    class Stubborn(MemoryStore):
+        """Fails once: when the password is to be deleted."""
+
+        over = False
+
+        async def delete(self, path: str, *, if_generation: int | None = None) -> None:
+            if path.endswith(layout.PASSWORD) and not self.over:
+                self.over = True
+                raise Unavailable(path)
+            await super().delete(path, if_generation=if_generation)
+
+    files, extractor, task = await protected(Stubborn(), "secret")
+    with pytest.raises(Unavailable):
+        await extractor.process(task, "task")
+    assert (await load(files)).extraction_complete
+    assert await is_kept(files)
+    await extractor.process(task, "task")
+    assert not await is_kept(files)
