@@ -87,14 +87,19 @@ def failure_of(outcome: PageOutcome | None) -> str | None:
     return " ".join(((outcome and outcome.error) or "not read").split())
 
 
+def failed_marker(page_no: int, reason: str) -> str:
+    """The comment that stands in Markdown for the text of a page that could not be read."""
+    # `--` would end the comment early.
+    return f"<!-- page {page_no} failed: {reason.replace('--', '- -')} -->"
+
+
 def section(page_no: int, outcome: PageOutcome | None, markdown: str | None = None) -> str:
     """A page of `combined_output.md`: its marker line, then its Markdown, or another rendering of it."""
     if outcome is not None and outcome.status is OutcomeStatus.PENDING:
         return f"<!-- page {page_no} pending -->\n"
     reason = failure_of(outcome)
     if outcome is None or reason is not None:
-        # `--` would end the comment early.
-        return f"<!-- page {page_no} failed: {(reason or '').replace('--', '- -')} -->\n"
+        return f"{failed_marker(page_no, reason or '')}\n"
     if outcome.blank:
         return f"<!-- page {page_no} blank -->\n"
     return f"<!-- page {page_no} -->\n{(outcome.text if markdown is None else markdown).rstrip()}\n"

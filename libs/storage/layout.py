@@ -44,7 +44,9 @@ ACTIVE = "active/"
 #: In a session: the password of its document, for as long as that may still be opened: `libs.jobstate.password`. In a
 #: folder, which no address of a stored file reaches.
 PASSWORD = "private/password"  # noqa: S105  # a name
-#: What idempotency keys stand for: `services.web.upload.idempotency`.
+#: Files that are kept until they are read: `services.web.userfiles`.
+FILES = "files/"
+#: What idempotency keys stand for: `services.web.idempotency`.
 IDEMPOTENCY = "idempotency/"
 #: In a session: its leases.
 BATCHES = "batches/"
@@ -152,6 +154,11 @@ def tombstone_path(user_hash: str, session_id: str) -> str:
     return f"{TOMBSTONES}{user_hash}/{session_id}"
 
 
+def files_prefix(user_hash: str) -> str:
+    """The folder that holds a user's files that are no job's."""
+    return f"{FILES}{user_hash}/"
+
+
 def idempotency_path(email: str, key: str) -> str:
     """What a user's idempotency key stands for.
 
@@ -173,6 +180,8 @@ def reserve_share(path: str) -> float:
     only jobs at work write. None for records, leases, outcomes, texts and tombstones: they always find room, and so
     does a deletion.
     """
+    if path.startswith(FILES):
+        return 0.0 if path.endswith(".json") else 1.0
     if not path.startswith(USERS) or path.count("/") < 3:
         return 0.0
     name = path.split("/", 3)[3]

@@ -75,6 +75,8 @@ class Subject(msgspec.Struct, kw_only=True):
     fault: str = ""
     #: The method that is meant, where a header overrides the request's own.
     method: str = ""
+    #: Of the job that the request has made or joined, where neither its address nor `Location` names it.
+    job_id: str = ""
 
 
 def subject(scope: Scope) -> Subject:
@@ -129,6 +131,8 @@ class Audited:
         if not is_refused and not (rule.when_allowed and method != "HEAD" and 200 <= status < 300):
             return
         fields = _objects(scope.get("path_params", {})) | _made(headers)
+        if known.job_id:
+            fields["job_id"] = known.job_id
         if is_refused:
             fields |= {"reason": known.reason, "fault": known.fault}
         write(

@@ -70,19 +70,19 @@ class ArrivingBody:
         return f"Fewer than {pace.bytes_per_second:g} bytes a second arrived for {pace.stall_seconds:g} seconds."
 
 
-async def read_body(request: Request, *, hint: str) -> bytes:
-    """A JSON body, whole. Raises `Problem` 413 with `hint` for more than `MAX_BYTES`, 408 for one too slow."""
-    if (announced_bytes(request) or 0) > MAX_BYTES:
-        raise _too_large(hint)
-    arriving, body = ArrivingBody(request, JSON_PACE), b""
+async def read_body(request: Request, *, hint: str, most: int = MAX_BYTES, pace: Pace = JSON_PACE) -> bytes:
+    """A JSON body, whole. Raises `Problem` 413 with `hint` for more than `most` bytes, 408 for one too slow."""
+    if (announced_bytes(request) or 0) > most:
+        raise _too_large(most, hint)
+    arriving, body = ArrivingBody(request, pace), bytearray()
     try:
         while (piece := await arriving.next()) is not None:
             body += piece
-            if len(body) > MAX_BYTES:
-                raise _too_large(hint)
+            if len(body) > most:
+                raise _too_large(most, hint)
     except TooSlow as error:
         raise Problem(408, "Body too slow", str(error), "Check the connection and send the request again.") from error
-    return body
+    return bytes(body)
 
 
 def announced_bytes(request: Request) -> int | None:
@@ -92,5 +92,6 @@ def announced_bytes(request: Request) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else None
 
 
-def _too_large(hint: str) -> Problem:
-    return Problem(413, "Body too large", "The body of this request has at most 1 MB.", hint)
+def _too_large(most: int, hint: str) -> Problem:
+    size = "1 MB" if most == MAX_BYTES else f"{most:,} bytes"
+    return Problem(413, "Body too large", f"The body of this request has at most {size}.", hint)

@@ -49,10 +49,8 @@ class Problem(Exception):
 class ProblemResponse(Response):
     """A problem as an answer, which tells the audit its reason."""
 
-    media_type = "application/problem+json"
-
-    def __init__(self, problem: Problem, body: str) -> None:
-        super().__init__(body, status_code=problem.status, headers=problem.headers)
+    def __init__(self, problem: Problem, body: str, media_type: str) -> None:
+        super().__init__(body, status_code=problem.status, headers=problem.headers, media_type=media_type)
         self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,8 +60,10 @@ class ProblemResponse(Response):
         await super().__call__(scope, receive, send)
 
 
-def respond(problem: Problem) -> Response:
-    """The problem as `application/problem+json`."""
+def respond(problem: Problem, form: Mapping[str, object] | None = None) -> Response:
+    """The problem as `application/problem+json`, or in the form of another protocol as JSON."""
+    if form is not None:
+        return ProblemResponse(problem, json.dumps(form, ensure_ascii=False), "application/json")
     body = {
         "type": f"urn:gnosis-ocr:problem:{_kind(problem)}",
         "title": problem.title,
@@ -72,7 +72,7 @@ def respond(problem: Problem) -> Response:
         "hint": problem.hint,
         **problem.more,
     }
-    return ProblemResponse(problem, json.dumps(body, ensure_ascii=False))
+    return ProblemResponse(problem, json.dumps(body, ensure_ascii=False), "application/problem+json")
 
 
 #: What `handle` is registered for; `Exception` covers every error that is not expected.
@@ -115,10 +115,11 @@ _ANSWERS: Mapping[ErrorKind, Problem] = {
 
 async def handle(request: Request, error: Exception) -> Response:
     """Answer any error with its problem. Registered for the types in `HANDLED`."""
-    return respond(_problem(request, error))
+    return respond(problem_of(request, error))
 
 
-def _problem(request: Request, error: Exception) -> Problem:
+def problem_of(request: Request, error: Exception) -> Problem:
+    """The problem that any error is answered with; what the operator should know is logged."""
     match error:
         case Problem():
             return error

@@ -142,4 +142,6 @@ class Usage:
             size += stat.size
             if stat.path.endswith("_result.json") and stat.updated_at > since:
                 read_at.append(stat.updated_at)
+        async for stat in self._store.list(layout.files_prefix(user_hash)):
+            size += stat.size
         return _Tally(bytes=size, read_at=sorted(read_at), counted_at=clock)

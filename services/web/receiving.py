@@ -8,6 +8,12 @@ import msgspec
 
 from services.serving.problem import Problem
 
+#: Bytes of large bodies in memory at a time. Chosen: four of the largest that a front door takes, which are held twice
+#: while they are decoded.
+MAX_HELD_BYTES = 256 * 1024**2
+#: A body up to this size does not count.
+SMALL_BYTES = 1_000_000
+
 
 class _Openings(msgspec.Struct):
     """The uploads of one user that are being opened."""
@@ -70,6 +76,31 @@ class Receiving:
                 limit.reschedule(asyncio.get_running_loop().time())
         for ended in requests.values():
             await ended.wait()
+
+
+class HeldBodies:
+    """The large bodies that this process has in memory: together they have a limit."""
+
+    def __init__(self, most: int = MAX_HELD_BYTES) -> None:
+        self._left = most
+
+    @contextmanager
+    def of(self, size: int) -> Iterator[None]:
+        """A body of at most this size is held in the block. Raises `Problem` 503 where there is no room for it."""
+        counted = size if size > SMALL_BYTES else 0
+        if counted > self._left:
+            raise Problem(
+                503,
+                "Busy",
+                "Too many large bodies are being received.",
+                "Try again in a moment, or send the document as the raw body: it is then not held in memory.",
+                headers={"Retry-After": "2"},
+            )
+        self._left -= counted
+        try:
+            yield
+        finally:
+            self._left += counted
 
 
 def deleted() -> Problem:

@@ -23,7 +23,7 @@ from services.web.idempotency import IdempotencyKeys
 from services.web.live.feed import Feeds
 from services.web.metrics import Survey
 from services.web.quota import Rates, Usage
-from services.web.receiving import Receiving
+from services.web.receiving import HeldBodies, Receiving
 
 # Page images that are made smaller at the same time. Chosen: as many as the smallest machine has cores; one of the most
 # pixels that are allowed (40 MP in colour) takes 360 MB meanwhile.
@@ -118,6 +118,7 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     receiving: Receiving = msgspec.field(default_factory=Receiving)
     #: One is held for each page image that is made smaller.
     thumbnail_slots: asyncio.Semaphore = msgspec.field(default_factory=lambda: asyncio.Semaphore(_THUMBNAILS_AT_ONCE))
+    held_bodies: HeldBodies = msgspec.field(default_factory=HeldBodies)
 
 
 def web(request: Request) -> Web:

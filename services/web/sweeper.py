@@ -22,6 +22,7 @@ from services.web.idempotency import forget_old_keys
 from services.web.metrics import Survey, survey
 from services.web.service import JobCreation
 from services.web.tasks import start_stage
+from services.web.userfiles import delete_old_files
 
 log = structlog.get_logger()
 
@@ -98,11 +99,12 @@ class Sweeper:
         return woken
 
     async def _forget_keys(self) -> None:
-        """Delete the idempotency keys that no longer count, hourly."""
+        """Delete the idempotency keys that no longer count, and the files that nobody has read, hourly."""
         now = await self._store.now()
         if self._forgot_at is None or now >= self._forgot_at + EXPIRY_EVERY:
             self._forgot_at = now
             await forget_old_keys(self._store)
+            await delete_old_files(self._store)
 
     async def _expire(self) -> None:
         """Delete the jobs that have been kept long enough; hourly, since it lists every user's sessions."""

@@ -13,6 +13,7 @@ from libs.storage import layout
 from services.serving import audit
 from services.serving.authorization import bearer, check_single, keys_unavailable, unauthorized
 from services.serving.problem import Problem
+from services.web.auth import apikey
 from services.web.auth.user import User, user_of
 from services.web.quota import Rates
 
@@ -71,11 +72,17 @@ class Identity:
         accepted = {scheme for credential in self._credentials for scheme in credential.schemes}
         return frozenset(accepted | {"user"} if self.trusts_header else accepted)
 
-    async def user(self, request: Request) -> User:
-        """The user behind the request. Raises `Problem` 400, 401, 403, 503."""
+    async def user(self, request: Request, *, needs_key: bool = False) -> User:
+        """The user behind the request. Raises `Problem` 400, 401, 403, 503.
+
+        `needs_key`: the client cannot do without a key. Where none is needed, it sends any text, which counts as none.
+        """
         headers, known = request.headers, audit.subject(request.scope)
         check_single(headers, USER_HEADER)
         found = [(credential, proof) for credential in self._credentials for proof in credential.shown(headers)]
+        is_lenient = needs_key and self.trusts_header
+        if is_lenient:
+            found = [(credential, proof) for credential, proof in found if apikey.has_prefix(proof)]
         if len(found) > 1:
             # Which of two counts would depend on their order here, which no client knows.
             raise unauthorized(
@@ -85,7 +92,7 @@ class Identity:
             credential, proof = found[0]
             known.credential, known.key_id = credential.kind, credential.name(proof)
             user = await _identified(credential, proof, request.method)
-        elif self.trusts_header and bearer(headers) is None:
+        elif self.trusts_header and (is_lenient or bearer(headers) is None):
             known.credential = "header" if USER_HEADER in headers else ""
             user = _named_user(headers)
         else:
@@ -107,9 +114,18 @@ async def get_user_from_request(request: Request) -> User:
 
     Raises `Problem` 400, 401, 403, 429, 503.
     """
+    return await _counted(request, needs_key=False)
+
+
+async def get_user_of_client(request: Request) -> User:
+    """The same for a client of another service's, which sends a key even where none is needed."""
+    return await _counted(request, needs_key=True)
+
+
+async def _counted(request: Request, *, needs_key: bool) -> User:
     identity: Identity = request.app.state.web.identity
     rates: Rates = request.app.state.web.rates
-    user = await identity.user(request)
+    user = await identity.user(request, needs_key=needs_key)
     rates.take(user.email)
     return user
 

@@ -20,7 +20,10 @@ from services.web.auth import apikey
 from services.web.auth.apikey import ApiKey, TornKey
 from services.web.auth.user import User, user_of
 
-HEADER = "X-Api-Key"
+#: The headers that may carry a key by itself: our own, then those of clients of Azure and of Unstructured.
+HEADERS = ("X-Api-Key", "Ocp-Apim-Subscription-Key", "unstructured-api-key")
+#: The scheme of `Authorization`, in lower case, by which clients of PaddleOCR-VL send a key; others send a bearer token.
+KEY_SCHEME = "token"
 #: Seconds that a key is cached, and so how long a revoked one may still be accepted. Chosen: a read of the store per
 #: key and minute.
 CACHE_SECONDS = 60.0
@@ -52,8 +55,14 @@ class Keyring:
     def shown(self, headers: Headers) -> Sequence[str]:
         """See `Credential`."""
         token = bearer(headers)
-        check_single(headers, HEADER)
-        return [*headers.getlist(HEADER), *([token] if token is not None and apikey.has_prefix(token) else [])]
+        found = [token] if token is not None and apikey.has_prefix(token) else []
+        scheme, _, text = headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() == KEY_SCHEME:
+            found.append(text.strip())
+        for name in HEADERS:
+            check_single(headers, name)
+            found.extend(headers.getlist(name))
+        return found
 
     async def user(self, proof: str, method: str) -> User:
         """See `Credential`. The user is the key's owner. Also raises `StorageError` when the store cannot be read."""

@@ -130,11 +130,11 @@ async def _joined(files: SessionFiles, job: Job, render: _Render, *, between: st
     async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
             # In a thread: a hostile page takes seconds to parse.
-            yield (separator + await asyncio.to_thread(render, outcome or _without_outcome(job, page_no))).encode()
+            yield (separator + await asyncio.to_thread(render, outcome or without_outcome(job, page_no))).encode()
             separator = between
 
 
-def _without_outcome(job: Job, page_no: int) -> PageOutcome:
+def without_outcome(job: Job, page_no: int) -> PageOutcome:
     """Of a page that has none: a cancelled job has not read it, or its outcome was lost."""
     if not job.pages[page_no].ended:
         return PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.PENDING)

@@ -23,7 +23,7 @@ async def opened_session(service: Web, user: User, *, size: int = 0, copies: int
     When the block fails, or is cancelled because the client hung up, everything of the session is removed: the client
     does not know of it yet, and no work on it can have begun.
     """
-    await _check_disk(service, size * copies)
+    await check_disk(service, size * copies)
     most = service.config.active_jobs_per_user
     files = None
     with service.receiving.opened(user.email) as (others, turn):
@@ -68,7 +68,7 @@ async def _delete(files: SessionFiles) -> None:
         await deletion.remove_files(files)
 
 
-async def _check_disk(service: Web, size: int) -> None:
+async def check_disk(service: Web, size: int) -> None:
     """Raise `Problem` 507 where the disk would have less free than is kept for running jobs and deletions."""
     if service.finite is None or (room := await service.finite.room()) > size:
         return

@@ -11,7 +11,7 @@ from libs.jobstate.intake import FileInfo
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
-from services.web.render.filetype import HEAD_BYTES, file_type
+from services.web.render.filetype import HEAD_BYTES, FileType, file_type
 from services.web.service import Web
 from services.web.upload.admission import empty, file_info, too_large, unsupported
 
@@ -32,26 +32,14 @@ async def store_document(
 
     `digest` is fed with the bytes. Without `keep` they are only read.
     """
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= HEAD_BYTES:
-            break
-    if not head:
-        raise empty()
-    kind = file_type(head)
-    if kind is None:
-        raise unsupported()
-    size = 0
+    arriving = Arriving(chunks, most=service.config.upload_max_bytes)
+    kind = await arriving.kind()
     clock = asyncio.get_running_loop().time
     announced = clock()
 
-    async def counted() -> AsyncIterator[bytes]:
-        nonlocal size, announced
-        async for chunk in _after(head, chunks):
-            size += len(chunk)
-            if size > service.config.upload_max_bytes:
-                raise too_large(service.config.upload_max_bytes)
+    async def watched() -> AsyncIterator[bytes]:
+        nonlocal announced
+        async for chunk in arriving.chunks():
             if digest is not None:
                 digest.update(chunk)
             if keep and clock() > announced + ANNOUNCE_SECONDS:
@@ -62,11 +50,11 @@ async def store_document(
     # Not create-only: no one else can write to this session yet, so after a lost answer the file found at a second
     # attempt is our own and must not be taken for a rival's.
     if keep:
-        await service.store.write(files.path(layout.upload_name(filename)), counted())
+        await service.store.write(files.path(layout.upload_name(filename)), watched())
     else:
-        async for _ in counted():
+        async for _ in watched():
             pass
-    return file_info(filename, kind, size)
+    return file_info(filename, kind, arriving.size)
 
 
 async def stored_document(files: SessionFiles, raw_file: str) -> FileInfo:
@@ -85,7 +73,39 @@ async def stored_document(files: SessionFiles, raw_file: str) -> FileInfo:
     return file_info(raw_file, kind, size)
 
 
-async def _after(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk
+class Arriving:
+    """The bytes of a document, of which the first show the type."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], *, most: int) -> None:
+        """`most`: bytes that it may have."""
+        self._chunks = chunks
+        self._most = most
+        self._head = b""
+        #: How many bytes have gone through `chunks`.
+        self.size = 0
+
+    async def kind(self) -> FileType:
+        """The type by the first bytes. Raises `Problem` 400 where there are none, 415 for an unsupported type."""
+        async for chunk in self._chunks:
+            self._head += chunk
+            if len(self._head) >= HEAD_BYTES:
+                break
+        if not self._head:
+            raise empty()
+        kind = file_type(self._head)
+        if kind is None:
+            raise unsupported()
+        return kind
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """All bytes, once. Raises `Problem` 413."""
+        async for chunk in self._all():
+            self.size += len(chunk)
+            if self.size > self._most:
+                raise too_large(self._most)
+            yield chunk
+
+    async def _all(self) -> AsyncIterator[bytes]:
+        yield self._head
+        async for chunk in self._chunks:
+            yield chunk

@@ -1,0 +1,121 @@
+"""The documents that clients send, in the ways of other protocols: raw, in JSON, as an address that we know."""
+
+import asyncio
+import binascii
+import re
+from collections.abc import AsyncIterator
+from typing import TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from starlette.requests import Request
+
+from libs.storage.store import ObjectStore
+from services.serving.body import ArrivingBody, TooSlow, announced_bytes, read_body
+from services.serving.problem import Problem
+from services.web.service import web
+from services.web.upload.admission import too_large
+
+T = TypeVar("T")
+
+#: Bytes of a JSON body that may hold a document, at most. Chosen: it is held in memory, the document in it as well.
+MAX_JSON_BYTES = 64 * 1024**2
+_BLANKS = re.compile(r"\s+")
+
+_SMALLER = (
+    "Send the document as the raw body or as multipart/form-data, where there is no such limit, or upload a part."
+)
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A document as it arrives."""
+
+    chunks: AsyncIterator[bytes]
+    #: As the client named it, if it did.
+    filename: str | None = None
+    #: Its bytes, as far as they are announced; else 0.
+    size: int = 0
+
+
+def raw(request: Request, filename: str | None = None) -> Document:
+    """The body of the request. Its chunks raise `Problem` 408 where it stalls."""
+    config = web(request).config
+    size = announced_bytes(request) or 0
+    if size > config.upload_max_bytes:
+        raise too_large(config.upload_max_bytes)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        body = ArrivingBody(request, config.upload_pace)
+        try:
+            while (piece := await body.next()) is not None:
+                yield piece
+        except TooSlow as error:
+            raise Problem(408, "Upload stalled", str(error), "Check the connection and send it again.") from error
+
+    return Document(chunks=chunks(), filename=filename, size=size)
+
+
+def held(data: bytes, filename: str | None = None) -> Document:
+    """A document that is in memory."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    return Document(chunks=chunks(), filename=filename, size=len(data))
+
+
+def stored(store: ObjectStore, path: str, size: int, filename: str | None) -> Document:
+    """An object in the storage. Its chunks raise `NotFound`."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async with store.open_read(path) as opened:
+            async for chunk in opened.chunks:
+                yield chunk
+
+    return Document(chunks=chunks(), filename=filename, size=size)
+
+
+async def read_json(request: Request, kind: type[T], *, hint: str) -> T:
+    """A JSON body that may hold a document. Members of type `bytes` are base64; unknown members are ignored.
+
+    Raises `Problem` 408, 413, 503, and 422 with `hint` where it has another form.
+    """
+    pace = web(request).config.upload_pace
+    announced = announced_bytes(request)
+    size = MAX_JSON_BYTES if announced is None else min(announced, MAX_JSON_BYTES)
+    with web(request).held_bodies.of(size):
+        body = await read_body(request, most=MAX_JSON_BYTES, pace=pace, hint=_SMALLER)
+        try:
+            return await asyncio.to_thread(msgspec.json.decode, body, type=kind)
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+            raise Problem(422, "Bad body", f"{error}.", hint) from error
+
+
+def of_data_url(url: str, filename: str | None = None) -> Document:
+    """The document in a `data:` URL (RFC 2397). Raises `Problem` 422."""
+    head, comma, content = url.partition(",")
+    if not comma:
+        raise Problem(422, "Bad data URL", "The data URL has no comma.", "Write data:application/pdf;base64,CONTENT.")
+    if not head.rstrip().lower().endswith(";base64"):
+        return held(unquote_to_bytes(content), filename)
+    return held(of_base64(content), filename)
+
+
+def of_base64(text: str) -> bytes:
+    """The bytes of base64 in the standard alphabet, with blanks between or without. Raises `Problem` 422."""
+    try:
+        return binascii.a2b_base64(_BLANKS.sub("", text).encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise Problem(
+            422, "Bad base64", "The document is not valid base64.", "Encode its bytes as RFC 4648, section 4, says."
+        ) from error
+
+
+def not_fetched() -> Problem:
+    """422 for the address of a document on another server."""
+    return Problem(
+        422,
+        "Address not fetched",
+        "This service does not fetch documents from other servers.",
+        "Send the document itself: as a data: URL in base64, or as an uploaded file.",
+    )
