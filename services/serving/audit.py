@@ -156,7 +156,7 @@ class Audited:
 def _objects(path: Mapping[str, Any]) -> dict[str, str | int]:
     """What the address names, as far as it has the form of ours: the rest is the caller's own text."""
     fields: dict[str, str | int] = {}
-    for name in ("job_id", "session_id", "upload_id"):
+    for name in ("job_id", "session_id", "upload_id", "file_id"):
         if layout.is_session_id(str(path.get(name, ""))):
             fields["job_id" if name == "session_id" else name] = path[name]
     if layout.is_user_hash(str(path.get("user_hash", ""))):

@@ -14,6 +14,7 @@ from services.serving.sandbox import refuse_missing_walls, warn_of_missing_walls
 from services.web.app import create_app
 from services.web.auth.configured import check_identity_settings
 from services.web.config import WebConfig
+from services.web.frontdoors.doors import open_doors
 from services.web.queue import choose_queue
 
 
@@ -22,6 +23,7 @@ def main(layers: Layers = BARE) -> int:
     try:
         config = read(WebConfig, os.environ)
         check_identity_settings(config)
+        open_doors(config.front_doors)
         check_operator_token(config.operator_token)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         refuse_missing_walls(config.sandbox)

@@ -37,6 +37,7 @@ from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
 from services.web.extract.scratch import clear_abandoned
 from services.web.fetching import Fetching
+from services.web.frontdoors.doors import DOORS, open_doors
 from services.web.idempotency import IdempotencyKeys
 from services.web.jobs import events, files, image, listing, result, retry
 from services.web.jobs import routes as jobs
@@ -81,6 +82,7 @@ ROUTES: list[Route | Mount] = [
     Route("/docs", site.docs),
     Route(page.SCHEMA_PATH, site.page_schema),
     Mount("/static", StaticFiles(directory=site.STATIC)),
+    *(route for door in DOORS for route in door.routes),
     Route("/internal/extract", internal.extract, methods=["POST"]),
     Route("/internal/sweep", internal.sweep, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
@@ -187,13 +189,19 @@ def assemble(
 
 
 def mounted(config: WebConfig) -> Sequence[Route | Mount]:
-    """The routes that `WEB_ROUTES` selects: all, those for users, or those for the queue."""
+    """The routes that `WEB_ROUTES` and `FRONT_DOORS` select: all, those for users, or those for the queue.
+
+    Raises `ConfigError` for a door that there is not.
+    """
+    opened = open_doors(config.front_doors)
+    closed = [route for door in DOORS if door not in opened for route in door.routes]
+    routes = [route for route in ROUTES if route not in closed]
     match config.web_routes:
         case "public":
-            return [route for route in ROUTES if not route.path.startswith("/internal/")]
+            return [route for route in routes if not route.path.startswith("/internal/")]
         case "internal":
-            return [route for route in ROUTES if route.path.startswith("/internal/") or route.path in _PROBES]
-    return ROUTES
+            return [route for route in routes if route.path.startswith("/internal/") or route.path in _PROBES]
+    return routes
 
 
 def create_parts(

@@ -28,6 +28,7 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     state_bucket_name: str = ""
     extract_url: str = ""
     web_routes: Literal["all", "public", "internal"] = "all"
+    front_doors: str = "all"
     iap_audience: str = ""
     google_audience: str = ""
     api_keys: bool = False

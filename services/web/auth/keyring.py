@@ -22,7 +22,7 @@ from services.web.auth.user import User, user_of
 
 #: The headers that may carry a key by itself: our own, then those of clients of Azure and of Unstructured.
 HEADERS = ("X-Api-Key", "Ocp-Apim-Subscription-Key", "unstructured-api-key")
-#: The scheme of `Authorization`, in lower case, by which clients of PaddleOCR-VL send a key; others send a bearer token.
+#: The scheme of `Authorization`, in lower case, by which PaddleOCR-VL's clients send a key; others send a bearer token.
 KEY_SCHEME = "token"
 #: Seconds that a key is cached, and so how long a revoked one may still be accepted. Chosen: a read of the store per
 #: key and minute.

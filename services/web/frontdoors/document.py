@@ -23,7 +23,7 @@ MAX_JSON_BYTES = 64 * 1024**2
 _BLANKS = re.compile(r"\s+")
 
 _SMALLER = (
-    "Send the document as the raw body or as multipart/form-data, where there is no such limit, or upload a part."
+    "Send the document as the raw body (application/octet-stream) or as multipart/form-data: these may be larger."
 )
 
 

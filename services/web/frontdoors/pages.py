@@ -25,7 +25,7 @@ async def read_pages(
 
 
 async def joined(
-    pages: AsyncIterator[PageDocument],
+    pages: AsyncGenerator[PageDocument, None],
     render: Render,
     *,
     before: bytes = b"[",
@@ -35,7 +35,8 @@ async def joined(
     """An answer that has the pages one after the other, by default a JSON list: only one page of it is held."""
     yield before
     separator = b""
-    async for page in pages:
-        yield separator + await asyncio.to_thread(render, page)
-        separator = between
+    async with aclosing(pages):
+        async for page in pages:
+            yield separator + await asyncio.to_thread(render, page)
+            separator = between
     yield after

@@ -44,10 +44,7 @@ async def answer(
     except asyncio.CancelledError:
         waiting.cancel()
         raise
-    if waiting.done():
-        pieces = waiting.result()
-    else:
-        pieces = _after_blanks(waiting)
+    pieces = waiting.result() if waiting.done() else _after_blanks(waiting)
     return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
 

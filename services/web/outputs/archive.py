@@ -59,7 +59,10 @@ async def as_zip(
     async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
             blocks = () if outcome is None else await asyncio.to_thread(blocks_of, outcome)
-            cut_out = [*_tables(page_no, blocks), *await _figures(files, page_no, blocks, limits)]
+            boxes = [block.box for block in blocks if block.kind is BlockKind.FIGURE and block.box]
+            figures = await cut_figures(files, page_no, boxes, limits)
+            named = [(f"figures/page_{page_no:03}_figure_{number}.png", png) for number, png in figures]
+            cut_out = [*_tables(page_no, blocks), *named]
             for entry, data in cut_out:
                 async for piece in archive.add(entry, _once(data)):
                     yield piece
@@ -75,17 +78,18 @@ def _tables(page_no: int, blocks: Iterable[Block]) -> Iterator[tuple[str, bytes]
         yield f"tables/page_{page_no:03}_table_{number}.csv", text.getvalue().encode()
 
 
-async def _figures(
-    files: SessionFiles, page_no: int, blocks: Sequence[Block], limits: ImageLimits
-) -> list[tuple[str, bytes]]:
-    """The figures of a page as PNG; none where the page image is gone or is not as the extraction writes it."""
-    boxes = [block.box for block in blocks if block.kind is BlockKind.FIGURE and block.box]
+async def cut_figures(
+    files: SessionFiles, page_no: int, boxes: Sequence[Rect], limits: ImageLimits
+) -> list[tuple[int, bytes]]:
+    """The boxes of a page's image as PNG, numbered from 1; those without a pixel are left out.
+
+    None where the page image is gone or is not as the extraction writes it.
+    """
     if not boxes:
         return []
     with suppress(NotFound, BadPng):
         stored = await files.store.read(files.page_image_path(page_no))
-        cuts = await asyncio.to_thread(_cut, stored.data, boxes, limits)
-        return [(f"figures/page_{page_no:03}_figure_{number}.png", png) for number, png in cuts]
+        return await asyncio.to_thread(_cut, stored.data, boxes, limits)
     return []
 
 

@@ -128,6 +128,11 @@ def test_reserve_is_kept_free_of_what_can_wait(name: str, share: float) -> None:
     assert layout.reserve_share(layout.session_prefix("a" * 12, "0" * 32) + name) == share
 
 
+def test_reserve_is_kept_free_of_files_without_a_job() -> None:
+    folder = layout.files_prefix("a" * 12) + "0" * 32
+    assert [layout.reserve_share(f"{folder}/{name}") for name in ("content", "about.json")] == [1.0, 0.0]
+
+
 def test_index_tombstones_and_the_services_own_files_always_find_room() -> None:
     paths = (layout.active_path("a", "b"), layout.tombstone_path("a", "b"), layout.WORKER_STATE)
     assert [layout.reserve_share(path) for path in paths] == [0.0, 0.0, 0.0]

@@ -1,0 +1,27 @@
+"""All doors, and those that `FRONT_DOORS` opens."""
+
+from libs.config import ConfigError
+from services.web.frontdoors import openwebui
+from services.web.frontdoors.door import Door
+from services.web.frontdoors.mistral.door import DOOR as MISTRAL
+
+DOORS: tuple[Door, ...] = (MISTRAL, openwebui.DOOR)
+
+#: The values of `FRONT_DOORS` for every door and for none.
+ALL, NONE = "all", "none"
+
+
+def open_doors(text: str) -> tuple[Door, ...]:
+    """The doors that the setting names, separated by commas. Raises `ConfigError` for a name that is none."""
+    names = {name.strip().lower() for name in text.split(",") if name.strip()}
+    if names == {ALL}:
+        return DOORS
+    if names == {NONE}:
+        return ()
+    known = {door.name: door for door in DOORS}
+    if unknown := sorted(names - known.keys()):
+        raise ConfigError(
+            f"FRONT_DOORS={text!r}: there is no door {unknown[0]!r}. "
+            f"Write {ALL}, {NONE}, or names of these, separated by commas: {', '.join(known)}."
+        )
+    return tuple(door for door in DOORS if door.name in names)
