@@ -111,11 +111,13 @@ def of_base64(text: str) -> bytes:
         ) from error
 
 
-def not_fetched() -> Problem:
-    """422 for the address of a document on another server."""
-    return Problem(
-        422,
-        "Address not fetched",
-        "This service does not fetch documents from other servers.",
-        "Send the document itself: as a data: URL in base64, or as an uploaded file.",
-    )
+def of_address(request: Request, address: str, filename: str | None = None) -> Document:
+    """The document at an address of another server. Its chunks raise `Problem` 422 where that is not fetched."""
+    fetching = web(request).fetching
+
+    async def chunks() -> AsyncIterator[bytes]:
+        async with fetching.fetched(address) as fetched:
+            async for chunk in fetched.chunks():
+                yield chunk
+
+    return Document(chunks=chunks(), filename=filename)

@@ -138,15 +138,15 @@ async def _document(request: Request, user: User, source: Source) -> Document:
     if file_id is None and address is not None:
         if address[:5].lower() == "data:":
             return document.of_data_url(address, source.document_name)
-        file_id = own_file(address)
-    if file_id is None:
-        raise document.not_fetched()
+        if (file_id := own_file(address)) is None:
+            return document.of_address(request, address, source.document_name)
+    assert file_id is not None
     file = await found_file(request, user, file_id)
     return document.stored(web(request).store, file.path, file.size, source.document_name or file.filename)
 
 
 def own_file(address: str) -> str | None:
-    """The id of the file of ours that the address names; `None` for another address, which is not fetched.
+    """The id of the file of ours that the address names; `None` for another address.
 
     By whatever host: a client may reach the service by another name than it knows. It opens only files of the caller's.
     """

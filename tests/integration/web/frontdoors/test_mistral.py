@@ -172,9 +172,9 @@ async def test_pages_are_counted_from_zero(serve: Serve, store: MemoryStore, pag
 @pytest.mark.parametrize(
     ("asked", "status", "said"),
     [
-        (document_of("https://example.org/a.pdf"), 422, "does not fetch"),
-        (document_of("http://169.254.169.254/v1/files/x/content"), 422, "does not fetch"),
-        (document_of("http://[::1"), 422, "does not fetch"),
+        (document_of("https://example.org/a.pdf"), 422, "fetches no documents"),
+        (document_of("http://169.254.169.254/v1/files/x/content"), 422, "fetches no documents"),
+        (document_of("http://[::1"), 422, "fetches no documents"),
         (document_of("data:application/pdf;base64,%%%"), 422, "base64"),
         (document_of("data:application/pdf;base64"), 422, "comma"),
         (document_of("data:text/plain,Hello"), 415, "neither a PDF"),
