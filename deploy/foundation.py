@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from deploy import queues as queue_flags
 from deploy.command import Command, Step, Word, gcloud
 from deploy.settings import DeploySettings
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE
 from libs.taskqueue.queue_settings import QueueSettings
 
 APIS = ("run", "cloudtasks", "cloudscheduler", "storage", "secretmanager", "artifactregistry", "cloudbuild", "iam")
@@ -21,7 +21,7 @@ def setup(settings: DeploySettings) -> list[Step]:
 
 
 def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> list[Step]:
-    """The two queues, and who may put tasks on them. Raises `NotDeployable`."""
+    """The queues, and who may put tasks on them. Raises `NotDeployable`."""
     place = (f"--location={settings.region}", f"--project={settings.project}")
     commands: list[Command] = []
     for name, queue in limits.items():
@@ -37,14 +37,12 @@ def queues(settings: DeploySettings, limits: Mapping[str, QueueSettings]) -> lis
         for name in limits
         for role in ("roles/cloudtasks.enqueuer", "roles/cloudtasks.viewer")
     ]
-    grants.append((OCR_QUEUE, settings.worker_account, "roles/cloudtasks.enqueuer"))
+    grants += [(name, settings.worker_account, "roles/cloudtasks.enqueuer") for name in (OCR_QUEUE, WEBHOOK_QUEUE)]
     commands += [
         _grant(settings, ("tasks", "queues"), name, account, role, f"--location={settings.region}")
         for name, account, role in grants
     ]
-    return [
-        Step(title=f"The queues {OCR_QUEUE} and {EXTRACT_QUEUE}, as {settings.queue_file} says", commands=(*commands,))
-    ]
+    return [Step(title=f"The queues {', '.join(limits)}, as {settings.queue_file} says", commands=(*commands,))]
 
 
 def audit(settings: DeploySettings) -> list[Step]:

@@ -3,7 +3,7 @@
 from deploy import release
 from deploy.command import Command, Step, Word, gcloud
 from deploy.settings import DeploySettings
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 
 
 def rotate(settings: DeploySettings) -> list[Step]:
@@ -47,7 +47,7 @@ def rotate_end(settings: DeploySettings) -> list[Step]:
             ("test", "${NOW}", "-ge", "${EARLIEST}"), f"The token was changed less than {2 * longest} s ago: try later."
         ),
     ]
-    for queue in (OCR_QUEUE, EXTRACT_QUEUE):
+    for queue in (OCR_QUEUE, EXTRACT_QUEUE, WEBHOOK_QUEUE):
         listed = gcloud(
             *("tasks", "list", f"--queue={queue}", f"--location={settings.region}", project),
             *(f"--filter=createTime<-PT{longest}S", "--format=value(name)"),

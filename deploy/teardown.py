@@ -3,7 +3,7 @@
 from deploy.command import Command, Step, Word, gcloud
 from deploy.foundation import AUDIT_LOG
 from deploy.settings import DeploySettings
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 
 
 def down(settings: DeploySettings) -> list[Step]:
@@ -16,7 +16,10 @@ def down(settings: DeploySettings) -> list[Step]:
             title="Sweep and queues (a queue's name stays taken for some days)",
             commands=(
                 _gone(("scheduler", "jobs"), settings.sweep_job, location, project),
-                *(_gone(("tasks", "queues"), name, location, project) for name in (OCR_QUEUE, EXTRACT_QUEUE)),
+                *(
+                    _gone(("tasks", "queues"), name, location, project)
+                    for name in (OCR_QUEUE, EXTRACT_QUEUE, WEBHOOK_QUEUE)
+                ),
             ),
         ),
         Step(

@@ -7,7 +7,6 @@ from starlette.applications import Starlette
 
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.queue_settings import read_queue_settings
 from services.serving.metrics import new_registry
 from services.serving.queue_identity import QueueIdentity
@@ -60,7 +59,7 @@ def in_process(
 
 def idle_queue() -> LocalQueue:
     """A queue that was never started: it takes tasks and pushes none."""
-    return LocalQueue(QUEUES, dict.fromkeys((OCR_QUEUE, EXTRACT_QUEUE), "http://127.0.0.1:9"))
+    return LocalQueue(QUEUES, dict.fromkeys(QUEUES, "http://127.0.0.1:9"))
 
 
 def outward_client() -> httpx.AsyncClient:

@@ -1,6 +1,8 @@
 """A store in memory to which clients can send objects by themselves, as a bucket lets them."""
 
 import secrets
+from collections.abc import Callable
+from datetime import datetime
 
 from libs.storage.errors import PreconditionFailed
 from libs.storage.memory import MemoryStore
@@ -12,8 +14,9 @@ class ReachableStore(MemoryStore):
 
     upload_origin = "https://bucket.example"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *clock: Callable[[], datetime]) -> None:
+        """`clock` is the storage's own, as `MemoryStore` takes it."""
+        super().__init__(*clock)
         self._sessions: dict[str, str] = {}
 
     async def create_resumable_upload_session(self, path: str, *, origin: str | None, size: int) -> str:

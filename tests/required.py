@@ -21,3 +21,9 @@ def need_model_package(name: str) -> None:
     """Skip the test or module whose child process imports `name`, a package of the extra `gpu`, where it is missing."""
     if importlib.util.find_spec(name) is None:
         missing(f"{name} is not installed: make dev-gpu")
+
+
+def need_package(name: str) -> None:
+    """Skip the module that needs `name`, a package of the extra `dev`, where it is missing."""
+    if importlib.util.find_spec(name) is None:
+        missing(f"{name} is not installed: make dev")

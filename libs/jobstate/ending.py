@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 
-from libs.jobstate import active
 from libs.jobstate.commit import Change, commit, committed_if_slow, load
 from libs.jobstate.evidence import Evidence, Leases, read_evidence, read_in_order
 from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, LeaseLost, take
+from libs.jobstate.notice import retire
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.plan import open_batches
 from libs.jobstate.recorder import due_at
@@ -33,7 +33,7 @@ async def settle(
     """
     job, concluded = await _concluded(files, leases or Leases(files), hurried=hurried)
     if job.ended:
-        await active.remove(files, job)
+        await retire(files, job)
         return job
     if not job.fulfilled:
         return job
@@ -49,7 +49,7 @@ async def settle(
         await lease.finish({})
     except (LeaseLost, RunChanged):
         return await commit(files, lambda job: job)
-    await active.remove(files, job)
+    await retire(files, job)
     return job
 
 

@@ -32,6 +32,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ocr: OcrMode = OcrMode.FORCE
     #: Whether a password came with the document. It is kept elsewhere: `libs.jobstate.password`.
     has_password: bool = False
+    #: The address that is told of the job's end.
+    webhook: str | None = None
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,8 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     file_info: FileInfo
     options: Options
     created_at: datetime
+    #: The end of the job is told by webhooks: that of the options, or one for all jobs.
+    notify: bool = False
 
 
 class TornIntake(TornObject):

@@ -61,6 +61,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parallelism: int = 1
     #: Whether every planned page has an image or an outcome.
     extraction_complete: bool = False
+    #: Webhooks tell the end of each run: see `libs.jobstate.notice`.
+    notify: bool = False
     #: The record was lost: planning looks for outcomes of earlier runs.
     rebuilt: bool = False
     #: Derived from the pages.
@@ -81,6 +83,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             created_at=intake.created_at,
             run_started_at=intake.created_at,
             updated_at=intake.created_at,
+            notify=intake.notify,
         )
 
     @property

@@ -36,6 +36,8 @@ PAGE_RESULT = "page_{:03d}_result.txt"
 PAGE_OUTCOME = "page_{:03d}_result.json"
 #: A lease: `batches/0001.json` for a batch, `extract` and `combine` for those stages.
 LEASE = "batches/{}.json"
+#: The notice of a run's end: `libs.jobstate.notice`.
+NOTICE = "webhooks/{:04d}.json"
 #: The part of a resumable upload that begins at a byte offset; names sort as their offsets do.
 PART = "parts/{:016d}"
 
@@ -48,8 +50,12 @@ PASSWORD = "private/password"  # noqa: S105  # a name
 FILES = "files/"
 #: What idempotency keys stand for: `services.web.idempotency`.
 IDEMPOTENCY = "idempotency/"
+#: Ends of runs that webhooks have still to tell: `libs.jobstate.notice`.
+UNDELIVERED = "webhooks/"
 #: In a session: its leases.
 BATCHES = "batches/"
+#: In a session: the notices of its runs' ends.
+NOTICES = "webhooks/"
 #: In a session: the parts of a resumable upload.
 PARTS = "parts/"
 #: Files of the service itself.
@@ -85,7 +91,7 @@ _OUR_NAMES = re.compile(
     r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
     r"|combined_output\.[a-z0-9]{1,9}"
     r"|(intake|processing|status|metadata|upload|cancelled)\.json"
-    r"|batches|parts|private|active|tombstones|system|users"
+    r"|batches|parts|private|webhooks|active|tombstones|system|users"
 )
 
 
@@ -149,6 +155,11 @@ def active_path(user_hash: str, session_id: str) -> str:
     return f"{ACTIVE}{user_hash}/{session_id}"
 
 
+def undelivered_path(user_hash: str, session_id: str, run: int) -> str:
+    """Exists while webhooks have still to tell the end of this run; the sweep looks here too."""
+    return f"{UNDELIVERED}{user_hash}/{session_id}.{run}"
+
+
 def tombstone_path(user_hash: str, session_id: str) -> str:
     """Exists while a deleted session may still receive late writes."""
     return f"{TOMBSTONES}{user_hash}/{session_id}"
@@ -185,7 +196,7 @@ def reserve_share(path: str) -> float:
     if not path.startswith(USERS) or path.count("/") < 3:
         return 0.0
     name = path.split("/", 3)[3]
-    if name.startswith(BATCHES):
+    if name.startswith((BATCHES, NOTICES)):
         return 0.0
     if name == SEARCHABLE:
         return 1.0

@@ -106,6 +106,19 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The path of the lease called `name`."""
         return self.path(layout.LEASE.format(name))
 
+    def notice_path(self, run: int) -> str:
+        """The path of the notice of a run's end."""
+        return self.path(layout.NOTICE.format(run))
+
+    @property
+    def notices_prefix(self) -> str:
+        """The folder of the notices."""
+        return self.path(layout.NOTICES)
+
+    def undelivered_path(self, run: int) -> str:
+        """The path of the run's object in the index of ends that webhooks have still to tell."""
+        return layout.undelivered_path(self.user_hash, self.session_id, run)
+
     def part_path(self, offset: int) -> str:
         """The path of the part of a resumable upload that begins at byte `offset`."""
         return self.path(layout.PART.format(offset))

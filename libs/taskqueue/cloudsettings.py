@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from libs.config import ConfigError, Settings
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 from libs.taskqueue.queue_settings import QueueSettings
 
 # As Cloud Tasks allows them.
@@ -36,6 +36,7 @@ class CloudTasksSettings(Settings, frozen=True, kw_only=True):
     tasks_service_account: str = ""
     tasks_ocr_queue: _QueueId = OCR_QUEUE
     tasks_extract_queue: _QueueId = EXTRACT_QUEUE
+    tasks_webhook_queue: _QueueId = WEBHOOK_QUEUE
     worker_url: str = ""
     worker_audience: str = ""
     extract_url: str = ""
@@ -61,9 +62,10 @@ class CloudTasksSettings(Settings, frozen=True, kw_only=True):
                 deadline_seconds=deadline_seconds,
             )
         base = self._base("extract_url")
+        webhooks = name == WEBHOOK_QUEUE
         return Target(
-            queue=f"{place}/{self.tasks_extract_queue}",
-            url=f"{base}/internal/extract",
+            queue=f"{place}/{self.tasks_webhook_queue if webhooks else self.tasks_extract_queue}",
+            url=f"{base}/internal/webhooks" if webhooks else f"{base}/internal/extract",
             audience=self.extract_audience or base,
             deadline_seconds=deadline_seconds,
         )

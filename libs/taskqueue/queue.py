@@ -15,6 +15,8 @@ from libs.taskqueue.task import OcrTask
 OCR_QUEUE = "ocr-processing"
 #: Pushes to web, for documents to render.
 EXTRACT_QUEUE = "ocr-extraction"
+#: Pushes to web, for ends of jobs that webhooks tell.
+WEBHOOK_QUEUE = "ocr-webhooks"
 
 # Chosen: long enough for a restart of the other side. The sweep repairs what takes longer.
 _ENQUEUE = RetryPolicy(seconds=10.0, first_pause=0.2, longest_pause=2.0)

@@ -9,7 +9,7 @@ from typing import Any, Never
 import msgspec
 import yaml
 
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 
 #: The default of `QUEUE_FILE`: below the working directory, as in a checkout and in the images.
 DEFAULT_QUEUE_FILE = "deploy/queue.yaml"
@@ -75,7 +75,10 @@ def queue_path(configured: str) -> Path:
 
 
 def read_queue_settings(path: Path) -> dict[str, QueueSettings]:
-    """The settings of both queues by name. Raises `BadQueueFile`."""
+    """The settings of the queues by name. Raises `BadQueueFile`.
+
+    A file from before there were webhooks has no queue for them, which is then as in the project's own file.
+    """
     try:
         document = yaml.load(path.read_text("utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except OSError as error:
@@ -85,8 +88,11 @@ def read_queue_settings(path: Path) -> dict[str, QueueSettings]:
     root = _Section(f"{path}", "", document)
     queues = root.section("queues")
     root.end()
-    settings = {name: _queue(queues.section(name, place=f'queue "{name}"')) for name in (OCR_QUEUE, EXTRACT_QUEUE)}
+    names = (OCR_QUEUE, EXTRACT_QUEUE, *filter(queues.has, (WEBHOOK_QUEUE,)))
+    settings = {name: _queue(queues.section(name, place=f'queue "{name}"')) for name in names}
     queues.end()
+    if WEBHOOK_QUEUE not in settings and path != SHIPPED_QUEUE_FILE:
+        settings[WEBHOOK_QUEUE] = read_queue_settings(SHIPPED_QUEUE_FILE)[WEBHOOK_QUEUE]
     return settings
 
 
@@ -134,6 +140,9 @@ class _Section:
         if not isinstance(content, dict):
             raise BadQueueFile(f"{place}: {path or 'the file'} is {content!r}: must be a mapping of keys to values")
         self._left: dict[object, object] = dict(content)
+
+    def has(self, key: str) -> bool:
+        return key in self._left
 
     def section(self, key: str, place: str = "") -> "_Section":
         content = self._take(key)

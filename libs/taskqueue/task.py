@@ -35,6 +35,8 @@ class OcrTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace: _Trace = ""
     #: Make the searchable PDF of the job, which has ended.
     searchable: bool = False
+    #: Of webhooks: how many rounds of delivery came before.
+    round: _Count = 0
     #: When the task is due, by the storage's clock: the task of a later job is behind it in the queue.
     due_at: datetime | None = None
 
@@ -54,6 +56,12 @@ def first_name(session_id: str, run: int, kind: str, wake: int = 0) -> str:
     (https://cloud.google.com/tasks/docs/reference/rest/v2/projects.locations.queues.tasks/create).
     """
     return _hashed(f"{session_id}/{run}/{kind}/{wake}")
+
+
+def webhook_task(*, session_id: str, user_hash: str, run: int, round: int = 0, wake: int = 0) -> tuple[OcrTask, str]:
+    """The task that tells the end of a run for the `round`-th time, from 0, and its name. `wake`: see `OcrTask`."""
+    task = OcrTask(session_id=session_id, user_hash=user_hash, run=run, round=round, wake=wake)
+    return task, first_name(session_id, run, f"webhook-{round}", wake)
 
 
 def next_name(name: str) -> str:

@@ -16,6 +16,7 @@ from services.web.auth.configured import check_identity_settings
 from services.web.config import WebConfig
 from services.web.frontdoors.doors import open_doors
 from services.web.queue import choose_queue
+from services.web.webhooks.settings import webhook_settings
 
 
 def main(layers: Layers = BARE) -> int:
@@ -27,7 +28,8 @@ def main(layers: Layers = BARE) -> int:
         check_operator_token(config.operator_token)
         refuse_forgotten_switch(config.running_in_cloud, config.k_service)
         refuse_missing_walls(config.sandbox)
-        _ = config.fetch_rules  # a wrong one is refused now rather than at the first request
+        _ = config.fetch_rules  # what is wrong is refused now rather than at the first request
+        webhook_settings(config)
         queues = read_queue_settings(queue_path(config.queue_file))
         open_queue = choose_queue(config, queues, os.environ)
         eventlog.configure(

@@ -26,6 +26,8 @@ ACTIONS: Mapping[tuple[str, str], Rule] = {
     ("GET", "/api/jobs/{job_id}/pages/{n}"): Rule("page.read"),
     ("GET", "/api/jobs/{job_id}/pages/{n}/image"): Rule("page.view"),
     ("GET", "/api/jobs/{job_id}/result"): Rule("result.read"),
+    ("GET", "/api/jobs/{job_id}/webhooks"): Rule("webhook.list", when_allowed=False),
+    ("GET", "/api/webhooks"): Rule("webhook.secrets"),
     ("POST", "/api/jobs/{job_id}/cancel"): Rule("job.cancel"),
     ("POST", "/api/jobs/{job_id}/retry"): Rule("job.retry"),
     ("GET", "/storage/{user_hash}/{session_id}/{filename}"): Rule("file.read"),
@@ -40,6 +42,7 @@ ACTIONS: Mapping[tuple[str, str], Rule] = {
     ("GET", "/cache/info"): Rule("cache.read", when_allowed=False),
     ("GET", "/metrics"): Rule("metrics.read", when_allowed=False),
     ("POST", "/internal/extract"): Rule("queue.push", when_allowed=False),
+    ("POST", "/internal/webhooks"): Rule("queue.push", when_allowed=False),
     ("POST", "/internal/sweep"): Rule("queue.sweep", when_allowed=False),
     ("POST", "/internal/queues/{queue}/tasks"): Rule("queue.enqueue", when_allowed=False),
 }

@@ -16,7 +16,7 @@ from starlette.types import Lifespan
 from libs.internal_token import internal_token
 from libs.storage.backend import open_store
 from libs.storage.store import DirectStore, FiniteStore, ObjectStore
-from libs.taskqueue.queue import OCR_QUEUE, WatchedQueue
+from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE, WatchedQueue
 from libs.taskqueue.queue_settings import QueueSettings
 from services.serving.audit import Audited
 from services.serving.connections import most_connections
@@ -39,7 +39,7 @@ from services.web.extract.scratch import clear_abandoned
 from services.web.fetching import Fetching
 from services.web.frontdoors.doors import DOORS, open_doors
 from services.web.idempotency import IdempotencyKeys
-from services.web.jobs import events, files, image, listing, result, retry
+from services.web.jobs import events, files, image, listing, result, retry, webhooks
 from services.web.jobs import routes as jobs
 from services.web.live.feed import Feeds
 from services.web.metrics import Backlog, WebMetrics
@@ -53,6 +53,8 @@ from services.web.system import probes, site
 from services.web.upload import direct as direct_uploads
 from services.web.upload import multipart_routes, tus
 from services.web.upload.completion import Completion
+from services.web.webhooks.delivery import Webhooks
+from services.web.webhooks.settings import webhook_settings
 
 ROUTES: list[Route | Mount] = [
     Route("/", site.home),
@@ -70,6 +72,8 @@ ROUTES: list[Route | Mount] = [
     Route("/api/jobs/{job_id}/pages/{n}", jobs.page),
     Route("/api/jobs/{job_id}/pages/{n}/image", image.page_image),
     Route("/api/jobs/{job_id}/result", result.result),
+    Route("/api/jobs/{job_id}/webhooks", webhooks.of_job),
+    Route("/api/webhooks", webhooks.of_user),
     Route("/api/jobs/{job_id}/cancel", jobs.cancel, methods=["POST"]),
     Route("/api/jobs/{job_id}/retry", retry.retry, methods=["POST"]),
     Route("/storage/{user_hash}/{session_id}/{filename}", files.stored_file),
@@ -84,6 +88,7 @@ ROUTES: list[Route | Mount] = [
     Mount("/static", StaticFiles(directory=site.STATIC)),
     *(route for door in DOORS for route in door.routes),
     Route("/internal/extract", internal.extract, methods=["POST"]),
+    Route("/internal/webhooks", internal.webhooks, methods=["POST"]),
     Route("/internal/sweep", internal.sweep, methods=["POST"]),
     Route("/internal/queues/{queue}/tasks", internal.enqueue, methods=["POST"]),
 ]
@@ -244,13 +249,21 @@ def create_parts(
             render_slots=asyncio.Semaphore(config.extract_children),
         )
     )
+    webhook = webhook_settings(config)
+    told = Webhooks(store, queue, webhook, queues[WEBHOOK_QUEUE])
     completion = Completion(
-        store=store, direct=direct, queue=queue, metrics=metrics, lease_seconds=config.lease_seconds
+        store=store,
+        direct=direct,
+        queue=queue,
+        metrics=metrics,
+        lease_seconds=config.lease_seconds,
+        notify_all=webhook.for_all,
     )
     sweeper = Sweeper(
         store=store,
         queue=queue,
         completion=completion,
+        webhooks=told,
         every_seconds=config.sweep_seconds,
         lease_seconds=config.lease_seconds,
         queue_forgets=not config.running_in_cloud,
@@ -277,6 +290,7 @@ def create_parts(
             # Each has a connection as long as it watches: the other half is for requests that come and go.
             most=max(1, most_connections(config.max_connections) // 2),
         ),
+        webhooks=told,
         fetching=Fetching(config.fetch_rules, seconds=config.fetch_seconds),
         usage=Usage(store, config.quotas),
         rates=Rates(config.quotas.requests_a_minute),

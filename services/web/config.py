@@ -58,6 +58,9 @@ class WebConfig(ServiceSettings, frozen=True, kw_only=True):
     sweep_seconds: Positive = 30.0
     fetch_hosts: str = ""
     fetch_seconds: Positive = 300.0
+    webhook_hosts: str = ""
+    webhook_url: str = ""
+    webhook_secrets: str = ""
 
     @property
     def upload_pace(self) -> Pace:

@@ -28,6 +28,17 @@ async def extract(request: Request) -> Response:
     return JSONResponse({"status": "extracted" if worked else "nothing_to_do"})
 
 
+async def webhooks(request: Request) -> Response:
+    """`POST /internal/webhooks`: tell the end of a job, as a task says that the queue pushes."""
+    service = await _admitted(request)
+    try:
+        task = tasks.decode(await read_body(request, hint=_HINT))
+    except BadTask as error:
+        raise _bad(error) from error
+    tried = await service.webhooks.deliver(task)
+    return JSONResponse({"status": "tried" if tried else "nothing_to_do"})
+
+
 async def sweep(request: Request) -> Response:
     """`POST /internal/sweep`: look at every active job. Called by Cloud Scheduler: in the cloud web has no timer."""
     service = await _admitted(request)

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from libs.jobstate.job import Job
 from libs.jobstate.status import ENDED, JobStatus
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WatchedQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE, WatchedQueue
 
 
 class WebMetrics:
@@ -64,6 +64,10 @@ def survey(active: Iterable[Job], at: datetime) -> Survey:
     )
 
 
+#: All queues.
+_QUEUES = (OCR_QUEUE, EXTRACT_QUEUE, WEBHOOK_QUEUE)
+
+
 class Backlog(Collector):
     """Gauges read at each scrape: the queues as they are now, the jobs as the last sweep saw them."""
 
@@ -73,7 +77,7 @@ class Backlog(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The metric families."""
-        counts = {name: counts for name in (OCR_QUEUE, EXTRACT_QUEUE) if (counts := self._queue.counts(name))}
+        counts = {name: counts for name in _QUEUES if (counts := self._queue.counts(name))}
         for field, text in (
             ("pending", "Tasks that wait."),
             ("in_flight", "Tasks being worked on."),

@@ -8,7 +8,7 @@ from libs.internal_token import InternalToken
 from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
 from libs.taskqueue.local import LocalQueue
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WatchedQueue
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE, WatchedQueue
 from libs.taskqueue.queue_settings import QueueSettings
 from services.web.config import WebConfig
 
@@ -28,6 +28,7 @@ def local_queue(config: WebConfig, queues: Mapping[str, QueueSettings]) -> OpenQ
     targets = {
         OCR_QUEUE: f"{config.worker_base}/process-ocr-batch",
         EXTRACT_QUEUE: f"{config.extract_base}/internal/extract",
+        WEBHOOK_QUEUE: f"{config.extract_base}/internal/webhooks",
     }
     return lambda token: LocalQueue(queues, targets, headers=token.headers)
 

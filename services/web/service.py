@@ -24,6 +24,7 @@ from services.web.live.feed import Feeds
 from services.web.metrics import Survey
 from services.web.quota import Rates, Usage
 from services.web.receiving import HeldBodies, Receiving
+from services.web.webhooks.delivery import Webhooks
 
 # Page images that are made smaller at the same time. Chosen: as many as the smallest machine has cores; one of the most
 # pixels that are allowed (40 MP in colour) takes 360 MB meanwhile.
@@ -110,6 +111,8 @@ class Web(msgspec.Struct, frozen=True, kw_only=True):
     feeds: Feeds
     #: Fetches documents that users name by their address.
     fetching: Fetching
+    #: Tells the ends of jobs.
+    webhooks: Webhooks
     usage: Usage
     rates: Rates
     #: The store, where it can be full.

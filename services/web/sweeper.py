@@ -1,4 +1,4 @@
-"""The backstop: wakes active jobs that nothing works on, and removes what was written late to deleted ones."""
+"""The backstop: wakes active jobs that nothing works on, has ends told, removes late writes to deleted jobs."""
 
 import asyncio
 from contextlib import suppress
@@ -10,6 +10,7 @@ from libs.jobstate import active, deletion
 from libs.jobstate.evidence import Leases
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseState
+from libs.jobstate.notice import retire
 from libs.jobstate.rebuild import load_or_rebuild
 from libs.storage import layout
 from libs.storage.errors import NotFound, PreconditionFailed, StorageError
@@ -23,6 +24,7 @@ from services.web.metrics import Survey, survey
 from services.web.service import JobCreation
 from services.web.tasks import start_stage
 from services.web.userfiles import delete_old_files
+from services.web.webhooks.delivery import Webhooks
 
 log = structlog.get_logger()
 
@@ -46,6 +48,7 @@ class Sweeper:
         store: ObjectStore,
         queue: TaskQueue,
         completion: JobCreation,
+        webhooks: Webhooks,
         every_seconds: float,
         lease_seconds: float,
         queue_forgets: bool = False,
@@ -55,6 +58,7 @@ class Sweeper:
         self._store = store
         self._queue = queue
         self._completion = completion
+        self._webhooks = webhooks
         self._every = every_seconds
         self._lease = timedelta(seconds=lease_seconds)
         #: The active jobs as the last sweep saw them; `None` before the first.
@@ -93,6 +97,8 @@ class Sweeper:
                 await deletion.bury(self._store, stat)
             except ValueError:  # an object whose name is not a tombstone's
                 log.error("tombstone_unreadable", path=stat.path)
+        # After the jobs: of those that have ended, notices may have been stored just now.
+        await self._webhooks.sweep(self._queue_since)
         await self._forget_keys()
         await self._expire()
         self.survey = survey(seen, await self._store.now())
@@ -137,7 +143,7 @@ class Sweeper:
                 await deletion.delete(files)
             return False
         if job.ended:
-            await active.remove(files, job)
+            await retire(files, job)
             return False
         seen.append(job)
         stored = await self._store.read(stat.path)

@@ -1,5 +1,6 @@
-"""The tasks that start work on a job: its extraction, the chains that read its pages, its searchable PDF."""
+"""The tasks that start work on a job: extraction, the chains that read its pages, its searchable PDF, its webhooks."""
 
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -7,8 +8,8 @@ import msgspec
 from libs import trace
 from libs.jobstate import plan as batches
 from libs.jobstate.job import Job
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, TaskQueue
-from libs.taskqueue.task import OcrTask, first_name
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE, QueueUnavailable, TaskQueue
+from libs.taskqueue.task import OcrTask, first_name, webhook_task
 
 #: Seconds after which a searchable PDF that could not be made is tried again when it is asked for. Chosen: what it
 #: failed by may have been the machine's load; a document that fails always costs a child's time once a minute.
@@ -46,6 +47,14 @@ async def start_searchable(queue: TaskQueue, job: Job, at: datetime) -> None:
     turn = int(at.timestamp() // SEARCHABLE_AGAIN_SECONDS)
     task = msgspec.structs.replace(_task(job, 0, 0, at), searchable=True)
     await queue.enqueue(EXTRACT_QUEUE, task, name=first_name(job.session_id, job.run, "searchable", turn))
+
+
+async def start_webhooks(queue: TaskQueue, job: Job) -> None:
+    """Enqueue the telling of the job's end, if it has ended and is to be told; where that fails, the sweep does it."""
+    if job.ended and job.notify:
+        task, name = webhook_task(session_id=job.session_id, user_hash=job.user_hash, run=job.run)
+        with suppress(QueueUnavailable):
+            await queue.enqueue(WEBHOOK_QUEUE, task, name=name)
 
 
 def _task(job: Job, chain: int, wake: int, at: datetime | None) -> OcrTask:

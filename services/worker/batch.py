@@ -1,5 +1,6 @@
 """The handling of a task of the OCR queue: decode, claim, read, save, commit, continue."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import msgspec
@@ -15,8 +16,8 @@ from libs.jobstate.timeslice import TimeSlice
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
-from libs.taskqueue.queue import OCR_QUEUE
-from libs.taskqueue.task import OcrTask, next_name
+from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE, QueueUnavailable
+from libs.taskqueue.task import OcrTask, next_name, webhook_task
 from services.worker.call import Call, CallResult, CallStatus, EngineBroke, EngineHangs, WorkerContext
 from services.worker.claim import claim, free_batches
 from services.worker.engines.engine import EngineUnavailable
@@ -120,13 +121,22 @@ class BatchWorker:
 
     async def _commit(self, call: Call, *, worked: bool) -> Job:
         """Bring the record up to date and end the job where its plan is fulfilled."""
-        return await settle(
+        job = await settle(
             call.files,
             holder=self._context.holder,
             lease_seconds=self._context.limits.lease_seconds,
             leases=call.recorder.leases,
             hurried=worked,
         )
+        await self._tell(job)
+        return job
+
+    async def _tell(self, job: Job) -> None:
+        """Enqueue the webhooks of a job that has ended; where that fails, the sweep does it."""
+        if job.ended and job.notify:
+            task, name = webhook_task(session_id=job.session_id, user_hash=job.user_hash, run=job.run)
+            with suppress(QueueUnavailable, KeyError):  # in the cloud a worker without EXTRACT_URL has no such queue
+                await self._context.queue.enqueue(WEBHOOK_QUEUE, task, name=name)
 
     async def _continue(self, files: SessionFiles, task: OcrTask, job: Job, name: str, *, worked: bool) -> None:
         """Enqueue the successor: a chain of tasks lives until the job has ended or the sweep has woken it since."""

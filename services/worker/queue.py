@@ -9,7 +9,7 @@ from libs.config import read
 from libs.internal_token import InternalToken
 from libs.taskqueue.backend import open_cloud_queue
 from libs.taskqueue.cloudsettings import CloudTasksSettings
-from libs.taskqueue.queue import OCR_QUEUE, TaskQueue
+from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE, TaskQueue
 from libs.taskqueue.queue_settings import QueueSettings, queue_path, read_queue_settings
 from libs.taskqueue.remote import RemoteQueue
 from services.worker.config import WorkerConfig
@@ -38,6 +38,8 @@ def local_queue(config: WorkerConfig) -> OpenQueue:
 
 def cloud_queue(settings: CloudTasksSettings, queues: Mapping[str, QueueSettings]) -> OpenQueue:
     """Cloud Tasks. Raises `ConfigError` now rather than at the first task."""
-    own = {OCR_QUEUE: queues[OCR_QUEUE]}  # the worker starts no extraction, so it needs no EXTRACT_URL
+    # The worker starts no extraction, so it needs no EXTRACT_URL; with it, it need not leave webhooks to the sweep.
+    names = (OCR_QUEUE, WEBHOOK_QUEUE) if settings.extract_url else (OCR_QUEUE,)
+    own = {name: queues[name] for name in names}
     settings.targets(own)
     return lambda token: open_cloud_queue(settings, own, headers=token.headers)

@@ -26,6 +26,7 @@ from tests.chaos.programs import Programs
 from tests.chaos.replay import Replay
 from tests.chaos.users import User
 from tests.simulation.script import Document
+from tests.webhooks import webhooks
 
 STUCK_SECONDS = 60.0  # and a lease
 STRIKE_SECONDS = 0.5  # between random kills, in the mean
@@ -170,6 +171,7 @@ class Round:
                 store=later,
                 queue=nowhere,
                 completion=completion,
+                webhooks=webhooks(later, nowhere),
                 every_seconds=1,
                 lease_seconds=self._ground.lease_seconds,
             )

@@ -1,6 +1,6 @@
 """The promise, held against every write: it knows what went in, and believes nothing that the record says."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from libs.jobstate.plan import batches
 from libs.jobstate.status import ENDED, JobStatus
 from libs.storage import layout
 from libs.storage.store import Stat, Stored
+from services.web.webhooks.delivery import OPERATOR, message_id
 from services.worker.reader import DEATHS_ALLOWED
 from tests.simulation import script
 from tests.simulation.process import Process, acting_for
@@ -46,6 +47,7 @@ class Facts:
         self.torn = False
         self.torn_cancelled = False
         self.job: Job | None = None
+        self.ended_runs: set[int] = set()
         self.leases: dict[str, Lease] = {}
         self.read_at: dict[int, tuple[int, datetime]] = {}
         self.readings: dict[tuple[int, int], int] = {}
@@ -79,6 +81,8 @@ class Checker:
         self._punctual = punctual
         self._spare = spare
         self.bucket: Shelf
+        #: How often the receiver of webhooks accepted each message.
+        self.accepted: Mapping[str, int] = {}
         self.sessions: dict[str, Facts] = {}
         self.by_token: dict[str, Facts] = {}
         self.broken: list[str] = []
@@ -217,6 +221,8 @@ class Checker:
             return
         new = record.decode(after.data)
         known, facts.job = facts.job, new
+        if new.ended:
+            facts.ended_runs.add(new.run)
         if before is None or (facts.torn and known is None):
             # A record made anew beside a deletion is not seen to stay: `finish` looks for what is left.
             if facts.buried and not facts.torn:
@@ -320,6 +326,7 @@ class Checker:
     def open_work(self) -> list[str]:
         """What has still to happen before the world may end."""
         waiting = [f"{stat.path} is not buried" for stat in self.bucket.list(layout.TOMBSTONES)]
+        waiting += [f"{stat.path} is not told" for stat in self.bucket.list(layout.UNDELIVERED)]
         for facts in self.sessions.values():
             if facts.job is not None and not facts.job.ended:
                 waiting.append(f"job {facts.session_id} is {facts.job.status} at {facts.job.percent}%")
@@ -349,6 +356,10 @@ class Checker:
 
     def _finish(self, facts: Facts, job: Job) -> None:
         assert facts.document is not None
+        # Where a record is lost, how an earlier run ended may be lost with it.
+        for run in ({job.run} if facts.torn else facts.ended_runs) if job.notify else ():
+            if not self.accepted.get(message_id(facts.session_id, run, OPERATOR)):
+                self.fail(f"the end of run {run} was not told", facts.session_id)
         for (run, page_no), count in facts.readings.items():
             if count > 1 + facts.excuses:
                 why = f"with {facts.excuses} reasons to repeat it"

@@ -53,6 +53,7 @@ from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 from tests.simulation.users import ask, form
 from tests.simulation.world import OneEngine
+from tests.webhooks import webhooks
 
 T = TypeVar("T")
 
@@ -155,10 +156,12 @@ class Installation:
             )
         )
         completion = Completion(store=store, queue=self, metrics=metrics, lease_seconds=config.lease_seconds)
+        told = webhooks(store, self)
         sweeper = Sweeper(
             store=store,
             queue=self,
             completion=completion,
+            webhooks=told,
             every_seconds=config.sweep_seconds,
             lease_seconds=config.lease_seconds,
         )
@@ -175,6 +178,7 @@ class Installation:
             sweeper=sweeper,
             keys=IdempotencyKeys(store),
             feeds=Feeds(store, nudge=sweeper.nudge, look_seconds=3.0, most_each=100, most=100),
+            webhooks=told,
             fetching=Fetching(WebConfig().fetch_rules, seconds=1.0),
             usage=Usage(store, Quotas()),
             rates=Rates(0),

@@ -15,15 +15,17 @@ from unittest import mock
 
 import msgspec
 
-from libs.jobstate import evidence, lease, neighbours, rebuild
+from libs.jobstate import active, ending, evidence, lease, neighbours, rebuild
 from libs.jobstate.commit import load
 from libs.jobstate.lease import HeldLease, Lease, LeaseLost
+from libs.jobstate.notice import Attempt, DeliveryState
 from libs.jobstate.page import Page, PageStatus
 from libs.storage import layout
 from libs.storage.pace import write_paced
 from libs.storage.session import SessionFiles
 from libs.storage.store import ObjectStore, Stat, Stored
 from services.web.sweeper import Sweeper
+from services.web.webhooks.delivery import Webhooks
 from services.worker.batch import BatchWorker
 from services.worker.engines.occupancy import Reservation
 from services.worker.outcome_writer import OutcomeWriter, _with_reading
@@ -134,6 +136,10 @@ def _where(mutant: Mutant, *, plant: Mapping[str, Any], weather: Mapping[str, An
     return planted
 
 
+async def _asleep(self: Webhooks, *arguments: Any) -> None:
+    return
+
+
 def _guilty(self: Reservation, page_no: int) -> bool:
     return True
 
@@ -182,6 +188,9 @@ MUTANTS: dict[str, Mutant] = {
         "services.web.jobs.lookup.validate_session", _by_hash_alone
     ),
     "turns go round the jobs, not the users": lambda: mock.patch.object(neighbours, "account", _by_job),
+    "a job leaves the index before its end is noted": lambda: mock.patch.object(ending, "retire", active.remove),
+    "the sweep forgets webhooks": lambda: mock.patch.object(Webhooks, "_wake", _asleep),
+    "a receiver that fails counts as told": lambda: mock.patch.object(Attempt, "state", DeliveryState.DELIVERED),
     "an upload announces nothing": lambda: mock.patch("services.web.upload.opening.announce", _announce_nothing),
 }
 

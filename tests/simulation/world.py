@@ -1,6 +1,7 @@
 """A small data centre under one seed: processes that come and go, a bucket, two queues, users."""
 
 import asyncio
+import base64
 import random
 import sys
 import traceback
@@ -22,7 +23,7 @@ from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import StorageError
 from libs.storage.session import SessionFiles
-from libs.taskqueue.queue import OCR_QUEUE, QueueUnavailable
+from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE, QueueUnavailable
 from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
 from services.serving.problem import HANDLED, handle
@@ -41,6 +42,8 @@ from services.web.render.document import RenderLimits
 from services.web.service import Web
 from services.web.sweeper import Sweeper
 from services.web.upload.completion import Completion
+from services.web.webhooks.delivery import Webhooks
+from services.web.webhooks.settings import webhook_settings
 from services.worker.batch import BatchWorker
 from services.worker.call import CallResult, EngineBroke, EngineHangs, Limits, WorkerContext
 from services.worker.engines.engine import OcrEngine
@@ -54,6 +57,7 @@ from tests.simulation.fault_rates import Weather, forecast
 from tests.simulation.machines import Press, Reader, Spare, Trials
 from tests.simulation.process import Died, Process, acting
 from tests.simulation.queue import Broker, Sender
+from tests.simulation.receiver import ADDRESS, Receiver
 from tests.simulation.script import Document
 from tests.simulation.store import Bucket, Client
 from tests.simulation.story import Story
@@ -159,6 +163,15 @@ class World:
             dispatch_deadline_seconds=self._plant.deadline_seconds,
         )
         self._broker = Broker(settings, self._push, weather=self._weather, rng=self._rng, story=self.story)
+        # From dice of its own: a seed's story is the same with and without.
+        dice = random.Random(f"receiver {seed}")
+        self._settings = settings
+        self._receiver = Receiver(self._weather, dice)
+        self._config = WebConfig()
+        if dice.random() < 0.5:
+            secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+            self._config = WebConfig(webhook_url=ADDRESS, webhook_secrets=secret)
+        self.checker.accepted = self._receiver.accepted
         self._trials = Trials()
         self._workers: dict[Process, BatchWorker] = {}
         self._webs: dict[Process, tuple[Starlette, Extractor]] = {}
@@ -303,11 +316,16 @@ class World:
             )
         )
         lease_seconds = self._plant.lease_seconds
-        completion = Completion(store=store, queue=queue, metrics=metrics, lease_seconds=lease_seconds)
+        told = webhook_settings(self._config)
+        completion = Completion(
+            store=store, queue=queue, metrics=metrics, lease_seconds=lease_seconds, notify_all=told.for_all
+        )
+        webhooks = Webhooks(store, queue, told, self._settings, open_client=self._receiver.client(process))
         sweeper = Sweeper(
             store=store,
             queue=queue,
             completion=completion,
+            webhooks=webhooks,
             every_seconds=30.0,
             lease_seconds=lease_seconds,
             queue_forgets=self._plant.local,
@@ -315,7 +333,7 @@ class World:
         app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
         # The routes that users call need no more of the queue than `TaskQueue`, and nothing of the client.
         app.state.web = Web(
-            config=WebConfig(),
+            config=self._config,
             store=store,
             queue=cast(Any, queue),
             identity=Identity((), trusts_header=True),
@@ -326,7 +344,8 @@ class World:
             sweeper=sweeper,
             keys=IdempotencyKeys(store),
             feeds=Feeds(store, nudge=sweeper.nudge, look_seconds=3.0, most_each=100, most=100),
-            fetching=Fetching(WebConfig().fetch_rules, seconds=1.0),
+            webhooks=webhooks,
+            fetching=Fetching(self._config.fetch_rules, seconds=1.0),
             usage=Usage(store, Quotas()),
             rates=Rates(0),
         )
@@ -433,7 +452,8 @@ class World:
             if not webs:
                 return None
             process = self._rng.choice(webs)
-            work = self._webs[process][1].process(task, name)
+            app, extractor = self._webs[process]
+            work = app.state.web.webhooks.deliver(task) if queue == WEBHOOK_QUEUE else extractor.process(task, name)
         self.story.tell(f"{queue} {name[:6]} to {process.name}", session=task.session_id, who="queue")
         return process.start(self._answered(process, work, task, name), task.session_id)
 

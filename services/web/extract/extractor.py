@@ -15,6 +15,7 @@ from libs.jobstate.ending import settle
 from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseLost, is_held, renewed, take
 from libs.jobstate.neighbours import Neighbours, Seat
+from libs.jobstate.notice import retire
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.selection import ALL_PAGES, parse_pages
 from libs.jobstate.timeslice import TimeSlice
@@ -31,7 +32,7 @@ from services.web.extract.searchable import make_searchable
 from services.web.outputs.searchable import made_since
 from services.web.render.document import FailedPage, RenderedPage, Unreadable
 from services.web.render.filetype import FileType
-from services.web.tasks import start_chains
+from services.web.tasks import start_chains, start_webhooks
 
 log = structlog.get_logger()
 
@@ -307,7 +308,8 @@ async def _refuse(extraction: Extraction, job: Job, fault: Unreadable) -> None:
     log.info("document_refused", job_id=files.session_id, code=code)
     if not job.planned:
         job = await commit(files, lambda job: job.extraction_failed(fault.reason, at, code=code))
-        await active.remove(files, job)
+        await retire(files, job)
+        await start_webhooks(extraction.context.queue, job)
         return
     async with Recorder(files, job) as recorder:
         for page_no in await pages_to_render(files, recorder):
@@ -320,7 +322,8 @@ async def _refuse(extraction: Extraction, job: Job, fault: Unreadable) -> None:
 
 async def _settle(extraction: Extraction) -> None:
     context = extraction.context
-    await settle(extraction.files, holder=context.holder, lease_seconds=context.settings.lease_seconds)
+    job = await settle(extraction.files, holder=context.holder, lease_seconds=context.settings.lease_seconds)
+    await start_webhooks(context.queue, job)
 
 
 async def _start_chains(context: ExtractContext, files: SessionFiles, task: OcrTask, job: Job) -> None:

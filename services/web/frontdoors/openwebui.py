@@ -24,7 +24,7 @@ async def process(request: Request) -> Response:
     """The document in the body as a list, an entry for each page. Raises `Problem`."""
     user = await get_user_of_client(request)
     name = unquote(request.headers.get("X-Filename", "")) or None
-    options = await read_options(web(request).store, {})
+    options = await read_options(web(request), {})
     reading = await start_reading(request, user, document.raw(request, name), options)
 
     async def content() -> AsyncIterator[bytes]:

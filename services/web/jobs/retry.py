@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from libs.codec import BadMessage, Codec
 from libs.fanout import fan_out
-from libs.jobstate import cancellation
+from libs.jobstate import cancellation, notice
 from libs.jobstate import outcome as outcomes
 from libs.jobstate.active import announce
 from libs.jobstate.commit import commit
@@ -49,6 +49,7 @@ async def retry(request: Request) -> Response:
         planned = job.retry(numbers, at, found=found)
     except RetryRefused as error:
         raise Problem(409, "Nothing to retry", str(error), "GET the job's status for its pages.") from error
+    await notice.ensure(files, job)  # the record will not know any more how this run ended
     await announce(files, planned.run)
     had_outcome = {n for n, page in job.pages.items() if page.ended} | found.keys()
     job = await commit(files, lambda now: now.retry(numbers, at, found=found) if now.run < planned.run else now)

@@ -8,10 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from libs.jobstate import active, cancellation, deletion, record
+from libs.jobstate import cancellation, deletion, record
 from libs.jobstate.commit import commit, load
 from libs.jobstate.evidence import require_readable_outcome
 from libs.jobstate.job import Job
+from libs.jobstate.notice import retire
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.page import PageStatus
 from libs.jobstate.status import JobStatus
@@ -23,6 +24,7 @@ from services.web.jobs.lookup import newer_view, not_done, own_job, own_page, ow
 from services.web.live.feed import Stopping
 from services.web.outputs import page as page_json
 from services.web.service import web
+from services.web.tasks import start_webhooks
 from services.web.text.blocks import blocks_html
 
 #: Seconds that a status waits for a change at most. Chosen: the time after which proxies commonly give a silent request
@@ -141,7 +143,8 @@ async def cancel(request: Request) -> Response:
     job = await commit(files, lambda job: job.cancel(at))
     if job.status is JobStatus.CANCELLED:
         await cancellation.note(files, job.run)
-    await active.remove(files, job)
+    await retire(files, job)
+    await start_webhooks(web(request).queue, job)
     web(request).feeds.look_soon(job.job_id)
     return JSONResponse({"job_id": job.job_id, "status": job.status}, status_code=202)
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from libs import workerstate
 from libs.storage.errors import StorageError
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 from libs.workerstate import WorkerState
 from services.serving import sandbox
 from services.serving.operator import operator
@@ -20,7 +20,7 @@ from services.web.service import Web, web
 
 #: Seconds that each part has to answer. Chosen: short, since a load balancer or a person waits for the probe.
 ANSWER_SECONDS = 3.0
-_QUEUES = (OCR_QUEUE, EXTRACT_QUEUE)
+_QUEUES = (OCR_QUEUE, EXTRACT_QUEUE, WEBHOOK_QUEUE)
 
 
 async def health(request: Request) -> Response:

@@ -6,14 +6,14 @@ from libs import workerstate
 from libs.jobstate.intake import FileInfo, OcrMode, Options
 from libs.jobstate.selection import parse_pages
 from libs.storage import layout
-from libs.storage.store import ObjectStore
 from services.serving.problem import Problem
 from services.web.render.filetype import FileType
+from services.web.service import Web
 
 #: Resolutions at which pages are rendered, in dots per inch.
 MIN_DPI, MAX_DPI = 72, 400
 #: The fields of an upload beside its file.
-OPTIONS = ("pages", "dpi", "engine", "ocr", "password")
+OPTIONS = ("pages", "dpi", "engine", "ocr", "password", "webhook")
 #: Characters of a password at most. Chosen: a PDF counts the first 127 bytes at most (ISO 32000-2, 7.6.4).
 MAX_PASSWORD = 255
 #: Characters of a file's name that are kept.
@@ -21,7 +21,7 @@ MAX_NAME = 255
 FORMATS = "PDF, PNG, JPEG, TIFF, WebP, BMP, GIF and JPEG 2000"
 
 
-async def read_options(store: ObjectStore, fields: Mapping[str, str]) -> Options:
+async def read_options(service: Web, fields: Mapping[str, str]) -> Options:
     """The job's options, from the fields that the client sent. Raises `Problem` 422."""
     pages = fields.get("pages", "").strip() or None
     if pages is not None:
@@ -38,7 +38,7 @@ async def read_options(store: ObjectStore, fields: Mapping[str, str]) -> Options
             "150 suits most documents.",
         )
     engine = fields.get("engine", "").strip() or None
-    if engine is not None and engine not in (known := (await workerstate.read(store)).engines):
+    if engine is not None and engine not in (known := (await workerstate.read(service.store)).engines):
         names = ", ".join(known) or "none yet: the worker has not started"
         raise Problem(
             422, "Bad field", "There is no engine of that name.", f"Leave engine out or name one of: {names}."
@@ -52,7 +52,12 @@ async def read_options(store: ObjectStore, fields: Mapping[str, str]) -> Options
             "Leave it out to recognise only pages without trustworthy text of their own.",
         )
     has_password = read_password(fields) is not None
-    return Options(pages=pages, dpi=int(dpi), engine=engine, ocr=OcrMode(ocr), has_password=has_password)
+    webhook = fields.get("webhook", "").strip() or None
+    if webhook is not None:
+        service.webhooks.settings.check(webhook)
+    return Options(
+        pages=pages, dpi=int(dpi), engine=engine, ocr=OcrMode(ocr), has_password=has_password, webhook=webhook
+    )
 
 
 def read_password(fields: Mapping[str, str]) -> str | None:

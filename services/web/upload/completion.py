@@ -46,11 +46,14 @@ class Completion:
         metrics: WebMetrics,
         lease_seconds: float,
         direct: DirectStore | None = None,
+        notify_all: bool = False,
     ) -> None:
+        """`notify_all`: the end of every job is told, and not only of those with a webhook of their own."""
         self._store = store
         self._direct = direct
         self._queue = queue
         self._metrics = metrics
+        self._notify_all = notify_all
         # Longer than a process needs from the last byte to the next step of its own.
         self._patience = timedelta(seconds=lease_seconds)
         self._running: dict[str, asyncio.Task[Job]] = {}
@@ -73,6 +76,8 @@ class Completion:
         Raises `StorageError`; the job may then exist all the same.
         """
         path = files.intake_path
+        notify = self._notify_all or intake.options.webhook is not None
+        intake = msgspec.structs.replace(intake, notify=notify)
         try:
             await write_paced(self._store, path, intakes.encode(intake), if_generation=0)
         except PreconditionFailed:  # by a rival, or by ourselves in an attempt whose answer was lost

@@ -38,6 +38,7 @@ class DirectUploadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     engine: str | None = None
     ocr: str | None = None
     password: str | None = None
+    webhook: str | None = None
 
     @property
     def fields(self) -> dict[str, str]:
@@ -107,7 +108,7 @@ async def _open(
     service: Web, direct: DirectStore, user: User, asked: DirectUploadRequest, origin: str | None
 ) -> OwnUpload:
     """Open an upload and the bucket's session for its bytes, which a page of `origin` may send where it is given."""
-    options = await read_options(service.store, asked.fields)
+    options = await read_options(service, asked.fields)
     async with opened_session(service, user, size=asked.size) as files:
         lifetime = min(timedelta(seconds=service.config.upload_expires_seconds), LONGEST)
         path = files.path(layout.upload_name(asked.filename))
@@ -136,5 +137,5 @@ async def _read(request: Request) -> DirectUploadRequest:
             422,
             "Bad body",
             str(error),
-            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr, password if any.',
+            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr, password, webhook if any.',
         ) from error

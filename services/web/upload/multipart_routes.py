@@ -115,7 +115,7 @@ async def _read(
         stored = await _fetch(service, files, url, digest, earlier)
     if stored is None:
         raise Problem(400, "No file", "The form has no field named file.", "Try: curl -F file=@document.pdf")
-    options = await read_options(service.store, fields)
+    options = await read_options(service, fields)
     if earlier is None and (secret := read_password(fields)) is not None:
         await password.keep(files, secret)
     intake = Intake(

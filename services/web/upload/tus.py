@@ -119,7 +119,7 @@ async def _create(request: Request) -> Response:
         raise bad_header("There is neither Upload-Length nor Upload-Defer-Length: 1.")
     metadata = request.headers.get("Upload-Metadata", "")
     fields = read_metadata(metadata)
-    options = await read_options(service.store, fields)
+    options = await read_options(service, fields)
     with_bytes = request.headers.get("Content-Type") == BODY_TYPE
     # Twice: the parts are put together before they are deleted.
     async with opened_session(service, user, size=length or 0, copies=2) as files:

@@ -10,7 +10,7 @@ from deploy import manifest
 from deploy.plan import ALL, plan
 from deploy.settings import DeploySettings
 from libs.config import read
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 
 GIVEN = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "123456789012", "TAG": "abc123"}
 SETTINGS = read(DeploySettings, GIVEN)
@@ -44,6 +44,7 @@ THINGS = {
     SETTINGS.operator_secret: "operator token",
     OCR_QUEUE: "ocr queue",
     EXTRACT_QUEUE: "extract queue",
+    WEBHOOK_QUEUE: "webhook queue",
     SETTINGS.worker_service: "worker",
     SETTINGS.extract_service: "extract",
     SETTINGS.account(SETTINGS.tasks_account): "tasks account",
@@ -66,6 +67,7 @@ TABLE = {
         "operator token": {"read"},
         "ocr queue": {"enqueue", "see"},
         "extract queue": {"enqueue", "see"},
+        "webhook queue": {"enqueue", "see"},
         "tasks account": {"act as"},
     },
     "extract": {
@@ -73,6 +75,7 @@ TABLE = {
         "internal token": {"read"},
         "ocr queue": {"enqueue", "see"},
         "extract queue": {"enqueue", "see"},
+        "webhook queue": {"enqueue", "see"},
         "tasks account": {"act as"},
     },
     "worker": {
@@ -81,6 +84,7 @@ TABLE = {
         "internal token": {"read"},
         "operator token": {"read"},
         "ocr queue": {"enqueue"},
+        "webhook queue": {"enqueue"},
         "tasks account": {"act as"},
     },
     "tasks": {"worker": {"call"}, "extract": {"call"}},

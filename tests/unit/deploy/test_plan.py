@@ -10,7 +10,7 @@ from deploy.command import Command, Secret
 from deploy.foundation import lifecycle
 from deploy.plan import ALL, STAGES, main, plan, script
 from libs.config import ConfigError
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 from services.worker.modelcache.settings import DEFAULT_REVISION
 
 GIVEN = {"PROJECT": "acme-ocr-1", "PROJECT_NUMBER": "123456789012", "TAG": "abc123"}
@@ -69,7 +69,12 @@ def test_no_account_has_more_than_it_needs_and_none_has_a_role_on_the_project() 
         (OCR_QUEUE, extract, "roles/cloudtasks.viewer"),
         (EXTRACT_QUEUE, extract, "roles/cloudtasks.enqueuer"),
         (EXTRACT_QUEUE, extract, "roles/cloudtasks.viewer"),
+        (WEBHOOK_QUEUE, web, "roles/cloudtasks.enqueuer"),
+        (WEBHOOK_QUEUE, web, "roles/cloudtasks.viewer"),
+        (WEBHOOK_QUEUE, extract, "roles/cloudtasks.enqueuer"),
+        (WEBHOOK_QUEUE, extract, "roles/cloudtasks.viewer"),
         (OCR_QUEUE, worker, "roles/cloudtasks.enqueuer"),
+        (WEBHOOK_QUEUE, worker, "roles/cloudtasks.enqueuer"),
         (pusher, web, "roles/iam.serviceAccountUser"),
         (pusher, extract, "roles/iam.serviceAccountUser"),
         (pusher, worker, "roles/iam.serviceAccountUser"),
@@ -107,7 +112,7 @@ def test_nothing_wipes_the_variables_of_a_service_or_shows_a_secret() -> None:
 def test_a_queue_that_exists_is_updated_and_one_that_does_not_is_created() -> None:
     made = {command.words[4]: command for command in commands("queue") if command.unless}
 
-    assert list(made) == [OCR_QUEUE, EXTRACT_QUEUE]
+    assert list(made) == [OCR_QUEUE, EXTRACT_QUEUE, WEBHOOK_QUEUE]
     for name, command in made.items():
         assert [line[1:5] for line in command.lines()] == [
             ("tasks", "queues", "describe", name),

@@ -21,6 +21,7 @@ from services.web.upload.completion import Completion
 from tests.clock import StorageClock
 from tests.jobs import extracted, opened
 from tests.waiting import until
+from tests.webhooks import webhooks
 
 
 class Taken:
@@ -47,6 +48,7 @@ async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
         store=store,
         queue=queue,
         completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        webhooks=webhooks(store, queue),
         every_seconds=0.01,
         lease_seconds=60,
         queue_forgets=queue_forgets,
@@ -82,6 +84,7 @@ async def test_sweep_looks_for_expired_jobs_once_an_hour() -> None:
         store=store,
         queue=queue,
         completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        webhooks=webhooks(store, queue),
         every_seconds=30,
         lease_seconds=60,
         retention=timedelta(days=1),
@@ -121,6 +124,7 @@ async def test_a_job_that_moved_just_before_web_died_goes_on_at_once(queue_forge
         store=store,
         queue=queue,
         completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
+        webhooks=webhooks(store, queue),
         every_seconds=30,
         lease_seconds=60,
         queue_forgets=queue_forgets,

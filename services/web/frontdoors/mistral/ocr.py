@@ -74,7 +74,7 @@ async def ocr(request: Request) -> Response:
         return await _of_form(request, user)
     body = await document.read_json(request, Body, hint=_HINT)
     _refuse_annotations(body)
-    options = await read_options(web(request).store, {"pages": selection(body.pages)})
+    options = await read_options(web(request), {"pages": selection(body.pages)})
     reading = await start_reading(request, user, await _document(request, user, body.document), options)
     return await _answer(reading, body, request)
 
@@ -86,7 +86,7 @@ async def _of_form(request: Request, user: User) -> Response:
         nonlocal asked
         asked = _asked(fields)
         _refuse_annotations(asked)
-        return await read_options(web(request).store, {"pages": selection(asked.pages)})
+        return await read_options(web(request), {"pages": selection(asked.pages)})
 
     _, (reading,) = await start_form(request, user, ("file",), options)
     return await _answer(reading, asked, request)

@@ -69,6 +69,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/direct-uploads"): {"json": {"filename": "a.pdf", "size": 10}},
     ("POST", "/upload"): {"files": {"file": ("a.pdf", b"%PDF-1.7 a")}},
     ("POST", "/internal/extract"): {"json": TASK},
+    ("POST", "/internal/webhooks"): {"json": TASK},
     ("POST", "/internal/queues/{queue}/tasks"): {"json": {"name": "n", "task": TASK}},
 }
 

@@ -31,6 +31,7 @@ from services.worker.metrics import WorkerMetrics
 from tests.clock import StorageClock
 from tests.jobs import INTAKE, extracted, outcome
 from tests.tasks import KeptTasks
+from tests.webhooks import webhooks
 
 # msgspec recurses into what it skips, so the last one is another error than the others.
 TORN = [b"", b"{", b"\xff", b"[]", b'{"a":' + b"[" * 100_000 + b"}"]
@@ -164,4 +165,11 @@ async def test_torn_entry_does_not_use_the_names_of_wakings_before_it(files: Ses
 
 def _sweeper(files: SessionFiles, queue: KeptTasks) -> Sweeper:
     completion = Completion(store=files.store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60)
-    return Sweeper(store=files.store, queue=queue, completion=completion, every_seconds=30, lease_seconds=60)
+    return Sweeper(
+        store=files.store,
+        queue=queue,
+        completion=completion,
+        webhooks=webhooks(files.store, queue),
+        every_seconds=30,
+        lease_seconds=60,
+    )

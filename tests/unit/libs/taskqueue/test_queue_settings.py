@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
+from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE, WEBHOOK_QUEUE
 from libs.taskqueue.queue_settings import (
     DEFAULT_QUEUE_FILE,
     SHIPPED_QUEUE_FILE,
@@ -48,10 +48,17 @@ def written(path: Path, *changes: tuple[str, object]) -> Path:
 def test_the_shipped_file_serialises_ocr_and_never_gives_a_task_up() -> None:
     settings = read_queue_settings(SHIPPED_QUEUE_FILE)
 
-    assert settings.keys() == {OCR_QUEUE, EXTRACT_QUEUE}
+    assert settings.keys() == {OCR_QUEUE, EXTRACT_QUEUE, WEBHOOK_QUEUE}
     assert settings[OCR_QUEUE].max_concurrent_dispatches == 1
-    assert all(queue.max_attempts is None and queue.max_retry_seconds is None for queue in settings.values())
-    assert all(queue.dispatch_deadline_seconds == 600 for queue in settings.values())
+    pages = [settings[OCR_QUEUE], settings[EXTRACT_QUEUE]]
+    assert all(queue.max_attempts is None and queue.max_retry_seconds is None for queue in pages)
+    assert all(queue.dispatch_deadline_seconds == 600 for queue in pages)
+
+
+def test_a_file_from_before_there_were_webhooks_has_the_shipped_queue_for_them(tmp_path: Path) -> None:
+    assert (
+        read_queue_settings(written(tmp_path))[WEBHOOK_QUEUE] == read_queue_settings(SHIPPED_QUEUE_FILE)[WEBHOOK_QUEUE]
+    )
 
 
 def test_every_key_reaches_its_setting(tmp_path: Path) -> None:

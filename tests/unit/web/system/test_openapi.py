@@ -37,6 +37,8 @@ PROMISED = {
     ("/api/v1/jobs/{job_id}/status", "get"),
     ("/api/jobs/{job_id}/events", "get"),
     ("/api/jobs/{job_id}/cancel", "post"),
+    ("/api/jobs/{job_id}/webhooks", "get"),
+    ("/api/webhooks", "get"),
     ("/api/jobs/{job_id}/retry", "post"),
     ("/metrics", "get"),
     ("/api/jobs/{job_id}/pages/{n}", "get"),
