@@ -1,14 +1,14 @@
 """Text layers of real documents: which pages are taken, why the others are not, and where a layer and OCR disagree.
 
-    python -m bench.textlayer [FOLDER] [--pages N] [--threads N] [--save FOLDER] [--rival]
+    python -m bench.textlayer [FOLDER] [--pages N] [--spread] [--threads N] [--save FOLDER] [--rival]
 
-Reads the first N pages (default 2) of every PDF in the folder (default: `normal` in `$GNOSIS_CORPUS`) twice: by the
-text layer, and by OCR with the default engine. Prints a line per page: the verdict, the agreement of the spot check,
-the agreement of the layer's whole text with that of OCR (F1 of words, as trust is computed; "-" where OCR reads another
-script), and seconds of both. Then totals: pages by verdict, pages a second with `ocr=auto` and with `ocr=force`, and
-the pages on which layer and OCR disagree by more than 10 %, which `--save` writes as images with both texts beside
-them: a person has to look who is right. One process, so that both ways have the same cores; the rendering is not
-counted.
+Reads the first N pages (default 2; with `--spread` N pages from its whole length) of every PDF in the folder (default:
+`normal` in `$GNOSIS_CORPUS`) twice: by the text layer, and by OCR with the default engine. Prints a line per page: the
+verdict, the agreement of the spot check, the agreement of the layer's whole text with that of OCR (F1 of words, as
+trust is computed; "-" where OCR reads another script), and seconds of both. Then totals: pages by verdict, pages a
+second with `ocr=auto` and with `ocr=force`, and the pages on which layer and OCR disagree by more than 10 %, which
+`--save` writes as images with both texts beside them: a person has to look who is right. One process, so that both
+ways have the same cores; the rendering is not counted.
 
 `--rival` also reads the pages that are taken with plain `pymupdf4llm`, which neither draws a page nor checks its text
 (`pip install pymupdf4llm==1.28.2 tabulate==0.10.0`), and prints pages a second of both; there ours has the rendering.
@@ -20,7 +20,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path, nargs="?", help="PDFs (default: normal in $GNOSIS_CORPUS)")
     parser.add_argument("--pages", type=int, default=2, help="the first N of each document (default 2)")
+    parser.add_argument("--spread", action="store_true", help="N from a document's whole length, its ends included")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores of both ways")
     parser.add_argument("--save", type=Path, help="write images and texts of pages that disagree here")
     parser.add_argument("--rival", action="store_true", help="also read the pages that are taken with pymupdf4llm")
@@ -93,7 +94,7 @@ def main() -> int:
     rows = []
     print(f"{'document':<44} page  verdict       checked  agreed  layer s    OCR s")
     for path in sorted(folder.glob("*.pdf")):
-        for page_no, png, draw_seconds in _pages(path, options.pages):
+        for page_no, png, draw_seconds in _pages(path, options.pages, spread=options.spread):
             row = _read(path.stem, page_no, png, draw_seconds, layers, engine)
             if rival is not None and row.trusted:
                 row = msgspec.structs.replace(row, rival_seconds=rival(path, page_no))
@@ -126,14 +127,18 @@ def _rival() -> Callable[[Path, int], float]:
     return seconds
 
 
-def _pages(path: Path, count: int) -> Iterator[tuple[int, bytes, float]]:
+def _pages(path: Path, count: int, *, spread: bool) -> Iterator[tuple[int, bytes, float]]:
     with path.open("rb") as file:
         try:
             source = PdfSource(file.fileno(), DPI, RenderLimits())
         except RenderError as error:
             print(f"{path.name}: {error.fault.value}")
             return
-        for page_no in range(1, min(count, source.total_pages) + 1):
+        last = source.total_pages
+        chosen: Sequence[int] = range(1, min(count, last) + 1)
+        if spread and 1 < count < last:
+            chosen = [1 + (last - 1) * at // (count - 1) for at in range(count)]
+        for page_no in chosen:
             began = time.perf_counter()
             try:
                 png = source.page_png(page_no)
