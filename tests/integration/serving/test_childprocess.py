@@ -3,26 +3,20 @@
 import asyncio
 import os
 import textwrap
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from services.serving.childprocess import ChildLost, ChildProcess, ChildTimedOut, time_limit
+from tests.leftovers import nothing_left
 
 
 @pytest.fixture(autouse=True)
-async def threads_have_started() -> None:
-    await asyncio.to_thread(int)  # the thread pool's own descriptors
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left_behind(threads_have_started: None) -> Iterator[None]:
-    descriptors = psutil.Process().num_fds()
-    yield
-    assert psutil.Process().children(recursive=True) == []  # a zombie would be listed too
-    assert psutil.Process().num_fds() <= descriptors
+async def nothing_is_left_behind() -> AsyncIterator[None]:
+    async with nothing_left():
+        yield
 
 
 def program(text: str) -> tuple[str, ...]:

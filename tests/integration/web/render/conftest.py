@@ -1,21 +1,19 @@
 """What the tests of rendering share."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.documents import WriteFile
+from tests.leftovers import nothing_left
 
 
 @pytest.fixture
-def nothing_is_left_behind() -> Iterator[None]:
+async def nothing_is_left_behind() -> AsyncIterator[None]:
     """No child, not even a zombie, and no descriptor."""
-    descriptors = psutil.Process().num_fds()
-    yield
-    assert psutil.Process().children(recursive=True) == []
-    assert psutil.Process().num_fds() <= descriptors
+    async with nothing_left():
+        yield
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from services.worker.engines.fallback import process as fallback
 from services.worker.engines.fallback.process import FallbackProcess, choose
 from services.worker.engines.fallback.protocol import FallbackAnswer, decode_answer, encode_answer
 from tests.documents import pdf
+from tests.leftovers import nothing_left
 from tests.running import Running, running
 from tests.scripted import Script
 
@@ -47,16 +48,9 @@ def printed(text: str) -> bytes:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_is_left_behind() -> None:
-    await asyncio.to_thread(int)  # the thread pool's own descriptors
-
-
-@pytest.fixture(autouse=True)
-def no_process_stays() -> Iterator[None]:
-    descriptors = psutil.Process().num_fds()
-    yield
-    assert psutil.Process().children(recursive=True) == []  # a zombie would be listed too
-    assert psutil.Process().num_fds() <= descriptors + 3  # the event loop of the test itself
+async def nothing_is_left_behind() -> AsyncIterator[None]:
+    async with nothing_left():
+        yield
 
 
 @pytest.mark.parametrize("name", [name for name in select.available() if name != "auto"])
