@@ -49,6 +49,7 @@ tasks = values(
     run=numbers,
     idle=numbers,
     wake=numbers,
+    round=numbers,
     searchable=st.booleans(),
     due_at=maybe(times),
     trace=st.from_regex(r"\A([0-9a-f]{32})?\Z"),
