@@ -56,6 +56,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ocr: str = "auto"
     #: Whether a password came with the document.
     has_password: bool = False
+    #: The address that is told of the job's end.
+    webhook: str | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
