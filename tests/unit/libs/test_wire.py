@@ -192,8 +192,24 @@ infos = values(
     total_pages=numbers,
     repaired=st.booleans(),
 )
-options = values(Options, pages=maybe(texts), dpi=numbers, engine=maybe(texts), ocr=st.sampled_from(OcrMode))
-intakes = values(Intake, session_id=texts, user_email=texts, file_info=infos, options=options, created_at=times)
+options = values(
+    Options,
+    pages=maybe(texts),
+    dpi=numbers,
+    engine=maybe(texts),
+    ocr=st.sampled_from(OcrMode),
+    has_password=st.booleans(),
+    webhook=maybe(texts),
+)
+intakes = values(
+    Intake,
+    session_id=texts,
+    user_email=texts,
+    file_info=infos,
+    options=options,
+    created_at=times,
+    notify=st.booleans(),
+)
 page_records = values(
     Page,
     status=st.sampled_from(PageStatus),
@@ -222,6 +238,8 @@ jobs = values(
     run=numbers,
     status=st.sampled_from(JobStatus),
     error=maybe(texts),
+    error_code=maybe(texts),
+    notify=st.booleans(),
     current_step=st.sampled_from(Step),
     message=texts,
     warnings=st.lists(texts, max_size=2).map(tuple),
