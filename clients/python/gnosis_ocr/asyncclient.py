@@ -150,9 +150,13 @@ class AsyncClient:
         """The image that the page was read from, a PNG; with `width` in pixels (64 to 1600) a smaller one as WebP."""
         return await self._run(jobs.image(job_id, number, width=width, patience=self._patience))
 
-    async def result(self, job_id: str, form: str = "md", *, headers: bool = False, tables: str = "html") -> bytes:
+    async def result(
+        self, job_id: str, form: str = "md", *, headers: bool = False, tables: str = "html", partial: bool = False
+    ) -> bytes:
         """The combined result in one of `models.FORMS`, in memory, as `Client.result`."""
-        return await self._run(jobs.result(job_id, form, headers=headers, tables=tables, patience=self._patience))
+        return await self._run(
+            jobs.result(job_id, form, headers=headers, tables=tables, partial=partial, patience=self._patience)
+        )
 
     async def download(
         self,

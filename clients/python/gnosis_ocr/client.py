@@ -160,12 +160,17 @@ class Client:
         """The image that the page was read from, a PNG; with `width` in pixels (64 to 1600) a smaller one as WebP."""
         return self._run(jobs.image(job_id, number, width=width, patience=self._patience))
 
-    def result(self, job_id: str, form: str = "md", *, headers: bool = False, tables: str = "html") -> bytes:
+    def result(
+        self, job_id: str, form: str = "md", *, headers: bool = False, tables: str = "html", partial: bool = False
+    ) -> bytes:
         """The combined result in one of `models.FORMS`, in memory; `download` suits large ones.
 
         `headers`: keep running heads and page numbers in the text. `tables`: "html", or "pipes" in Markdown.
+        `partial`: the result of a job that still runs will do, with marks in place of pages (not as "zip" or "pdf").
         """
-        return self._run(jobs.result(job_id, form, headers=headers, tables=tables, patience=self._patience))
+        return self._run(
+            jobs.result(job_id, form, headers=headers, tables=tables, partial=partial, patience=self._patience)
+        )
 
     def download(
         self,

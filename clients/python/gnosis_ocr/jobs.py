@@ -135,13 +135,23 @@ def image(job_id: str, number: int, *, width: int | None, patience: float) -> Fl
 
 
 def result(
-    job_id: str, form: str, *, headers: bool, tables: str, save_to: Path | None = None, patience: float
+    job_id: str,
+    form: str,
+    *,
+    headers: bool,
+    tables: str,
+    partial: bool = False,
+    save_to: Path | None = None,
+    patience: float,
 ) -> Flow[bytes]:
     """The combined result; empty where it went to `save_to`."""
+    params = {"format": form, "headers": "true" if headers else "false", "tables": tables}
+    if partial:
+        params["partial"] = "true"
     request = Request(
         method="GET",
         path=f"/api/jobs/{job_id}/result",
-        params={"format": form, "headers": "true" if headers else "false", "tables": tables},
+        params=params,
         timeout=120.0,
         save_to=save_to,
     )

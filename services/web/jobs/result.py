@@ -19,7 +19,7 @@ from libs.storage.store import Stat
 from services.serving.problem import Problem
 from services.web.jobs.lookup import not_done, own_job
 from services.web.outputs.archive import ImageLimits, as_zip
-from services.web.outputs.result import ResultForm, as_html, as_json, as_markdown, as_text
+from services.web.outputs.result import PARTIAL_FORMS, ResultForm, as_html, as_json, as_markdown, as_text
 from services.web.outputs.searchable import fault_since, made_since
 from services.web.service import Web, web
 from services.web.tasks import SEARCHABLE_AGAIN_SECONDS, start_searchable
@@ -43,9 +43,18 @@ async def result(request: Request) -> Response:
     """`GET /api/jobs/{job_id}/result`: the combined result, in the form that `format` or `Accept` names (R68)."""
     files, job = await own_job(request)
     form, options = _form(request), _options(request)
+    partial = _flag(request, "partial", "true also gives the result of a job that runs, as far as it is read.")
+    if partial and form not in PARTIAL_FORMS:
+        names = ", ".join(PARTIAL_FORMS)
+        raise Problem(
+            422, "Bad partial", f"partial is for the forms {names}.", "Ask without it once the job has ended."
+        )
     if not job.ended:
-        raise not_done(job, "The job is still running.")
-    if job.status is JobStatus.CANCELLED:
+        if not partial:
+            raise not_done(job, "The job is still running.")
+        if not job.planned:
+            raise not_done(job, "The document has not been opened yet.")
+    elif job.status is JobStatus.CANCELLED:
         # It is not combined, and a combined result that is there is of an earlier run.
         if not await _is_any_page_read(files, job):
             raise not_done(job, "The job was cancelled before a page was read.")
@@ -57,6 +66,9 @@ async def result(request: Request) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Vary": "Accept",
     }
+    if partial:
+        headers["Gnosis-Partial"] = "false" if job.ended else "true"
+        headers["Cache-Control"] = "no-store"
     if request.method == "HEAD":
         described = Response(media_type=_MEDIA_TYPES[form], headers=headers)
         del described.headers["Content-Length"]  # 0, and that of the result is not known before it is made
@@ -145,13 +157,19 @@ def _form(request: Request) -> ResultForm:
 
 def _options(request: Request) -> MarkdownOptions:
     """What `headers` and `tables` ask for."""
-    headers = request.query_params.get("headers", "false")
-    if headers not in ("true", "false"):
-        raise Problem(422, "Bad headers", "headers is true or false.", "true keeps running heads and page numbers.")
+    headers = _flag(request, "headers", "true keeps running heads and page numbers.")
     tables = request.query_params.get("tables", "html")
     if tables not in ("html", "pipes"):
         raise Problem(422, "Bad tables", "tables is html or pipes.", "pipes writes tables without spans in Markdown.")
-    return MarkdownOptions(headers=headers == "true", pipes=tables == "pipes")
+    return MarkdownOptions(headers=headers, pipes=tables == "pipes")
+
+
+def _flag(request: Request, name: str, hint: str) -> bool:
+    """A parameter that is true or false, false where it is left out. Raises `Problem` 422."""
+    given = request.query_params.get(name, "false")
+    if given not in ("true", "false"):
+        raise Problem(422, f"Bad {name}", f"{name} is true or false.", hint)
+    return given == "true"
 
 
 def _accepted(header: str) -> list[str]:

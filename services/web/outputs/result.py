@@ -1,4 +1,7 @@
-"""The result of an ended job in its forms, a page at a time: memory does not grow with the pages."""
+"""The result of a job in its forms, a page at a time: memory does not grow with the pages.
+
+Of a job that runs it is what there is; the pages that are still to be read are marked, each form in its own way.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -46,16 +49,20 @@ class ResultForm(StrEnum):
     PDF = "pdf"
 
 
-#: Renders one page of an ended job.
+#: The forms in which the result of a job that runs can be had.
+PARTIAL_FORMS = (ResultForm.MD, ResultForm.TXT, ResultForm.HTML, ResultForm.JSON)
+
+#: Renders one page.
 _Render = Callable[[PageOutcome], str]
 
 
 async def as_markdown(files: SessionFiles, job: Job, options: MarkdownOptions = DEFAULT) -> AsyncIterator[bytes]:
     """Each page after its marker line.
 
-    By default this is the stored result, which must exist unless the job was cancelled; raises `NotFound`.
+    By default this is the stored result, which must exist once the job has ended, unless it was cancelled; raises
+    `NotFound`.
     """
-    if options == DEFAULT and job.status is not JobStatus.CANCELLED:
+    if options == DEFAULT and job.ended and job.status is not JobStatus.CANCELLED:
         async with files.store.open_read(files.combined_path) as opened:
             async for chunk in opened.chunks:
                 yield chunk
@@ -73,11 +80,11 @@ async def as_text(files: SessionFiles, job: Job, *, headers: bool = False) -> As
     """The pages without markup: tabs between table cells, form feeds between pages (as pdftotext writes them).
 
     A failed page is `[page N failed: REASON]`, one that was not read before the job was cancelled `[page N not read]`,
-    and a blank one is empty.
+    one that is still to be read `[page N pending]`, and a blank one is empty.
     """
 
     def render(outcome: PageOutcome) -> str:
-        if (missing := _missing(outcome)) is not None:
+        if (missing := _missing(outcome, job)) is not None:
             return f"[page {outcome.page_no} {missing}]\n"
         return to_text(blocks_of(outcome), headers=headers).strip() + "\n"
 
@@ -89,7 +96,7 @@ async def as_html(files: SessionFiles, job: Job, *, headers: bool = False) -> As
     """One document without scripts, and with nothing from elsewhere."""
 
     def render(outcome: PageOutcome) -> str:
-        if (missing := _missing(outcome)) is not None:
+        if (missing := _missing(outcome, job)) is not None:
             shown = f"<p>Page {outcome.page_no} {escape(missing)}</p>\n"
         else:
             shown = blocks_html(blocks_of(outcome), headers=headers)
@@ -129,21 +136,28 @@ async def _joined(files: SessionFiles, job: Job, render: _Render, *, between: st
     separator = ""
     async with aclosing(read_in_order(files, job.pages)) as outcomes:
         async for page_no, outcome in outcomes:
+            if outcome is None or _is_outdated(outcome, job):
+                outcome = without_outcome(job, page_no)
             # In a thread: a hostile page takes seconds to parse.
-            yield (separator + await asyncio.to_thread(render, outcome or without_outcome(job, page_no))).encode()
+            yield (separator + await asyncio.to_thread(render, outcome)).encode()
             separator = between
 
 
 def without_outcome(job: Job, page_no: int) -> PageOutcome:
-    """Of a page that has none: a cancelled job has not read it, or its outcome was lost."""
+    """Of a page that has none: it is still to be read, a cancelled job has not read it, or its outcome was lost."""
     if not job.pages[page_no].ended:
         return PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.PENDING)
     return PageOutcome(page_no=page_no, run=job.run, status=OutcomeStatus.FAILED, error=failure_of(None))
 
 
-def _missing(outcome: PageOutcome) -> str | None:
+def _is_outdated(outcome: PageOutcome, job: Job) -> bool:
+    """Whether the page is being read again, and this is its outcome of before: the retry has not yet marked it."""
+    return not job.ended and outcome.run < job.pages[outcome.page_no].run
+
+
+def _missing(outcome: PageOutcome, job: Job) -> str | None:
     """What is said in place of the text of a page that has none; None for a page that was read."""
     if outcome.status is OutcomeStatus.PENDING:
-        return "not read"
+        return "not read" if job.ended else "pending"
     reason = failure_of(outcome)
     return None if reason is None else f"failed: {reason}"

@@ -333,6 +333,77 @@ async def test_a_page_read_just_before_the_cancellation_counts_though_the_record
     assert "Prices" in (await results.get()).text
 
 
+async def runs_again(files: SessionFiles) -> None:
+    """Pages 3 and 4 are read again, and page 3 has been; page 1 has just been, page 4 has its outcome of before.
+
+    The record does not show what has just been read.
+    """
+    at = await files.store.now()
+    await commit(files, lambda job: job.retry((1, 3, 4), at))
+    for outcome in (PAGES[0], PAGES[2]):
+        late = msgspec.structs.replace(outcome, run=2)
+        await files.store.write(files.page_outcome_path(outcome.page_no), outcomes.encode(late))
+
+
+async def test_a_running_job_has_what_there_is_and_marks_the_rest_where_that_is_asked_for(results: Results) -> None:
+    await runs_again(results.files)
+    for form in ("md", "txt", "html", "json"):
+        assert (await results.get(f"?format={form}", status=409)).json()["title"] == "Not done"
+        assert (await results.get(f"?format={form}&partial=false", status=409)).json()["title"] == "Not done"
+
+    answer = await results.get("?partial=true")
+    assert (answer.headers["gnosis-partial"], answer.headers["cache-control"]) == ("true", "no-store")
+    marks = [line for line in answer.text.split("\n") if line.startswith("<!--")]
+    assert marks == [
+        "<!-- page 1 -->",
+        "<!-- page 2 failed: It is - -> torn & <b>bad</b>. -->",
+        "<!-- page 3 blank -->",
+        "<!-- page 4 pending -->",
+        "<!-- page 5 failed: not read -->",
+    ]
+    assert answer.text.startswith("<!-- page 1 -->\n## Prices <2026>\n")
+    assert (await results.get("?partial=true&headers=true")).text.startswith("<!-- page 1 -->\nThe minutes\n")
+    pages = (await results.get("?partial=true&format=txt")).text.split("\f")
+    assert (len(pages), pages[3]) == (5, "[page 4 pending]\n")
+    html = (await results.get("?partial=true&format=html")).text
+    assert "<p>Page 4 pending</p>" in html
+    assert [html.count(f'<section id="page-{n}">') for n in range(1, 7)] == [1, 1, 1, 1, 1, 0]
+    document = (await results.get("?partial=true&format=json")).json()
+    assert document["status"] == "processing"
+    validator = Draft202012Validator((await results.client.get("/schemas/page.json")).json())
+    assert [error.message for page in document["pages"] for error in validator.iter_errors(page)] == []
+    assert [(page["page_no"], page["status"]) for page in document["pages"]] == [
+        (1, "completed"),
+        (2, "failed"),
+        (3, "completed"),
+        (4, "pending"),
+        (5, "failed"),
+    ]
+    head = await results.client.head(f"{results.address}?partial=true", headers=OWNER)
+    assert (head.status_code, head.headers["gnosis-partial"]) == (200, "true")
+
+
+async def test_an_ended_job_has_the_same_result_where_a_partial_one_would_do(results: Results) -> None:
+    for form in ("md", "txt", "html", "json"):
+        whole = await results.get(f"?format={form}")
+        asked = await results.get(f"?format={form}&partial=true")
+        assert asked.text == whole.text
+        assert asked.headers["gnosis-partial"] == "false"
+        assert "gnosis-partial" not in whole.headers
+
+
+async def test_a_job_whose_document_is_not_open_yet_has_no_partial_result(results: Results) -> None:
+    intake = intakes.decode((await results.files.store.read(results.files.intake_path)).data)
+    await results.files.store.write(results.files.record_path, record.encode(Job.opened(intake)))
+    assert (await results.get("?partial=true", status=409)).json()["detail"] == "The document has not been opened yet."
+
+
+@pytest.mark.parametrize("query", ["partial=yes", "partial=", "partial=true&format=zip", "partial=true&format=pdf"])
+async def test_a_partial_result_that_there_cannot_be_is_refused(results: Results, query: str) -> None:
+    problem = (await results.get(f"?{query}", status=422)).json()
+    assert (problem["title"], bool(problem["hint"])) == ("Bad partial", True)
+
+
 async def test_old_page_has_blocks_and_html_made_from_its_markdown(results: Results) -> None:
     address = results.address.removesuffix("result") + "pages/4"
     page = (await results.client.get(address, headers={**OWNER, "Accept": "application/json"})).json()
