@@ -17,11 +17,12 @@ from services.local import processes
 from services.local.config import LocalConfig
 from services.local.doctor import examine
 from services.local.documents import STDIN
-from services.local.exit import BAD_INPUT
+from services.local.exit import BAD_INPUT, CommandError
 from services.local.launcher import run
 from services.local.ocr import OcrArguments, ocr
 from services.local.read import ReadArguments, read
 from services.local.reading import Options
+from services.local.secret import ASK, password_of
 from services.local.terminal import say
 
 #: How pages with text of their own are read, as the service names it.
@@ -54,8 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     # To cyclopts a single hyphen is an option.
     tokens = [STDIN if word == "-" else word for word in given]
+    if tokens[:1] == ["read"]:
+        # It would take the next word for the value, and so the name of a document for its password.
+        tokens = [f"--password={ASK}" if word == "--password" else word for word in tokens]
     try:
         code = app(tokens, exit_on_error=False, print_error=False)
+    except CommandError as error:
+        say(str(error))
+        return error.code
     except CycloptsError as error:
         error.verbose = False
         say(f"{' '.join(str(error).split())} See gnosis-ocr --help.")
@@ -73,6 +80,14 @@ def _read(
     dpi: _Dpi = None,
     engine: _Engine = "",
     ocr: _Ocr = "auto",
+    password: Annotated[
+        str,
+        Parameter(
+            help="Ask for the password of encrypted PDFs. --password=SECRET gives it, but then all who can list the "
+            "machine's processes see it."
+        ),
+    ] = "",
+    password_file: Annotated[Path | None, Parameter(help="A file whose first line is that password.")] = None,
     form: Annotated[str, Parameter(name="--format", help="Some of md,txt,html,json,zip,pdf. md by default.")] = "md",
     output: Annotated[
         Path | None, Parameter(name=("--output", "-o"), help="The folder of the results. By default standard output.")
@@ -109,6 +124,7 @@ def _read(
     given = ReadArguments(
         files=files,
         options=Options(pages=pages, dpi=dpi, engine=engine, ocr=ocr),
+        password=password_of(password, password_file),
         forms=tuple(dict.fromkeys(name.strip() for name in form.split(","))),
         output=output,
         server=server,

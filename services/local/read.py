@@ -37,6 +37,8 @@ class ReadArguments(msgspec.Struct, frozen=True, kw_only=True):
     #: Files, folders, patterns, or `documents.STDIN`.
     files: tuple[str, ...]
     options: Options = Options()
+    #: Of those of the documents that are encrypted; "" without one.
+    password: str = ""
     forms: tuple[str, ...] = ("md",)
     #: The folder of the results; None for standard output.
     output: Path | None = None
@@ -96,7 +98,7 @@ async def _read(
         if wanted:
             client, ledger = await stack.enter_async_context(_gnosis(arguments, config, environ, interrupts))
             display = stack.enter_context(Display(quiet=arguments.quiet, documents=len(wanted)))
-            reader = Reader(client, ledger, display, arguments.options)
+            reader = Reader(client, ledger, display, arguments.options, password=arguments.password)
             outcomes += await _read_all(arguments, wanted, outputs, client, reader, display)
             await _leave(reader, keep=arguments.keep)
     outcomes.sort(key=lambda outcome: found.index(outcome.document))

@@ -29,11 +29,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 class Reader:
     """Reads documents, each content once, however often it is named."""
 
-    def __init__(self, client: AsyncClient, ledger: Ledger, display: Display, options: Options) -> None:
+    def __init__(
+        self, client: AsyncClient, ledger: Ledger, display: Display, options: Options, *, password: str = ""
+    ) -> None:
+        """`password` is no option: what is begun is stored by the digest of the options, and it is stored nowhere."""
         self._client = client
         self._ledger = ledger
         self._display = display
         self._options = options
+        self._password = password
         self._turns: dict[str, asyncio.Lock] = {}
 
     async def read(self, document: Document) -> Job:
@@ -98,6 +102,7 @@ class Reader:
             dpi=options.dpi,
             engine=options.engine,
             ocr=options.ocr,
+            password=self._password,
             resume=resume or None,
             on_progress=note,
         )

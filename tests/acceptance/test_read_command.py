@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pymupdf
 import pytest
 
 from tests import ROOT
@@ -76,6 +77,26 @@ def test_a_document_goes_from_a_pipe_to_a_pipe_and_leaves_nothing_in_the_service
     again = command(tmp_path, "two.pdf", "--pages", "2", "--quiet", *on(services))
     assert again.stdout == quiet.stdout
     assert jobs_of(services) == kept, "a job that was kept is read from again, and stays"
+
+
+def test_an_encrypted_document_is_read_with_its_password_which_is_stored_nowhere(
+    services: Running, tmp_path: Path
+) -> None:
+    with pymupdf.open(pdf(tmp_path / "open.pdf", 1)) as document:
+        document.save(tmp_path / "locked.pdf", encryption=pymupdf.mupdf.PDF_ENCRYPT_AES_256, user_pw="Zq7pLkW9")
+    (tmp_path / "password.txt").write_text("Zq7pLkW9\n")
+    wrong = command(tmp_path, "locked.pdf", "--password=other", *on(services))
+    assert wrong.returncode == 1
+    assert "The password does not open the PDF" in wrong.stderr.decode()
+
+    right = command(tmp_path, "locked.pdf", "open.pdf", "-o", "out", "--password-file", "password.txt", *on(services))
+    assert right.returncode == 0, right.stderr.decode()
+    assert (tmp_path / "out" / "locked.md").read_text().startswith("<!-- page 1 -->\nPage 1 ")
+    kept = command(tmp_path, "locked.pdf", "-o", "out", "--password=Zq7pLkW9", "--keep", *on(services))
+    assert kept.returncode == 0
+    state = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert state
+    assert not any(b"Zq7pLkW9" in content for content in state)
 
 
 def test_several_documents_have_a_table_results_of_every_form_and_a_last_line(
