@@ -26,6 +26,8 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     scripts: tuple[str, ...] = ()
     #: The names that the option `engine` of an upload may have.
     engines: tuple[str, ...] = ()
+    #: The languages that each of them can read, by its name; one that is not named reads what its model knows.
+    languages: dict[str, tuple[str, ...]] = {}
     #: The body of the worker's `GET /cache/info`.
     cache: dict[str, object] = {}
 

@@ -30,6 +30,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     #: A client that names none gets `AUTO`; a job from before the option existed was, and is, read with `FORCE`.
     ocr: OcrMode = OcrMode.FORCE
+    #: The languages of the document, by `libs.languages`; empty: those of the worker's settings.
+    languages: tuple[str, ...] = ()
     #: Whether a password came with the document. It is kept elsewhere: `libs.jobstate.password`.
     has_password: bool = False
     #: The address that is told of the job's end.

@@ -80,6 +80,9 @@ def _read(
     dpi: _Dpi = None,
     engine: _Engine = "",
     ocr: _Ocr = "auto",
+    language: Annotated[
+        str, Parameter(help="Languages of the documents, such as en,de. By default those of the service's settings.")
+    ] = "",
     password: Annotated[
         str,
         Parameter(
@@ -123,7 +126,7 @@ def _read(
         return BAD_INPUT
     given = ReadArguments(
         files=files,
-        options=Options(pages=pages, dpi=dpi, engine=engine, ocr=ocr),
+        options=Options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=language),
         password=password_of(password, password_file),
         forms=tuple(dict.fromkeys(name.strip() for name in form.split(","))),
         output=output,

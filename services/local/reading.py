@@ -24,6 +24,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""
     #: "auto", "force" or "text".
     ocr: str = ""
+    #: Codes separated by commas.
+    languages: str = ""
 
 
 class Reader:
@@ -102,6 +104,7 @@ class Reader:
             dpi=options.dpi,
             engine=options.engine,
             ocr=options.ocr,
+            languages=options.languages,
             password=self._password,
             resume=resume or None,
             on_progress=note,

@@ -174,8 +174,14 @@ class BatchReader:
             # A process that was suspended past its lease must not begin a page that the next holder has read.
             await self._lease.renew_if_expired()
             self._watch.begin(page_no, await self._files.store.now())
-            ocr = self._call.recorder.job.options.ocr
-            yield PageImage(page_no=page_no, data=stored.data, alive=self._watch.alive, ocr=ocr)
+            options = self._call.recorder.job.options
+            yield PageImage(
+                page_no=page_no,
+                data=stored.data,
+                alive=self._watch.alive,
+                ocr=options.ocr,
+                languages=options.languages,
+            )
 
     async def _save(self, reading: PageText | PageFailure, generation: int) -> None:
         try:

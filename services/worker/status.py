@@ -113,7 +113,11 @@ class WorkerStatus:
         async with self._lock:
             engine = self._engine()
             state = {"holder": self._holder, "state": engine.pop("engine_state")} | engine
-            state |= {"engines": await asyncio.to_thread(self._engines.available), "cache": await self.cache()}
+            state |= {
+                "engines": await asyncio.to_thread(self._engines.available),
+                "languages": await asyncio.to_thread(self._engines.languages),
+                "cache": await self.cache(),
+            }
             try:
                 data = workerstate.encode(msgspec.convert(state, WorkerState))
                 await write_paced(self._store, layout.WORKER_STATE, data)

@@ -82,12 +82,13 @@ class AsyncClient:
         dpi: int | None = None,
         engine: str = "",
         ocr: str = "",
+        languages: str = "",
         password: str = "",
         resume: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> str:
         """Upload a path, bytes or an open binary file; the id of its job. Options and errors as of `Client.upload`."""
-        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, password=password)
+        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password)
         with opened(document, filename) as source:
             return await self._run(
                 upload(source, options, resume=resume, on_progress=on_progress, patience=self._patience)
@@ -102,12 +103,20 @@ class AsyncClient:
         dpi: int | None = None,
         engine: str = "",
         ocr: str = "",
+        languages: str = "",
         password: str = "",
         keep: bool = False,
     ) -> str:
         """Upload a document, wait, and return its Markdown, as `Client.read`."""
         job_id = await self.upload(
-            document, filename=filename, pages=pages, dpi=dpi, engine=engine, ocr=ocr, password=password
+            document,
+            filename=filename,
+            pages=pages,
+            dpi=dpi,
+            engine=engine,
+            ocr=ocr,
+            languages=languages,
+            password=password,
         )
         try:
             return await self._run(jobs.text_of(await self.wait(job_id), patience=self._patience))

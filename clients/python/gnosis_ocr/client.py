@@ -86,6 +86,7 @@ class Client:
         dpi: int | None = None,
         engine: str = "",
         ocr: str = "",
+        languages: str = "",
         password: str = "",
         resume: str | None = None,
         on_progress: OnProgress | None = None,
@@ -93,10 +94,11 @@ class Client:
         """Upload a path, bytes or an open binary file; the id of its job. Raises also `OSError`, `UploadFailed`.
 
         `pages` such as "1-5,8,12-", `dpi` from 72 to 400, `engine` by name, `ocr` one of "auto", "force", "text",
-        `password` of an encrypted PDF: what is left out is the service's default. `on_progress` is called before each
-        piece; its `upload_id`, given as `resume`, continues the upload in another process.
+        `languages` such as "en,de", `password` of an encrypted PDF: what is left out is the service's default.
+        `on_progress` is called before each piece; its `upload_id`, given as `resume`, continues the upload in another
+        process.
         """
-        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, password=password)
+        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password)
         with opened(document, filename) as source:
             return self._run(upload(source, options, resume=resume, on_progress=on_progress, patience=self._patience))
 
@@ -109,6 +111,7 @@ class Client:
         dpi: int | None = None,
         engine: str = "",
         ocr: str = "",
+        languages: str = "",
         password: str = "",
         keep: bool = False,
     ) -> str:
@@ -117,7 +120,14 @@ class Client:
         The job is deleted afterwards unless `keep`. Options as in `upload`; raises also `NotRead`.
         """
         job_id = self.upload(
-            document, filename=filename, pages=pages, dpi=dpi, engine=engine, ocr=ocr, password=password
+            document,
+            filename=filename,
+            pages=pages,
+            dpi=dpi,
+            engine=engine,
+            ocr=ocr,
+            languages=languages,
+            password=password,
         )
         try:
             return self._run(jobs.text_of(self.wait(job_id), patience=self._patience))

@@ -54,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     #: "auto", "force" or "text".
     ocr: str = "auto"
+    #: The languages asked for, by Tesseract's codes; empty where none were.
+    languages: tuple[str, ...] = ()
     #: Whether a password came with the document.
     has_password: bool = False
     #: The address that is told of the job's end.

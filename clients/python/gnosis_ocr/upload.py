@@ -36,13 +36,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 OnProgress = Callable[[Progress], None]
 
 
-def upload_options(*, pages: str, dpi: int | None, engine: str, ocr: str, password: str) -> dict[str, str]:
+def upload_options(
+    *, pages: str, dpi: int | None, engine: str, ocr: str, languages: str, password: str
+) -> dict[str, str]:
     """The fields that the service reads; those that are empty are left out."""
     fields = {
         "pages": pages,
         "dpi": "" if dpi is None else str(dpi),
         "engine": engine,
         "ocr": ocr,
+        "languages": languages,
         "password": password,
     }
     return {name: value for name, value in fields.items() if value}

@@ -23,6 +23,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _UNTRUSTED = "Taken from the document's own text, as ocr=text asks, although it is not trusted ({verdict})."
 
+_LANGUAGES_UNUSED = (
+    "The languages that were asked for make no difference to the engine {engine}: it reads what it knows."
+)
+
 
 class PageBlock(Block, frozen=True, kw_only=True, omit_defaults=True):
     """A block of a page, named and with the table as HTML."""
@@ -149,7 +153,7 @@ def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> Pag
         text_layer=outcome.text_layer,
         blocks=tuple(_named(block, at) for at, block in enumerate(blocks_of(outcome), 1)),
         markdown=outcome.text,
-        warnings=tuple(_warnings(outcome)),
+        warnings=tuple(_warnings(outcome, job)),
         tries=outcome.tries,
         tokens=outcome.tokens,
         text=outcome.text if alone else UNSET,
@@ -166,8 +170,10 @@ def _named(block: Block, number: int) -> PageBlock:
     return PageBlock(**fields, id=block_id(number), html=table.to_html(block.cells) if block.cells else "")
 
 
-def _warnings(outcome: PageOutcome) -> Sequence[str]:
+def _warnings(outcome: PageOutcome, job: Job) -> Sequence[str]:
     found = []
+    if job.options.languages and outcome.source is Source.MODEL:
+        found.append(_LANGUAGES_UNUSED.format(engine=outcome.engine))
     if outcome.fallback and outcome.status is OutcomeStatus.COMPLETED:
         found.append(f"Read by another engine, {outcome.engine}. {outcome.fallback}")
     layer = outcome.text_layer

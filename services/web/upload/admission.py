@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from libs import workerstate
 from libs.jobstate.intake import FileInfo, OcrMode, Options
 from libs.jobstate.selection import parse_pages
+from libs.languages import parse_languages
 from libs.storage import layout
 from services.serving.problem import Problem
 from services.web.render.filetype import FileType
@@ -13,7 +14,7 @@ from services.web.service import Web
 #: Resolutions at which pages are rendered, in dots per inch.
 MIN_DPI, MAX_DPI = 72, 400
 #: The fields of an upload beside its file.
-OPTIONS = ("pages", "dpi", "engine", "ocr", "password", "webhook")
+OPTIONS = ("pages", "dpi", "engine", "ocr", "languages", "password", "webhook")
 #: Characters of a password at most. Chosen: a PDF counts the first 127 bytes at most (ISO 32000-2, 7.6.4).
 MAX_PASSWORD = 255
 #: Characters of a file's name that are kept.
@@ -51,13 +52,39 @@ async def read_options(service: Web, fields: Mapping[str, str]) -> Options:
             f"ocr is one of: {', '.join(OcrMode)}.",
             "Leave it out to recognise only pages without trustworthy text of their own.",
         )
-    has_password = read_password(fields) is not None
     webhook = fields.get("webhook", "").strip() or None
     if webhook is not None:
         service.webhooks.settings.check(webhook)
     return Options(
-        pages=pages, dpi=int(dpi), engine=engine, ocr=OcrMode(ocr), has_password=has_password, webhook=webhook
+        pages=pages,
+        dpi=int(dpi),
+        engine=engine,
+        ocr=OcrMode(ocr),
+        languages=await _read_languages(service, fields.get("languages", ""), engine),
+        has_password=read_password(fields) is not None,
+        webhook=webhook,
     )
+
+
+async def _read_languages(service: Web, text: str, engine: str | None) -> tuple[str, ...]:
+    """The languages that the text names, which the engine can read. Raises `Problem` 422."""
+    try:
+        languages = parse_languages(text)
+    except ValueError as error:
+        raise Problem(422, "Bad field", str(error), "Correct the field languages, or leave it out.") from error
+    if not languages:
+        return ()
+    state = await workerstate.read(service.store)
+    name = state.engine if engine in (None, "auto") else engine
+    readable = state.languages.get(name or "")
+    if readable is not None and (missing := [code for code in languages if code not in readable]):
+        raise Problem(
+            422,
+            "Bad field",
+            f"The engine {name} does not read the language {missing[0]} here.",
+            f"Leave languages out, or name some of: {', '.join(readable) or 'none'}.",
+        )
+    return languages
 
 
 def read_password(fields: Mapping[str, str]) -> str | None:

@@ -37,6 +37,7 @@ class DirectUploadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     dpi: int | str | None = None
     engine: str | None = None
     ocr: str | None = None
+    languages: str | None = None
     password: str | None = None
     webhook: str | None = None
 
@@ -137,5 +138,6 @@ async def _read(request: Request) -> DirectUploadRequest:
             422,
             "Bad body",
             str(error),
-            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr, password, webhook if any.',
+            'Send {"filename": "scan.pdf", "size": BYTES}, with pages, dpi, engine, ocr, languages, password, webhook '
+            "if any.",
         ) from error

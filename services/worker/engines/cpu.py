@@ -61,6 +61,7 @@ class _DecodedPage:
     def __init__(self, image: PageImage, pixels: Pixels, seconds: float) -> None:
         self._page_no = image.page_no
         self._data = image.data
+        self._languages = image.languages
         self._pixels = pixels
         self._seconds = seconds
 
@@ -71,7 +72,7 @@ class _DecodedPage:
             if is_blank(self._pixels):
                 finish, page = Finish.BLANK, None
             else:
-                finish, page = Finish.STOP, reader.read(self._pixels)
+                finish, page = Finish.STOP, reader.read(self._pixels, self._languages)
         except PictureError as error:
             return PageFailure(page_no=self._page_no, reason=str(error), seconds=self._spent(started))
         if page is None:
@@ -85,7 +86,8 @@ class _DecodedPage:
             )
         blocks = lay_out(page)
         markdown = to_markdown(blocks)
-        scripts = reader.info().scripts
+        info = reader.info(self._languages)
+        scripts = info.scripts
         trust = msgspec.structs.replace(
             by_layer(markdown, self._data, reads=scripts),
             confidence=mean_confidence(lines_of(blocks)),
@@ -104,6 +106,7 @@ class _DecodedPage:
             height=height,
             rotation=page.pose.rotation,
             skew=round(page.pose.skew, 2),
+            engine=None if info == reader.info() else info,
             trust=trust,
         )
 

@@ -41,6 +41,8 @@ class PageImage(msgspec.Struct, frozen=True, kw_only=True):
     alive: Callable[[], None] = unheard
     #: Whether the page's own text may be taken instead.
     ocr: OcrMode = OcrMode.FORCE
+    #: The languages that the job names, by `libs.languages`; empty: those of the settings. An engine may ignore them.
+    languages: tuple[str, ...] = ()
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):

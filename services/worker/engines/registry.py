@@ -106,6 +106,10 @@ class EngineRegistry:
         """The names that a job may choose here at present."""
         return select.available(self._context)
 
+    def languages(self) -> dict[str, tuple[str, ...]]:
+        """The languages that a job may choose here at present, by the name of the engine that it names."""
+        return select.languages(self._context)
+
     def _refuse_retry(self) -> None:
         if self.state is EngineState.FAILED and time.monotonic() - self._failed_at < RETRY_SECONDS:
             raise EngineUnavailable(self.reason or "The engine failed a moment ago.")

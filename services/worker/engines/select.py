@@ -10,6 +10,7 @@ from pathlib import Path
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import EngineUnavailable, OcrEngine
 from services.worker.engines.layer.engine import NoLayers, PageByLayer
+from services.worker.engines.lines.languages import readable_codes, tesseract_codes
 from services.worker.engines.settings import EngineSettings
 
 ENGINE_NAMES = ("auto", "nanonets", "rapidocr", "tesseract", "openai")
@@ -75,6 +76,17 @@ def available(context: EngineContext = BARE) -> tuple[str, ...]:
         "openai": bool(context.settings.openai.openai_base_url),
     }
     return ("auto", *(name for name, here in found.items() if here))
+
+
+def languages(context: EngineContext = BARE) -> dict[str, tuple[str, ...]]:
+    """The languages that can be read here, by the engines that have lists of them; a model reads what it knows."""
+    names = set(available(context))
+    found = {}
+    if "rapidocr" in names:
+        found["rapidocr"] = readable_codes(context.settings.ocr_languages)
+    if "tesseract" in names:
+        found["tesseract"] = tesseract_codes()
+    return found
 
 
 def _suits_model(context: EngineContext) -> bool:

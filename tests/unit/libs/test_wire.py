@@ -198,6 +198,7 @@ options = values(
     dpi=numbers,
     engine=maybe(texts),
     ocr=st.sampled_from(OcrMode),
+    languages=st.lists(texts, max_size=2).map(tuple),
     has_password=st.booleans(),
     webhook=maybe(texts),
 )

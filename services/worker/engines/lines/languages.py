@@ -5,6 +5,9 @@ Japanese. Models for other scripts are published beside it and named in the whee
 puts them into a folder.
 """
 
+import os
+import shutil
+import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -28,6 +31,10 @@ _CODES = {
     "Telugu": "tel",
     "Kannada": "kan",
 }
+# The scripts that the model in the wheel reads.
+_IN_THE_WHEEL = ("Latin", "Greek", "Chinese", "Japanese")
+# Seconds for the list of Tesseract's languages. Chosen: it takes 50 ms.
+_LIST_SECONDS = 10.0
 _SCRIPTS = {code: script for script, codes in _CODES.items() for code in codes.split()}
 # Names of files in the wheel's list of models, for a script or for one language, the better first.
 _EAST_SLAVIC = ("eslav_PP-OCRv5_rec_mobile", "cyrillic_PP-OCRv5_rec_mobile")
@@ -51,6 +58,26 @@ _MODELS = {
 def scripts_of_codes(languages: str) -> tuple[str, ...]:
     """The scripts of languages joined by "+", each once; unknown codes have none."""
     return tuple(dict.fromkeys(_SCRIPTS[code] for code in _codes(languages) if code in _SCRIPTS))
+
+
+def readable_codes(languages: str) -> tuple[str, ...]:
+    """The languages that RapidOCR reads here: those of the model in the wheel, and those with a model of their own."""
+    own = (code for code, script in _SCRIPTS.items() if script in _IN_THE_WHEEL)
+    return tuple(sorted({*own, *_codes(languages)}))
+
+
+def tesseract_codes() -> tuple[str, ...]:
+    """The languages that Tesseract has data for here; none where it does not run."""
+    program = shutil.which("tesseract")
+    if program is None:
+        return ()
+    try:
+        done = subprocess.run([program, "--list-langs"], capture_output=True, timeout=_LIST_SECONDS, env=os.environ)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    # The first line is a heading; `osd` finds scripts and turns, and reads nothing.
+    codes = done.stdout.decode("utf-8", "replace").split("\n")[1:]
+    return tuple(sorted(code.strip() for code in codes if code.strip() not in ("", "osd")))
 
 
 def further_models(languages: str, folder: str, *, known: Collection[str]) -> tuple[Path, ...]:

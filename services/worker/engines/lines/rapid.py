@@ -85,12 +85,12 @@ class RapidReader:
             scripts=scripts_of(alphabet),
         )
 
-    def info(self) -> EngineInfo:
+    def info(self, languages: tuple[str, ...] = ()) -> EngineInfo:
         """Name, version of the wheel that holds the models, further models, device, and after `load` the scripts."""
         return self._info
 
-    def read(self, pixels: Pixels) -> PageLines:
-        """The lines of a page, after it is turned upright and straightened."""
+    def read(self, pixels: Pixels, languages: tuple[str, ...] = ()) -> PageLines:
+        """The lines of a page, after it is turned upright and straightened. All models read, whatever its languages."""
         if self._detector is None or self._recogniser is None:
             raise RuntimeError("load() comes before read()")
         height, width = pixels.shape[:2]

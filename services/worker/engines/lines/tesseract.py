@@ -55,6 +55,7 @@ class TesseractReader:
 
     def __init__(self, languages: str = "eng") -> None:
         self._languages = languages
+        self._installed: frozenset[str] = frozenset()
         self._program = ""
         self._release = "not loaded"
         self._deadline = 0.0
@@ -68,34 +69,41 @@ class TesseractReader:
         self._program = program
         try:
             self._release = self._run(["--version"], b"").decode("utf-8", "replace").split("\n")[0].strip()
-            installed = set(self._run(["--list-langs"], b"").decode("utf-8", "replace").split("\n")[1:])
+            listed = self._run(["--list-langs"], b"").decode("utf-8", "replace").split("\n")[1:]
         except PictureError as error:
             raise EngineUnavailable(f"The program {_PROGRAM} does not run here; {_INSTALL}.") from error
-        missing = [code for code in self._languages.split("+") if code not in installed]
+        self._installed = frozenset(listed)
+        missing = [code for code in self._languages.split("+") if code not in self._installed]
         if missing:
             raise EngineUnavailable(
                 f"Tesseract has no data for {', '.join(missing)}; install it "
                 f"(Debian: apt-get install tesseract-ocr-{missing[0]})."
             )
 
-    def info(self) -> EngineInfo:
-        """Name, release of the program with its languages, and device."""
+    def info(self, languages: tuple[str, ...] = ()) -> EngineInfo:
+        """Name, release of the program with the languages that it reads, and device."""
+        codes = "+".join(languages) or self._languages
         return EngineInfo(
             name="tesseract",
-            revision=f"{self._release}/{self._languages}",
+            revision=f"{self._release}/{codes}",
             device="cpu",
-            scripts=scripts_of_codes(self._languages),
+            scripts=scripts_of_codes(codes),
         )
 
-    def read(self, pixels: Pixels) -> PageLines:
-        """The lines of a page, after it is turned upright and straightened."""
+    def read(self, pixels: Pixels, languages: tuple[str, ...] = ()) -> PageLines:
+        """The lines of a page, after it is turned upright and straightened; in these languages, if any are named."""
+        if missing := [code for code in languages if code not in self._installed]:
+            raise PictureError(
+                f"Tesseract has no data for the language {missing[0]} here; upload the document again without it, or "
+                "choose another engine."
+            )
         self._deadline = time.monotonic() + _PAGE_SECONDS
-        page = self._read_upright(pixels)
+        page = self._read_upright(pixels, "+".join(languages) or self._languages)
         corners = np.array([line.box for line in page.lines], dtype=np.float64).reshape(-1, 4, 2)
         legible = legibility.judge_page(
             corners,
             page.lines,
-            reads=self.info().scripts,
+            reads=self.info(languages).scripts,
             script=lambda: detect_script(page.pose.apply(pixels)),
             least=_MIN_LINE_CONFIDENCE,
             density=0.0,  # it joins the cells of a row to one line, which has few characters for its length
@@ -109,14 +117,14 @@ class TesseractReader:
             script=legible.script,
         )
 
-    def _read_upright(self, pixels: Pixels) -> PageLines:
-        page = self._read_at(pixels, 0)
+    def _read_upright(self, pixels: Pixels, codes: str) -> PageLines:
+        page = self._read_at(pixels, 0, codes)
         best = _mean_confidence(page)
         if best >= _UPRIGHT:
             return page
         for rotation in self._other_turns(pixels):
             try:
-                turned = self._read_at(pixels, rotation)
+                turned = self._read_at(pixels, rotation, codes)
             except PictureError:
                 break  # out of time: the best reading so far counts
             if _mean_confidence(turned) > best:
@@ -125,7 +133,7 @@ class TesseractReader:
                 break
         return page
 
-    def _read_at(self, pixels: Pixels, rotation: int) -> PageLines:
+    def _read_at(self, pixels: Pixels, rotation: int, codes: str) -> PageLines:
         height, width = pixels.shape[:2]
         pose = Pose(width=width, height=height, rotation=rotation)
         upright = pose.apply(pixels)
@@ -133,7 +141,7 @@ class TesseractReader:
         if abs(skew) >= _MIN_SKEW:
             pose = Pose(width=width, height=height, rotation=rotation, skew=skew)
             upright = pose.apply(pixels)
-        arguments = ["stdin", "stdout", "-l", self._languages, "--psm", "3", "tsv"]
+        arguments = ["stdin", "stdout", "-l", codes, "--psm", "3", "tsv"]
         return PageLines(pose=pose, lines=tuple(_lines(self._run(arguments, encode(upright)).decode("utf-8"))))
 
     def _other_turns(self, pixels: Pixels) -> list[int]:

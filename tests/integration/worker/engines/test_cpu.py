@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,6 +299,41 @@ async def test_missing_language_is_unavailable_with_a_remedy() -> None:
         missing("Tesseract is not installed (Debian: apt-get install tesseract-ocr)")
     with pytest.raises(EngineUnavailable, match="tesseract-ocr-tlh"):
         await create_engine("tesseract", context(languages="eng+tlh")).load()
+
+
+def _tesseract_data() -> Path:
+    """The folder of its data files, which the heading of its list names."""
+    listed = subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True, check=True)
+    return Path(listed.stdout.split('"')[1])
+
+
+async def test_tesseract_reads_with_the_languages_that_the_job_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if shutil.which("tesseract") is None:
+        missing("Tesseract is not installed (Debian: apt-get install tesseract-ocr)")
+    data = _tesseract_data()
+    for name in ("eng", "deu"):  # it is the same data, by another name
+        shutil.copy(data / "eng.traineddata", tmp_path / f"{name}.traineddata")
+    shutil.copytree(data / "configs", tmp_path / "configs")
+    monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
+    engine = create_engine("tesseract", context(languages="eng"))
+    await engine.load()
+
+    async def pages() -> AsyncIterator[PageImage]:
+        for number, languages in enumerate(((), ("eng",), ("deu", "eng"), ("rus",)), 1):
+            yield PageImage(page_no=number, data=png(letter()), languages=languages)
+
+    plain, same, other, unknown = [reading async for reading in engine.recognise(pages())]
+    assert isinstance(plain, PageText)
+    assert isinstance(same, PageText)
+    assert isinstance(other, PageText)
+    assert recall(SENTENCES, other) > 0.9
+    assert (plain.engine, same.engine) == (None, None), "what reads is the engine as it says it is"
+    assert other.engine is not None
+    assert other.engine.revision.endswith("/deu+eng")
+    assert isinstance(unknown, PageFailure)
+    assert "no data for the language rus" in unknown.reason
 
 
 def test_choosing_an_engine_imports_only_that_engine() -> None:

@@ -141,3 +141,15 @@ def test_page_alone_has_its_text_and_lines_as_callers_knew_them_before_there_wer
     assert [line["text"] for line in shown(OUTCOMES["from before there were blocks"], alone=True)["lines"]] == [
         "Minutes of May"
     ]
+
+
+@pytest.mark.parametrize(("source", "warns"), [(Source.MODEL, True), (Source.OCR, False), (Source.TEXT_LAYER, False)])
+def test_a_model_says_that_the_languages_of_the_job_make_no_difference_to_it(source: Source, warns: bool) -> None:
+    outcome = PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, source=source, engine="nanonets")
+    job = extracted(1)
+    asked = msgspec.structs.replace(job, options=msgspec.structs.replace(job.options, languages=("deu",)))
+    assert page_document(outcome, job).warnings == ()
+    assert (
+        any("make no difference to the engine nanonets" in text for text in page_document(outcome, asked).warnings)
+        is warns
+    )

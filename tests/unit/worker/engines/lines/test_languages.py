@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from services.worker.engines.engine import EngineUnavailable
-from services.worker.engines.lines.languages import further_models, scripts_of_codes
+from services.worker.engines.lines.languages import (
+    further_models,
+    readable_codes,
+    scripts_of_codes,
+    tesseract_codes,
+)
 from services.worker.engines.lines.recogniser import _characters, _logical
 from services.worker.engines.lines.tesseract import script_in
 
@@ -51,6 +56,24 @@ def test_a_language_without_a_published_model_needs_one_of_its_own() -> None:
 
 def test_scripts_of_languages_are_named_once() -> None:
     assert scripts_of_codes("eng+deu+rus+script/Thai") == ("Latin", "Cyrillic")
+
+
+def test_rapidocr_reads_the_languages_of_its_own_model_and_those_with_a_further_one() -> None:
+    assert {"eng", "deu", "ell", "jpn", "chi_tra"} < set(readable_codes("eng"))
+    assert not {"rus", "heb", "vie"} & set(readable_codes("eng"))
+    assert set(readable_codes("eng+rus")) - set(readable_codes("eng")) == {"rus"}
+
+
+def test_tesseract_reads_what_it_has_data_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "tesseract"
+    program.write_text("#!/bin/sh\necho 'List of available languages (3):'; echo osd; echo eng; echo deu\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert tesseract_codes() == ("deu", "eng")
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert tesseract_codes() == ()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert tesseract_codes() == ()
 
 
 def test_characters_come_from_the_models_metadata_or_from_the_file_beside_it(tmp_path: Path) -> None:
