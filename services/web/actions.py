@@ -39,6 +39,7 @@ ACTIONS: Mapping[tuple[str, str], Rule] = {
     ("GET", "/v1/files/{file_id}/url"): Rule("file.describe", when_allowed=False),
     ("GET", "/v1/files/{file_id}/content"): Rule("file.read"),
     ("PUT", "/process"): Rule("document.read"),
+    ("POST", "/mcp"): Rule("mcp.call"),
     ("GET", "/cache/info"): Rule("cache.read", when_allowed=False),
     ("GET", "/metrics"): Rule("metrics.read", when_allowed=False),
     ("POST", "/internal/extract"): Rule("queue.push", when_allowed=False),

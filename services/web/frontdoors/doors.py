@@ -3,9 +3,10 @@
 from libs.config import ConfigError
 from services.web.frontdoors import openwebui
 from services.web.frontdoors.door import Door
+from services.web.frontdoors.mcp.door import DOOR as MCP
 from services.web.frontdoors.mistral.door import DOOR as MISTRAL
 
-DOORS: tuple[Door, ...] = (MISTRAL, openwebui.DOOR)
+DOORS: tuple[Door, ...] = (MISTRAL, openwebui.DOOR, MCP)
 
 #: The values of `FRONT_DOORS` for every door and for none.
 ALL, NONE = "all", "none"

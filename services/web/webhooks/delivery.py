@@ -116,7 +116,8 @@ class Webhooks:
 
     async def deliver(self, task: OcrTask) -> bool:
         """Work on a task; whether it tried to deliver. After `StorageError` or `QueueUnavailable` it comes again."""
-        files = SessionFiles(store=self._store, user_hash=task.user_hash, session_id=task.session_id)
+        user_hash = task.user_hash or layout.user_hash(task.user_email)
+        files = SessionFiles(store=self._store, user_hash=user_hash, session_id=task.session_id)
         try:
             entry = active.decode((await self._store.read(files.undelivered_path(task.run))).data)
             stored = await load_notice(files, task.run)

@@ -3,10 +3,13 @@
 A document that is none is refused once its sender is identified: so a route that waits for a job can be in the matrix.
 """
 
+import importlib.util
 from typing import Any
 
 import msgspec
 
+#: What a client of the Model Context Protocol accepts.
+MCP = {"Accept": "application/json, text/event-stream"}
 PDF, NO_DOCUMENT = b"%PDF-1.7 a", b"plain text"
 
 
@@ -37,4 +40,6 @@ FOREIGN: dict[tuple[str, str], Cell] = {
     ("GET", "/v1/files/{file_id}/url"): Cell(owner=200, others=404),
     ("GET", "/v1/files/{file_id}/content"): Cell(owner=200, others=404),
     ("PUT", "/process"): same(415, content=NO_DOCUMENT),
+    # 404 where the package is not installed.
+    ("POST", "/mcp"): same(400 if importlib.util.find_spec("mcp") else 404, json={"no": "message"}, headers=MCP),
 }
