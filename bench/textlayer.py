@@ -28,7 +28,7 @@ import msgspec
 
 from libs import textlayer
 from libs.jobstate.intake import OcrMode
-from libs.jobstate.outcome import LayerVerdict
+from libs.jobstate.provenance import LayerVerdict
 from libs.page.markdown import to_markdown
 from services.web.render.child.pdf import PdfSource
 from services.web.render.protocol import RenderError, RenderLimits

@@ -108,6 +108,22 @@ async def require_readable_outcome(files: SessionFiles, page_no: int) -> PageOut
     return None if found.status is OutcomeStatus.PENDING else found
 
 
+async def read_reading(files: SessionFiles, result: PageOutcome, run: int) -> PageOutcome | None:
+    """What was read in `run` on the page whose outcome is `result`, or why it failed then; `None` where it was not.
+
+    Raises `TornOutcome`.
+    """
+    if result.reading_run == run:
+        return result
+    if (failure := result.failed_in(run)) is not None:
+        return failure
+    try:
+        stored = await files.store.read(files.page_reading_path(result.page_no, run))
+    except NotFound:
+        return None
+    return outcome.decode(stored.data)
+
+
 async def read_outcomes(files: SessionFiles, pages: Iterable[int]) -> dict[int, PageOutcome]:
     """The outcomes that exist among these pages."""
     stored = (found for found, _ in (await read_all_versioned(files, pages)).values())
@@ -141,48 +157,71 @@ async def read_all_versioned(files: SessionFiles, pages: Iterable[int]) -> dict[
 
 
 async def save_outcome(files: SessionFiles, result: PageOutcome, generation: int) -> PageOutcome:
-    """Save the outcome over `generation`, then its text file. If the page has an outcome already, that one is kept.
+    """Save the outcome, then its text file. If the page has an outcome of its run or a later one, that one is kept.
 
-    Returns the outcome that is stored. Raises `PreconditionFailed` when a retry has begun a later run, and
-    `TornOutcome`, before anything is saved, where `result` could not be decoded again.
+    `generation` is that of the stored outcome as the caller has seen it, 0 for none. A reading that is replaced is kept
+    beside it, and a failure does not replace a reading: see `PageOutcome.over`. Returns the outcome that is stored.
+    Raises `PreconditionFailed` when a retry has begun a later run, and `TornOutcome`, before anything is saved, where
+    `result` could not be decoded again.
     """
-    path, data = files.page_outcome_path(result.page_no), outcome.encode(result)
+    path = files.page_outcome_path(result.page_no)
+    merged, data = result, outcome.encode(result)
     while True:
+        if generation:
+            stored = await files.store.read(path)
+            generation, before = stored.generation, _whole(stored.data)
+            if before is not None and before.due_run > result.run and _is_mark(before):
+                raise PreconditionFailed(path, "a retry has begun a later run: this outcome is too late")
+            if before is not None and before.run >= result.run and before.status is not OutcomeStatus.PENDING:
+                merged = before
+                break
+            # Else torn, of an earlier run, or this run's mark: none is this run's outcome.
+            merged = result.over(before)
+            data = outcome.encode(merged)
+            if before is not None and before.status is OutcomeStatus.COMPLETED and not merged.read_in:
+                await _keep(files, before)
         try:
             await write_paced(files.store, path, data, if_generation=generation)
             break
         except PreconditionFailed:
-            stored = await files.store.read(path)
-            found = _whole(stored.data)
-            if (
-                found is None
-                or found.run < result.run
-                or (found.run == result.run and found.status is OutcomeStatus.PENDING)
-            ):
-                # Torn, a late writer of an earlier run, or this run's marker: none is this run's outcome.
-                generation = stored.generation
-                continue
-            if found.status is OutcomeStatus.PENDING:
-                raise  # a retry has begun a later run: this outcome is too late
-            result = found
-            break
-    await derive_text(files, result)
-    return result
+            generation = generation or -1  # something is stored by now: it is looked at
+    await derive_text(files, merged)
+    return merged
+
+
+def _is_mark(found: PageOutcome) -> bool:
+    return found.again is not None or found.status is OutcomeStatus.PENDING
+
+
+async def _keep(files: SessionFiles, before: PageOutcome) -> None:
+    """Keep a reading that is about to be replaced. It never changes, so one that is kept already is the same."""
+    path = files.page_reading_path(before.page_no, before.reading_run)
+    with suppress(PreconditionFailed):
+        await write_paced(files.store, path, outcome.encode(before.alone()), if_generation=0)
 
 
 async def derive_text(files: SessionFiles, result: PageOutcome) -> None:
-    """Write the text file of a stored outcome, unless it exists."""
+    """Write the text file of a stored outcome: over that of an earlier reading, never over that of a later one."""
     if result.status is not OutcomeStatus.COMPLETED:
         return
     path, text = files.page_result_path(result.page_no), result.text.encode()
-    with suppress(NotFound, PreconditionFailed):  # a faster writer wrote the same, or a later run has begun
-        try:
-            await write_paced(files.store, path, text, if_generation=0)
-        except PreconditionFailed:
-            stored = await files.store.read(path)
-            # A writer that was suspended during a retry may have left the text of an earlier run, or be ourselves.
-            if stored.data != text and await read_outcome(files, result.page_no) == result:
-                await write_paced(files.store, path, text, if_generation=stored.generation)
+    generation = 0
+    with suppress(NotFound):  # the job was deleted
+        while True:
+            try:
+                await write_paced(files.store, path, text, if_generation=generation)
+                return
+            except PreconditionFailed:
+                stored = await files.store.read(path)
+                if stored.data == text or not await _is_stored(files, result):
+                    return
+                generation = stored.generation
+
+
+async def _is_stored(files: SessionFiles, result: PageOutcome) -> bool:
+    """Whether this reading is still the page's result."""
+    found = await read_outcome(files, result.page_no)
+    return found is not None and (found.reading_run, found.text) == (result.reading_run, result.text)
 
 
 def _whole(data: bytes) -> PageOutcome | None:

@@ -38,6 +38,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     webhook: str | None = None
 
 
+class PageOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a retry asks for of the pages that it reads again; `None` is what the job's own options say."""
+
+    engine: str | None = None
+    ocr: OcrMode | None = None
+    #: Dots per inch; `None` also for a file that is not rendered from a PDF.
+    dpi: int | None = None
+
+
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The uploaded file."""
 

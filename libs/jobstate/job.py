@@ -9,14 +9,16 @@ from datetime import datetime
 
 import msgspec
 
-from libs.jobstate.intake import FileInfo, Intake, Options
-from libs.jobstate.outcome import BriefOutcome
+from libs.jobstate.intake import FileInfo, Intake, Options, PageOptions
+from libs.jobstate.outcome import BriefOutcome, OutcomeStatus
 from libs.jobstate.page import JobTrust, Page, PageStatus, Tally, all_ended, all_prepared, job_trust, tally
 from libs.jobstate.status import ENDED, JobStatus, Step
 from libs.storage import layout
 
 #: The warning on a job whose document is damaged.
 REPAIRED = "The file is damaged and was repaired to read it; pages or parts of pages may be missing."
+#: What a retry asks for that says nothing else than the job's own options.
+AS_UPLOADED = PageOptions()
 
 
 class RetryRefused(ValueError):
@@ -111,6 +113,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """How many pages have this status."""
         return sum(page.status is status for page in self.pages.values())
 
+    def options_of(self, page_no: int) -> Options:
+        """The options with which the page is read in its run: the job's own, and those of the retry that asked."""
+        asked = self.pages[page_no].options
+        return msgspec.structs.replace(
+            self.options,
+            engine=asked.engine or self.options.engine,
+            ocr=asked.ocr or self.options.ocr,
+            dpi=asked.dpi or self.options.dpi,
+        )
+
     def load(self, at: datetime) -> "Job":
         """The document is being opened."""
         if self.status is not JobStatus.QUEUED:
@@ -136,13 +148,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """The document is open: these pages will be read, `batch_size` at a time. A plan never changes within a job.
 
         `repaired`: the document is damaged, which becomes a warning. `found` are outcomes that a rebuilt record takes
-        over, each in the run in which its page was read.
+        over, each in the run that gave it; those that a retry has marked are read again.
         """
         if self.ended or self.planned:
             return self
         found = found or {}
-        runs = {number: outcome.run for number, outcome in found.items()}
-        planned = self._moved(
+        return self._moved(
             at,
             status=JobStatus.EXTRACTING,
             current_step=Step.EXTRACTING_IMAGES,
@@ -150,18 +161,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             warnings=(REPAIRED,) if repaired else (),
             batch_size=batch_size,
             parallelism=parallelism,
-            pages={number: Page(run=runs.get(number, self.run)) for number in sorted(set(pages))},
+            pages={number: self._planned(number, found.get(number)) for number in sorted(set(pages))},
         )
-        return planned.settled(found, at)
 
-    def rendered(self, images: Mapping[int, datetime], at: datetime) -> "Job":
-        """Images of these pages exist, each since the given time."""
+    def rendered(self, images: Mapping[int, datetime], at: datetime, *, dpi: int | None = None) -> "Job":
+        """Images of these pages exist at `dpi` (`None`: the job's), each since the given time.
+
+        A page that is now to be read from an image of another resolution is left as it is.
+        """
         changed = {
-            number: self.pages[number].rendered(layout.PAGE_IMAGE.format(number), when)
+            number: self.pages[number].rendered(layout.page_image(number, dpi), when)
             for number, when in images.items()
-            if number in self.pages
+            if number in self.pages and self.pages[number].options.dpi == dpi and not self.pages[number].drawn
         }
-        return self._with_pages(changed, at)
+        return self.load(at)._with_pages(changed, at) if changed else self
 
     def extracted(self, at: datetime) -> "Job":
         """Extraction is complete, if every planned page has an image or an outcome.
@@ -224,26 +237,41 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self._moved(at, status=JobStatus.CANCELLED, message="Cancelled.")
 
     def retry(
-        self, numbers: Iterable[int] | None, at: datetime, *, found: Mapping[int, BriefOutcome] | None = None
+        self,
+        numbers: Iterable[int] | None,
+        at: datetime,
+        *,
+        options: PageOptions = AS_UPLOADED,
+        found: Mapping[int, BriefOutcome] | None = None,
     ) -> "Job":
         """Start the next run. It reads these pages again (`None`: those that failed), and all that were never read.
 
-        `found` are outcomes that the record may lack, because the job was cancelled before a commit merged them. Raises
-        `RetryRefused` while the job runs, for a page outside the plan, and when there is nothing to retry.
+        `options` are for the pages named; without names for all that the run reads. What an earlier retry has asked of
+        a page that is not named, and was not read before a cancellation, holds. `found` are outcomes that the record
+        may lack, because the job was cancelled before a commit merged them. Raises `RetryRefused` while the job runs,
+        for a page outside the plan, for options before there is a plan, and when there is nothing to retry.
         """
         if not self.ended:
             raise RetryRefused("The job is still running. Wait until it has ended, or cancel it first.")
+        if not self.planned and options != AS_UPLOADED:
+            raise RetryRefused(
+                "The document has not been opened yet, so its pages cannot have options of their own. Retry without "
+                "engine, ocr and dpi, or upload the document again with them."
+            )
         pages = {**self.pages, **self._with_outcomes(found or {})}
         failed = (n for n, page in pages.items() if page.status is PageStatus.FAILED)
         chosen = set(failed if numbers is None else numbers)
         if unknown := sorted(chosen - pages.keys()):
             raise RetryRefused(f"Page {unknown[0]} is not one of this job's pages. Name pages of this job.")
         # Pages left open by a cancellation belong to the new run too: a worker that still holds them is then late.
-        chosen |= {n for n, page in pages.items() if not page.ended}
-        if not chosen and self.planned and self.status is not JobStatus.CANCELLED:
+        left = {n for n, page in pages.items() if not page.ended} - (set() if numbers is None else chosen)
+        asked = dict.fromkeys(chosen - left, options) | {
+            n: pages[n].options if numbers is not None or options == AS_UPLOADED else options for n in left
+        }
+        if not asked and self.planned and self.status is not JobStatus.CANCELLED:
             raise RetryRefused("No page failed, so there is nothing to retry. Name the pages to read again.")
         run = self.run + 1
-        pages = {n: page.again(run) if n in chosen else page for n, page in pages.items()}
+        pages = {n: self._again(n, page, run, asked[n]) if n in asked else page for n, page in pages.items()}
         complete = self.planned and all_prepared(pages.values())
         fresh = msgspec.structs.replace(
             self,
@@ -261,6 +289,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             current_step=Step.EXTRACTION_COMPLETE if complete else Step.QUEUED,
             message=None if complete else "Waiting to start...",
         )
+
+    def _planned(self, number: int, found: BriefOutcome | None) -> Page:
+        if found is None or (found.status is OutcomeStatus.PENDING and found.again is None):
+            return Page(run=self.run)
+        page = Page(run=found.run).settled(found, layout.PAGE_RESULT.format(number))
+        return page if found.again is None else self._again(number, page, self.run, found.again.options)
+
+    def _again(self, number: int, page: Page, run: int, asked: PageOptions) -> Page:
+        """The page to be read again; where it is rendered as it is anyway, it asks for no resolution of its own."""
+        if self.file_info.file_type != "pdf" or asked.dpi == self.options.dpi:
+            asked = PageOptions(engine=asked.engine, ocr=asked.ocr)
+        return page.again(run, asked, layout.page_image(number, asked.dpi))
 
     def _with_outcomes(self, outcomes: Mapping[int, BriefOutcome]) -> dict[int, Page]:
         return {
@@ -317,8 +357,19 @@ def _message(job: Job, done: Tally) -> str:
         case Step.COMBINING:
             return "Combining the pages..."
         case Step.COMPLETED if job.status is not JobStatus.CANCELLED:
-            return job.error or f"Read {total} {'page' if total == 1 else 'pages'}."
+            return job.error or f"Read {total} {'page' if total == 1 else 'pages'}.{_kept(job)}"
         case Step.EXTRACTION_FAILED:
             return job.error or job.message
         case _:
             return job.message
+
+
+def _kept(job: Job) -> str:
+    """How many pages this run could not read again, where there are any."""
+    kept = sum(
+        page.run == job.run and page.reread is not None and page.reread.error is not None for page in job.pages.values()
+    )
+    if not kept:
+        return ""
+    pages = "1 page" if kept == 1 else f"{kept} pages"
+    return f" {pages} could not be read again: the earlier reading is kept."

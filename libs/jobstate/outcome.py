@@ -1,14 +1,19 @@
 """The outcome of a page: the evidence that everything else is derived from.
 
-Stored as `page_NNN_result.json`, written once in a run by the worker that read the page.
+Stored as `page_NNN_result.json`, written once in a run by the worker that read the page. A retry marks it; the outcome
+of the new run then replaces it, and a reading that is replaced is kept as `page_NNN_run_R.json`. Where the new reading
+fails, the earlier one stays, under the new run.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
 from libs.codec import Codec, TornObject
+from libs.jobstate.intake import PageOptions
+from libs.jobstate.provenance import LayerReport, Try
 from libs.page.block import Block, Line, Source, lines_of, mean_confidence
 from libs.page.trust import Trust, Uncompared
 
@@ -16,7 +21,7 @@ from libs.page.trust import Trust, Uncompared
 class OutcomeStatus(StrEnum):
     """What is known of the page."""
 
-    #: A marker of a retry, which has replaced the outcome of an earlier run: the page has to be read again.
+    #: A marker of a retry for a page that was not read before; see `PageOutcome.again`.
     PENDING = "pending"
     #: The page was read to its end; a blank page, too.
     COMPLETED = "completed"
@@ -24,81 +29,37 @@ class OutcomeStatus(StrEnum):
     FAILED = "failed"
 
 
-class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """One try at a page by a generative engine, or by its fallback."""
+class Again(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A retry's mark on an outcome: the page has to be read again."""
 
-    engine: str
-    #: One word for how the try ended.
-    ending: str
-    #: The sampling temperature.
-    temperature: float = 0.0
-    #: By how much the page's sides were scaled before.
-    scale: float = 1.0
-    #: How many tokens the engine wrote.
-    tokens: int = 0
+    #: The run that reads it.
+    run: int
+    options: PageOptions = PageOptions()
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One reading of a page in short, for the list of its readings."""
+
+    #: The run in which the page was read.
+    run: int
+    status: OutcomeStatus
+    engine: str | None = None
+    #: `None` where no engine read the page.
+    source: Source | None = None
+    #: Dots per inch of the page image, where a retry asked for others than the job.
+    dpi: int | None = None
+    #: Of the engine's time.
     seconds: float = 0.0
-
-
-class LayerVerdict(StrEnum):
-    """What was found about a page's own text. All but `TRUSTED` are reasons to recognise the page."""
-
-    #: It is what is printed on the page.
-    TRUSTED = "trusted"
-    #: It has no characters.
-    EMPTY = "empty"
-    #: Characters without a meaning, fonts without a Unicode map, or hardly a vowel.
-    GARBLED = "garbled"
-    #: Right-to-left words are stored in the order in which they are seen.
-    VISUAL_ORDER = "visual_order"
-    #: It leaves no mark: another OCR laid it over a scan.
-    INVISIBLE = "invisible"
-    #: The image shows nothing in its place.
-    UNSEEN = "unseen"
-    #: Too much of it runs across the page at an angle.
-    SLANTED = "slanted"
-    #: The image shows print that it lacks.
-    INCOMPLETE = "incomplete"
-    #: Lines that were recognised for comparison read differently.
-    DIFFERENT = "different"
-    #: Nothing could be recognised for comparison, although its script can be read.
-    UNCHECKED = "unchecked"
-
-
-class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The judgement on a page's own text, and the figures that it rests on. Shares are from 0 to 1."""
-
-    verdict: LayerVerdict
-    #: Without spaces.
-    characters: int
-    #: The share of the characters that stand for none, those of fonts without a Unicode map included.
-    meaningless: float = 0.0
-    #: The share of the characters whose font has no Unicode map.
-    unmapped: float = 0.0
-    #: The share of the characters that leave no mark.
-    invisible: float = 0.0
-    #: The share of the characters where the image shows nothing.
-    unseen: float = 0.0
-    #: The share of the page's area that pictures take.
-    picture: float = 0.0
-    #: The share of the page's print that the text lacks, estimated.
-    missing: float = 0.0
-    #: How many pieces of lines were recognised for comparison.
-    compared: int = 0
-    #: How far these agree; `None` where none could be compared, as in a script that the recogniser does not know.
-    agreement: float | None = None
-    #: How far the numbers in them agree; `None` where there are hardly any.
-    numbers: float | None = None
-    #: The share of the letters and digits that the recogniser knows; `None` where it was not asked.
-    readable: float | None = None
-    #: The script of most letters, such as "Latin".
-    script: str | None = None
+    completed_at: datetime | None = None
+    #: Why it failed.
+    error: str | None = None
 
 
 class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Text or error of one page, with its provenance."""
 
     page_no: int
-    #: The run in which the page was read.
+    #: The run that gave the page this outcome.
     run: int
     status: OutcomeStatus
     #: The page's Markdown.
@@ -142,6 +103,72 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
     trust: float | None = None
     #: How far the text can be relied on; `None` where the engine does not say. See `known_trust`.
     assessment: Trust | None = None
+    #: Dots per inch of the page image, where a retry asked for others than the job.
+    dpi: int | None = None
+    #: The run in which this was read, where that is an earlier one than `run`, which failed to read the page; else 0.
+    read_in: int = 0
+    #: The page's other readings, in the order of their runs; `page_NNN_run_R.json` has those with a text.
+    readings: tuple[Reading, ...] = ()
+    #: A retry asks for the next reading; this one stays the page's result until then.
+    again: Again | None = None
+
+    @property
+    def due_run(self) -> int:
+        """The last run that concerns the page: its own, or that of the retry that asks for the next reading."""
+        return self.run if self.again is None else self.again.run
+
+    @property
+    def reading_run(self) -> int:
+        """The run in which the page was read."""
+        return self.read_in or self.run
+
+    @property
+    def retry_error(self) -> str | None:
+        """Why `run` failed to read the page again, where an earlier reading is kept."""
+        return next((r.error for r in self.readings if self.read_in and r.run == self.run), None)
+
+    @property
+    def history(self) -> tuple[Reading, ...]:
+        """All readings of the page, this one included, in the order of their runs."""
+        if self.status is OutcomeStatus.PENDING:
+            return self.readings
+        return _in_order((*self.readings, self.reading()))
+
+    def reading(self) -> Reading:
+        """The part that the list of readings has."""
+        return Reading(
+            run=self.reading_run,
+            status=self.status,
+            engine=self.engine,
+            source=self.source,
+            dpi=self.dpi,
+            seconds=self.seconds,
+            completed_at=self.completed_at,
+            error=self.error,
+        )
+
+    def alone(self) -> "PageOutcome":
+        """The reading as it is kept once a later one replaces it."""
+        return msgspec.structs.replace(self, run=self.reading_run, read_in=0, readings=(), again=None)
+
+    def failed_in(self, run: int) -> "PageOutcome | None":
+        """The outcome of an earlier or later run that failed to read the page, as far as it is known."""
+        failed = (r for r in self.readings if r.run == run and r.status is OutcomeStatus.FAILED)
+        return next((_of_failure(self.page_no, reading) for reading in failed), None)
+
+    def over(self, before: "PageOutcome | None") -> "PageOutcome":
+        """This new outcome as it is stored over `before`, the one that the page had.
+
+        A failure never replaces a reading: `before` stays then, under the new run and with the failure in its list.
+        """
+        if before is None:
+            return self
+        if self.status is not OutcomeStatus.COMPLETED and before.status is OutcomeStatus.COMPLETED:
+            readings = _in_order((*before.readings, self.reading()))
+            return msgspec.structs.replace(
+                before, run=self.run, read_in=before.reading_run, readings=readings, again=None
+            )
+        return msgspec.structs.replace(self, readings=before.history)
 
     @property
     def known_trust(self) -> Trust | None:
@@ -169,6 +196,9 @@ class PageOutcome(msgspec.Struct, frozen=True, kw_only=True):
             completed_at=self.completed_at,
             trust=trust.lowest if trust else None,
             doubts=trust.doubts if trust else (),
+            read_in=self.read_in,
+            retry_error=self.retry_error,
+            again=self.again,
         )
 
 
@@ -188,6 +218,12 @@ class BriefOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     trust: float | None = None
     #: Why the page should be compared with its image: values of `Doubt`, as text, so that an older version reads them.
     doubts: tuple[str, ...] = ()
+    #: As of a `PageOutcome`.
+    read_in: int = 0
+    #: As of a `PageOutcome`.
+    retry_error: str | None = None
+    #: As of a `PageOutcome`.
+    again: Again | None = None
 
 
 class TornOutcome(TornObject):
@@ -218,3 +254,20 @@ def encode(outcome: PageOutcome) -> bytes:
         raise TornOutcome(f"{len(data)} bytes are more than a page can have")
     decode(data)
     return data
+
+
+def _in_order(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    return tuple(sorted(readings, key=lambda reading: reading.run))
+
+
+def _of_failure(page_no: int, reading: Reading) -> PageOutcome:
+    return PageOutcome(
+        page_no=page_no,
+        run=reading.run,
+        status=reading.status,
+        error=reading.error,
+        engine=reading.engine,
+        seconds=reading.seconds,
+        completed_at=reading.completed_at,
+        dpi=reading.dpi,
+    )

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from libs.jobstate.intake import PageOptions
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus
 
 
@@ -22,8 +23,25 @@ class PageStatus(StrEnum):
     FAILED = "failed"
 
 
+class Reread(PageOptions, frozen=True, kw_only=True, omit_defaults=True):
+    """What a retry asked for of a page, and what became of it."""
+
+    #: Whether the image has still to be made at `dpi`; `Page.image` is the one of an earlier reading until then.
+    image_due: bool = False
+    #: The run of the earlier reading that is the page's result: until it is read again, and where that fails. Else 0.
+    read_in: int = 0
+    #: Why the page could not be read again; its earlier reading is kept.
+    error: str | None = None
+
+
+_AS_UPLOADED = Reread()
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One requested page. From `error` on, but for `run`, the fields are copied from the page's outcome."""
+    """One requested page. From `error` on, but for `run`, the fields are copied from the page's outcome.
+
+    While a page that has a text is read again, it keeps the fields of its earlier reading.
+    """
 
     status: PageStatus = PageStatus.PENDING
     #: The name of the page's image, once it exists.
@@ -42,17 +60,30 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     blank: bool = False
     trust: float | None = None
     doubts: tuple[str, ...] = ()
+    #: `None` for a page that is, or was, read as the job's own options say, and for the first time.
+    reread: Reread | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the page has its outcome."""
         return self.status in (PageStatus.COMPLETED, PageStatus.FAILED)
 
+    @property
+    def options(self) -> PageOptions:
+        """What a retry asked for."""
+        return self.reread or _AS_UPLOADED
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the image exists from which the page is to be read."""
+        return self.image is not None and not (self.reread is not None and self.reread.image_due)
+
     def rendered(self, image: str, at: datetime) -> "Page":
-        """The page's image exists."""
-        if self.image is not None:
+        """The image exists from which the page is to be read."""
+        if self.drawn:
             return self
-        return msgspec.structs.replace(self, image=image, image_extracted_at=at)
+        reread = _if_any(msgspec.structs.replace(self.reread or _AS_UPLOADED, image_due=False))
+        return msgspec.structs.replace(self, image=image, image_extracted_at=at, reread=reread)
 
     def started(self, at: datetime) -> "Page":
         """A worker took the page."""
@@ -65,6 +96,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         if self.ended or outcome.run < self.run or outcome.status is OutcomeStatus.PENDING:
             return self
         read = outcome.status is OutcomeStatus.COMPLETED
+        reread = msgspec.structs.replace(
+            self.reread or _AS_UPLOADED, image_due=False, read_in=outcome.read_in, error=outcome.retry_error
+        )
         return msgspec.structs.replace(
             self,
             status=PageStatus.COMPLETED if read else PageStatus.FAILED,
@@ -78,11 +112,28 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             blank=outcome.blank,
             trust=outcome.trust,
             doubts=outcome.doubts,
+            reread=_if_any(reread),
         )
 
-    def again(self, run: int) -> "Page":
-        """The page has to be read again in `run`; it keeps its image."""
-        return Page(image=self.image, image_extracted_at=self.image_extracted_at, run=run)
+    def again(self, run: int, asked: PageOptions, image: str) -> "Page":
+        """The page has to be read again in `run`, from `image`, which is made first where the page has another.
+
+        A page that has a text keeps it until then.
+        """
+        read_in = self.reread.read_in if self.reread is not None else 0
+        if self.status is PageStatus.COMPLETED:
+            read_in = read_in or self.run
+        due = self.image is not None and self.image != image
+        reread = _if_any(Reread(engine=asked.engine, ocr=asked.ocr, dpi=asked.dpi, image_due=due, read_in=read_in))
+        if not read_in:
+            return Page(image=self.image, image_extracted_at=self.image_extracted_at, run=run, reread=reread)
+        return msgspec.structs.replace(
+            self, status=PageStatus.PENDING, processing_started_at=None, run=run, attempts=0, reread=reread
+        )
+
+
+def _if_any(reread: Reread) -> Reread | None:
+    return None if reread == _AS_UPLOADED else reread
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +158,7 @@ def tally(pages: Mapping[int, Page]) -> Tally:
             ended += 1
             last_ended = number
             continue
-        if page.image is None:
+        if not page.drawn:
             without_image += 1
         if first_held is None and page.status is PageStatus.PROCESSING:
             first_held = number
@@ -146,9 +197,9 @@ def all_ended(pages: Iterable[Page]) -> bool:
 
 def all_prepared(pages: Iterable[Page]) -> bool:
     """Whether each of these pages has an image or an outcome."""
-    return all(page.image is not None or page.ended for page in pages)
+    return all(page.drawn or page.ended for page in pages)
 
 
 def unprepared(pages: Mapping[int, Page]) -> list[int]:
     """The numbers of the pages with neither image nor outcome."""
-    return [number for number, page in pages.items() if page.image is None and not page.ended]
+    return [number for number, page in pages.items() if not page.drawn and not page.ended]

@@ -70,7 +70,7 @@ async def _last_run(files: SessionFiles) -> int:
     async def run_of(path: str) -> int:
         try:
             data = (await files.store.read(path)).data
-            return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).run
+            return lease.decode(data).run if path.startswith(leases) else outcome.decode(data).due_run
         except (NotFound, TornLease, TornOutcome):
             return 0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -47,6 +48,12 @@ def _unchanged(job: Job) -> Job:
     return job
 
 
+def _rendered(job: Job, images: Mapping[tuple[int, int | None], datetime], at: datetime) -> Job:
+    for dpi in {dpi for _, dpi in images}:
+        job = job.rendered({number: since for (number, of), since in images.items() if of == dpi}, at, dpi=dpi)
+    return job
+
+
 class Recorder:
     """Commits in the background what is noted here and what other workers have finished. Work never waits for it.
 
@@ -68,7 +75,8 @@ class Recorder:
         self.leases = Leases(files)
         #: Whether the job was deleted.
         self.gone = False
-        self._images: dict[int, datetime] = {}
+        # By page and resolution.
+        self._images: dict[tuple[int, int | None], datetime] = {}
         self._outcomes: dict[int, BriefOutcome] = {}
         self._due = asyncio.Event()
         if opening is not None:
@@ -100,9 +108,9 @@ class Recorder:
         """Whether the rest of the work is not wanted: the job was cancelled or deleted, or has ended."""
         return self.gone or self.job.ended
 
-    def note_image(self, page_no: int, at: datetime) -> None:
-        """A page image was saved."""
-        self._images[page_no] = at
+    def note_image(self, page_no: int, at: datetime, dpi: int | None = None) -> None:
+        """A page image was saved, at `dpi` (`None`: the job's)."""
+        self._images[page_no, dpi] = at
         self._due.set()
 
     def note_outcome(self, page_no: int, outcome: BriefOutcome) -> None:
@@ -140,13 +148,13 @@ class Recorder:
                 # Another recorder may have written since this one looked: then the record is no longer due.
                 written = hurried or due_at(job) <= at
                 own = Evidence(started={}, outcomes=outcomes)
-                noted = evidence.merged(self._opening(job).rendered(images, at), at)
+                noted = evidence.merged(_rendered(self._opening(job), images, at), at)
                 return then(own.merged(noted, at)) if written else job
 
             self._saw(await commit_stored(self._files, change))
             if written:
-                for page_no in images:
-                    self._images.pop(page_no, None)
+                for image in images:
+                    self._images.pop(image, None)
                 for page_no in outcomes:
                     self._outcomes.pop(page_no, None)
             else:

@@ -30,10 +30,14 @@ CANCELLED = "cancelled.json"
 # Names with a number or a name in them, for `str.format`.
 #: The image of a page: that of page 1 is `page_001.png`, that of page 1000 `page_1000.png`.
 PAGE_IMAGE = "page_{:03d}.png"
+#: Its image at another resolution than the job's, in dots per inch, where a retry asked for it.
+PAGE_IMAGE_AT = "page_{:03d}_{}dpi.png"
 #: The Markdown of a page.
 PAGE_RESULT = "page_{:03d}_result.txt"
 #: The outcome of a page with its provenance: the evidence.
 PAGE_OUTCOME = "page_{:03d}_result.json"
+#: The outcome of a page in an earlier run, once a later run has read the page again.
+PAGE_READING = "page_{:03d}_run_{}.json"
 #: A lease: `batches/0001.json` for a batch, `extract` and `combine` for those stages.
 LEASE = "batches/{}.json"
 #: The notice of a run's end: `libs.jobstate.notice`.
@@ -87,8 +91,9 @@ _EDGES = re.compile(r"^[\s.]+|[\s.]+$")
 _EXTENSION = re.compile(r"\.[^.\s]+$")
 _MAX_EXTENSION_BYTES = 20
 # Digits and suffixes are bounded, so that a name with `upload_` in front is within MAX_UPLOAD_NAME_BYTES.
+_READING = re.compile(r"page_[0-9]{3,9}_run_[0-9]{1,9}\.json")
 _OUR_NAMES = re.compile(
-    r"page_[0-9]{1,9}(\.png|_result\.(txt|json))"
+    r"page_[0-9]{1,9}((_[0-9]{1,9}dpi)?\.png|_result\.(txt|json)|_run_[0-9]{1,9}\.json)"
     r"|combined_output\.[a-z0-9]{1,9}"
     r"|(intake|processing|status|metadata|upload|cancelled)\.json"
     r"|batches|parts|private|webhooks|active|tombstones|system|users"
@@ -177,6 +182,16 @@ def idempotency_path(email: str, key: str) -> str:
     """
     digest = hashlib.sha256(f"{normal_email(email)}\0{key}".encode()).hexdigest()
     return f"{IDEMPOTENCY}{user_hash(email)}/{digest}"
+
+
+def page_image(page_no: int, dpi: int | None = None) -> str:
+    """The name of the image of a page at `dpi`; `None` is the job's own resolution."""
+    return PAGE_IMAGE.format(page_no) if dpi is None else PAGE_IMAGE_AT.format(page_no, dpi)
+
+
+def is_earlier_reading(name: str) -> bool:
+    """Whether `name` is that of a page's reading which a later one has replaced."""
+    return _READING.fullmatch(name) is not None
 
 
 def system_path(name: str) -> str:

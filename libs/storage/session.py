@@ -90,9 +90,9 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The path of the file `name`: for the uploaded file, and for names that a client asks for."""
         return self.prefix + name
 
-    def page_image_path(self, page_no: int) -> str:
-        """The path of the image of a page."""
-        return self.path(layout.PAGE_IMAGE.format(page_no))
+    def page_image_path(self, page_no: int, dpi: int | None = None) -> str:
+        """The path of the image of a page at `dpi`; `None` is the job's own resolution."""
+        return self.path(layout.page_image(page_no, dpi))
 
     def page_result_path(self, page_no: int) -> str:
         """The path of the Markdown of a page."""
@@ -101,6 +101,10 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def page_outcome_path(self, page_no: int) -> str:
         """The path of the outcome of a page."""
         return self.path(layout.PAGE_OUTCOME.format(page_no))
+
+    def page_reading_path(self, page_no: int, run: int) -> str:
+        """The path of the outcome of a page in an earlier run, once a later run has read the page again."""
+        return self.path(layout.PAGE_READING.format(page_no, run))
 
     def lease_path(self, name: str) -> str:
         """The path of the lease called `name`."""
@@ -131,12 +135,12 @@ class SessionFiles(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The address of the file `name`: relative, so that it is valid behind any host and proxy."""
         return f"/storage/{self.user_hash}/{self.session_id}/{quote(name)}"
 
-    async def save_page_image(self, page_no: int, png: bytes) -> int:
-        """Save the image of a page unless it exists; the generation of the stored image.
+    async def save_page_image(self, page_no: int, png: bytes, dpi: int | None = None) -> int:
+        """Save the image of a page at `dpi` unless it exists; the generation of the stored image.
 
         A repeated extraction thus never replaces an image that a client may be reading.
         """
-        path = self.page_image_path(page_no)
+        path = self.page_image_path(page_no, dpi)
         try:
             return await self.store.write(path, png, if_generation=0)
         except PreconditionFailed:

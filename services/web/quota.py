@@ -140,8 +140,23 @@ class Usage:
         size, read_at, since = 0, [], await self._store.now() - DAY
         async for stat in self._store.list(layout.user_prefix(user_hash)):
             size += stat.size
-            if stat.path.endswith("_result.json") and stat.updated_at > since:
+            if stat.updated_at > since and _is_reading(stat.path, since):
                 read_at.append(stat.updated_at)
         async for stat in self._store.list(layout.files_prefix(user_hash)):
             size += stat.size
         return _Tally(bytes=size, read_at=sorted(read_at), counted_at=clock)
+
+
+def _is_reading(path: str, since: datetime) -> bool:
+    """Whether the object counts as a page that was read.
+
+    A reading that a later one has replaced counts in a job that was made after `since`; in an older one it may be from
+    before, and the page counts once.
+    """
+    if path.endswith("_result.json"):
+        return True
+    folder, _, name = path.rpartition("/")
+    session_id = folder.rpartition("/")[2]
+    if not layout.is_earlier_reading(name) or not layout.is_session_id(session_id):
+        return False
+    return layout.created_at(session_id) > since

@@ -109,13 +109,15 @@ class BatchWorker:
         return CallResult(status=CallStatus.BATCH_PROCESSED, pages_processed=in_flight.read)
 
     async def _open(self, task: OcrTask, files: SessionFiles, job: Job, time_slice: TimeSlice, seat: Seat) -> Call:
+        engine_name = _engine_of(job)
         return Call(
             worker=self._context,
             task=task,
             files=files,
             recorder=Recorder(files, job),
             time_slice=time_slice,
-            engine=await self._context.engines.engine(job.options.engine),
+            engine=await self._context.engines.engine(engine_name),
+            engine_name=engine_name,
             seat=seat,
         )
 
@@ -147,6 +149,12 @@ class BatchWorker:
         due_at = await self._context.store.now() + timedelta(seconds=delay)
         successor = msgspec.structs.replace(task, run=job.run, idle=idle, due_at=due_at)
         await self._context.queue.enqueue(OCR_QUEUE, successor, name=next_name(name), delay_seconds=delay)
+
+
+def _engine_of(job: Job) -> str | None:
+    """The engine of the first page that is still to be read; a retry may ask for one of its own."""
+    open_pages = (number for number, page in job.pages.items() if not page.ended)
+    return next((job.options_of(number).engine for number in open_pages), job.options.engine)
 
 
 async def _read(call: Call) -> InFlight:

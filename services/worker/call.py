@@ -62,8 +62,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the task's job.
     files: SessionFiles
     recorder: Recorder
-    #: The one that the job asked for.
+    #: The one of the job's first page that is still to be read: mostly that of all of them.
     engine: SharedEngine
+    #: Its name as it was asked for; `None` is the worker's default.
+    engine_name: str | None = None
     time_slice: TimeSlice
     seat: Seat
 

@@ -13,7 +13,7 @@ from services.worker.engines.engine import Finish, PageFailure, PageText
 
 log = structlog.get_logger()
 
-REMEDY = "Retry the page with another engine, or upload it at a lower resolution."
+REMEDY = "Retry the page with another engine, or at a lower resolution."
 NO_SENSE = "The engine gave an answer that makes no sense."
 
 
@@ -23,32 +23,40 @@ class OutcomeWriter:
     def __init__(self, call: Call, lease: Lease) -> None:
         self._call = call
         self._lease = lease
+        #: The one that reads now.
+        self.engine = call.engine
         #: The outcomes of the batch's pages so far, those of earlier holders of its lease included.
         self.outcomes: dict[int, BriefOutcome] = {}
 
-    async def save(self, reading: PageText | PageFailure, generation: int, started_at: datetime | None) -> None:
+    async def save(
+        self, reading: PageText | PageFailure, generation: int, started_at: datetime | None, *, dpi: int | None = None
+    ) -> None:
         """Save what the engine returned for a page, over `generation` of its outcome object.
 
-        `started_at` is when the engine got the page; `None` where it never did. Raises `PreconditionFailed` when a
-        later run has begun, and `StorageError`.
+        `started_at` is when the engine got the page; `None` where it never did. `dpi` is that of the page image, where
+        a retry asked for another than the job's. Raises `PreconditionFailed` when a later run has begun, and
+        `StorageError`.
         """
-        unread = await self._unread(reading, started_at)
+        unread = await self._unread(reading, started_at, dpi)
         try:
-            outcome = await save_outcome(self._call.files, _with_reading(unread, reading), generation)
+            own = _with_reading(unread, reading)
+            outcome = await save_outcome(self._call.files, own, generation)
         except TornOutcome:
             # The engine returned values of wrong types. Nothing was saved, and the page fails.
             log.error("answer_refused", job_id=self._call.files.session_id, page_no=reading.page_no)
-            refused = msgspec.structs.replace(unread, error=f"{NO_SENSE} {REMEDY}")
-            outcome = await save_outcome(self._call.files, refused, generation)
+            own = msgspec.structs.replace(unread, error=f"{NO_SENSE} {REMEDY}")
+            outcome = await save_outcome(self._call.files, own, generation)
         self.record(outcome)
-        self._call.worker.metrics.page(outcome)
+        # Where an earlier reading is kept, this one has failed all the same.
+        counted = own if outcome.read_in else outcome
+        self._call.worker.metrics.page(counted)
         # Pages share an engine of several slots: each uses its part of the time.
-        self._call.seat.charge(outcome.seconds / self._call.engine.slots)
+        self._call.seat.charge(counted.seconds / self.engine.slots)
         log.info(
-            "page_failed" if outcome.error else "page_completed",
+            "page_failed" if counted.error else "page_completed",
             job_id=self._call.files.session_id,
-            page_no=outcome.page_no,
-            seconds=outcome.seconds,
+            page_no=counted.page_no,
+            seconds=counted.seconds,
         )
 
     def record(self, outcome: PageOutcome) -> None:
@@ -57,9 +65,11 @@ class OutcomeWriter:
         self.outcomes[outcome.page_no] = brief
         self._call.recorder.note_outcome(outcome.page_no, brief)
 
-    async def _unread(self, reading: PageText | PageFailure, started_at: datetime | None) -> PageOutcome:
+    async def _unread(
+        self, reading: PageText | PageFailure, started_at: datetime | None, dpi: int | None
+    ) -> PageOutcome:
         """The outcome without what was read."""
-        info = (reading.engine if isinstance(reading, PageText) else None) or self._call.engine.info()
+        info = (reading.engine if isinstance(reading, PageText) else None) or self.engine.info()
         return PageOutcome(
             page_no=reading.page_no,
             run=self._lease.run,
@@ -71,6 +81,7 @@ class OutcomeWriter:
             fallback=reading.fallback,
             started_at=started_at,
             completed_at=await self._call.files.store.now(),
+            dpi=dpi,
         )
 
 

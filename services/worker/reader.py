@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 import structlog
@@ -32,6 +32,9 @@ class BatchReader:
         self._call = call
         self._files = call.files
         self._lease = lease
+        # As the pages are to be read in the lease's run; known once the batch is begun.
+        self._job = call.recorder.job
+        self._engine_name = call.engine_name
         self._reservation = call.engine.reserve(len(lease.lease.pages))
         self._watch = BatchWatch(call, lease, self._reservation)
         self._writer = OutcomeWriter(call, lease.lease)
@@ -42,7 +45,7 @@ class BatchReader:
         Raises `LeaseLost`, `EngineBroke`, `EngineHangs`, `EngineUnavailable`, `StorageError`.
         """
         waiting = await self._waiting()
-        self._reservation.pending = len(waiting)
+        self._reservation.pending = sum(self._engine_of(page_no) == self._engine_name for page_no in waiting)
         inherited = len(self._writer.outcomes)
         reading = asyncio.create_task(self._read_pages(waiting))
         try:
@@ -79,9 +82,10 @@ class BatchReader:
         stored = await read_all_versioned(self._files, self._lease.lease.pages)
         for page_no, (outcome, generation) in stored.items():
             job, run = self._call.recorder.job, self._lease.lease.run
-            if job.run > run or (outcome is not None and outcome.run > run):
+            if job.run > run or (outcome is not None and outcome.due_run > run):
                 # A retry has begun, or the record was rebuilt: the pages are the next run's to read.
                 raise LeaseLost(self._lease.lease.name)
+            self._job = job
             if outcome is None or outcome.run < job.pages[page_no].run or outcome.status is OutcomeStatus.PENDING:
                 waiting[page_no] = generation
                 continue
@@ -93,10 +97,34 @@ class BatchReader:
     async def _read_pages(self, waiting: dict[int, int]) -> None:
         deaths = self._lease.lease.deaths
         poison = {n: waiting.pop(n) for n in list(waiting) if deaths.get(n, 0) >= DEATHS_ALLOWED}
-        await self._read_good(waiting)
+        for name in self._engine_names(waiting):
+            if name != self._engine_name and await self._call.must_yield():
+                break
+            await self._switch(name, waiting)
+            await self._read_good({n: generation for n, generation in waiting.items() if self._engine_of(n) == name})
         for page_no, generation in poison.items():
+            await self._switch(self._engine_of(page_no), [page_no])
             # Two deaths more with the page named in hand: one may have come from outside, both hardly.
             await self._fall_back(page_no, generation, tried=deaths[page_no] > DEATHS_ALLOWED + 1)
+
+    def _engine_of(self, page_no: int) -> str | None:
+        return self._job.options_of(page_no).engine
+
+    def _engine_names(self, waiting: Iterable[int]) -> list[str | None]:
+        """The engines of these pages, that of the call first: a retry may ask for one of its own."""
+        names = dict.fromkeys(self._engine_of(page_no) for page_no in waiting)
+        return sorted(names, key=lambda name: name != self._engine_name)
+
+    async def _switch(self, name: str | None, waiting: Iterable[int]) -> None:
+        """Let the engine called `name` read from now on. Raises `EngineUnavailable`."""
+        if name == self._engine_name:
+            return
+        engine = await self._call.worker.engines.engine(name)
+        self._reservation.close()
+        self._engine_name = name
+        self._reservation = engine.reserve(sum(self._engine_of(page_no) == name for page_no in waiting))
+        self._watch.reservation = self._reservation
+        self._writer.engine = engine
 
     async def _read_good(self, waiting: dict[int, int]) -> None:
         quarantine = self._call.worker.quarantine
@@ -113,7 +141,7 @@ class BatchReader:
 
     async def _fall_back(self, page_no: int, generation: int, *, tried: bool) -> None:
         """Have the fallback engine read the page, once; fail the page where there is none or it was `tried`."""
-        text_only = self._call.recorder.job.options.ocr is OcrMode.TEXT
+        text_only = self._job.options_of(page_no).ocr is OcrMode.TEXT
         fallback = None if text_only else self._call.worker.fallback
         if fallback is None or tried:
             ended = "" if fallback is None else " The worker ended while the fallback engine read it."
@@ -128,7 +156,7 @@ class BatchReader:
             await self._lease.renew(in_hand=[page_no])
             with self._watch.falling_back():
                 async for image in self._images({page_no: generation}):
-                    reading = await fallback.recognise(image, instead_of=self._call.engine.info().name)
+                    reading = await fallback.recognise(image, instead_of=self._writer.engine.info().name)
                     if isinstance(reading, PageFailure):
                         reason = f"{GIVEN_UP} {reading.reason} {REMEDY}"
                         reading = msgspec.structs.replace(reading, reason=reason)
@@ -164,7 +192,9 @@ class BatchReader:
                 return
             self._call.time_slice.pages += 1
             try:
-                stored = await self._files.store.read(self._files.page_image_path(page_no))
+                stored = await self._files.store.read(
+                    self._files.page_image_path(page_no, self._job.pages[page_no].options.dpi)
+                )
             except NotFound:
                 # Raises `NotFound` where the whole job was deleted, which ends the call; else one image was lost.
                 await self._call.recorder.flush()
@@ -174,7 +204,7 @@ class BatchReader:
             # A process that was suspended past its lease must not begin a page that the next holder has read.
             await self._lease.renew_if_expired()
             self._watch.begin(page_no, await self._files.store.now())
-            options = self._call.recorder.job.options
+            options = self._job.options_of(page_no)
             yield PageImage(
                 page_no=page_no,
                 data=stored.data,
@@ -184,8 +214,9 @@ class BatchReader:
             )
 
     async def _save(self, reading: PageText | PageFailure, generation: int) -> None:
+        dpi = self._job.pages[reading.page_no].options.dpi
         try:
-            await self._writer.save(reading, generation, self._watch.began_at(reading.page_no))
+            await self._writer.save(reading, generation, self._watch.began_at(reading.page_no), dpi=dpi)
         except PreconditionFailed as error:
             raise LeaseLost(self._lease.lease.name) from error
         self._watch.end(reading.page_no)

@@ -22,7 +22,8 @@ class BatchWatch:
     def __init__(self, call: Call, lease: HeldLease, reservation: Reservation) -> None:
         self._call = call
         self._lease = lease
-        self._reservation = reservation
+        #: Of the engine that reads now.
+        self.reservation = reservation
         self._in_hand: dict[int, datetime] = {}
         self._falling_back = False
         # The loop's clock, so that a test can let hours pass at once.
@@ -60,7 +61,7 @@ class BatchWatch:
     def guilty(self) -> int | None:
         """The page on which the engine broke down, where no other page can have been the cause."""
         alone = next(iter(self._in_hand)) if len(self._in_hand) == 1 else None
-        return alone if alone is not None and self._reservation.was_alone(alone) else None
+        return alone if alone is not None and self.reservation.was_alone(alone) else None
 
     async def until_done(self, reading: "asyncio.Task[None]") -> None:
         """Return when `reading` is done, or earlier where it has to be cancelled. Raises what it raises, `EngineHangs`,
@@ -76,7 +77,7 @@ class BatchWatch:
             if self._falling_back and self._call.is_over:
                 return
             # A page that waits for other pages to leave the engine is not late.
-            late = min(self._reservation.longest_seconds, now - self._progress_at)
+            late = min(self.reservation.longest_seconds, now - self._progress_at)
             if late > self._call.worker.limits.page_seconds:
                 raise EngineHangs
             if await self._lease.renew_if_due(self._in_hand) and self._falling_back:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import msgspec
+
 from libs.jobstate import lease, outcome, record
 from libs.jobstate.ending import section
 from libs.jobstate.job import Job
@@ -51,6 +53,10 @@ class Facts:
         self.leases: dict[str, Lease] = {}
         self.read_at: dict[int, tuple[int, datetime]] = {}
         self.readings: dict[tuple[int, int], int] = {}
+        #: What a user was promised, by run and page: the options of the reading.
+        self.asked: dict[tuple[int, int], dict[str, str | int]] = {}
+        #: The texts that were ever a page's result, by page and run.
+        self.good: dict[int, dict[int, PageOutcome]] = {}
         self.excuses = 0
         self.troubled_at = -1e9  # when the network last kept a request of this job from its way
 
@@ -289,21 +295,41 @@ class Checker:
         old = outcome.decode(before.data) if before else None
         if old is not None and new.run < old.run:
             self.fail(f"page {new.page_no} goes back to run {new.run}", facts.session_id)
-        if old is not None and old.status is not OutcomeStatus.PENDING and new.run == old.run:
+        same_run = old is not None and old.status is not OutcomeStatus.PENDING and new.run == old.run
+        if old is not None and same_run and not _is_only_marked(old, new):
             self.fail(f"page {new.page_no} changed after it could be read", facts.session_id)
-        if facts.job is not None and new.run > facts.job.run:
-            self.fail(f"page {new.page_no} lost its result before run {new.run} began", facts.session_id)
+        if facts.job is not None and new.due_run > facts.job.run:
+            self.fail(f"page {new.page_no} was marked before run {new.due_run} began", facts.session_id)
         if new.status is not OutcomeStatus.PENDING:
             facts.read_at[new.page_no] = (new.run, after.updated_at)
-            if not facts.buried and (text := self._wrong(facts, new)):
-                self.fail(text, facts.session_id)
+            wrong = self._wrong(facts, new)
+            if new.read_in and (failure := new.failed_in(new.run)) is not None:
+                wrong = wrong or self._wrong(facts, failure)
+            if not facts.buried and wrong:
+                self.fail(wrong, facts.session_id)
+        if not facts.buried:
+            self._keep(facts, new)
+
+    def _keep(self, facts: Facts, new: PageOutcome) -> None:
+        """Every text that was ever a page's result can still be read: as its result, or as that of an earlier run."""
+        known = facts.good.setdefault(new.page_no, {})
+        if known and new.status is not OutcomeStatus.COMPLETED:
+            self.fail(f"page {new.page_no} lost its text", facts.session_id)
+        if new.status is OutcomeStatus.COMPLETED:
+            known.setdefault(new.reading_run, new)
+        for run, reading in known.items():
+            stored = self.bucket.peek(facts.prefix + layout.PAGE_READING.format(new.page_no, run))
+            kept = new if run == new.reading_run else stored and outcome.decode(stored.data)
+            if not kept or (kept.text, kept.engine) != (reading.text, reading.engine):
+                self.fail(f"the reading of page {new.page_no} in run {run} is lost", facts.session_id)
 
     def _wrong(self, facts: Facts, found: PageOutcome) -> str:
         assert facts.document is not None
         page = facts.document.pages[found.page_no - 1]
         if found.status is OutcomeStatus.FAILED:
-            own_fault = page.fate in (Fate.FAILS, Fate.UNDRAWN) or facts.document.unreadable
             key = facts.document.token, found.page_no
+            own_fault = page.fate in (Fate.FAILS, Fate.UNDRAWN) or facts.document.unreadable
+            own_fault |= not script.reads(key, found.engine or "") or not script.draws(key, found.dpi or script.DPI)
             guilt = self._guilt.get(key, 0)
             if not found.error or not (own_fault or guilt >= DEATHS_ALLOWED):
                 return f"page {found.page_no} failed, and its engine did not: {found.error}"
@@ -388,6 +414,9 @@ class Checker:
                 self.fail(f"page {page_no} is not accounted for", facts.session_id)
                 continue
             sections.append(section(page_no, found))
+            if found.run == page.run and found.engine != page.engine:
+                self.fail(f"the record names another engine of page {page_no} than its outcome", facts.session_id)
+            self._finish_asked(facts, page_no, found)
             stored = self.bucket.peek(facts.prefix + layout.PAGE_RESULT.format(page_no))
             if found.status is OutcomeStatus.COMPLETED and (stored is None or stored.data.decode() != found.text):
                 self.fail(f"the text file of page {page_no} is not its text", facts.session_id)
@@ -397,6 +426,25 @@ class Checker:
         for batch in batches(job):
             if not all(job.pages[n].ended for n in batch.pages):
                 self.fail(f"batch {batch.name} has not ended", facts.session_id)
+
+    def _finish_asked(self, facts: Facts, page_no: int, found: PageOutcome) -> None:
+        """What its user asked for last was read, and as it was asked for."""
+        asked = {run: options for (run, number), options in facts.asked.items() if number == page_no}
+        if found.run < max(asked, default=0):
+            self.fail(f"page {page_no} was not read again in run {max(asked)}", facts.session_id)
+        for run, options in asked.items():
+            reading = facts.good[page_no].get(run)
+            if reading is None or reading.blank or reading.engine == "spare":
+                continue
+            if reading.engine != options.get("engine", script.ENGINE):
+                self.fail(f"page {page_no} was read in run {run} by {reading.engine}", facts.session_id)
+            if not reading.text.endswith(f" at {options.get('dpi', script.DPI)} dpi"):
+                self.fail(f"page {page_no} was read in run {run} from another image", facts.session_id)
+
+
+def _is_only_marked(old: PageOutcome, new: PageOutcome) -> bool:
+    """Whether a retry has marked the outcome, and nothing else of it is new."""
+    return new == msgspec.structs.replace(old, again=new.again) and new.due_run > old.due_run
 
 
 def _names_one(held: Lease) -> bool:

@@ -38,14 +38,15 @@ class Press:
             await asyncio.sleep(0.2)
             if document.unreadable:
                 raise Unreadable("Told to refuse.")
-            yield Sheets(document)
+            yield Sheets(document, dpi)
 
 
 class Sheets:
     """An open document."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, dpi: int) -> None:
         self._document = document
+        self._dpi = dpi
 
     @property
     def total_pages(self) -> int:
@@ -59,10 +60,10 @@ class Sheets:
         for page_no in pages:
             page = self._document.pages[page_no - 1]
             await asyncio.sleep(page.draw_seconds)
-            if page.fate is Fate.UNDRAWN:
+            if page.fate is Fate.UNDRAWN or not script.draws((self._document.token, page_no), self._dpi):
                 yield FailedPage(page_no=page_no, reason="Told not to be drawn.")
                 continue
-            png = script.image(self._document.token, page_no)
+            png = script.image(self._document.token, page_no, self._dpi)
             yield RenderedPage(page_no=page_no, png=png, width=1, height=1)
 
 
@@ -114,6 +115,7 @@ class Reader:
         library: dict[str, Document],
         process: Process,
         trials: Trials,
+        name: str,
         *,
         slots: int,
         ahead: int,
@@ -125,6 +127,7 @@ class Reader:
         self._library = library
         self._process = process
         self._trials = trials
+        self._name = name
         self._batching = Batching(slots, self._beside_others)
         self._ahead = ahead
         self._rng = rng
@@ -137,13 +140,13 @@ class Reader:
         await asyncio.sleep(0)
 
     def info(self) -> EngineInfo:
-        return EngineInfo(name="simulated", revision="1", device="none")
+        return EngineInfo(name=self._name, revision="1", device="none")
 
     def recognise(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
         return self._one_by_one(pages) if self.slots == 1 else self._batching.recognise(pages)
 
     async def _one_by_one(self, pages: AsyncIterator[PageImage]) -> AsyncIterator[PageText | PageFailure]:
-        held: dict[Key, int] = {}
+        held: dict[Key, tuple[int, int]] = {}
         more = True
         while more or held:
             while more and len(held) < self._ahead:
@@ -151,16 +154,16 @@ class Reader:
                     more = False
                     break
                 key = self._key(page)
-                held[key] = self._began(self._process, key)
+                held[key] = self._began(self._process, key), script.dpi_of_image(page.data)
             if held:
                 key = self._rng.choice(list(held))
-                reading = await self._read(key, held.pop(key))
+                reading = await self._read(key, *held.pop(key))
                 yield reading
 
     async def _beside_others(self, page: PageImage) -> PageText | PageFailure:
         key = self._key(page)
         try:
-            return await self._read(key, self._began(self._process, key))
+            return await self._read(key, self._began(self._process, key), script.dpi_of_image(page.data))
         except RuntimeError:
             self._broke(self._process.holder)
             raise
@@ -170,7 +173,7 @@ class Reader:
         assert key[1] == page.page_no
         return key
 
-    async def _read(self, key: Key, serial: int) -> PageText | PageFailure:
+    async def _read(self, key: Key, serial: int, dpi: int) -> PageText | PageFailure:
         token, page_no = key
         page = self._library[token].pages[page_no - 1]
         await asyncio.sleep(page.seconds)
@@ -182,9 +185,9 @@ class Reader:
             if page.fate is Fate.HANGS:
                 await asyncio.Event().wait()
             raise RuntimeError("told to break")
-        if page.fate is Fate.FAILS:
+        if page.fate is Fate.FAILS or not script.reads(key, self._name):
             return PageFailure(page_no=page_no, reason="Told to fail.", seconds=page.seconds)
         if page.fate is Fate.BLANK:
             return PageText(page_no=page_no, markdown="", finish=Finish.BLANK, seconds=page.seconds)
-        markdown = f"{script.text(token, page_no)}, reading {serial}"
+        markdown = f"{script.text(token, page_no)}, reading {serial} at {dpi} dpi"
         return PageText(page_no=page_no, markdown=markdown, finish=Finish.STOP, seconds=page.seconds)

@@ -17,8 +17,11 @@ import msgspec
 
 from libs.jobstate import active, ending, evidence, lease, neighbours, rebuild
 from libs.jobstate.commit import load
+from libs.jobstate.intake import PageOptions
+from libs.jobstate.job import Job
 from libs.jobstate.lease import HeldLease, Lease, LeaseLost
 from libs.jobstate.notice import Attempt, DeliveryState
+from libs.jobstate.outcome import PageOutcome
 from libs.jobstate.page import Page, PageStatus
 from libs.storage import layout
 from libs.storage.pace import write_paced
@@ -78,11 +81,13 @@ async def _overlooked(self: Sweeper, stat: Stat) -> bool:
     return False
 
 
-async def _record_first(self: OutcomeWriter, reading: Any, generation: int, started_at: datetime | None) -> None:
-    foreseen = _with_reading(await self._unread(reading, started_at), reading)
+async def _record_first(
+    self: OutcomeWriter, reading: Any, generation: int, started_at: datetime | None, *, dpi: int | None = None
+) -> None:
+    foreseen = _with_reading(await self._unread(reading, started_at, dpi), reading)
     self._call.recorder.note_outcome(foreseen.page_no, foreseen.brief())
     await self._call.recorder.flush()
-    await _save(self, reading, generation, started_at)
+    await _save(self, reading, generation, started_at, dpi=dpi)
 
 
 def _always_started(self: Page, at: datetime) -> Page:
@@ -148,6 +153,26 @@ def _by_job(files: SessionFiles) -> str:
     return files.session_id
 
 
+def _replaced(self: PageOutcome, before: PageOutcome | None) -> PageOutcome:
+    return self if before is None else msgspec.structs.replace(self, readings=before.history)
+
+
+async def _not_kept(files: SessionFiles, before: PageOutcome) -> None:
+    return
+
+
+def _as_uploaded(self: Job, number: int, page: Page, run: int, asked: PageOptions) -> Page:
+    return page.again(run, PageOptions(), layout.page_image(number))
+
+
+def _has_image(self: Page) -> bool:
+    return self.image is not None
+
+
+async def _unmarked(files: SessionFiles, job: Job, page_no: int) -> None:
+    return
+
+
 async def _by_hash_alone(store: ObjectStore, email: str, session_id: str) -> SessionFiles:
     return SessionFiles(store=store, user_hash=layout.user_hash(email), session_id=session_id)
 
@@ -186,6 +211,16 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "the hash of an address is a permission": lambda: mock.patch(
         "services.web.jobs.lookup.validate_session", _by_hash_alone
+    ),
+    "a failed retry takes the page's text": lambda: mock.patch.object(PageOutcome, "over", _replaced),
+    "a reading that is replaced is not kept": lambda: mock.patch.object(evidence, "_keep", _not_kept),
+    "a retry's options are forgotten": lambda: mock.patch.object(Job, "_again", _as_uploaded),
+    "a page is read from its old image": lambda: mock.patch.object(Page, "drawn", property(_has_image)),
+    # Records are often torn.
+    "a lost record forgets a retry": _where(
+        lambda: mock.patch("services.web.jobs.retry._mark", _unmarked),
+        plant={"users": 4},
+        weather={"until": 400.0, "tear_seconds": 10.0},
     ),
     "turns go round the jobs, not the users": lambda: mock.patch.object(neighbours, "account", _by_job),
     "a job leaves the index before its end is noted": lambda: mock.patch.object(ending, "retire", active.remove),

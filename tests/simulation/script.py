@@ -9,6 +9,11 @@ import msgspec
 # A page of a document, by the document's token and the page's number.
 Key = tuple[str, int]
 
+# The engine of a job that names none, one that is as good, and one that fails on some of the pages.
+ENGINE, OTHER, WEAK = "simulated", "other", "weak"
+# The resolution of a job that names none, and one at which some pages cannot be drawn.
+DPI, LARGE = 150, 400
+
 HEADER = b"%PDF-1.7 simulated\n"
 SUFFIXES = (".pdf", ".tiff")
 
@@ -56,15 +61,20 @@ def token_of(file: bytes) -> str:
     return file.rpartition(b"\n")[2].decode()
 
 
-def image(token: str, page_no: int) -> bytes:
+def image(token: str, page_no: int, dpi: int) -> bytes:
     """The picture of a page, from which the engine knows what to read."""
-    return f"image {token} {page_no}".encode()
+    return f"image {token} {page_no} {dpi}".encode()
 
 
 def of_image(data: bytes) -> tuple[str, int]:
     """Whose picture this is."""
-    _, token, page_no = data.decode().split()
+    _, token, page_no, _ = data.decode().split()
     return token, int(page_no)
+
+
+def dpi_of_image(data: bytes) -> int:
+    """At which resolution it was drawn."""
+    return int(data.decode().split()[3])
 
 
 def text(token: str, page_no: int) -> str:
@@ -75,6 +85,16 @@ def text(token: str, page_no: int) -> str:
 def spare_reads(key: Key) -> bool:
     """Whether the fallback engine can read a page that its engine cannot. Not drawn: fates are as they were."""
     return zlib.crc32(repr(key).encode()) % 3 > 0
+
+
+def reads(key: Key, engine: str) -> bool:
+    """Whether the engine can read a page that others can."""
+    return engine != WEAK or zlib.crc32(repr((key, engine)).encode()) % 3 > 0
+
+
+def draws(key: Key, dpi: int) -> bool:
+    """Whether a page can be drawn at this resolution that can be at others."""
+    return dpi != LARGE or zlib.crc32(repr((key, dpi)).encode()) % 4 > 0
 
 
 def write(rng: random.Random, token: str) -> Document:

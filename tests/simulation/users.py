@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from libs.storage import layout
+from tests.simulation import script
 from tests.simulation.checker import Checker
 from tests.simulation.process import Process
 from tests.simulation.script import Document
@@ -149,10 +150,33 @@ class User:
             await self._send("POST", f"{address}/cancel")
             return
         body = b""
-        if choice == "retry pages":
-            pages = self._document.requested()
-            body = json.dumps({"pages": self._rng.sample(pages, self._rng.randint(1, len(pages)))}).encode()
-        await self._send("POST", f"{address}/retry", body)
+        if choice != "retry pages":
+            await self._send("POST", f"{address}/retry", body)
+            return
+        pages = self._document.requested()
+        chosen = self._rng.sample(pages, self._rng.randint(1, len(pages)))
+        options = self._options()
+        known = {n for n in chosen if n in facts.good}
+        reply = await self._send("POST", f"{address}/retry", json.dumps({"pages": chosen} | options).encode())
+        if reply.status != 202:
+            return
+        facts.asked |= {(json.loads(reply.body)["run"], page_no): options for page_no in chosen}
+        for page_no in known:
+            shown = await self._send("GET", f"{address}/pages/{page_no}")
+            # A record that was made anew has no pages for a while.
+            if shown.status == 409 and not facts.torn:
+                self._checker.fail(f"page {page_no} lost its text while it is read again", self._session)
+
+    def _options(self) -> dict[str, str | int]:
+        """What the pages have to be read with this time, if with anything else."""
+        options: dict[str, str | int] = {}
+        if self._rng.random() < 0.5:
+            options["engine"] = self._rng.choice((script.OTHER, script.WEAK))
+        if self._rng.random() < 0.4:
+            options["dpi"] = self._rng.choice((script.DPI, 300, script.LARGE))
+        if self._rng.random() < 0.2:
+            options["ocr"] = "force"
+        return options
 
     async def _send(self, method: str, path: str, body: bytes = b"", *, email: str = "") -> Reply:
         web = self._web()

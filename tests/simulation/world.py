@@ -5,7 +5,7 @@ import base64
 import random
 import sys
 import traceback
-from collections.abc import Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, cast
 
 import msgspec
@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from libs import workerstate
 from libs.internal_token import InternalToken
 from libs.jobstate import active
 from libs.jobstate.cancellation import Cancellation
@@ -59,7 +60,7 @@ from tests.simulation.process import Died, Process, acting
 from tests.simulation.queue import Broker, Sender
 from tests.simulation.receiver import ADDRESS, Receiver
 from tests.simulation.script import Document
-from tests.simulation.store import Bucket, Client
+from tests.simulation.store import Bucket, Client, drive
 from tests.simulation.story import Story
 from tests.simulation.users import ADDRESSES, User, ask
 
@@ -115,11 +116,26 @@ class OneEngine(EngineRegistry):
     """The engines of a simulated worker: one, whatever its name."""
 
     def __init__(self, reader: OcrEngine) -> None:
-        super().__init__("simulated", BARE)
+        super().__init__(script.ENGINE, BARE)
         self._reader = SharedEngine(reader)
 
     async def engine(self, name: str | None) -> SharedEngine:
         return self._reader
+
+
+class NamedEngines(EngineRegistry):
+    """The engines of a simulated worker, each made when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], OcrEngine]) -> None:
+        super().__init__(script.ENGINE, BARE)
+        self._simulated = make
+        self._shared: dict[str, SharedEngine] = {}
+
+    async def engine(self, name: str | None) -> SharedEngine:
+        name = name or script.ENGINE
+        if name not in self._shared:
+            self._shared[name] = SharedEngine(self._simulated(name))
+        return self._shared[name]
 
 
 class ActingExtractor(Extractor):
@@ -151,6 +167,8 @@ class World:
         self.checker = Checker(self._library, self.story, self._loop.time)
         self._bucket = Bucket(self._loop.time, paced=not self._plant.local, observer=self.checker.observe)
         self.checker.bucket = self._bucket
+        engines = workerstate.WorkerState(engines=("auto", script.ENGINE, script.OTHER, script.WEAK))
+        drive(self._bucket.objects.write(layout.WORKER_STATE, workerstate.encode(engines)))
         settings = QueueSettings(
             max_dispatches_per_second=10,
             max_concurrent_dispatches=self._plant.dispatches,
@@ -265,17 +283,20 @@ class World:
             await asyncio.sleep(self._rng.uniform(0.5, 10))
 
     def _boot_worker(self, process: Process) -> None:
-        reader = Reader(
-            self._library,
-            process,
-            self._trials,
-            slots=self._plant.slots,
-            ahead=self._plant.ahead,
-            rng=self._rng,
-            began=self.checker.began,
-            harmed=self.checker.harmed,
-            broke=self.checker.interrupted,
-        )
+        def reader(name: str) -> Reader:
+            return Reader(
+                self._library,
+                process,
+                self._trials,
+                name,
+                slots=self._plant.slots,
+                ahead=self._plant.ahead,
+                rng=self._rng,
+                began=self.checker.began,
+                harmed=self.checker.harmed,
+                broke=self.checker.interrupted,
+            )
+
         limits = Limits(
             lease_seconds=self._plant.lease_seconds,
             page_seconds=self._plant.page_seconds,
@@ -285,7 +306,7 @@ class World:
         context = WorkerContext(
             store=self._client(process),
             queue=self._sender(process),
-            engines=OneEngine(reader),
+            engines=NamedEngines(reader),
             fallback=Spare(self._library, process, self.checker.fell_back),
             limits=limits,
             metrics=WorkerMetrics(CollectorRegistry()),

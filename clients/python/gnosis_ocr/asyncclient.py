@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -151,9 +151,9 @@ class AsyncClient:
         """Each page once, as soon as it has been read or has failed, until the job has ended."""
         return self._iterate(jobs.pages(job_id, patience=self._patience))
 
-    async def page(self, job_id: str, number: int) -> PageDocument:
-        """What was read on the page, or why it failed."""
-        return await self._run(jobs.page(job_id, number, patience=self._patience))
+    async def page(self, job_id: str, number: int, *, run: int | None = None) -> PageDocument:
+        """What was read on the page, or why it failed; with `run` in that run, one of `PageDocument.readings`."""
+        return await self._run(jobs.page(job_id, number, run=run, patience=self._patience))
 
     async def image(self, job_id: str, number: int, *, width: int | None = None) -> bytes:
         """The image that the page was read from, a PNG; with `width` in pixels (64 to 1600) a smaller one as WebP."""
@@ -187,9 +187,20 @@ class AsyncClient:
         """Stop the job; what was read stays."""
         return await self._run(jobs.cancel(job_id, patience=self._patience))
 
-    async def retry(self, job_id: str, pages: tuple[int, ...] | None = None) -> RetryState:
-        """Read these pages again; without any, those that failed."""
-        return await self._run(jobs.retry(job_id, pages, patience=self._patience))
+    async def retry(
+        self,
+        job_id: str,
+        pages: Iterable[int] | None = None,
+        *,
+        engine: str = "",
+        ocr: str = "",
+        dpi: int | None = None,
+    ) -> RetryState:
+        """Read these pages again; without any, those that failed.
+
+        With `engine`, `ocr` or `dpi` otherwise than the upload asked. A page keeps its text until it has another.
+        """
+        return await self._run(jobs.retry(job_id, pages, engine=engine, ocr=ocr, dpi=dpi, patience=self._patience))
 
     async def delete(self, job_id: str) -> None:
         """Delete every file of the job."""

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -162,9 +162,9 @@ class Client:
         """Each page once, as soon as it has been read or has failed, until the job has ended."""
         return self._iterate(jobs.pages(job_id, patience=self._patience))
 
-    def page(self, job_id: str, number: int) -> PageDocument:
-        """What was read on the page, or why it failed."""
-        return self._run(jobs.page(job_id, number, patience=self._patience))
+    def page(self, job_id: str, number: int, *, run: int | None = None) -> PageDocument:
+        """What was read on the page, or why it failed; with `run` in that run, one of `PageDocument.readings`."""
+        return self._run(jobs.page(job_id, number, run=run, patience=self._patience))
 
     def image(self, job_id: str, number: int, *, width: int | None = None) -> bytes:
         """The image that the page was read from, a PNG; with `width` in pixels (64 to 1600) a smaller one as WebP."""
@@ -200,9 +200,20 @@ class Client:
         """Stop the job; what was read stays."""
         return self._run(jobs.cancel(job_id, patience=self._patience))
 
-    def retry(self, job_id: str, pages: tuple[int, ...] | None = None) -> RetryState:
-        """Read these pages again; without any, those that failed."""
-        return self._run(jobs.retry(job_id, pages, patience=self._patience))
+    def retry(
+        self,
+        job_id: str,
+        pages: Iterable[int] | None = None,
+        *,
+        engine: str = "",
+        ocr: str = "",
+        dpi: int | None = None,
+    ) -> RetryState:
+        """Read these pages again; without any, those that failed.
+
+        With `engine`, `ocr` or `dpi` otherwise than the upload asked. A page keeps its text until it has another.
+        """
+        return self._run(jobs.retry(job_id, pages, engine=engine, ocr=ocr, dpi=dpi, patience=self._patience))
 
     def delete(self, job_id: str) -> None:
         """Delete every file of the job."""

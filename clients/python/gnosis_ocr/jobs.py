@@ -1,6 +1,7 @@
 """What can be asked of a job once its document is uploaded."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -120,9 +121,10 @@ def listed(*, status: tuple[str, ...], name: str, patience: float) -> Stream[Job
         params = {**wanted, "cursor": found.next_cursor}
 
 
-def page(job_id: str, number: int, *, patience: float) -> Flow[PageDocument]:
-    """What was read on the page, or why it failed."""
-    request = Request(method="GET", path=f"/api/jobs/{job_id}/pages/{number}", headers=_JSON)
+def page(job_id: str, number: int, *, run: int | None = None, patience: float) -> Flow[PageDocument]:
+    """What was read on the page, or why it failed; with `run` in that run."""
+    params = {} if run is None else {"run": str(run)}
+    request = Request(method="GET", path=f"/api/jobs/{job_id}/pages/{number}", params=params, headers=_JSON)
     return (yield from ask_for(PageDocument, request, patience=patience))
 
 
@@ -176,13 +178,18 @@ def cancel(job_id: str, *, patience: float) -> Flow[JobState]:
     return (yield from ask_for(JobState, Request(method="POST", path=f"/api/jobs/{job_id}/cancel"), patience=patience))
 
 
-def retry(job_id: str, numbers: tuple[int, ...] | None, *, patience: float) -> Flow[RetryState]:
-    """Read pages again."""
+def retry(
+    job_id: str, numbers: Iterable[int] | None, *, engine: str, ocr: str, dpi: int | None, patience: float
+) -> Flow[RetryState]:
+    """Read pages again, with these options where they are given."""
+    asked: dict[str, object] = {"engine": engine or None, "ocr": ocr or None, "dpi": dpi}
+    if numbers is not None:
+        asked["pages"] = tuple(numbers)
     request = Request(
         method="POST",
         path=f"/api/jobs/{job_id}/retry",
         headers={"Content-Type": "application/json"},
-        body=msgspec.json.encode({} if numbers is None else {"pages": numbers}),
+        body=msgspec.json.encode({name: value for name, value in asked.items() if value is not None}),
     )
     # Not repeated when its answer is lost: the new run has begun then, and a second request would be refused.
     return (yield from ask_for(RetryState, request, patience=patience, repeat=False))

@@ -62,8 +62,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     webhook: str | None = None
 
 
+class Reread(msgspec.Struct, frozen=True, kw_only=True):
+    """What a retry asked for of a page, and what became of it."""
+
+    #: The engine asked for; None for that of the job.
+    engine: str | None = None
+    #: "auto", "force" or "text"; None for what the job says.
+    ocr: str | None = None
+    #: The resolution asked for; None for that of the job.
+    dpi: int | None = None
+    #: Whether the image has still to be made; `Page.image` is that of the earlier reading until then.
+    image_due: bool = False
+    #: The run of the earlier reading that is the page's result: until it is read again, and where that fails. Else 0.
+    read_in: int = 0
+    #: Why the page could not be read again; its earlier reading is kept.
+    error: str | None = None
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """One requested page in the record of its job."""
+    """One requested page in the record of its job. While it is read again, it has the fields of its earlier reading."""
 
     #: "pending", "processing", "completed" or "failed".
     status: str
@@ -89,6 +106,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     trust: float | None = None
     #: Codes of why it should be compared with its image; empty where it need not.
     doubts: tuple[str, ...] = ()
+    #: What a retry asked for; None for a page that was only read as the upload asked, and once.
+    reread: Reread | None = None
 
     @property
     def ended(self) -> bool:
@@ -232,6 +251,8 @@ class PageEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", ta
     blank: bool
     trust: float | None
     doubts: tuple[str, ...]
+    #: Why this run could not read the page again; its earlier reading is kept.
+    retry_error: str | None = None
 
 
 class DoneEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="done"):
@@ -377,6 +398,24 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class PageReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the readings of a page, in short."""
+
+    #: The run of the job in which the page was read: `Client.page(job_id, number, run=...)` has the whole of it.
+    run: int
+    #: "completed" or "failed".
+    status: str
+    engine: str | None
+    #: "ocr", "model" or "text_layer"; None where it is not known.
+    source: str | None
+    dpi: int | None
+    #: Of the engine's time.
+    seconds: float
+    completed_at: datetime | None
+    #: Why it failed.
+    error: str | None
+
+
 class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What was read on a page, and by what."""
 
@@ -426,6 +465,10 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     tries: tuple[Try, ...]
     #: What all tries took.
     tokens: int
+    #: The name of the page image that was read; empty where the service is too old to say.
+    image: str = ""
+    #: All readings of the page, this one included, by run; empty where the service is too old to keep them.
+    readings: tuple[PageReading, ...] = ()
     #: The same as `markdown`.
     text: str = ""
     #: The lines of all blocks.

@@ -16,6 +16,7 @@ from libs.jobstate.job import Job
 from libs.jobstate.lease import LeaseLost, is_held, renewed, take
 from libs.jobstate.neighbours import Neighbours, Seat
 from libs.jobstate.notice import retire
+from libs.jobstate.page import unprepared
 from libs.jobstate.recorder import Recorder
 from libs.jobstate.selection import ALL_PAGES, parse_pages
 from libs.jobstate.timeslice import TimeSlice
@@ -176,6 +177,7 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
     """Open the document and render what is missing; whether extraction is over."""
     context, files = extraction.context, extraction.files
     plan: Change | None = None
+    dpi = _next_dpi(job)
     try:
         async with contextlib.AsyncExitStack() as stack:
             async with committed_if_slow(lambda: _show_loading(files)):
@@ -184,14 +186,14 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
                     context.open_document(
                         raw,
                         FileType(job.file_info.file_type),
-                        dpi=job.options.dpi,
+                        dpi=dpi or job.options.dpi,
                         limits=context.settings.limits,
                         slots=extraction.slots,
                         password=await password.read(files, job),
                     )
                 )
             plan = await _plan(extraction, job, document)
-            finished = await _render(extraction, job, plan, document)
+            finished = await _render(extraction, job, plan, document, dpi)
     except Unreadable as fault:
         if plan is not None:
             job = await commit(files, plan)
@@ -200,6 +202,11 @@ async def _extract(extraction: Extraction, job: Job) -> bool:
     if finished:
         await _complete(extraction)
     return finished
+
+
+def _next_dpi(job: Job) -> int | None:
+    """The resolution of the first page without its image, where a retry asked for another than the job's."""
+    return next((job.pages[number].options.dpi for number in unprepared(job.pages)), None)
 
 
 async def _show_loading(files: SessionFiles) -> None:
@@ -241,12 +248,16 @@ async def _plan(extraction: Extraction, job: Job, document: OpenPages) -> Change
     return change
 
 
-async def _render(extraction: Extraction, job: Job, plan: Change | None, document: OpenPages) -> bool:
-    """Render the pages that have no image yet, for as long as the slice lasts; whether none is left."""
+async def _render(extraction: Extraction, job: Job, plan: Change | None, document: OpenPages, dpi: int | None) -> bool:
+    """Render the pages that have no image yet, for as long as the slice lasts; whether none is left.
+
+    The document is open at `dpi` (`None`: the job's): pages of another resolution are left to the call's successor.
+    """
     files = extraction.files
     async with Recorder(files, job, opening=plan) as recorder, Saves() as saves:
         job = recorder.job
-        open_pages = await pages_to_render(files, recorder)
+        without_image = await pages_to_render(files, recorder)
+        open_pages = [number for number in without_image if job.pages[number].options.dpi == dpi]
         chains_started = job.run > 1
         first_batch = next((batch.pages for batch in batches.batches(job)), ())
         clock = asyncio.get_running_loop().time
@@ -254,7 +265,7 @@ async def _render(extraction: Extraction, job: Job, plan: Change | None, documen
         async for page in document.render(open_pages):
             extraction.seat.charge(clock() - charged)
             charged = clock()
-            await saves.add(_save(extraction, recorder, page))
+            await saves.add(_save(extraction, recorder, page, dpi))
             if not chains_started and page.page_no >= first_batch[-1]:
                 await saves.done()
                 if page.page_no in first_batch:  # else an earlier call has requested it
@@ -271,18 +282,18 @@ async def _render(extraction: Extraction, job: Job, plan: Change | None, documen
         await saves.done()
         at = await files.store.now()
         await recorder.flush(lambda job: job.extracted(at))
-    return True
+    return len(open_pages) == len(without_image) or recorder.stopped
 
 
-async def _save(extraction: Extraction, recorder: Recorder, page: RenderedPage | FailedPage) -> None:
+async def _save(extraction: Extraction, recorder: Recorder, page: RenderedPage | FailedPage, dpi: int | None) -> None:
     files = extraction.files
     at = await files.store.now()
     extraction.context.metrics.rendered(failed=isinstance(page, FailedPage))
     if isinstance(page, FailedPage):
         await save_failure(files, recorder, page, at)
         return
-    await files.save_page_image(page.page_no, page.png)
-    recorder.note_image(page.page_no, at)
+    await files.save_page_image(page.page_no, page.png, dpi)
+    recorder.note_image(page.page_no, at, dpi)
 
 
 async def _complete(extraction: Extraction) -> None:
@@ -315,9 +326,9 @@ async def _refuse(extraction: Extraction, job: Job, fault: Unreadable) -> None:
         for page_no in await pages_to_render(files, recorder):
             await save_failure(files, recorder, FailedPage(page_no=page_no, reason=fault.reason), at)
         await recorder.flush()
-    job = await commit(files, lambda job: job.extracted(at))
     await password.forget(files, job)
-    await _settle(extraction)
+    # Pages that have their images are read all the same.
+    await _complete(extraction)
 
 
 async def _settle(extraction: Extraction) -> None:

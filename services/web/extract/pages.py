@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from libs.jobstate.evidence import derive_text, read_outcomes, read_versioned, save_outcome
+from libs.jobstate.evidence import derive_text, read_all_versioned, read_outcomes, read_versioned, save_outcome
 from libs.jobstate.outcome import BriefOutcome, OutcomeStatus, PageOutcome
 from libs.jobstate.page import unprepared
 from libs.jobstate.recorder import Recorder
@@ -20,8 +20,9 @@ async def pages_to_render(files: SessionFiles, recorder: Recorder) -> Sequence[i
     stored = {stat.path.removeprefix(prefix): stat async for stat in files.store.list(f"{prefix}page_")}
     found: set[int] = set()
     for page_no in open_pages:
-        if (stat := stored.get(layout.PAGE_IMAGE.format(page_no))) is not None:
-            recorder.note_image(page_no, stat.updated_at)
+        dpi = job.pages[page_no].options.dpi
+        if (stat := stored.get(layout.page_image(page_no, dpi))) is not None:
+            recorder.note_image(page_no, stat.updated_at, dpi)
             found.add(page_no)
     ended = [n for n in open_pages if n not in found and layout.PAGE_OUTCOME.format(n) in stored]
     for page_no, outcome in (await read_outcomes(files, ended)).items():
@@ -32,8 +33,12 @@ async def pages_to_render(files: SessionFiles, recorder: Recorder) -> Sequence[i
 
 
 async def stored_outcomes(files: SessionFiles, pages: Sequence[int]) -> dict[int, BriefOutcome]:
-    """The outcomes of pages whose record was lost. Their texts are written again: no later step checks for them."""
-    outcomes = await read_outcomes(files, pages)
+    """The outcomes of pages whose record was lost, with the marks of retries that have not been followed yet.
+
+    Their texts are written again: no later step checks for them.
+    """
+    stored = await read_all_versioned(files, pages)
+    outcomes = {page_no: outcome for page_no, (outcome, _) in stored.items() if outcome is not None}
     for outcome in outcomes.values():
         await derive_text(files, outcome)
     return {page_no: outcome.brief() for page_no, outcome in outcomes.items()}
@@ -44,14 +49,19 @@ async def save_failure(files: SessionFiles, recorder: Recorder, page: FailedPage
     stored, generation = await read_versioned(files, page.page_no)
     job = recorder.job
     planned = job.pages.get(page.page_no)
-    if planned is None or (stored is not None and stored.run > job.run):
+    if planned is None or (stored is not None and stored.due_run > job.run):
         return  # a retry began meanwhile, or the record was rebuilt: the page is the next run's
     if stored is not None and stored.status is not OutcomeStatus.PENDING and stored.run >= planned.run:
         # This call was suspended while another held the lease.
         recorder.note_outcome(page.page_no, stored.brief())
         return
     outcome = PageOutcome(
-        page_no=page.page_no, run=job.run, status=OutcomeStatus.FAILED, error=page.reason, completed_at=at
+        page_no=page.page_no,
+        run=job.run,
+        status=OutcomeStatus.FAILED,
+        error=page.reason,
+        completed_at=at,
+        dpi=planned.options.dpi,
     )
     outcome = await save_outcome(files, outcome, generation)
     recorder.note_outcome(page.page_no, outcome.brief())

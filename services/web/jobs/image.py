@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.jobstate.job import Job
-from libs.jobstate.page import PageStatus
+from libs.jobstate.page import Page, PageStatus
 from libs.png.header import BadPng
 from libs.storage.errors import NotFound
 from services.serving.problem import Problem
@@ -23,14 +23,16 @@ async def page_image(request: Request) -> Response:
     """`GET /api/jobs/{job_id}/pages/{n}/image`: the page image, with `width` as a WebP that is no wider.
 
     A thumbnail is made anew each time, since making one takes less time than a bucket takes for an object; the client
-    keeps it.
+    keeps it. Of a page that was drawn at several resolutions it is the image that was drawn last.
     """
     files, job, page_no = await own_page(request)
     width = _width(request.query_params.get("width"))
-    path = files.page_image_path(page_no)
+    page = job.pages[page_no]
+    # The record may not show yet that the page was drawn.
+    path = files.path(page.image) if page.image else files.page_image_path(page_no, page.options.dpi)
     try:
         stat = await files.store.stat(path)
-        headers = _headers(stat.generation, width)
+        headers = _headers(stat.generation, width, page)
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         if request.method == "HEAD":
@@ -56,15 +58,15 @@ async def page_image(request: Request) -> Response:
             "The stored image of this page cannot be read.",
             "DELETE the job and upload the file again.",
         ) from error
-    return Response(content, headers=_headers(stored.generation, width))
+    return Response(content, headers=_headers(stored.generation, width, page))
 
 
-def _headers(generation: int, width: int | None) -> dict[str, str]:
+def _headers(generation: int, width: int | None, page: Page) -> dict[str, str]:
     return {
         "Content-Type": "image/png" if width is None else "image/webp",
         "ETag": f'"{generation}"' if width is None else f'"{generation}-{width}"',
-        # As of the page image among the stored files: it does not change.
-        "Cache-Control": "private, max-age=86400",
+        # A stored image does not change. Of a page that was read again it may be another one by now.
+        "Cache-Control": "private, max-age=86400" if page.reread is None else "private, no-cache",
         "X-Content-Type-Options": "nosniff",
     }
 

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from libs.jobstate import cancellation, deletion, record
 from libs.jobstate.commit import commit, load
-from libs.jobstate.evidence import require_readable_outcome
+from libs.jobstate.evidence import read_reading, require_readable_outcome
 from libs.jobstate.job import Job
 from libs.jobstate.notice import retire
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
@@ -106,18 +106,33 @@ async def progress(request: Request) -> Response:
 
 
 async def page(request: Request) -> Response:
-    """`GET /api/jobs/{job_id}/pages/{n}`: a page's result the moment it exists; JSON or HTML by `Accept`."""
+    """`GET /api/jobs/{job_id}/pages/{n}`: a page's result the moment it exists; JSON or HTML by `Accept`.
+
+    With `run` it is what that run read. While a page is read again, its earlier reading is the result.
+    """
     files, job, page_no = await own_page(request)
-    outcome = await require_readable_outcome(files, page_no)
-    if outcome is None or outcome.run < job.pages[page_no].run:
+    run = _run(request.query_params.get("run"))
+    result = await require_readable_outcome(files, page_no)
+    is_late = run is None and result is not None and result.run < job.pages[page_no].run
+    if result is None or (is_late and result.status is not OutcomeStatus.COMPLETED):
         raise not_done(job, "This page has not been read yet.")
+    outcome = result if run is None else await read_reading(files, result, run)
+    if outcome is None:
+        runs = ", ".join(str(reading.run) for reading in result.history)
+        raise Problem(
+            404,
+            "Reading not found",
+            f"Run {run} has not read this page.",
+            f"These runs have: {runs}. Leave run out for the page's result.",
+        )
     headers = {
         "ETag": f'"{outcome.run}-{outcome.completed_at}"',
         "Vary": "Accept",
     }
     accept = request.headers.get("Accept", "")
     if "application/json" in accept:
-        document = await asyncio.to_thread(page_json.page_document, outcome, job, alone=True)
+        document = await asyncio.to_thread(page_json.page_document, outcome, job, alone=True, history=result.history)
+        headers["ETag"] = f'"{outcome.run}-{outcome.completed_at}-{len(result.history)}"'
         return Response(page_json.encode(document), media_type="application/json", headers=headers)
     if outcome.status is OutcomeStatus.FAILED:
         raise Problem(
@@ -179,4 +194,15 @@ def _wait(text: str) -> int | None:
     """The seconds that a client waits for a change; `None` for any other text."""
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > MAX_WAIT_SECONDS:
         return None
+    return int(text)
+
+
+def _run(text: str | None) -> int | None:
+    """The run that the request names, if it names one. Raises `Problem` 422."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        raise Problem(
+            422, "Bad run", "run is a whole number from 1.", "Leave it out for the page's result; its JSON lists runs."
+        )
     return int(text)

@@ -51,6 +51,8 @@ class PageEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", ta
     trust: float | None
     #: Why the page should be compared with its image.
     doubts: tuple[str, ...]
+    #: Why this run could not read the page again; its earlier reading is kept.
+    retry_error: str | None
 
 
 class DoneEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="done"):
@@ -173,4 +175,5 @@ def _outcome(number: int, page: Page) -> PageEvent:
         blank=page.blank,
         trust=page.trust,
         doubts=page.doubts,
+        retry_error=None if page.reread is None else page.reread.error,
     )

@@ -19,6 +19,7 @@ from libs.page import table
 from libs.page.block import Block, BlockKind, Rect
 from libs.page.markdown import DEFAULT, MarkdownOptions
 from libs.png.header import BadPng
+from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.session import SessionFiles
 from services.web.outputs.page import blocks_of
@@ -60,7 +61,8 @@ async def as_zip(
         async for page_no, outcome in outcomes:
             blocks = () if outcome is None else await asyncio.to_thread(blocks_of, outcome)
             boxes = [block.box for block in blocks if block.kind is BlockKind.FIGURE and block.box]
-            figures = await cut_figures(files, page_no, boxes, limits)
+            image = layout.page_image(page_no, None if outcome is None else outcome.dpi)
+            figures = await cut_figures(files, image, boxes, limits)
             named = [(f"figures/page_{page_no:03}_figure_{number}.png", png) for number, png in figures]
             cut_out = [*_tables(page_no, blocks), *named]
             for entry, data in cut_out:
@@ -79,16 +81,16 @@ def _tables(page_no: int, blocks: Iterable[Block]) -> Iterator[tuple[str, bytes]
 
 
 async def cut_figures(
-    files: SessionFiles, page_no: int, boxes: Sequence[Rect], limits: ImageLimits
+    files: SessionFiles, image: str, boxes: Sequence[Rect], limits: ImageLimits
 ) -> list[tuple[int, bytes]]:
-    """The boxes of a page's image as PNG, numbered from 1; those without a pixel are left out.
+    """The boxes of the page image of this name as PNG, numbered from 1; those without a pixel are left out.
 
-    None where the page image is gone or is not as the extraction writes it.
+    None where the image is gone or is not as the extraction writes it.
     """
     if not boxes:
         return []
     with suppress(NotFound, BadPng):
-        stored = await files.store.read(files.page_image_path(page_no))
+        stored = await files.store.read(files.path(image))
         return await asyncio.to_thread(_cut, stored.data, boxes, limits)
     return []
 

@@ -9,11 +9,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from libs.jobstate.job import Job
-from libs.jobstate.outcome import LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome, Reading
+from libs.jobstate.provenance import LayerReport, LayerVerdict, Try
 from libs.page import table
 from libs.page.block import Block, Line, Source, lines_of
 from libs.page.transcript import parse
 from libs.page.trust import Against, Doubt, Reason, Trust
+from libs.storage import layout
 from services.web.text.blocks import block_id
 
 #: Where the schema is served.
@@ -21,6 +23,7 @@ SCHEMA_PATH = "/schemas/page.json"
 #: The dialect that the schema is written in.
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_KEPT = "Run {run} could not read the page again, so the reading of run {read_in} is kept. {error}"
 _UNTRUSTED = "Taken from the document's own text, as ocr=text asks, although it is not trusted ({verdict})."
 
 _LANGUAGES_UNUSED = (
@@ -70,6 +73,19 @@ class PageTrust(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class PageReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the readings of a page; `GET .../pages/{n}?run=` has the whole of it."""
+
+    run: Annotated[int, Meta(description="The run of the job in which the page was read.")]
+    status: OutcomeStatus
+    engine: Annotated[str | None, Meta(description="Null where the page could not be rendered.")]
+    source: Annotated[Source | None, Meta(description="Where the text comes from; null where it is not known.")]
+    dpi: Annotated[int | None, Meta(description="As of the page.")]
+    seconds: Annotated[float, Meta(description="Of the engine's time.", ge=0)]
+    completed_at: datetime | None
+    error: Annotated[str | None, Meta(description="Why it failed.")]
+
+
 class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What was read on a page, and by what."""
 
@@ -91,6 +107,7 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     width: Annotated[int | None, Meta(description="Of the page image in pixels.")]
     height: Annotated[int | None, Meta(description="Of the page image in pixels.")]
     dpi: Annotated[int | None, Meta(description="At which the page was asked to be rendered; null for an image.")]
+    image: Annotated[str, Meta(description="The name of the page image that was read.", examples=["page_001.png"])]
     rotation: Annotated[int, Meta(description="Clockwise turn that set the page upright, in degrees.")]
     skew: Annotated[float, Meta(description="Further small turn, in degrees.")]
     trust: Annotated[PageTrust | None, Meta(description="Null for a page without text: blank or failed.")]
@@ -109,6 +126,10 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="In order, the last being the one that counts; empty for engines that do not write."),
     ]
     tokens: Annotated[int, Meta(description="What all tries took.", ge=0)]
+    readings: Annotated[
+        tuple[PageReading, ...],
+        Meta(description="All readings of the page, this one included, by run: each retry of the page adds one."),
+    ]
     text: Annotated[str | UnsetType, Meta(description="The same as `markdown`; only where one page is asked for.")] = (
         UNSET
     )
@@ -123,14 +144,18 @@ def blocks_of(outcome: PageOutcome) -> tuple[Block, ...]:
     return outcome.blocks or parse(outcome.text)
 
 
-def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> PageDocument:
+def page_document(
+    outcome: PageOutcome, job: Job, *, alone: bool = False, history: Sequence[Reading] | None = None
+) -> PageDocument:
     """The page; `alone` with what callers of a single page read besides the blocks.
+
+    `history` are all its readings, where `outcome` is an earlier one and does not know the later ones.
 
     Where the blocks have to be parsed, a hostile page takes seconds: call it in a thread.
     """
     return PageDocument(
         page_no=outcome.page_no,
-        run=outcome.run,
+        run=outcome.reading_run,
         status=outcome.status,
         blank=outcome.blank,
         error=outcome.error,
@@ -146,7 +171,8 @@ def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> Pag
         completed_at=outcome.completed_at,
         width=outcome.width or None,
         height=outcome.height or None,
-        dpi=job.options.dpi if job.file_info.file_type == "pdf" else None,
+        dpi=_dpi(outcome, job),
+        image=layout.page_image(outcome.page_no, outcome.dpi),
         rotation=outcome.rotation,
         skew=outcome.skew,
         trust=_trust(outcome.known_trust),
@@ -156,6 +182,7 @@ def page_document(outcome: PageOutcome, job: Job, *, alone: bool = False) -> Pag
         warnings=tuple(_warnings(outcome, job)),
         tries=outcome.tries,
         tokens=outcome.tokens,
+        readings=tuple(_listed(reading, job) for reading in (outcome.history if history is None else history)),
         text=outcome.text if alone else UNSET,
         lines=(outcome.lines or lines_of(outcome.blocks)) if alone else UNSET,
     )
@@ -170,10 +197,29 @@ def _named(block: Block, number: int) -> PageBlock:
     return PageBlock(**fields, id=block_id(number), html=table.to_html(block.cells) if block.cells else "")
 
 
+def _dpi(reading: PageOutcome | Reading, job: Job) -> int | None:
+    return (reading.dpi or job.options.dpi) if job.file_info.file_type == "pdf" else None
+
+
+def _listed(reading: Reading, job: Job) -> PageReading:
+    return PageReading(
+        run=reading.run,
+        status=reading.status,
+        engine=reading.engine,
+        source=reading.source,
+        dpi=_dpi(reading, job),
+        seconds=reading.seconds,
+        completed_at=reading.completed_at,
+        error=reading.error,
+    )
+
+
 def _warnings(outcome: PageOutcome, job: Job) -> Sequence[str]:
     found = []
     if job.options.languages and outcome.source is Source.MODEL:
         found.append(_LANGUAGES_UNUSED.format(engine=outcome.engine))
+    if outcome.retry_error is not None:
+        found.append(_KEPT.format(run=outcome.run, read_in=outcome.read_in, error=outcome.retry_error))
     if outcome.fallback and outcome.status is OutcomeStatus.COMPLETED:
         found.append(f"Read by another engine, {outcome.engine}. {outcome.fallback}")
     layer = outcome.text_layer

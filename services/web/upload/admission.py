@@ -8,11 +8,10 @@ from libs.jobstate.selection import parse_pages
 from libs.languages import parse_languages
 from libs.storage import layout
 from services.serving.problem import Problem
+from services.web.pageoptions import read_page_options
 from services.web.render.filetype import FileType
 from services.web.service import Web
 
-#: Resolutions at which pages are rendered, in dots per inch.
-MIN_DPI, MAX_DPI = 72, 400
 #: The fields of an upload beside its file.
 OPTIONS = ("pages", "dpi", "engine", "ocr", "languages", "password", "webhook")
 #: Characters of a password at most. Chosen: a PDF counts the first 127 bytes at most (ISO 32000-2, 7.6.4).
@@ -30,37 +29,16 @@ async def read_options(service: Web, fields: Mapping[str, str]) -> Options:
             parse_pages(pages)
         except ValueError as error:
             raise Problem(422, "Bad field", str(error), "Correct the field pages, or leave it out.") from error
-    dpi = fields.get("dpi", "").strip() or "150"
-    if not dpi.isascii() or not dpi.isdigit() or len(dpi) > 9 or not MIN_DPI <= int(dpi) <= MAX_DPI:
-        raise Problem(
-            422,
-            "Bad field",
-            f"dpi is a whole number from {MIN_DPI} to {MAX_DPI}.",
-            "150 suits most documents.",
-        )
-    engine = fields.get("engine", "").strip() or None
-    if engine is not None and engine not in (known := (await workerstate.read(service.store)).engines):
-        names = ", ".join(known) or "none yet: the worker has not started"
-        raise Problem(
-            422, "Bad field", "There is no engine of that name.", f"Leave engine out or name one of: {names}."
-        )
-    ocr = fields.get("ocr", "").strip() or OcrMode.AUTO
-    if ocr not in tuple(OcrMode):
-        raise Problem(
-            422,
-            "Bad field",
-            f"ocr is one of: {', '.join(OcrMode)}.",
-            "Leave it out to recognise only pages without trustworthy text of their own.",
-        )
+    given = await read_page_options(service.store, fields)
     webhook = fields.get("webhook", "").strip() or None
     if webhook is not None:
         service.webhooks.settings.check(webhook)
     return Options(
         pages=pages,
-        dpi=int(dpi),
-        engine=engine,
-        ocr=OcrMode(ocr),
-        languages=await _read_languages(service, fields.get("languages", ""), engine),
+        dpi=given.dpi or 150,
+        engine=given.engine,
+        ocr=given.ocr or OcrMode.AUTO,
+        languages=await _read_languages(service, fields.get("languages", ""), given.engine),
         has_password=read_password(fields) is not None,
         webhook=webhook,
     )

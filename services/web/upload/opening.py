@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import AsyncIterator
 
-from libs.fanout import fan_out
 from libs.jobstate import deletion
 from libs.jobstate.active import announce
 from libs.storage import layout
 from libs.storage.errors import OutOfSpace, StorageError
-from libs.storage.session import SessionFiles, create_session, indexed_session, owner_of
+from libs.storage.session import SessionFiles, create_session
 from services.serving.problem import Problem
+from services.web.activejobs import check_most, too_many
 from services.web.auth import User
 from services.web.service import Web
 
@@ -28,7 +28,7 @@ async def opened_session(service: Web, user: User, *, size: int = 0, copies: int
     files = None
     with service.receiving.opened(user.email) as (others, turn):
         if others >= most:  # each has a place or waits for one: this one need not wait to be refused
-            raise _too_many(others)
+            raise too_many(others)
         try:
             # A session takes its place by its id, which is made before it is announced: one at a time, or a later
             # session counts those before it while an earlier one is not yet in the index.
@@ -90,19 +90,4 @@ async def _check_room(files: SessionFiles, user: User, most: int) -> None:
     """
     prefix = f"{layout.ACTIVE}{files.user_hash}/"
     before = [stat.path async for stat in files.store.list(prefix) if stat.path < prefix + files.session_id]
-    if len(before) >= most:
-        # Another user's address may have the same hash. A session without an owner yet counts.
-        owners = await fan_out(owner_of, [indexed_session(files.store, path) for path in before])
-        before = [path for path, owner in zip(before, owners, strict=True) if owner in (None, user.email)]
-    if len(before) >= most:
-        raise _too_many(len(before))
-
-
-def _too_many(jobs: int) -> Problem:
-    return Problem(
-        429,
-        "Too many active jobs",
-        f"You have {jobs} jobs that have not ended.",
-        "Wait for one to end, or cancel one.",
-        headers={"Retry-After": "30"},
-    )
+    await check_most(files, before, user, most)

@@ -10,8 +10,8 @@ from typing import Protocol
 import msgspec
 
 from libs.jobstate.intake import OcrMode
-from libs.jobstate.outcome import LayerReport
-from libs.jobstate.outcome import Try as Try
+from libs.jobstate.provenance import LayerReport
+from libs.jobstate.provenance import Try as Try
 from libs.page.block import Block, Line, Source, lines_of
 from libs.page.trust import Trust
 from services.worker.engines.execution import Execution

@@ -80,6 +80,22 @@ def test_a_job_is_listed_cancelled_retried_and_deleted(gnosis: Client, tmp_path:
     assert gnosis.retry(job_id, (1,)).run == 3
     gnosis.wait(job_id)
 
+    assert gnosis.retry(job_id, [2], ocr="force", dpi=200).run == 4
+    page = gnosis.wait(job_id).pages[2]
+    assert page.reread is not None
+    assert (page.reread.ocr, page.reread.dpi, page.image) == ("force", 200, "page_002_200dpi.png")
+    second = gnosis.page(job_id, 2)
+    assert [(reading.run, reading.dpi) for reading in second.readings] == [(1, 150), (4, 200)]
+    first = gnosis.page(job_id, 2, run=1)
+    assert (first.run, first.image, second.run, second.image) == (1, "page_002.png", 4, page.image)
+    assert first.text != second.text
+    with pytest.raises(ApiError) as unknown:
+        gnosis.page(job_id, 2, run=2)
+    assert (unknown.value.status, unknown.value.problem.title) == (404, "Reading not found")
+    with pytest.raises(ApiError) as unknown:
+        gnosis.retry(job_id, engine="none of ours")
+    assert unknown.value.status == 422
+
     gnosis.delete(job_id)
     with pytest.raises(ApiError) as caught:
         gnosis.job(job_id)
@@ -150,6 +166,9 @@ async def test_the_asynchronous_client_does_the_same(services: Running, tmp_path
         assert isinstance(told[-1], DoneEvent)
         target = await gnosis.download(job_id, tmp_path / "two.md")
         assert target.read_bytes() == await gnosis.result(job_id)
+        assert (await gnosis.retry(job_id, [1], ocr="force")).run == 2
+        assert (await gnosis.wait(job_id)).status == "completed"
+        assert (await gnosis.page(job_id, 1, run=1)).run == 1
         assert [job.status async for job in gnosis.watch(job_id)] == ["completed"]
         await gnosis.delete(job_id)
         assert (await gnosis.read(tmp_path / "two.pdf", pages="2")).startswith("<!-- page 2 -->")
@@ -159,7 +178,7 @@ async def test_the_asynchronous_client_does_the_same(services: Running, tmp_path
 def test_every_example_of_the_readme_runs(services: Running, tmp_path: Path) -> None:
     pdf(tmp_path / "scan.pdf", 3)
     examples = re.findall(r"^```python\n(.*?)^```", (CLIENT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", example.replace("http://127.0.0.1:7799", services.url)],

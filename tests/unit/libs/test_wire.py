@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.jobstate import intake, lease, outcome, record
-from libs.jobstate.intake import FileInfo, Intake, OcrMode, Options
+from libs.jobstate.intake import FileInfo, Intake, OcrMode, Options, PageOptions
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
-from libs.jobstate.outcome import BriefOutcome, LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
-from libs.jobstate.page import JobTrust, Page, PageStatus
+from libs.jobstate.outcome import Again, BriefOutcome, OutcomeStatus, PageOutcome, Reading
+from libs.jobstate.page import JobTrust, Page, PageStatus, Reread
+from libs.jobstate.provenance import LayerReport, LayerVerdict, Try
 from libs.jobstate.status import JobStatus, Step
 from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
 from libs.page.trust import Against, Trust, Uncompared
@@ -60,8 +61,24 @@ requests = values(
     task=tasks,
     delay_seconds=st.floats(0, 30 * 86400),
 )
+page_options = values(PageOptions, engine=maybe(texts), ocr=maybe(st.sampled_from(OcrMode)), dpi=maybe(numbers))
+agains = values(Again, run=numbers, options=page_options)
+readings = values(
+    Reading,
+    run=numbers,
+    status=st.sampled_from(OutcomeStatus),
+    engine=maybe(texts),
+    source=maybe(st.sampled_from(Source)),
+    dpi=maybe(numbers),
+    seconds=floats,
+    completed_at=maybe(times),
+    error=maybe(texts),
+)
 briefs = values(
     BriefOutcome,
+    read_in=numbers,
+    retry_error=maybe(texts),
+    again=maybe(agains),
     status=st.sampled_from(OutcomeStatus),
     run=numbers,
     blank=st.booleans(),
@@ -182,6 +199,10 @@ outcomes = values(
     tokens=numbers,
     trust=maybe(floats),
     assessment=maybe(trusts),
+    dpi=maybe(numbers),
+    read_in=numbers,
+    readings=st.lists(readings, max_size=2).map(tuple),
+    again=maybe(agains),
 )
 infos = values(
     FileInfo,
@@ -211,8 +232,18 @@ intakes = values(
     created_at=times,
     notify=st.booleans(),
 )
+rereads = values(
+    Reread,
+    engine=maybe(texts),
+    ocr=maybe(st.sampled_from(OcrMode)),
+    dpi=maybe(numbers),
+    image_due=st.booleans(),
+    read_in=numbers,
+    error=maybe(texts),
+)
 page_records = values(
     Page,
+    reread=maybe(rereads),
     status=st.sampled_from(PageStatus),
     image=maybe(texts),
     image_extracted_at=maybe(times),

@@ -172,6 +172,18 @@ async def test_pages_of_a_day_count_though_their_job_was_deleted_and_not_for_lon
     assert await status_of(usage) == 0
 
 
+@pytest.mark.parametrize(("age", "counted"), [(timedelta(hours=1), 2), (timedelta(days=3), 1)])
+async def test_a_page_read_again_counts_again_where_its_job_is_of_the_day(age: timedelta, counted: int) -> None:
+    store = MemoryStore()
+    made = int(((await store.now()) - age).timestamp() * 1000)
+    files = SessionFiles(store=store, user_hash="a" * 12, session_id=f"{made:012x}{'0' * 20}")
+    await store.write(files.page_outcome_path(1), b"{}")
+    await store.write(files.page_reading_path(1, 1), b"{}")
+    await store.write(files.page_image_path(1, 300), b"png")
+    assert await status_of(Usage(store, Quotas(pages_a_day=counted))) == 429
+    assert await status_of(Usage(store, Quotas(pages_a_day=counted + 1))) == 0
+
+
 async def test_route_tells_of_the_pages_that_it_deletes() -> None:
     client = Client(MemoryStore(), pages_per_day_per_user=1)
     created = await client.send(

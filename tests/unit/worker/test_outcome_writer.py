@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry
 from libs.jobstate import outcome
 from libs.jobstate.commit import create, load
 from libs.jobstate.evidence import require_readable_outcome
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome, TornOutcome, Try
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome, TornOutcome
 from libs.jobstate.page import Page
+from libs.jobstate.provenance import Try
 from libs.page.block import Block, BlockKind, Line
 from libs.page.trust import Trust
 from libs.storage.memory import MemoryStore

@@ -117,7 +117,7 @@ async def _pages(
             shown += len(places)
             images: dict[Rect, bytes | None] = dict.fromkeys(places)
             if places and wishes.include_image_base64:
-                cut = await cut_figures(reading.files, page.page_no, places, limits)
+                cut = await cut_figures(reading.files, page.image, places, limits)
                 images |= {places[number - 1]: png for number, png in cut}
             yield separator + await asyncio.to_thread(_encoded, page, wishes, images)
             separator = b","

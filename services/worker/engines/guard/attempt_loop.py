@@ -19,7 +19,7 @@ from services.worker.engines.guard.permits import Permit, Permits
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
 from services.worker.engines.transcriber import Sampling, Transcriber, Untranscribable
 
-REMEDY = "Retry the page with another engine, or upload it at another resolution."
+REMEDY = "Retry the page with another engine, or at another resolution."
 _FAULTS = {
     Verdict.LOOP: "repeated itself",
     Verdict.LENGTH: "did not come to an end",

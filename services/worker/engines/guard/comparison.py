@@ -3,7 +3,7 @@
 import msgspec
 
 from libs import textlayer
-from libs.jobstate.outcome import LayerReport, LayerVerdict
+from libs.jobstate.provenance import LayerReport, LayerVerdict
 from libs.page.script import main_script
 from libs.page.trust import Against, Trust, Uncompared
 from services.worker.engines.guard.agreement import (

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from libs.jobstate.intake import OcrMode
-from libs.jobstate.outcome import LayerReport
+from libs.jobstate.provenance import LayerReport
 from services.worker.engines.engine import EngineInfo, OcrEngine, PageFailure, PageImage, PageText
 from services.worker.engines.guard.comparison import with_report
 from services.worker.engines.results import Results, as_they_end

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from libs.jobstate.outcome import LayerReport, LayerVerdict
+from libs.jobstate.provenance import LayerReport, LayerVerdict
 from services.worker.engines.guard.agreement import number_agreement
 from services.worker.engines.layer.letters import Letters
 from services.worker.engines.layer.spotcheck import Check

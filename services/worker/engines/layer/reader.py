@@ -7,7 +7,7 @@ import structlog
 
 from libs import textlayer
 from libs.jobstate.intake import OcrMode
-from libs.jobstate.outcome import LayerReport, LayerVerdict
+from libs.jobstate.provenance import LayerReport, LayerVerdict
 from libs.page.block import Source
 from libs.page.markdown import to_markdown
 from libs.page.script import main_script
@@ -30,9 +30,7 @@ INFO = EngineInfo(name="text_layer", revision="1", device="cpu")
 # layer cannot miss as much print as would refuse it.
 _LOOK_AT_LOOSE = 0.05
 
-NO_LAYER = (
-    "The page has no text of its own, and this job recognises none (ocr=text). Upload the document again with ocr=auto."
-)
+NO_LAYER = "The page has no text of its own, and none is recognised with ocr=text. Retry the page with ocr=auto."
 
 
 class LayerReader:

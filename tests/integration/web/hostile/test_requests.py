@@ -290,6 +290,17 @@ def test_a_hostile_query_has_a_clear_answer(services: Running, query: str, statu
         b'{"pages":[1e400]}',
         b'{"pages":"1"}',
         b'{"pages":[1,null]}',
+        b'{"pages":[1],"engine":' + NESTED + b"}",
+        b'{"pages":[1],"engine":"' + b"e" * 5_000 + b'"}',
+        b'{"pages":[1],"engine":"\\u0000"}',
+        b'{"pages":[1],"engine":"../tesseract"}',
+        b'{"pages":[1],"engine":"os:system"}',
+        b'{"pages":[1],"ocr":{}}',
+        b'{"pages":[1],"ocr":"FORCE"}',
+        b'{"pages":[1],"dpi":1e400}',
+        b'{"pages":[1],"dpi":' + b"9" * 300 + b"}",
+        b'{"pages":[1],"dpi":-150}',
+        b'{"pages":[1],"dpi":true}',
         b"\xff\xfe\x00",
         b"\x00",
         b'{"pages":[1]',
@@ -301,6 +312,13 @@ def test_a_hostile_retry_is_refused(services: Running, job_id: str, body: bytes)
     answer = httpx.post(f"{services.url}/api/jobs/{job_id}/retry", content=body)
     assert_problem(answer, 409, 422)
     assert services.status(job_id)["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "run", ["0", "-1", "9" * 300, "1.0", "%00", "../1", "1_run_1", "\N{ARABIC-INDIC DIGIT ONE}", "2"]
+)
+def test_a_hostile_run_of_a_page_is_refused(services: Running, job_id: str, run: str) -> None:
+    assert_problem(services.get(f"/api/jobs/{job_id}/pages/1?run={run}"), 404, 422)
 
 
 def internal(services: Running) -> list[str]:

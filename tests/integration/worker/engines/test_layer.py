@@ -9,7 +9,7 @@ import pytest
 
 from libs import textlayer
 from libs.jobstate.intake import OcrMode
-from libs.jobstate.outcome import LayerReport, LayerVerdict
+from libs.jobstate.provenance import LayerReport, LayerVerdict
 from libs.page.block import Source
 from libs.page.trust import Against, Trust, Uncompared
 from services.worker.engines.engine import Finish, PageFailure, PageText

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from libs.jobstate.intake import OcrMode
-from libs.jobstate.outcome import LayerVerdict
+from libs.jobstate.provenance import LayerVerdict
 from libs.page.block import Source
 from services.worker.engines.context import EngineContext
 from services.worker.engines.engine import PageFailure, PageImage, PageText

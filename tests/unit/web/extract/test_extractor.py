@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from libs.jobstate import password
 from libs.jobstate.active import Active, announce, encode
 from libs.jobstate.commit import commit, create, load
+from libs.jobstate.intake import PageOptions
 from libs.jobstate.lease import take
 from libs.jobstate.neighbours import Seat
 from libs.jobstate.status import JobStatus
@@ -156,6 +157,43 @@ async def test_a_second_delivery_starts_the_chains_that_the_first_one_died_befor
     queue.taken.clear()
     assert not await extractor.process(task, "task")
     assert [name for name, _ in queue.taken] == [OCR_QUEUE]
+
+
+async def test_each_page_is_drawn_at_the_resolution_that_its_retry_asked_for_and_no_other_is() -> None:
+    files, extractor, queue = await prepared(MemoryStore())
+    task = OcrTask(session_id=files.session_id, user_email=(await load(files)).user_email, run=9)
+    assert await extractor.process(task, "task")
+    at = await files.store.now()
+    await commit(files, lambda job: job.cancel(at).retry([1], at, options=PageOptions(dpi=200)).cancel(at))
+    await commit(files, lambda job: job.retry([3], at, options=PageOptions(dpi=300)))
+    drawn: list[tuple[int, list[int]]] = []
+
+    class Sized(Sheets):
+        def __init__(self, dpi: int) -> None:
+            self.dpi = dpi
+
+        async def render(self, pages: Sequence[int]) -> AsyncIterator[RenderedPage]:
+            drawn.append((self.dpi, list(pages)))
+            async for page in super().render(pages):
+                yield msgspec.structs.replace(page, png=b"at %d" % self.dpi)
+
+    @asynccontextmanager
+    async def sized(*arguments: object, dpi: int, **options: object) -> AsyncIterator[Sheets]:
+        yield Sized(dpi)
+
+    extractor._context = msgspec.structs.replace(extractor._context, open_document=sized)
+    queue.taken.clear()
+    assert await extractor.process(task, "task")
+    assert [name for name, _ in queue.taken] == [EXTRACT_QUEUE], "the other resolution is its successor's"
+    assert not (await load(files)).extraction_complete
+    assert await extractor.process(queue.taken[0][1], "task")
+    job = await load(files)
+    assert drawn == [(200, [1]), (300, [3])]
+    assert job.extraction_complete
+    assert [page.image for page in job.pages.values()] == ["page_001_200dpi.png", "page_002.png", "page_003_300dpi.png"]
+    assert (await files.store.read(files.page_image_path(1))).data == b"png", "the old one is kept"
+    assert (await files.store.read(files.page_image_path(1, 200))).data == b"at 200"
+    assert queue.taken[-1][0] == OCR_QUEUE
 
 
 async def test_a_process_that_drains_leaves_the_rest_to_the_successor() -> None:

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 
-from libs.jobstate.outcome import LayerReport, LayerVerdict, OutcomeStatus, PageOutcome, Try
+from libs.jobstate.outcome import OutcomeStatus, PageOutcome
+from libs.jobstate.provenance import LayerReport, LayerVerdict, Try
 from libs.page.block import Block, BlockKind, Cell, Line, Source, Word
 from libs.page.trust import Trust, Uncompared
 from services.web.outputs.page import PageDocument, encode, page_document, schema

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.jobstate.outcome import LayerReport, LayerVerdict
+from libs.jobstate.provenance import LayerReport, LayerVerdict
 from libs.page.trust import Against, Trust, Uncompared
 from services.worker.engines.guard.agreement import number_agreement
 from services.worker.engines.guard.comparison import by_engine, by_layer, by_spot_check, with_report

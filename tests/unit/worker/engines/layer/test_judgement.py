@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from libs.jobstate.outcome import LayerVerdict
+from libs.jobstate.provenance import LayerVerdict
 from services.worker.engines.layer.judgement import (
     MAX_INVISIBLE,
     MAX_LOOSE,
