@@ -18,6 +18,8 @@ export class Watch {
   #listener;
   #etag = null;
   #timer = 0;
+  // When the next request is to be made, in milliseconds; Infinity where none is wanted before the usual pause.
+  #due = Infinity;
   #failures = 0;
   #controller = null;
   #stopped = false;
@@ -34,6 +36,24 @@ export class Watch {
     document.addEventListener("visibilitychange", this.#wake);
     window.addEventListener("online", this.#wake);
     this.refresh();
+  }
+
+  // Whether the last request has failed.
+  get isFailing() {
+    return this.#failures > 0;
+  }
+
+  // Milliseconds between two requests from now on.
+  pace(every) {
+    this.#every = every;
+  }
+
+  // Asks again after `pause` milliseconds, unless that is due earlier. A request under way is not interrupted. After
+  // failures only the usual pause counts, which grows.
+  within(pause) {
+    if (this.#stopped || this.#failures) return;
+    this.#due = Math.min(this.#due, Date.now() + pause);
+    if (!this.#controller) this.#wait();
   }
 
   refresh() {
@@ -55,6 +75,7 @@ export class Watch {
   async #ask() {
     const controller = new AbortController();
     this.#controller = controller;
+    this.#due = Infinity;
     const limit = setTimeout(() => controller.abort(), REQUEST_LIMIT_MS);
     let latest = null;
     try {
@@ -87,9 +108,16 @@ export class Watch {
       clearTimeout(limit);
     }
     if (latest) this.#ended = this.#last = (await this.#listener.value(latest)) === true;
-    if (this.#controller === controller && !this.#stopped && !this.#ended) {
-      this.#timer = setTimeout(() => this.#ask(), this.#pause());
-    }
+    if (this.#controller !== controller || this.#stopped) return;
+    this.#controller = null;
+    if (!this.#ended) this.#wait();
+  }
+
+  // Waits for the next request, which takes the place of one that was waited for before.
+  #wait() {
+    clearTimeout(this.#timer);
+    const early = this.#failures ? Infinity : Math.max(0, this.#due - Date.now());
+    this.#timer = setTimeout(() => this.#ask(), Math.min(this.#pause(), early));
   }
 
   #pause() {

@@ -5,11 +5,11 @@ import { byId, el, setText, show } from "../element.js";
 import { moment, number, plural, runs, seconds, size } from "../format.js";
 import { Grid } from "../grid.js";
 import { problemBox, request } from "../http.js";
+import { Live } from "../live.js";
 import { Search } from "../search.js";
 import { isEnded, jobWord, pageNumbers, readingSeconds, reason, tally } from "../state.js";
 import { folderOf } from "../storage.js";
 import { deleteLater } from "../toast.js";
-import { Watch } from "../watch.js";
 import { Reader } from "./reader.js";
 
 // Milliseconds between two announcements: a message that changes every second would never let a screen reader finish.
@@ -23,7 +23,7 @@ export class JobView {
   #urlOf = null;
   #grid = null;
   #reader;
-  #watch = null;
+  #live = null;
   #lost;
   #announced = { at: 0, text: "" };
   #failuresDrawn = "";
@@ -51,7 +51,7 @@ export class JobView {
     byId("cancel").onclick = () => this.#act("cancel");
     byId("delete").onclick = () => this.#delete();
     byId("filters").onclick = (event) => this.#filter(event.target.closest("button")?.dataset.show);
-    this.#watch = new Watch(`/api/jobs/${encodeURIComponent(id)}/status`, {
+    this.#live = new Live(id, {
       value: (job) => this.#update(job),
       trouble: (lost) => this.#connection(lost),
       gone: (problem) => this.#lost(problem),
@@ -82,7 +82,7 @@ export class JobView {
   }
 
   close() {
-    this.#watch.stop();
+    this.#live.stop();
     this.#reader.end();
     this.#search.end();
     show(byId("job"), false);
@@ -233,7 +233,7 @@ export class JobView {
     try {
       await request(`/api/jobs/${encodeURIComponent(this.#id)}/${verb}`, { method: "POST", body });
       byId("job-problem").replaceChildren();
-      this.#watch.refresh();
+      this.#live.refresh();
     } catch (problem) {
       this.#complain(problem);
     } finally {
@@ -242,7 +242,7 @@ export class JobView {
   }
 
   #delete() {
-    this.#watch.stop();
+    this.#live.stop();
     deleteLater([{ job_id: this.#id, filename: this.#job.file_info.filename }]);
     location.replace("#/");
   }

@@ -114,7 +114,7 @@ export class Reader {
     step(byId("reader-next"), beside(1), (page) => this.#href(page));
     const page = job.pages[this.#page];
     if (!page) return this.#blank(pages.length ? "This page is not part of this document's selection." : "The document is being opened…");
-    const version = [this.#page, page.status, page.image, page.processing_completed_at, page.error, isEnded(job)].join("|");
+    const version = [this.#page, page.status, page.image, page.run, page.error, isEnded(job)].join("|");
     if (version === this.#shown) return undefined;
     this.#shown = version;
     this.#image(page, beside(1));

@@ -98,7 +98,7 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
     expect(page.locator("#job-chip")).to_have_text("Done")
     expect(page.locator(".tile-number")).to_have_text(["Page 1", "Page 3"])
     expect(page.locator("#job-meta")).to_contain_text("2 of 3 pages")
-    assert job["options"] == {"pages": "1,3-", "dpi": 100, "engine": None, "ocr": "force"}
+    assert job["options"].items() >= {"pages": "1,3-", "dpi": 100, "engine": None, "ocr": "force"}.items()
 
 
 def test_a_page_is_shown_beside_its_text_and_the_keys_turn_pages(visit: Visit, tmp_path: Path) -> None:
