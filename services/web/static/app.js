@@ -20,7 +20,7 @@ function route() {
   home.close();
   show(byId("home"), !match);
   if (match) {
-    job ??= new JobView(id, lost);
+    job ??= new JobView(id, { lost, upload: again });
     job.open(match[2] ? Number(match[2]) : null);
   } else {
     home.open();
@@ -29,6 +29,12 @@ function route() {
   // Focus moves to the heading of the view just opened, for keyboards and screen readers; not on the first load.
   if (!first) document.querySelector("main > section:not([hidden]) h1")?.focus({ preventScroll: true });
   first = false;
+}
+
+// The upload is shown in the list of uploads, and the new document when it has arrived.
+function again(file, options, replaced) {
+  location.hash = "#/";
+  home.upload(file, options, replaced);
 }
 
 function decoded(text) {

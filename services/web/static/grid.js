@@ -3,15 +3,16 @@
 import { byId, el, setText, show } from "./element.js";
 import { pageNumbers, pageState, pageWord } from "./state.js";
 
+// Pixels: the width of a tile, twice, for screens of that density.
+const THUMBNAIL = 300;
+
 export class Grid {
   #tiles = new Map();
   #jobId;
-  #urlOf;
   #shown = "all";
 
-  constructor(jobId, urlOf) {
+  constructor(jobId) {
     this.#jobId = jobId;
-    this.#urlOf = urlOf;
     byId("grid").replaceChildren();
   }
 
@@ -49,7 +50,7 @@ export class Grid {
         this.#tiles.set(number, tile);
         added.push(tile.node);
       }
-      tile.update(page, job, this.#urlOf);
+      tile.update(page, job);
       this.#hide(tile);
     }
     if (added.length) byId("grid").append(...added);
@@ -59,9 +60,10 @@ export class Grid {
 class Tile {
   state = null;
   #image = null;
+  #address;
 
   constructor(jobId, number) {
-    this.number = number;
+    this.#address = `/api/jobs/${encodeURIComponent(jobId)}/pages/${number}/image?width=${THUMBNAIL}`;
     this.sheet = el("span", { class: "tile-sheet" });
     this.word = el("span", { class: "tile-word" });
     this.link = el(
@@ -78,7 +80,7 @@ class Tile {
     this.node = el("li", {}, this.link);
   }
 
-  update(page, job, urlOf) {
+  update(page, job) {
     const state = pageState(page, job);
     if (state !== this.state) {
       this.state = state;
@@ -87,8 +89,7 @@ class Tile {
     }
     if (page.image && page.image !== this.#image) {
       this.#image = page.image;
-      const url = urlOf(page.image);
-      if (url) this.sheet.replaceChildren(el("img", { loading: "lazy", decoding: "async", alt: "", src: url }));
+      this.sheet.replaceChildren(el("img", { loading: "lazy", decoding: "async", alt: "", src: this.#address }));
     }
   }
 }

@@ -1,4 +1,5 @@
-// The list of documents: newest first, searched by name, filtered by state, several deleted at once.
+// The list of documents: newest first, searched by name and filtered by state (both by the service), several deleted at
+// once.
 
 import { byId, setText, show } from "./element.js";
 import { moment, plural } from "./format.js";
@@ -10,16 +11,13 @@ import { repeat } from "./vendor/lit-html/directives/repeat.js";
 
 // Documents listed at once; more follow on request.
 const FIRST = 20;
-// Documents of one request while a search goes through all of them: the most that the service lists at once.
-const MOST = 100;
-// Documents that a search goes through. Chosen: ten requests.
-const SEARCHED = 1000;
+// Milliseconds after the last key before the search begins.
+const PAUSE_MS = 200;
 
-const FILTERS = {
-  all: () => true,
-  running: (job) => !isEnded(job),
-  done: (job) => job.status === "completed",
-  trouble: (job) => ["partial", "failed", "cancelled"].includes(job.status),
+const STATUSES = {
+  running: ["queued", "extracting", "processing"],
+  done: ["completed"],
+  trouble: ["partial", "failed", "cancelled"],
 };
 
 export class History {
@@ -28,14 +26,20 @@ export class History {
   #older = [];
   #cursor = null;
   #begun = false;
-  #loading = null;
   #selecting = false;
   #selected = new Set();
   #fault = null;
+  #timer = 0;
+  #changed;
 
-  constructor() {
-    byId("more").onclick = () => this.#more();
-    byId("history-search").oninput = () => this.#narrow();
+  // `changed()` is called when other documents are asked for: `address` is then another one.
+  constructor(changed) {
+    this.#changed = changed;
+    byId("more").onclick = () => this.#more(true);
+    byId("history-search").oninput = () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#narrow(), PAUSE_MS);
+    };
     byId("history-filter").onchange = () => this.#narrow();
     byId("select").onclick = () => this.#select(!this.#selecting);
     byId("delete-selected").onclick = () => this.#delete();
@@ -45,16 +49,18 @@ export class History {
     };
   }
 
+  // The address of the newest documents that are asked for.
   get address() {
-    return `/api/jobs?limit=${FIRST}`;
+    const query = new URLSearchParams({ limit: FIRST });
+    const [words, statuses] = [byId("history-search").value.trim(), STATUSES[byId("history-filter").value]];
+    if (words) query.set("q", words);
+    if (statuses) query.set("status", statuses.join(","));
+    return `/api/jobs?${query}`;
   }
 
   begin() {
-    this.#older = [];
-    this.#begun = false;
-    this.#fault = null;
+    this.#restart();
     this.#select(false);
-    this.draw();
   }
 
   // The newest documents, as the service lists them.
@@ -65,28 +71,31 @@ export class History {
     const moved = this.#begun && next_cursor ? this.#newest.filter((job) => !known.has(job.job_id) && job.job_id < next_cursor) : [];
     this.#older = [...moved, ...this.#older.filter((job) => !known.has(job.job_id))];
     this.#newest = jobs;
-    const first = !this.#begun;
     this.#begun = true;
-    if (first && this.#narrowed) this.#all();
     this.draw();
+    this.#searchOn();
+  }
+
+  // The service looks at some hundred documents at a time: a search goes on until it has found one.
+  #searchOn() {
+    if (this.#narrowed && this.#cursor && !this.#shown().length && !byId("more").disabled) this.#more();
   }
 
   draw() {
     const shown = this.#shown();
-    const any = this.#newest.length + this.#older.length > 0;
-    const total = [...this.#newest, ...this.#older].filter((job) => !isGone(job.job_id)).length;
-    show(byId("history"), any && total > 0);
-    show(byId("history-tools"), total > 1 || this.#narrowed);
-    show(byId("more"), Boolean(this.#cursor) && !this.#narrowed);
-    const ended = shown.filter(isEnded);
-    this.#selected = new Set([...this.#selected].filter((id) => ended.some((job) => job.job_id === id)));
+    const any = shown.length > 0 || this.#narrowed;
+    show(byId("history"), any);
+    show(byId("history-tools"), shown.length > 1 || this.#narrowed);
+    show(byId("more"), Boolean(this.#cursor) && shown.length > 0);
+    setText(byId("select"), this.#selecting ? "Done" : "Select");
     show(byId("selection"), this.#selecting);
-    setText(byId("select"), this.#selecting ? "Cancel" : "Select");
+    const ended = shown.filter(isEnded);
+    this.#selected = new Set(ended.map((job) => job.job_id).filter((id) => this.#selected.has(id)));
     setText(byId("delete-selected"), this.#selected.size ? `Delete ${plural(this.#selected.size, "document")}` : "Delete");
     byId("delete-selected").disabled = !this.#selected.size;
     byId("select-all").checked = ended.length > 0 && this.#selected.size === ended.length;
-    setText(byId("history-none"), this.#loading ? "Searching…" : "No document matches.");
-    show(byId("history-none"), any && this.#narrowed && !shown.length);
+    setText(byId("history-none"), this.#begun && !this.#cursor ? "No document matches." : "Searching…");
+    show(byId("history-none"), any && !shown.length && !this.#fault);
     const fault = this.#fault ? html`<li>${problemBox(this.#fault)}</li>` : nothing;
     const rows = repeat(shown, (job) => job.job_id, (job) => this.#row(job));
     render(html`${rows}${fault}`, byId("joblist"));
@@ -97,52 +106,46 @@ export class History {
   }
 
   #shown() {
-    const words = byId("history-search").value.trim().toLowerCase();
-    const admits = FILTERS[byId("history-filter").value];
-    return [...this.#newest, ...this.#older].filter(
-      (job) => !isGone(job.job_id) && admits(job) && job.file_info.filename.toLowerCase().includes(words),
-    );
+    return [...this.#newest, ...this.#older].filter((job) => !isGone(job.job_id));
   }
 
   #narrow() {
+    this.#restart();
     this.draw();
-    if (this.#narrowed) this.#all();
+    this.#changed();
   }
 
-  async #more() {
-    byId("more").disabled = true;
-    const first = await this.#next(FIRST);
-    byId("more").disabled = false;
-    byId("joblist").querySelector(`a[href="#/jobs/${CSS.escape(first ?? "")}"]`)?.focus();
-  }
-
-  // All documents, which a search has to know: the service lists them and does not search.
-  async #all() {
-    if (this.#loading) return;
-    this.#loading = (async () => {
-      while (this.#cursor && this.#narrowed && this.#newest.length + this.#older.length < SEARCHED && !this.#fault) await this.#next(MOST);
-    })();
-    await this.#loading;
-    this.#loading = null;
-    this.draw();
-  }
-
-  // The next documents; the id of the first.
-  async #next(limit) {
+  // What was found before stays until the service has answered.
+  #restart() {
+    this.#older = [];
+    this.#cursor = null;
+    this.#begun = false;
     this.#fault = null;
+  }
+
+  // The next documents; where the user has `asked` for them, the first of them gets the focus.
+  async #more(asked = false) {
+    byId("more").disabled = true;
+    const address = this.address;
+    this.#fault = null;
+    let first = null;
     try {
-      const answer = await (await request(`/api/jobs?limit=${limit}&cursor=${encodeURIComponent(this.#cursor)}`)).json();
+      const answer = await (await request(`${address}&cursor=${encodeURIComponent(this.#cursor)}`)).json();
+      if (address !== this.address) return;
       const known = new Set([...this.#newest, ...this.#older].map((job) => job.job_id));
       const added = answer.jobs.filter((job) => !known.has(job.job_id));
       this.#older.push(...added);
       this.#cursor = answer.next_cursor ?? null;
-      this.draw();
-      return added[0]?.job_id;
+      first = added[0]?.job_id;
     } catch (problem) {
       this.#fault = problem;
-      this.draw();
-      return undefined;
+    } finally {
+      byId("more").disabled = false;
     }
+    this.draw();
+    if (this.#fault) return;
+    if (asked) byId("joblist").querySelector(`a[href="#/jobs/${CSS.escape(first ?? "")}"]`)?.focus();
+    this.#searchOn();
   }
 
   #select(selecting) {

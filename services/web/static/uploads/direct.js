@@ -80,7 +80,7 @@ class Direct {
 
   // Whether an upload of this file was interrupted in this window and can be resumed.
   async #goOn() {
-    const kept = JSON.parse(sessionStorage.getItem(this.#key));
+    const kept = this.#options.password ? null : JSON.parse(sessionStorage.getItem(this.#key));
     if (!kept || Date.parse(kept.expires_at) < Date.now()) return false;
     this.#begun = kept;
     try {
@@ -93,9 +93,9 @@ class Direct {
   }
 
   async #begin() {
-    const { pages, dpi, ocr } = this.#options;
-    const body = { filename: this.#file.name, size: this.#file.size, ocr };
-    if (pages) body.pages = pages;
+    const { dpi, ...options } = this.#options;
+    const body = { filename: this.#file.name, size: this.#file.size };
+    for (const [name, value] of Object.entries(options)) if (value) body[name] = value;
     if (dpi) body.dpi = Number(dpi);
     try {
       this.#begun = await (await request("/api/direct-uploads", { method: "POST", body })).json();
@@ -105,6 +105,8 @@ class Direct {
     }
     this.#at = 0;
     this.#goes();
+    // The key must not hold a password, so it cannot identify an upload that was begun with one.
+    if (this.#options.password) return;
     // For a reload of the page. In sessionStorage, which ends with the window: the address is enough to write the file.
     sessionStorage.setItem(this.#key, JSON.stringify(this.#begun));
   }

@@ -25,7 +25,15 @@ export class UploadForm {
     const chosen = Array.from(files);
     if (!chosen.length) return;
     const options = readOptions();
-    if (options) this.#queue.add(chosen, options);
+    if (!options) return;
+    this.#queue.add(chosen, options);
+    // The next document has another one.
+    byId("password").value = "";
+  }
+
+  // Uploads a file again; the job `replaced` is deleted once it has been taken.
+  again(file, options, replaced) {
+    this.#queue.add([file], options, replaced);
   }
 
   #listenForDrops() {
@@ -74,5 +82,5 @@ function readOptions() {
     byId(pagesBad ? "pages" : "dpi").focus();
     return null;
   }
-  return { pages: pages.replace(/\s+/g, ""), dpi, ocr: byId("ocr").value };
+  return { pages: pages.replace(/\s+/g, ""), dpi, ocr: byId("ocr").value, password: byId("password").value };
 }

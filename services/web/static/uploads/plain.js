@@ -6,9 +6,7 @@ import { Problem, problemFrom, unreachable } from "../http.js";
 export function sendPlain({ file, options, row }) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
-    if (options.pages) form.append("pages", options.pages);
-    if (options.dpi) form.append("dpi", options.dpi);
-    form.append("ocr", options.ocr);
+    for (const [name, value] of Object.entries(options)) if (value) form.append(name, value);
     form.append("file", file, file.name);
     const call = new XMLHttpRequest();
     call.open("POST", "/upload");

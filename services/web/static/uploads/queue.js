@@ -1,6 +1,8 @@
 // The files that wait to be uploaded: three at once, and all again after the time that a full service asks for.
 
+import { request } from "../http.js";
 import { Unreached, isOffered, sendDirect } from "./direct.js";
+import { keep } from "./kept.js";
 import { sendPlain } from "./plain.js";
 import { sendResumable } from "./resumable.js";
 import { Row } from "./row.js";
@@ -28,9 +30,10 @@ export class Queue {
     this.#uploaded = uploaded;
   }
 
-  add(files, options) {
+  // The job `replaced` is deleted once the file has been taken.
+  add(files, options, replaced = null) {
     for (const file of files) {
-      const entry = { file, options };
+      const entry = { file, options, replaced };
       entry.row = new Row(file, () => this.#stopped(entry));
       this.#waiting.push(entry);
     }
@@ -47,18 +50,22 @@ export class Queue {
   }
 
   async #send(entry) {
-    const { file, row, options } = entry;
+    const { file, row, options, replaced } = entry;
     this.#sending += 1;
     row.begins();
     try {
-      this.#accepted.push(await (file.size > LARGE ? sendLarge : sendPlain)(entry));
+      const jobId = await (file.size > LARGE ? sendLarge : sendPlain)(entry);
+      this.#accepted.push(jobId);
+      keep(jobId, file, options);
       row.remove();
+      // Where that fails the document is listed twice, which the user can mend.
+      if (replaced) await request(`/api/jobs/${encodeURIComponent(replaced)}`, { method: "DELETE" }).catch(() => {});
     } catch (error) {
       if (error.name === "AbortError") row.remove();
       else if (error.status === FULL && error.retryAfter <= LONGEST_WAIT) this.#wait(entry, error);
       else {
         this.#failures += 1;
-        row.fail(error, () => this.add([file], options));
+        row.fail(error, () => this.add([file], options, replaced));
       }
     } finally {
       this.#sending -= 1;

@@ -12,13 +12,16 @@ const FULL = 507;
 export async function sendResumable({ file, options, row }) {
   await import("../vendor/tus.min.js");
   if (row.stopped) throw new DOMException("stopped", "AbortError");
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value));
   return new Promise((resolve, reject) => {
     let jobId = null;
     const upload = new window.tus.Upload(file, {
       endpoint: new URL("/api/uploads", location.href).href,
       chunkSize: PIECE,
       retryDelays: DELAYS,
-      metadata: { filename: file.name, filetype: file.type, ...options },
+      metadata: { filename: file.name, filetype: file.type, ...given },
+      // What is stored for a reload of the page has the options in it, and a password must not be stored.
+      storeFingerprintForResuming: !options.password,
       // The options are part of it: the same file with other options is another upload.
       fingerprint: async () =>
         ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr].join("|"),
@@ -42,12 +45,12 @@ export async function sendResumable({ file, options, row }) {
       upload.abort(true).catch(() => {});
       reject(new DOMException("stopped", "AbortError"));
     };
-    goOn(upload).catch(reject);
+    goOn(upload, !options.password).catch(reject);
   });
 }
 
-async function goOn(upload) {
-  const before = await upload.findPreviousUploads();
+async function goOn(upload, resumes) {
+  const before = resumes ? await upload.findPreviousUploads() : [];
   if (before.length) upload.resumeFromPreviousUpload(before.at(-1));
   upload.start();
 }

@@ -11,11 +11,12 @@ import { Watch } from "../watch.js";
 
 export class Home {
   #watch = null;
-  #history = new History();
+  #history = new History(() => this.#follow());
   #open = false;
+  #form;
 
   constructor() {
-    new UploadForm((jobs, failures) => {
+    this.#form = new UploadForm((jobs, failures) => {
       if (jobs.length === 1 && !failures && this.#open) location.hash = `#/jobs/${jobs[0]}`;
       else this.#watch?.refresh();
     });
@@ -26,6 +27,13 @@ export class Home {
     this.#open = true;
     document.title = "Gnosis OCR";
     this.#history.begin();
+    this.#follow();
+  }
+
+  // Watches the newest of the documents that are asked for.
+  #follow() {
+    if (!this.#open) return;
+    this.#watch?.stop();
     this.#watch = new Watch(this.#history.address, {
       every: 2000,
       value: (answer) => {
@@ -41,6 +49,11 @@ export class Home {
         render(html`<li>${problemBox(problem)}</li>`, byId("joblist"));
       },
     });
+  }
+
+  // Uploads a file again, in place of a document that could not be opened.
+  upload(file, options, replaced) {
+    this.#form.again(file, options, replaced);
   }
 
   close() {

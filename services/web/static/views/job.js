@@ -1,21 +1,21 @@
 // The job view: a document's progress, its pages, and the actions on it.
 
 import { drawDownloads } from "../downloads.js";
-import { byId, el, setText, show } from "../element.js";
-import { moment, number, plural, runs, seconds, size } from "../format.js";
+import { byId, setText, show } from "../element.js";
+import { Failures } from "../failures.js";
+import { moment, number, plural, seconds, size } from "../format.js";
 import { Grid } from "../grid.js";
 import { problemBox, request } from "../http.js";
 import { Live } from "../live.js";
 import { Search } from "../search.js";
-import { isEnded, jobWord, pageNumbers, readingSeconds, reason, tally } from "../state.js";
+import { isEnded, jobWord, pageNumbers, readingSeconds, tally } from "../state.js";
 import { folderOf } from "../storage.js";
 import { deleteLater } from "../toast.js";
+import { Unlock, isLocked } from "../uploads/unlock.js";
 import { Reader } from "./reader.js";
 
 // Milliseconds between two announcements: a message that changes every second would never let a screen reader finish.
 const ANNOUNCE_MS = 8000;
-// Ranges of failed pages that are linked; the pages of further ranges are only counted.
-const LINKED_FAILURES = 12;
 
 export class JobView {
   #id;
@@ -26,24 +26,27 @@ export class JobView {
   #live = null;
   #lost;
   #announced = { at: 0, text: "" };
-  #failuresDrawn = "";
+  #failures;
   #gridScroll = 0;
   #search;
+  #unlock;
   // Whether the entry before the reader's in the window's history is this document's.
   #fromOverview = false;
 
-  constructor(id, lost) {
+  // `lost(problem)` shows that there is no such document; `upload(file, options, replaced)` uploads one again.
+  constructor(id, { lost, upload }) {
     this.#id = id;
+    this.#unlock = new Unlock(upload);
     this.#lost = lost;
     this.#reader = new Reader(id, { retry: (pages) => this.#retry(pages), leave: () => this.#overview() });
+    this.#failures = new Failures((pages) => this.#retry(pages));
     this.#search = new Search(
       { input: byId("search"), results: byId("search-results"), summary: byId("search-summary") },
       (pattern) => this.#reader.find(pattern),
     );
     byId("grid").replaceChildren();
     byId("job-problem").replaceChildren();
-    byId("failure-list").replaceChildren();
-    for (const name of ["failures", "pages-section", "downloads", "find", "another", "retry", "cancel", "delete"]) show(byId(name), false);
+    for (const name of ["pages-section", "downloads", "find", "another", "retry", "cancel", "delete"]) show(byId(name), false);
     for (const name of ["job-title", "job-meta", "job-warnings", "job-message", "job-percent", "job-chip", "announcer"]) setText(byId(name), "");
     show(byId("progress"), false);
     this.#connection(false);
@@ -92,10 +95,10 @@ export class JobView {
   #update(job) {
     this.#job = job;
     const urlOf = (this.#urlOf ??= folderOf(job));
-    this.#grid ??= new Grid(this.#id, urlOf);
+    this.#grid ??= new Grid(this.#id);
     this.#head(job);
     this.#progress(job);
-    this.#failures(job);
+    this.#failures.update(job);
     this.#buttons(job);
     this.#grid.update(job);
     show(byId("pages-section"), pageNumbers(job).length > 0);
@@ -150,7 +153,8 @@ export class JobView {
     setText(byId("count-failed"), number(counts.failed));
     show(byId("legend-failed"), counts.failed > 0);
     show(byId("another"), unopened);
-    if (unopened) byId("job-problem").replaceChildren(problemBox({ title: "This document could not be opened", detail: job.error }));
+    if (isLocked(job)) this.#fault(this.#unlock.draw(job));
+    else if (unopened) this.#fault(problemBox({ title: "This document could not be opened", detail: job.error }));
     this.#announce(job, ended);
   }
 
@@ -160,38 +164,6 @@ export class JobView {
     if (text === this.#announced.text || (!ended && now - this.#announced.at < ANNOUNCE_MS)) return;
     this.#announced = { at: now, text };
     setText(byId("announcer"), text);
-  }
-
-  #failures(job) {
-    const byReason = new Map();
-    for (const page of pageNumbers(job)) {
-      if (job.pages[page].status !== "failed") continue;
-      const why = reason(job.pages[page]);
-      if (!byReason.has(why)) byReason.set(why, []);
-      byReason.get(why).push(page);
-    }
-    const drawn = JSON.stringify([...byReason, isEnded(job)]);
-    if (drawn === this.#failuresDrawn) return;
-    this.#failuresDrawn = drawn;
-    const total = [...byReason.values()].reduce((sum, pages) => sum + pages.length, 0);
-    show(byId("failures"), total > 0);
-    setText(byId("failures-title"), total === 1 ? "1 page could not be read" : `${number(total)} pages could not be read`);
-    byId("failure-list").replaceChildren(...[...byReason].map(([why, pages]) => this.#failure(why, pages, job)));
-  }
-
-  #failure(why, pages, job) {
-    const names = runs(pages);
-    const links = names.slice(0, LINKED_FAILURES).flatMap(([first, last], at) => [
-      at ? ", " : "",
-      el("a", { href: `#/jobs/${encodeURIComponent(this.#id)}/pages/${first}` }, first === last ? String(first) : `${first}–${last}`),
-    ]);
-    const rest = names.slice(LINKED_FAILURES).reduce((sum, [first, last]) => sum + last - first + 1, 0);
-    return el(
-      "li",
-      {},
-      el("div", {}, el("p", { class: "failure-pages" }, pages.length === 1 ? "Page " : "Pages ", ...links, rest ? ` and ${number(rest)} more` : null), el("p", { class: "failure-reason" }, why)),
-      isEnded(job) ? el("button", { type: "button", class: "button", "aria-label": `Retry ${plural(pages.length, "page")}`, onclick: () => this.#retry(pages) }, "Retry") : null,
-    );
   }
 
   #buttons(job) {
@@ -227,11 +199,15 @@ export class JobView {
     await this.#act("retry", pages ? { pages } : {});
   }
 
+  get #address() {
+    return `/api/jobs/${encodeURIComponent(this.#id)}`;
+  }
+
   async #act(verb, body) {
     const buttons = [byId("retry"), byId("cancel")];
     for (const button of buttons) button.disabled = true;
     try {
-      await request(`/api/jobs/${encodeURIComponent(this.#id)}/${verb}`, { method: "POST", body });
+      await request(`${this.#address}/${verb}`, { method: "POST", body });
       byId("job-problem").replaceChildren();
       this.#live.refresh();
     } catch (problem) {
@@ -274,9 +250,14 @@ export class JobView {
     for (const button of byId("filters").children) button.setAttribute("aria-pressed", String(button.dataset.show === name));
   }
 
+  // Put there once: a field in it keeps what was written, and the focus.
+  #fault(node) {
+    if (byId("job-problem").firstChild !== node) byId("job-problem").replaceChildren(node);
+  }
+
   #complain(problem) {
     if (byId("job").hidden) this.#reader.complain(problem);
-    else byId("job-problem").replaceChildren(problemBox(problem));
+    else this.#fault(problemBox(problem));
   }
 }
 

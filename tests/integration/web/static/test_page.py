@@ -37,7 +37,8 @@ def test_a_chosen_file_is_read_and_every_page_shows_its_state(visit: Visit, tmp_
     expect(page.locator("#progress")).to_contain_text("Read 4 of 5 pages.")
     expect(page.locator("#failures")).to_contain_text("Told to fail.")
     shown = page.locator(".tile-sheet img").first
-    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=shown.element_handle())
+    # A thumbnail: the page image itself is 875 pixels wide.
+    page.wait_for_function("image => image.complete && image.naturalWidth === 300", arg=shown.element_handle())
 
 
 def test_extraction_and_reading_are_told_apart_while_the_job_runs(visit: Visit, tmp_path: Path) -> None:

@@ -1,15 +1,14 @@
 """Large files that the web page uploads in pieces, to the service and to a bucket, in a real browser."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymupdf
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from libs.storage.layout import user_hash
 from tests.cloudmode.cloud import Cloud, cloud
+from tests.documents import large_pdf
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.uploads import Session
 from tests.running import Running, running
@@ -63,17 +62,6 @@ def test_a_large_upload_that_is_stopped_leaves_nothing(visit: Visit, tmp_path: P
     expect(page.locator(".upload")).to_have_count(0)
     folder = visit.services.storage / "active" / user_hash(visit.user)
     visit.services.until(lambda: not folder.exists() and not parts(visit), "the upload to be gone")
-
-
-def large_pdf(path: Path) -> Path:
-    """One page and 40 MB beside it."""
-    with pymupdf.open() as document:
-        document.new_page(width=200, height=200)
-        xref = document.get_new_xref()
-        document.update_object(xref, "<<>>")
-        document.update_stream(xref, os.urandom(40_000_000), compress=False)
-        document.save(path)
-    return path
 
 
 def slow_down(visit: Visit) -> None:
