@@ -5,7 +5,8 @@ that Markdown or HTML would take for markup are escaped, and no others. What a m
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,9 +43,22 @@ class MarkdownOptions(msgspec.Struct, frozen=True, kw_only=True):
 DEFAULT = MarkdownOptions()
 
 
+class Part(NamedTuple):
+    """A block as it is written."""
+
+    block: Block
+    #: What separates it from the part before.
+    before: str
+    text: str
+
+
 def to_markdown(blocks: Sequence[Block], options: MarkdownOptions = DEFAULT) -> str:
     """The page as Markdown, without a final newline; an empty line separates blocks."""
-    written = ""
+    return "".join(part.before + part.text for part in markdown_parts(blocks, options))
+
+
+def markdown_parts(blocks: Sequence[Block], options: MarkdownOptions = DEFAULT) -> Iterator[Part]:
+    """The same by blocks; those that write nothing are left out."""
     number: int | None = None
     before: Block | None = None
     for block in blocks:
@@ -56,9 +70,8 @@ def to_markdown(blocks: Sequence[Block], options: MarkdownOptions = DEFAULT) -> 
         follows = match is not None and (number is None or int(match[1]) == number + 1)
         number = int(match[1]) if match and follows else None
         if text := _block(block, options, numbered=follows):
-            written += _separator(before, block) + text
+            yield Part(block, _separator(before, block), text)
             before = block
-    return written
 
 
 def _separator(before: Block | None, block: Block) -> str:

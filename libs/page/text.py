@@ -1,9 +1,10 @@
 """Blocks of a page as plain text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from libs.page import table
 from libs.page.block import RUNNING_KINDS, Block, BlockKind
+from libs.page.markdown import Part
 
 _LISTED = frozenset({BlockKind.LIST_ITEM, BlockKind.CHECK_BOX})
 
@@ -13,16 +14,19 @@ def to_text(blocks: Sequence[Block], *, headers: bool = False) -> str:
 
     `headers`: running heads, running feet and page numbers too.
     """
-    written = ""
+    return "".join(part.before + part.text for part in text_parts(blocks, headers=headers))
+
+
+def text_parts(blocks: Sequence[Block], *, headers: bool = False) -> Iterator[Part]:
+    """The same by blocks; those that write nothing are left out."""
     before: Block | None = None
     for block in blocks:
         if block.kind in RUNNING_KINDS and not headers:
             continue
         if text := _block(block):
             listed = before is not None and {before.kind, block.kind} <= _LISTED
-            written += ("\n" if listed else "\n\n" if written else "") + text
+            yield Part(block, "" if before is None else "\n" if listed else "\n\n", text)
             before = block
-    return written
 
 
 def _block(block: Block) -> str:
