@@ -19,6 +19,11 @@ def has_spans(cells: Sequence[Cell]) -> bool:
     return any(cell.row_span > 1 or cell.column_span > 1 for cell in cells)
 
 
+def heads_row(cells: Sequence[Cell], cell: Cell) -> bool:
+    """Whether a header cell heads its row and not its column: it stands first, and others of its row are none."""
+    return cell.header and cell.column == 0 and not all(other.header for other in cells if other.row == cell.row)
+
+
 def grid(cells: Sequence[Cell]) -> list[list[str]]:
     """The texts by row and column, all rows equally long; a spanning cell's text stands in its first place only."""
     width = max((cell.column + cell.column_span for cell in cells), default=0)

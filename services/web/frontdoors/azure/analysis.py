@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from libs.page.block import Block, BlockKind, Cell, Confidence, Corners, Rect
+from libs.page.table import heads_row
 from services.web.frontdoors.absent import failure, note
 from services.web.frontdoors.azure.content import ContentFormat, Stretch, WrittenBlock, WrittenLine, WrittenPage, write
 from services.web.frontdoors.azure.offsets import Offsets, StringIndex
@@ -417,11 +418,9 @@ def _angle(page: PageDocument) -> float:
 
 
 def _kind(table: Block, cell: Cell) -> str | None:
-    """Whether a header cell heads a row: others of its row are none, and it stands first."""
     if not cell.header:
         return None
-    whole = all(other.header for other in table.cells if other.row == cell.row)
-    return "rowHeader" if cell.column == 0 and not whole else "columnHeader"
+    return "rowHeader" if heads_row(table.cells, cell) else "columnHeader"
 
 
 def _places(cell: Cell) -> Iterator[tuple[int, int]]:
