@@ -3,12 +3,14 @@
 import html
 import re
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.page.block import Block, BlockKind
 from services.web.frontdoors.azure.analysis import AnalyzeResult, Span, analyze_result, analyzed
+from services.web.frontdoors.azure.answer import analyze_result_json
 from services.web.frontdoors.azure.content import ContentFormat
 from services.web.frontdoors.azure.offsets import StringIndex
 from services.web.outputs.page import PageDocument
@@ -25,6 +27,7 @@ from tests.unit.web.frontdoors.documents import (
     page,
     words_of,
 )
+from tests.unit.web.frontdoors.streamed import pages_of, whole
 
 FORMATS = list(ContentFormat)
 
@@ -204,6 +207,11 @@ def test_parts_of_pages_make_up_the_whole() -> None:
     assert "".join(part.content for part in parts) == whole.content
     assert parts[-1].end == len(whole.content)
     assert analysis(blank(1)).content == ""
+
+
+async def test_what_is_sent_is_the_whole_answer() -> None:
+    sent = await whole(analyze_result_json(pages_of(DOCUMENT), model_id="prebuilt-layout"))
+    assert sent == msgspec.json.decode(msgspec.json.encode(analysis(*DOCUMENT)))
 
 
 def test_the_turn_of_the_text_is_the_angle_of_the_page() -> None:

@@ -1,0 +1,1 @@
+"""The interface of Marker (requirement R83)."""

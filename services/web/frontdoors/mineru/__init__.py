@@ -1,0 +1,1 @@
+"""The interface of MinerU 3 (requirement R83)."""

@@ -1,0 +1,1 @@
+"""The interface of PaddleX layout parsing (requirement R83)."""

@@ -1,0 +1,1 @@
+"""The interface of Apache Tika (requirement R83)."""

@@ -1,0 +1,1 @@
+"""The interface of Unstructured (requirement R83)."""
