@@ -46,6 +46,10 @@ class Spool:
         """Append to a JSON string."""
         self._files[name].write(msgspec.json.encode(text)[1:-1])
 
+    def is_empty(self, name: str) -> bool:
+        """Whether nothing was added."""
+        return not self._files[name].tell()
+
     async def list(self, name: str) -> AsyncIterator[bytes]:
         """The list of all items."""
         async for chunk in self._between(name, b"[", b"]"):
@@ -56,14 +60,13 @@ class Spool:
         async for chunk in self._between(name, b"{", b"}"):
             yield chunk
 
-    async def string(self, name: str) -> AsyncIterator[bytes]:
-        """The whole string."""
-        async for chunk in self._between(name, b'"', b'"'):
+    async def string(self, name: str, *, before: str = "", after: str = "") -> AsyncIterator[bytes]:
+        """The whole string, between two others that need no escape."""
+        async for chunk in self._between(name, f'"{before}'.encode(), f'{after}"'.encode()):
             yield chunk
 
     def _append(self, name: str, data: bytes) -> None:
-        file = self._files[name]
-        file.write(b"," + data if file.tell() else data)
+        self._files[name].write(data if self.is_empty(name) else b"," + data)
 
     async def _between(self, name: str, before: bytes, after: bytes) -> AsyncIterator[bytes]:
         file = self._files[name]

@@ -53,7 +53,7 @@ async def as_zip(
         f"{name}.html": as_html(files, job, headers=options.headers),
         f"{name}.json": as_json(files, job),
     }
-    archive = _Archive(job.updated_at)
+    archive = Archive(job.updated_at)
     for entry, form in forms.items():
         async for piece in archive.add(entry, form):
             yield piece
@@ -66,7 +66,7 @@ async def as_zip(
             named = [(f"figures/page_{page_no:03}_figure_{number}.png", png) for number, png in figures]
             cut_out = [*_tables(page_no, blocks), *named]
             for entry, data in cut_out:
-                async for piece in archive.add(entry, _once(data)):
+                async for piece in archive.add(entry, once(data)):
                     yield piece
     yield archive.end()
 
@@ -102,11 +102,12 @@ def _cut(image: bytes, boxes: Sequence[Rect], limits: ImageLimits) -> list[tuple
     return cut(image, boxes, max_pixels=limits.max_pixels, max_side=limits.max_side)
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are there at once, as an entry's."""
     yield data
 
 
-class _Archive:
+class Archive:
     """A ZIP archive whose bytes are taken away as they are written."""
 
     def __init__(self, at: datetime) -> None:

@@ -22,7 +22,11 @@ from services.web.frontdoors.spool import Spool
 from services.web.outputs.page import PageDocument
 from services.web.text.blocks import blocks_html
 
+#: Stands between two pages of a text.
+PAGE_SEPARATOR = "\n\n"
 _LISTS = ("groups", "texts", "pictures", "tables")
+_ITEMS = ("children", *_LISTS, "pages")
+_TEXTS = ("md", "text", "html")
 
 
 class Format(StrEnum):
@@ -118,16 +122,15 @@ def why_failed(job: Job) -> Failure:
 async def result_json(
     pages: AsyncIterator[PageDocument], job: Job, wanted: Wanted, origin: Origin, *, seconds: float
 ) -> AsyncIterator[bytes]:
-    """The result of the ended job; it begins when all pages are read. `seconds` are those since the request."""
-    names = ("md", "text", "html", "children", *_LISTS, "pages", "errors", "scores")
-    with Spool(*names) as spool:
+    """The result of the ended job; it begins when all pages are read. `seconds` are those that it took."""
+    with Spool(*_TEXTS, *_ITEMS, "errors", "scores") as spool:
         counts = Counts()
         separator = ""
         scores: list[float] = []
         async for page in pages:
             # In a thread: a hostile page takes seconds to write.
             counts = await asyncio.to_thread(_add, spool, page, counts, wanted, separator)
-            separator = "\n\n"
+            separator = PAGE_SEPARATOR
             if page.trust is not None and page.trust.confidence is not None:
                 scores.append(page.trust.confidence)
         yield b'{"document":{"filename":' + msgspec.json.encode(origin.filename)
@@ -151,6 +154,24 @@ async def result_json(
         async for chunk in spool.object("scores"):
             yield chunk
         yield b"}}"
+
+
+async def document_json(pages: AsyncIterator[PageDocument], origin: Origin) -> AsyncIterator[bytes]:
+    """The DoclingDocument by itself."""
+    with Spool(*_ITEMS) as spool:
+        counts = Counts()
+        async for page in pages:
+            counts = await asyncio.to_thread(_add_items, spool, page, counts)
+        async for chunk in _document(spool, origin):
+            yield chunk
+
+
+async def markdown(pages: AsyncIterator[PageDocument], wanted: Wanted) -> AsyncIterator[bytes]:
+    """The Markdown by itself."""
+    separator = ""
+    async for page in pages:
+        yield (await asyncio.to_thread(_markdown, page, wanted, separator)).encode()
+        separator = PAGE_SEPARATOR
 
 
 _MEMBERS = {
@@ -192,8 +213,7 @@ async def _document(spool: Spool, origin: Origin) -> AsyncIterator[bytes]:
 def _add(spool: Spool, page: PageDocument, counts: Counts, wanted: Wanted, separator: str) -> Counts:
     reason = failure(page)
     if Format.MD in wanted.formats:
-        page_break = f"{wanted.page_break}{separator}" if separator and wanted.page_break else ""
-        spool.text("md", separator + page_break + page_markdown(page))
+        spool.text("md", _markdown(page, wanted, separator))
     if Format.TEXT in wanted.formats:
         spool.text("text", separator + page_text(page))
     if Format.HTML in wanted.formats:
@@ -204,14 +224,21 @@ def _add(spool: Spool, page: PageDocument, counts: Counts, wanted: Wanted, separ
     if page.trust is not None:
         score = page.trust.confidence
         spool.entry("scores", str(page.page_no), {"ocr_score": score, "mean_score": score})
-    if Format.JSON not in wanted.formats:
-        return counts
+    return _add_items(spool, page, counts) if Format.JSON in wanted.formats else counts
+
+
+def _add_items(spool: Spool, page: PageDocument, counts: Counts) -> Counts:
     found = docling_page(page, counts)
     for name in ("children", *_LISTS):
         for item in getattr(found, name):
             spool.item(name, item)
     spool.entry("pages", str(page.page_no), found.page)
     return found.counts
+
+
+def _markdown(page: PageDocument, wanted: Wanted, separator: str) -> str:
+    page_break = f"{wanted.page_break}{separator}" if separator and wanted.page_break else ""
+    return separator + page_break + page_markdown(page)
 
 
 def _error(page_no: int, reason: str) -> dict[str, Any]:

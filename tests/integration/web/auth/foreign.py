@@ -4,6 +4,7 @@ A document that is none is refused once its sender is identified: so a route tha
 """
 
 import importlib.util
+from base64 import b64encode
 from typing import Any
 
 import msgspec
@@ -28,6 +29,11 @@ def same(status: int, **body: Any) -> Cell:
     return Cell(owner=status, others=status, body=body)
 
 
+NO_FILE = {"files": ("a.txt", NO_DOCUMENT)}
+_PUT = same(415, content=NO_DOCUMENT)
+_TO_TIKA = same(415, files={"upload-file": ("a.txt", NO_DOCUMENT)})
+_IN_JSON = same(415, json={"sources": [{"kind": "file", "base64_string": b64encode(NO_DOCUMENT).decode()}]})
+
 #: By method and path.
 FOREIGN: dict[tuple[str, str], Cell] = {
     ("POST", "/v1/ocr"): same(
@@ -39,7 +45,31 @@ FOREIGN: dict[tuple[str, str], Cell] = {
     ("DELETE", "/v1/files/{file_id}"): Cell(owner=200, others=404),
     ("GET", "/v1/files/{file_id}/url"): Cell(owner=200, others=404),
     ("GET", "/v1/files/{file_id}/content"): Cell(owner=200, others=404),
-    ("PUT", "/process"): same(415, content=NO_DOCUMENT),
     # 404 where the package is not installed.
     ("POST", "/mcp"): same(400 if importlib.util.find_spec("mcp") else 404, json={"no": "message"}, headers=MCP),
+    ("PUT", "/process"): _PUT,
+    ("POST", "/v1/convert/file"): same(415, files=NO_FILE),
+    ("POST", "/v1/convert/file/async"): same(415, files=NO_FILE),
+    ("POST", "/v1/convert/source"): _IN_JSON,
+    ("POST", "/v1/convert/source/async"): _IN_JSON,
+    ("GET", "/v1/status/poll/{job_id}"): Cell(owner=200, others=404),
+    ("GET", "/v1/result/{job_id}"): Cell(owner=200, others=404),
+    ("POST", "/general/v0/general"): same(415, files=NO_FILE),
+    ("GET", "/general/docs"): same(200),
+    ("POST", "/file_parse"): same(415, files=NO_FILE),
+    ("POST", "/tasks"): same(415, files=NO_FILE),
+    ("GET", "/tasks/{job_id}"): Cell(owner=200, others=404),
+    ("GET", "/tasks/{job_id}/result"): Cell(owner=200, others=404),
+    ("PUT", "/tika"): _PUT,
+    ("PUT", "/tika/text"): _PUT,
+    ("PUT", "/tika/html"): _PUT,
+    ("POST", "/tika/form"): _TO_TIKA,
+    ("POST", "/tika/form/text"): _TO_TIKA,
+    ("PUT", "/tika/json/md"): _PUT,
+    ("PUT", "/tika/json/text"): _PUT,
+    ("PUT", "/rmeta/text"): _PUT,
+    ("POST", "/rmeta/form/text"): _TO_TIKA,
+    ("PUT", "/meta"): _PUT,
+    ("POST", "/layout-parsing"): same(415, json={"file": b64encode(NO_DOCUMENT).decode()}),
+    ("POST", "/marker"): same(415, files={"file": ("a.txt", NO_DOCUMENT)}),
 }
