@@ -47,6 +47,7 @@ ACTIONS: Mapping[tuple[str, str], Rule] = {
     ("GET", "/v1/status/poll/{job_id}"): Rule("job.status", when_allowed=False),
     ("GET", "/v1/result/{job_id}"): Rule("result.read"),
     ("POST", "/general/v0/general"): Rule("document.read"),
+    ("GET", "/general/docs"): Rule("document.describe", when_allowed=False),
     ("POST", "/file_parse"): Rule("document.read"),
     ("POST", "/tasks"): Rule("job.create"),
     ("GET", "/tasks/{job_id}"): Rule("job.status", when_allowed=False),

@@ -55,6 +55,8 @@ READS = (
     "/api/jobs/{job_id}/result",
     "/storage/{user_hash}/{session_id}/{filename}",
     "/v1/files/{file_id}/content",
+    "/v1/result/{job_id}",
+    "/tasks/{job_id}/result",
 )
 
 TASK = {"session_id": "0" * 32, "user_email": ""}
