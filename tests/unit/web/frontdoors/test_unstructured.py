@@ -34,7 +34,12 @@ def words_in(found: list[Element]) -> list[str]:
 
 def without_marks(found: list[Element]) -> list[Element]:
     """The elements without the boxes of check boxes."""
-    return [msgspec.structs.replace(each, text=each.text[2:]) if each.text[0] in MARKS else each for each in found]
+    return [
+        msgspec.structs.replace(each, text=each.text[2:])
+        if each.type is ElementType.LIST_ITEM and each.text[0] in MARKS
+        else each
+        for each in found
+    ]
 
 
 @given(blocks=blocks)
