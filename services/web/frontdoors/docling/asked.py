@@ -22,9 +22,9 @@ _FORMATS = {**{each.value: each for each in Format}, "html_split_page": Format.H
 class ConvertOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options that have a meaning here; those of other names are ignored."""
 
-    to_formats: list[str] | str = ["md"]
+    to_formats: tuple[str, ...] | str = ("md",)
     #: The first page and the last, from 1.
-    page_range: list[int] | None = None
+    page_range: tuple[int, ...] | None = None
     do_ocr: bool = True
     force_ocr: bool = False
     md_page_break_placeholder: str = ""
@@ -32,7 +32,7 @@ class ConvertOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def wanted(self) -> Wanted:
         """The forms of the result. Raises `Problem` 422."""
-        names = [self.to_formats] if isinstance(self.to_formats, str) else self.to_formats
+        names = (self.to_formats,) if isinstance(self.to_formats, str) else self.to_formats
         if unknown := [name for name in names if name not in _FORMATS]:
             raise Problem(
                 422,

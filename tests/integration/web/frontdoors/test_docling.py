@@ -89,7 +89,7 @@ async def test_unknown_tasks_have_the_text_that_the_client_compares(serve: Serve
     client = serve()
     ada, grace = {"X-User-Email": "ada@example.org"}, {"X-User-Email": "grace@example.org"}
     task = (await client.post("/v1/convert/file/async", headers=ada, files=FILES)).json()["task_id"]
-    for address in (task, "0" * 32, "x", "..", f"{'0' * 32}.WzFd", f"{task}.%%%", f"{task}.W10"):
+    for address in (task, "0" * 32, "x", f"{'0' * 32}.WzFd", f"{task}.%%%", f"{task}.W10"):
         for path in ("/v1/status/poll/", "/v1/result/"):
             answer = await client.get(path + address, headers=grace)
             assert (answer.status_code, answer.json()["detail"]) == (404, "Task not found."), address
