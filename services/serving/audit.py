@@ -75,6 +75,8 @@ class Subject(msgspec.Struct, kw_only=True):
     fault: str = ""
     #: The method that is meant, where a header overrides the request's own.
     method: str = ""
+    #: It is allowed and has shown nothing yet: no event, although others of its rule are.
+    is_silent: bool = False
     #: Of the job that the request has made or joined, where neither its address nor `Location` names it.
     job_id: str = ""
 
@@ -128,7 +130,8 @@ class Audited:
             return
         is_refused = status in DENIED or status in LIMITED
         # HEAD and 304 transfer nothing; other errors neither show nor change anything.
-        if not is_refused and not (rule.when_allowed and method != "HEAD" and 200 <= status < 300):
+        is_event = rule.when_allowed and not known.is_silent and method != "HEAD" and 200 <= status < 300
+        if not is_refused and not is_event:
             return
         fields = _objects(scope.get("path_params", {})) | _made(headers)
         if known.job_id:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fuzz.interface import LABELS, SCRIPT, SETTINGS, Target, operations, target
+from services.web.frontdoors.doors import DOORS
+from tests.fuzz.interface import FOREIGN_LABELS, LABELS, SCRIPT, SETTINGS, Target, operations, target
 from tests.running import Running, running
 
 CASES = 400
@@ -23,6 +24,12 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def hit(services: Running) -> Target:
     return target(services)
+
+
+def test_every_front_door_is_fuzzed() -> None:
+    routes = [route for door in DOORS for route in door.routes]
+    served = {f"{method} {route.path}" for route in routes for method in route.methods or () if method != "HEAD"}
+    assert set(FOREIGN_LABELS) == served
 
 
 def test_every_operation_is_fuzzed(hit: Target) -> None:

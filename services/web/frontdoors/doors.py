@@ -2,6 +2,7 @@
 
 from libs.config import ConfigError
 from services.web.frontdoors import openwebui
+from services.web.frontdoors.azure.door import DOOR as AZURE
 from services.web.frontdoors.docling.door import DOOR as DOCLING
 from services.web.frontdoors.door import Door
 from services.web.frontdoors.mcp.door import DOOR as MCP
@@ -12,7 +13,7 @@ from services.web.frontdoors.paddlex.door import DOOR as PADDLEX
 from services.web.frontdoors.tika.door import DOOR as TIKA
 from services.web.frontdoors.unstructured.door import DOOR as UNSTRUCTURED
 
-DOORS: tuple[Door, ...] = (MISTRAL, openwebui.DOOR, MCP, DOCLING, UNSTRUCTURED, MINERU, TIKA, PADDLEX, MARKER)
+DOORS: tuple[Door, ...] = (MISTRAL, openwebui.DOOR, MCP, DOCLING, UNSTRUCTURED, MINERU, TIKA, PADDLEX, MARKER, AZURE)
 
 #: The values of `FRONT_DOORS` for every door and for none.
 ALL, NONE = "all", "none"

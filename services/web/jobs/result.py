@@ -22,7 +22,7 @@ from services.web.outputs.archive import ImageLimits, as_zip
 from services.web.outputs.result import PARTIAL_FORMS, ResultForm, as_html, as_json, as_markdown, as_text
 from services.web.outputs.searchable import fault_since, made_since
 from services.web.service import Web, web
-from services.web.tasks import SEARCHABLE_AGAIN_SECONDS, start_searchable
+from services.web.tasks import SEARCHABLE_AGAIN_SECONDS
 
 _MEDIA_TYPES = {
     ResultForm.MD: "text/markdown; charset=utf-8",
@@ -87,9 +87,9 @@ async def result(request: Request) -> Response:
             limits = ImageLimits(max_pixels=config.max_pixels, max_side=config.max_side)
             content = as_zip(files, job, limits, options)
         case ResultForm.PDF:
-            stat = await _searchable(web(request), files, job)
+            stat = await searchable_pdf(web(request), files, job)
             headers["Content-Length"] = str(stat.size)
-            content = _stored(files, stat)
+            content = stored_bytes(files, stat)
     return StreamingResponse(content, media_type=_MEDIA_TYPES[form], headers=headers)
 
 
@@ -104,7 +104,7 @@ async def _is_any_page_read(files: SessionFiles, job: Job) -> bool:
     return False
 
 
-async def _searchable(service: Web, files: SessionFiles, job: Job) -> Stat:
+async def searchable_pdf(service: Web, files: SessionFiles, job: Job) -> Stat:
     """The searchable PDF, made now where it is missing. Raises `Problem` 422 and 503, `QueueUnavailable`."""
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     pause, enqueued = _FIRST_LOOK, False
@@ -127,7 +127,8 @@ async def _searchable(service: Web, files: SessionFiles, job: Job) -> Stat:
     return stat
 
 
-async def _stored(files: SessionFiles, stat: Stat) -> AsyncIterator[bytes]:
+async def stored_bytes(files: SessionFiles, stat: Stat) -> AsyncIterator[bytes]:
+    """The bytes of a stored file of the job."""
     async with files.store.open_read(stat.path, end=stat.size) as opened:
         async for chunk in opened.chunks:
             yield chunk

@@ -23,7 +23,7 @@ from services.web.auth import get_user_from_request
 from services.web.jobs.lookup import newer_view, not_done, own_job, own_page, own_session
 from services.web.live.feed import Stopping
 from services.web.outputs import page as page_json
-from services.web.service import web
+from services.web.service import Web, web
 from services.web.tasks import start_webhooks
 from services.web.text.blocks import blocks_html
 
@@ -167,11 +167,16 @@ async def cancel(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """`DELETE /api/jobs/{job_id}`: delete every file of the job; the sweep removes what is written late."""
     files = await own_session(request)  # not own_job: a job with a damaged record can be deleted too
+    await delete_job(web(request), files)
+    return Response(status_code=204)
+
+
+async def delete_job(service: Web, files: SessionFiles) -> None:
+    """Delete the job with every file. Raises `StorageError`."""
     read_at = await _read_at(files)
     await deletion.delete(files)
-    web(request).usage.deleted(files.user_hash, read_at)
-    web(request).feeds.look_soon(files.session_id)
-    return Response(status_code=204)
+    service.usage.deleted(files.user_hash, read_at)
+    service.feeds.look_soon(files.session_id)
 
 
 def _with_expiry(job: Job, retention: timedelta) -> ExpiringJob:

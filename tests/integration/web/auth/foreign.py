@@ -48,6 +48,10 @@ FOREIGN: dict[tuple[str, str], Cell] = {
     # 404 where the package is not installed.
     ("POST", "/mcp"): same(400 if importlib.util.find_spec("mcp") else 404, json={"no": "message"}, headers=MCP),
     ("PUT", "/process"): _PUT,
+    ("POST", "/documentintelligence/documentModels/{model}:analyze"): same(415, content=NO_DOCUMENT),
+    ("GET", "/documentintelligence/documentModels/{model}/analyzeResults/{job_id}"): Cell(owner=200, others=404),
+    ("DELETE", "/documentintelligence/documentModels/{model}/analyzeResults/{job_id}"): Cell(owner=204, others=404),
+    ("GET", "/documentintelligence/documentModels/{model}/analyzeResults/{job_id}/pdf"): Cell(owner=200, others=404),
     ("POST", "/v1/convert/file"): same(415, files=NO_FILE),
     ("POST", "/v1/convert/file/async"): same(415, files=NO_FILE),
     ("POST", "/v1/convert/source"): _IN_JSON,

@@ -56,6 +56,8 @@ READS = (
     "/storage/{user_hash}/{session_id}/{filename}",
     "/v1/files/{file_id}/content",
     "/v1/result/{job_id}",
+    "/documentintelligence/documentModels/{model}/analyzeResults/{job_id}",
+    "/documentintelligence/documentModels/{model}/analyzeResults/{job_id}/pdf",
     "/tasks/{job_id}/result",
 )
 
@@ -240,6 +242,7 @@ async def ended_job(store: MemoryStore) -> SessionFiles:
         await files.save_page_image(outcome.page_no, b"\x89PNG " + TEXT.encode())
         await store.write(files.path(layout.PAGE_OUTCOME.format(outcome.page_no)), outcomes.encode(outcome))
     await files.save_combined(TEXT)
+    await store.write(files.searchable_path, b"%PDF-1.7 " + TEXT.encode())
     return files
 
 
