@@ -1,4 +1,4 @@
-"""Unmodified clients of other services against the real ones: the words of a scan, and a failed page, in each answer."""
+"""Unmodified clients of other services against the real services: each gets the words of a scan, and a failed page."""
 
 from pathlib import Path
 

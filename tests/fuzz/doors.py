@@ -64,6 +64,18 @@ _OCR = {
     "confidence_scores_granularity": {"enum": ["page", "block", "word", None]},
     "document_annotation_format": _ANY,
 }
+_DOCLING = ("to_formats", "page_range", "do_ocr", "force_ocr", "md_page_break_placeholder", "target_type", "callbacks")
+_SOURCES = {
+    "options": {"type": "object"},
+    "sources": {
+        "type": "array",
+        "items": {"type": "object", "properties": {"kind": _TEXT, "base64_string": _TEXT, "url": _TEXT}},
+    },
+    "target": {"type": "object", "properties": {"kind": _TEXT}},
+}
+_UNSTRUCTURED = ("strategy", "languages", "coordinates", "include_page_breaks", "starting_page_number", "output_format")
+_MINERU = ("parse_method", "start_page_id", "end_page_id", "return_md", "return_content_list", "lang_list")
+_MARKER = ("output_format", "page_range", "paginate_output", "force_ocr")
 _AZURE = "/documentintelligence/documentModels/{model}"
 _AZURE_QUERY = ("pages", "outputContentFormat", "stringIndexType", "output")
 
@@ -84,6 +96,33 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         )
     },
     ("put", "/process"): _operation("/process", body=_raw()),
+    **{
+        ("post", path): _operation(path, body=_form("files", *_DOCLING))
+        for path in ("/v1/convert/file", "/v1/convert/file/async")
+    },
+    **{
+        ("post", path): _operation(path, body=_json(_SOURCES, "sources"))
+        for path in ("/v1/convert/source", "/v1/convert/source/async")
+    },
+    ("get", "/v1/status/poll/{job_id}"): _operation("/v1/status/poll/{job_id}", query=("wait",)),
+    ("get", "/v1/result/{job_id}"): _operation("/v1/result/{job_id}"),
+    ("post", "/general/v0/general"): _operation("/general/v0/general", body=_form("files", *_UNSTRUCTURED)),
+    ("get", "/general/docs"): _operation("/general/docs"),
+    **{("post", path): _operation(path, body=_form("files", *_MINERU)) for path in ("/file_parse", "/tasks")},
+    ("get", "/tasks/{job_id}"): _operation("/tasks/{job_id}"),
+    ("get", "/tasks/{job_id}/result"): _operation("/tasks/{job_id}/result"),
+    **{
+        ("put", path): _operation(path, body=_raw())
+        for path in ("/tika", "/tika/text", "/tika/html", "/tika/json/md", "/tika/json/text", "/rmeta/text", "/meta")
+    },
+    **{
+        ("post", path): _operation(path, body=_form("upload-file"))
+        for path in ("/tika/form", "/tika/form/text", "/rmeta/form/text")
+    },
+    ("post", "/layout-parsing"): _operation(
+        "/layout-parsing", body=_json({"file": _TEXT, "fileType": {"type": "integer"}, "visualize": _ANY}, "file")
+    ),
+    ("post", "/marker"): _operation("/marker", body=_form("file", *_MARKER)),
     ("post", f"{_AZURE}:analyze"): _operation(
         f"{_AZURE}:analyze",
         query=_AZURE_QUERY,
@@ -116,4 +155,6 @@ def with_document(body: Any, media_type: str | None, document: bytes) -> Any:
         return {**body, **dict.fromkeys(FILE_FIELDS & body.keys(), document)}
     if "document" in body:
         return {**body, "document": {"document_url": f"data:application/pdf;base64,{text}"}}
+    if "sources" in body:
+        return {**body, "sources": [{"kind": "file", "filename": "a.pdf", "base64_string": text}]}
     return {**body, **dict.fromkeys({"base64Source", "file"} & body.keys(), text)}

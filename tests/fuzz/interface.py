@@ -1,4 +1,5 @@
-"""Requests made from `/openapi.json` and for the front doors, sent to running services, and their answers held against it.
+"""Requests made from `/openapi.json`, sent to running services, and their answers held against it; and requests to the
+front doors, of which no answer may be a fault of the service.
 
 Half of them keep to the document and half break it. Now and then they name a real job, a real page, a real file, as
 its owner or as somebody else, so that they get past the first check of the routes.

@@ -22,7 +22,7 @@ from services.web.outputs.archive import ImageLimits, as_zip
 from services.web.outputs.result import PARTIAL_FORMS, ResultForm, as_html, as_json, as_markdown, as_text
 from services.web.outputs.searchable import fault_since, made_since
 from services.web.service import Web, web
-from services.web.tasks import SEARCHABLE_AGAIN_SECONDS
+from services.web.tasks import SEARCHABLE_AGAIN_SECONDS, start_searchable
 
 _MEDIA_TYPES = {
     ResultForm.MD: "text/markdown; charset=utf-8",
