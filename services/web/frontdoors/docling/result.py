@@ -105,11 +105,16 @@ def task(job: Job) -> Task:
 
 
 def task_status(job: Job) -> str:
-    """The word for the job's state."""
+    """The word for the state of the job's task. Clients wait until it is one of two: "success" or "failure"."""
     if not job.ended:
         begun = tally(job.pages).prepared or job.status is not JobStatus.QUEUED
         return "started" if begun else "pending"
-    return {JobStatus.COMPLETED: "success", JobStatus.PARTIAL: "partial_success"}.get(job.status, "failure")
+    return "success" if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL) else "failure"
+
+
+def result_status(job: Job) -> str:
+    """The word for the result of an ended job."""
+    return "partial_success" if job.status is JobStatus.PARTIAL else task_status(job)
 
 
 def why_failed(job: Job) -> Failure:
@@ -148,7 +153,7 @@ async def result_json(
         async for chunk in spool.list("errors"):
             yield chunk
         mean = round(fmean(scores), 4) if scores else None
-        rest: dict[str, Any] = {"status": task_status(job), "processing_time": round(seconds, 3), "timings": {}}
+        rest: dict[str, Any] = {"status": result_status(job), "processing_time": round(seconds, 3), "timings": {}}
         yield b"," + msgspec.json.encode(rest)[1:-1]
         yield b',"confidence":{"mean_score":' + msgspec.json.encode(mean) + b',"pages":'
         async for chunk in spool.object("scores"):

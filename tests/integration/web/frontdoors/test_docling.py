@@ -73,7 +73,7 @@ async def test_a_task_is_polled_until_its_end_and_has_its_result(serve: Serve, s
     waiting = asyncio.create_task(client.get(f"/v1/status/poll/{address}?wait=20", headers=KEY))
     job = await end(await only_job(store), PAGES)
     ended = (await waiting).json()
-    assert (ended["task_id"], ended["task_status"]) == (address, "partial_success")
+    assert (ended["task_id"], ended["task_status"]) == (address, "success")
     assert ended["task_meta"]["num_partially_succeeded"] == 1
 
     result = await client.get(f"/v1/result/{address}", headers=KEY)

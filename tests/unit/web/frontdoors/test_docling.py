@@ -187,7 +187,7 @@ async def test_a_result_with_a_failed_page_is_a_partial_success() -> None:
     [
         (opened(), "pending", (0, 0, 0, 0)),
         (opened().load(START), "started", (0, 0, 0, 0)),
-        (PARTIAL, "partial_success", (1, 0, 1, 0)),
+        (PARTIAL, "success", (1, 0, 1, 0)),
         (opened().extraction_failed("It has no pages.", START), "failure", (1, 0, 0, 1)),
         (opened().cancel(START), "failure", (1, 0, 0, 1)),
     ],
