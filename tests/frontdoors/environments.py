@@ -46,6 +46,9 @@ ENVIRONMENTS = {
     "sdks": Environment(packages=("mistralai==3.7.0", "azure-ai-documentintelligence==1.0.2")),
     "markitdown": Environment(packages=("markitdown[az-doc-intel]==0.1.9",)),
     "litellm": Environment(packages=("litellm==1.110.2",)),
+    "docling": Environment(packages=("docling-client==2.143.0", "typer")),
+    "unstructured": Environment(packages=("unstructured-client==0.46.4", "langchain-unstructured==1.0.1")),
+    "tika": Environment(packages=("tika-client==1.0.0",)),
     "openwebui": Environment(
         packages=(
             *("requests", "langchain-core==1.4.8", "langchain-classic", "fastapi", "ftfy", "azure-identity"),

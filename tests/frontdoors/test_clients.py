@@ -111,6 +111,57 @@ def test_a_failed_page_is_visible_to_litellm(failing: Running, three: Path) -> N
     assert FAILED in answer["azure"][1]
 
 
+def test_doclings_client(services: Running, scan: Path) -> None:
+    answer = run_client("docling", PROGRAMS / "docling_sdk.py", services.url, str(scan))
+    assert (answer["status"], answer["pages"], answer["errors"]) == ("success", [1, 2], [])
+    assert all(word in answer["markdown"] for word in WORDS)
+    assert WORDS[0] not in answer["second"]
+    assert WORDS[1] in answer["second"]
+    assert answer["second_pages"] == [2]
+    assert {1, 2} == {page for page, _ in answer["places"]}
+    assert {origin for _, origin in answer["places"]} == {"BOTTOMLEFT"}
+    assert answer["healthy"] == "ok"
+
+
+def test_a_failed_page_is_visible_to_doclings_client(failing: Running, three: Path) -> None:
+    answer = run_client("docling", PROGRAMS / "docling_sdk.py", failing.url, str(three))
+    assert (answer["status"], answer["pages"]) == ("partial_success", [1, 2, 3])
+    assert FAILED in answer["markdown"]
+    assert answer["errors"] == [[2, "Told to fail."]]
+
+
+def test_unstructureds_clients(services: Running, scan: Path) -> None:
+    answer = run_client("unstructured", PROGRAMS / "unstructured_sdk.py", services.url, str(scan))
+    for way in ("whole", "split"):
+        texts = dict.fromkeys((1, 2), "")
+        for _, text, page in answer[way]:
+            texts[page] += f"{text}\n"
+        assert has_words(list(texts.values())), way
+    assert all(any(word in text for text, _ in answer["langchain"]) for word in WORDS)
+    assert {page for _, page in answer["langchain"]} == {1, 2}
+
+
+def test_a_failed_page_is_visible_to_unstructureds_clients(failing: Running, three: Path) -> None:
+    """Splitting sends pages 1 and 2, then page 3, so that the page that fails is the second of the first part."""
+    answer = run_client("unstructured", PROGRAMS / "unstructured_sdk.py", failing.url, str(three))
+    for way in ("whole", "split"):
+        assert [page for _, text, page in answer[way] if FAILED in text] == [2], way
+        assert {page for _, _, page in answer[way]} == {1, 2, 3}, way
+    assert any(FAILED in text for text, _ in answer["langchain"])
+
+
+def test_tikas_client(services: Running, scan: Path) -> None:
+    answer = run_client("tika", PROGRAMS / "tika_package.py", services.url, str(scan))
+    assert all(word in answer[form] for word in WORDS for form in ("text", "html", "listed"))
+    assert (answer["type"], answer["pages"]) == ("application/pdf", "2")
+
+
+def test_a_failed_page_is_visible_to_tikas_client(failing: Running, three: Path) -> None:
+    answer = run_client("tika", PROGRAMS / "tika_package.py", failing.url, str(three))
+    assert all(FAILED in answer[form] for form in ("text", "html", "listed"))
+    assert answer["pages"] == "3"
+
+
 @pytest.mark.parametrize("failed", [False, True], ids=["read", "with a failed page"])
 def test_the_loaders_of_open_webui(
     services: Running, failing: Running, scan: Path, three: Path, tmp_path: Path, failed: bool

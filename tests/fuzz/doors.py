@@ -113,11 +113,14 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("get", "/tasks/{job_id}/result"): _operation("/tasks/{job_id}/result"),
     **{
         ("put", path): _operation(path, body=_raw())
-        for path in ("/tika", "/tika/text", "/tika/html", "/tika/json/md", "/tika/json/text", "/rmeta/text", "/meta")
+        for path in (
+            *("/tika", "/tika/text", "/tika/html", "/tika/json/md", "/tika/json/text"),
+            *("/rmeta", "/rmeta/text", "/meta"),
+        )
     },
     **{
         ("post", path): _operation(path, body=_form("upload-file"))
-        for path in ("/tika/form", "/tika/form/text", "/rmeta/form/text")
+        for path in ("/tika/form", "/tika/form/text", "/rmeta/form/text", "/rmeta/form/html", "/meta/form")
     },
     ("post", "/layout-parsing"): _operation(
         "/layout-parsing", body=_json({"file": _TEXT, "fileType": {"type": "integer"}, "visualize": _ANY}, "file")

@@ -34,55 +34,71 @@ async def plain(request: Request) -> Response:
     """The content alone: XHTML where `Accept` asks for HTML, else text. Raises `Problem`."""
     accepted = request.headers.get("Accept", "")
     if "application/json" in accepted:
-        return await _answer(request, await _raw(request), _json(answer.xhtml, answer.CONTENT_3, html=True))
+        return await _answer(await _raw(request), _json(answer.xhtml, answer.CONTENT_3, html=True))
     if "html" in accepted and "text/plain" not in accepted:
-        return await _answer(request, await _raw(request), _content(answer.xhtml, html=True), "text/html")
-    return await _answer(request, await _raw(request), _content(answer.text), "text/plain")
+        return await _answer(await _raw(request), _content(answer.xhtml, html=True), "text/html")
+    return await _answer(await _raw(request), _content(answer.text), "text/plain")
 
 
 async def text(request: Request) -> Response:
     """Text and metadata in JSON. Raises `Problem`."""
-    return await _answer(request, await _raw(request), _json(answer.text, answer.CONTENT_3))
+    return await _answer(await _raw(request), _json(answer.text, answer.CONTENT_3))
 
 
 async def html(request: Request) -> Response:
     """XHTML and metadata in JSON. Raises `Problem`."""
-    return await _answer(request, await _raw(request), _json(answer.xhtml, answer.CONTENT_3, html=True))
+    return await _answer(await _raw(request), _json(answer.xhtml, answer.CONTENT_3, html=True))
 
 
 async def form_text(request: Request) -> Response:
     """The same as `text`, of a form. Raises `Problem`."""
-    return await _answer(request, await _of_form(request), _json(answer.text, answer.CONTENT_3))
+    return await _answer(await _of_form(request), _json(answer.text, answer.CONTENT_3))
 
 
 async def form_html(request: Request) -> Response:
     """The same as `html`, of a form. Raises `Problem`."""
-    return await _answer(request, await _of_form(request), _json(answer.xhtml, answer.CONTENT_3, html=True))
+    return await _answer(await _of_form(request), _json(answer.xhtml, answer.CONTENT_3, html=True))
 
 
 async def markdown_4(request: Request) -> Response:
     """Markdown and metadata in JSON, as version 4 answers. Raises `Problem`."""
-    return await _answer(request, await _raw(request), _json(answer.markdown, answer.CONTENT_4))
+    return await _answer(await _raw(request), _json(answer.markdown, answer.CONTENT_4))
 
 
 async def text_4(request: Request) -> Response:
     """Text and metadata in JSON, as version 4 answers. Raises `Problem`."""
-    return await _answer(request, await _raw(request), _json(answer.text, answer.CONTENT_4))
+    return await _answer(await _raw(request), _json(answer.text, answer.CONTENT_4))
 
 
 async def rmeta_text(request: Request) -> Response:
     """A list of the document alone: nothing is taken out of it. Raises `Problem`."""
-    return await _answer(request, await _raw(request), _json(answer.text, answer.CONTENT_3, listed=True))
+    return await _answer(await _raw(request), _json(answer.text, answer.CONTENT_3, listed=True))
 
 
 async def rmeta_form_text(request: Request) -> Response:
     """The same of a form. Raises `Problem`."""
-    return await _answer(request, await _of_form(request), _json(answer.text, answer.CONTENT_3, listed=True))
+    return await _answer(await _of_form(request), _json(answer.text, answer.CONTENT_3, listed=True))
+
+
+async def rmeta_html(request: Request) -> Response:
+    """The same with XHTML. Raises `Problem`."""
+    return await _answer(await _raw(request), _json(answer.xhtml, answer.CONTENT_3, html=True, listed=True))
+
+
+async def rmeta_form_html(request: Request) -> Response:
+    """The same of a form. Raises `Problem`."""
+    form = _json(answer.xhtml, answer.CONTENT_3, html=True, listed=True)
+    return await _answer(await _of_form(request), form)
+
+
+async def meta_form(request: Request) -> Response:
+    """The metadata of a document in a form. Raises `Problem`."""
+    return await _answer(await _of_form(request), _metadata_only)
 
 
 async def meta(request: Request) -> Response:
     """The metadata alone. Raises `Problem`."""
-    return await _answer(request, await _raw(request), _metadata_only)
+    return await _answer(await _raw(request), _metadata_only)
 
 
 async def _raw(request: Request) -> Reading:
@@ -101,7 +117,7 @@ async def _of_form(request: Request) -> Reading:
     return reading
 
 
-async def _answer(request: Request, reading: Reading, form: Form, media_type: str = "application/json") -> Response:
+async def _answer(reading: Reading, form: Form, media_type: str = "application/json") -> Response:
     async def content() -> AsyncIterator[bytes]:
         return form(reading, await reading.ended())
 
@@ -176,6 +192,9 @@ DOOR = Door(
         Route("/tika/json/text", text_4, methods=["PUT"]),
         Route("/rmeta/text", rmeta_text, methods=["PUT"]),
         Route("/rmeta/form/text", rmeta_form_text, methods=["POST"]),
+        Route("/rmeta", rmeta_html, methods=["PUT"]),
+        Route("/rmeta/form/html", rmeta_form_html, methods=["POST"]),
         Route("/meta", meta, methods=["PUT"]),
+        Route("/meta/form", meta_form, methods=["POST"]),
     ),
 )

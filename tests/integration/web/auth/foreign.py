@@ -22,6 +22,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     #: For everybody else who is identified.
     others: int
     body: dict[str, Any] = {}
+    #: It answers those who are not identified, too.
+    public: bool = False
 
 
 def same(status: int, **body: Any) -> Cell:
@@ -59,7 +61,7 @@ FOREIGN: dict[tuple[str, str], Cell] = {
     ("GET", "/v1/status/poll/{job_id}"): Cell(owner=200, others=404),
     ("GET", "/v1/result/{job_id}"): Cell(owner=200, others=404),
     ("POST", "/general/v0/general"): same(415, files=NO_FILE),
-    ("GET", "/general/docs"): same(200),
+    ("GET", "/general/docs"): Cell(owner=200, others=200, public=True),
     ("POST", "/file_parse"): same(415, files=NO_FILE),
     ("POST", "/tasks"): same(415, files=NO_FILE),
     ("GET", "/tasks/{job_id}"): Cell(owner=200, others=404),
@@ -73,7 +75,10 @@ FOREIGN: dict[tuple[str, str], Cell] = {
     ("PUT", "/tika/json/text"): _PUT,
     ("PUT", "/rmeta/text"): _PUT,
     ("POST", "/rmeta/form/text"): _TO_TIKA,
+    ("PUT", "/rmeta"): _PUT,
+    ("POST", "/rmeta/form/html"): _TO_TIKA,
     ("PUT", "/meta"): _PUT,
+    ("POST", "/meta/form"): _TO_TIKA,
     ("POST", "/layout-parsing"): same(415, json={"file": b64encode(NO_DOCUMENT).decode()}),
     ("POST", "/marker"): same(415, files={"file": ("a.txt", NO_DOCUMENT)}),
 }

@@ -371,7 +371,7 @@ def expected_at_door(installation: Installation, template: str, method: str, ask
     row = foreign(template, method)
     if row is None:
         return {405}
-    if {} not in installation.document["security"] and asker in ("nobody", "queue", "operator"):
+    if not row.public and {} not in installation.document["security"] and asker in ("nobody", "queue", "operator"):
         return {401}
     return {row.owner if asker == "owner" else row.others}
 

@@ -133,6 +133,10 @@ async def test_tika_answers_with_the_content_alone(serve: Serve, store: MemorySt
     assert html.text.count('<div class="page">') == 3
     (listed,) = (await sent(client, store, "PUT", "/rmeta/text", content=PDF)).json()
     assert SAID in listed["X-TIKA:content"]
+    form = {"upload-file": ("minutes.pdf", PDF)}
+    (listed,) = (await sent(client, store, "POST", "/rmeta/form/html", files=form)).json()
+    assert f"<p>{SAID}</p>" in listed["X-TIKA:content"]
+    assert (await sent(client, store, "POST", "/meta/form", files=form)).json()["resourceName"] == "minutes.pdf"
     headers = {"Content-Disposition": 'attachment; filename="minutes.pdf"'}
     meta = (await sent(client, store, "PUT", "/meta", content=PDF, headers=headers)).json()
     assert (meta["resourceName"], "X-TIKA:content" in meta) == ("minutes.pdf", False)
