@@ -1,4 +1,4 @@
-"""The package `docling-client`: BASE FILE. It asks for live updates, or polls; documents are those of `docling-core`."""
+"""The package `docling-client`: BASE FILE. Its documents are those of `docling-core`."""
 
 import json
 import sys
