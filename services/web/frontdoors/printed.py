@@ -6,11 +6,11 @@ by about the difference of the widths of letters.
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from libs.page.block import Block, BlockKind, Cell, Confidence, Corners, Line, Point, Rect
-from services.web.text.printed import parts_of
+from services.web.text.printed import Part, parts_of
 
 _LEFTWARD = frozenset({"R", "AL"})
 
@@ -79,7 +79,7 @@ def corners_of(box: Rect) -> Corners:
     return (left, top), (right, top), (right, bottom), (left, bottom)
 
 
-def _of_parts(block: Block, parts: list[tuple[int | None, str]]) -> Iterator[PrintedLine]:
+def _of_parts(block: Block, parts: Sequence[Part]) -> Iterator[PrintedLine]:
     """The lines by the stretches of the block's text."""
     words = _placed(block.text)
     start = at = 0
