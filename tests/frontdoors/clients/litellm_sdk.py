@@ -12,7 +12,11 @@ with_version = litellm.ocr(
     model="mistral/mistral-ocr-latest", document=document, api_base=f"{BASE}/v1", api_key="any-text"
 )
 without = litellm.ocr(
-    model="mistral/mistral-ocr-latest", document=document, api_base=BASE, api_key="any-text", pages=[1]
+    model="mistral/mistral-ocr-latest",
+    document=document,
+    api_base=BASE,
+    api_key="any-text",
+    pages=[len(with_version.pages) - 1],
 )
 azure = litellm.ocr(
     model="azure_ai/doc-intelligence/prebuilt-layout", document=document, api_base=BASE, api_key="any-text"

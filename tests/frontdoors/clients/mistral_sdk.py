@@ -34,7 +34,9 @@ by_address = client.ocr.process(
     table_format="html",
     confidence_scores_granularity="page",
 )
-by_id = client.ocr.process(model="mistral-ocr-latest", document={"type": "file", "file_id": file.id}, pages=[1])
+by_id = client.ocr.process(
+    model="mistral-ocr-latest", document={"type": "file", "file_id": file.id}, pages=[len(inline.pages) - 1]
+)
 listed, found = client.files.list(), client.files.retrieve(file_id=file.id)
 downloaded = client.files.download(file_id=file.id).read()
 deleted = client.files.delete(file_id=file.id)

@@ -3,7 +3,7 @@
 The address that the client polls carries it, so that nothing has to be stored beside the job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlencode
 
 import msgspec
@@ -62,6 +62,6 @@ def check_model(model: str) -> None:
         raise Problem(404, "Model not found", "There is no model of this name.", f"Use {' or '.join(MODELS)}.")
 
 
-def _bad(name: str, values: object) -> Problem:
-    names = ", ".join(values)  # type: ignore[call-overload]
+def _bad(name: str, values: Iterable[str]) -> Problem:
+    names = ", ".join(values)
     return Problem(400, "Bad argument", f"{name} is one of {names}.", "Leave it out for the first.")

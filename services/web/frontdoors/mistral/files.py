@@ -26,6 +26,8 @@ from services.web.userfiles import KEPT, TornFile, UserFile, UserFiles
 #: Files on a page of the list, at most.
 MAX_LISTED = 100
 _DEFAULT_NAME = "document"
+# Of every file's content: the SDK takes any other type for an error.
+_CONTENT_TYPE = "application/octet-stream"
 
 
 async def upload(request: Request) -> Response:
@@ -103,7 +105,7 @@ async def content(request: Request) -> Response:
         "Content-Length": str(file.size),
     }
     if request.method == "HEAD":
-        return Response(media_type=file.media_type, headers=headers)
+        return Response(media_type=_CONTENT_TYPE, headers=headers)
     async with AsyncExitStack() as stack:
         try:
             opened = await stack.enter_async_context(web(request).store.open_read(file.path))
@@ -116,7 +118,7 @@ async def content(request: Request) -> Response:
             async for chunk in opened.chunks:
                 yield chunk
 
-    return StreamingResponse(chunks(), media_type=file.media_type, headers=headers)
+    return StreamingResponse(chunks(), media_type=_CONTENT_TYPE, headers=headers)
 
 
 async def delete(request: Request) -> Response:

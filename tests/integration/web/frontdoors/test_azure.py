@@ -94,7 +94,8 @@ async def test_a_pdf_that_is_asked_for_is_awaited(serve: Serve, store: MemorySto
     files = await only_job(store)
     await end(files, (READ,))
     assert (await client.get(address, headers=KEY)).json()["status"] == "running"
-    assert client.web.queue.counts("ocr-extraction").pending >= 1
+    assert (counts := client.web.queue.counts("ocr-extraction")) is not None
+    assert counts.pending == 2, "the extraction, and the making of the PDF"
     await store.write(files.searchable_path, b"%PDF-1.7 with text")
     assert (await client.get(address, headers=KEY)).json()["status"] == "succeeded"
     answer = await client.get(pdf, headers=KEY)

@@ -94,7 +94,8 @@ async def test_a_stored_file_is_read_by_its_id_and_by_its_address(serve: Serve, 
     assert (file["object"], file["bytes"], file["filename"], file["purpose"]) == ("file", len(PDF), "m.pdf", "ocr")
     address = (await client.get(f"/v1/files/{file['id']}/url?expiry=1", headers=MISTRAL)).json()["url"]
     assert address == f"http://localhost/v1/files/{file['id']}/content"
-    assert (await client.get(address, headers=MISTRAL)).content == PDF
+    content = await client.get(address, headers=MISTRAL)
+    assert (content.headers["Content-Type"], content.content) == ("application/octet-stream", PDF)
 
     by_address = await read(client, store, json=document_of(address))
     by_id = await read(client, store, json={"model": None, "document": {"type": "file", "file_id": file["id"]}})
