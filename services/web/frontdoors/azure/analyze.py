@@ -34,7 +34,7 @@ async def analyze(request: Request) -> Response:
     model = request.path_params["model"]
     check_model(model)
     asked = wanted(request.query_params)
-    options = await read_options(web(request).store, {"pages": request.query_params.get("pages", "")})
+    options = await read_options(web(request), {"pages": request.query_params.get("pages", "")})
     reading = await start_reading(request, user, await _document(request), options)
     address = f"{public_base(request)}/documentintelligence/documentModels/{model}/analyzeResults/{reading.job_id}"
     headers = {

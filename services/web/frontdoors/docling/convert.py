@@ -87,7 +87,7 @@ async def _of_form(request: Request) -> _Begun:
         zipped = _is_zip(fields.get("target_type", ("inbody",))[-1])
         _refuse_callbacks(any(value.strip() not in ("", "[]", "null") for value in fields.get("callbacks", ())))
         _ = asked.wanted
-        return await read_options(web(request).store, asked.job_fields)
+        return await read_options(web(request), asked.job_fields)
 
     _, (reading,) = await start_form(request, user, ("files",), options)
     return _Begun(reading=reading, task_id=TaskId(job_id=reading.job_id, wanted=asked.wanted, zipped=zipped))
@@ -100,7 +100,7 @@ async def _of_json(request: Request) -> _Begun:
     _refuse_callbacks(bool(body.callbacks))
     asked = converted(body.options)
     wanted = asked.wanted
-    options = await read_options(web(request).store, asked.job_fields)
+    options = await read_options(web(request), asked.job_fields)
     if len(body.sources) != 1:
         raise Problem(422, "Bad field", "sources has to have one document.", "Send documents one by one.")
     reading = await start_reading(request, user, _document(request, body.sources[0]), options)

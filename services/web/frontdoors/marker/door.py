@@ -43,7 +43,7 @@ async def convert(request: Request) -> Response:
     async def options(fields: Fields) -> Options:
         nonlocal parameters
         parameters = parameters_of(fields)
-        return await read_options(web(request).store, {"pages": parameters.pages, "ocr": parameters.mode})
+        return await read_options(web(request), {"pages": parameters.pages, "ocr": parameters.mode})
 
     _, (reading,) = await start_form(request, user, ("file",), options)
 

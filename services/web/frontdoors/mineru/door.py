@@ -120,7 +120,7 @@ async def _begun(request: Request) -> tuple[Reading, Parameters]:
         nonlocal parameters
         parameters = parameters_of(fields)
         asked = {"ocr": str(parameters.mode), "pages": parameters.pages}
-        return await read_options(web(request).store, asked)
+        return await read_options(web(request), asked)
 
     _, (reading,) = await start_form(request, user, ("files",), options)
     return reading, parameters

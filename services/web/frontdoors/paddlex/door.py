@@ -36,7 +36,7 @@ async def layout_parsing(request: Request) -> Response:
     """Answer with an entry for each page. Raises `Problem`."""
     user = await get_user_of_client(request)
     body = await document.read_json(request, Body, hint=_HINT)
-    options = await read_options(web(request).store, {})
+    options = await read_options(web(request), {})
     reading = await start_reading(request, user, _document(request, body.file), options)
 
     async def content() -> AsyncIterator[bytes]:

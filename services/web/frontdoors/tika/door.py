@@ -103,7 +103,7 @@ async def meta(request: Request) -> Response:
 
 async def _raw(request: Request) -> Reading:
     user = await get_user_of_client(request)
-    options = await read_options(web(request).store, {})
+    options = await read_options(web(request), {})
     return await start_reading(request, user, document.raw(request, _filename(request)), options)
 
 
@@ -111,7 +111,7 @@ async def _of_form(request: Request) -> Reading:
     user = await get_user_of_client(request)
 
     async def options(_: Fields) -> Options:
-        return await read_options(web(request).store, {})
+        return await read_options(web(request), {})
 
     _, (reading,) = await start_form(request, user, ("upload-file", "upload", "file"), options)
     return reading

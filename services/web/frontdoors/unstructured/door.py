@@ -53,7 +53,7 @@ async def partition(request: Request) -> Response:
     async def options(fields: Fields) -> Options:
         nonlocal parameters
         parameters = parameters_of(fields)
-        return await read_options(web(request).store, {"ocr": parameters.mode})
+        return await read_options(web(request), {"ocr": parameters.mode})
 
     _, readings = await start_form(request, user, ("files",), options, most=MAX_FILES)
 
