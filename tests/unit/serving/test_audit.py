@@ -25,7 +25,7 @@ from tests.auditing import audit_events
 JOB = "01931f0c2a7b4d1e8c90a1b2c3d4e5f6"
 OWNER = "0123456789ab"
 #: What anybody may have, so that neither having it nor being refused it is an event.
-PUBLIC = {"/", "/health", "/ready", "/version", "/openapi.json", "/docs", "/schemas/page.json"}
+PUBLIC = {"/", "/health", "/ready", "/version", "/openapi.json", "/docs", "/schemas/page.json", "/general/docs"}
 
 
 async def answer(request: Request) -> Response:
