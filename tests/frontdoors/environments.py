@@ -48,7 +48,7 @@ ENVIRONMENTS = {
     "litellm": Environment(packages=("litellm==1.110.2",)),
     "docling": Environment(packages=("docling-client==2.143.0", "typer")),
     "unstructured": Environment(packages=("unstructured-client==0.46.4", "langchain-unstructured==1.0.1")),
-    "tika": Environment(packages=("tika-client==1.0.0",)),
+    "tika": Environment(packages=("tika-client==1.0.0", "httpx==0.28.1")),
     "openwebui": Environment(
         packages=(
             *("requests", "langchain-core==1.4.8", "langchain-classic", "fastapi", "ftfy", "azure-identity"),

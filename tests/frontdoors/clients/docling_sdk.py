@@ -12,7 +12,8 @@ with DoclingServiceClient(BASE, api_key="any-text") as client:
     result = client.convert(FILE)
     healthy = client.health().status
 with DoclingServiceClient(BASE, api_key="any-text", status_watcher="polling") as client:
-    second = client.convert(FILE, page_range=(2, 2))
+    last = max(result.document.pages)
+    second = client.convert(FILE, page_range=(last, last))
 document = result.document
 print(
     json.dumps(

@@ -72,11 +72,16 @@ async def ocr(request: Request) -> Response:
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _of_form(request, user)
+    return await _answer(*await _of_json(request, user), request)
+
+
+async def _of_json(request: Request, user: User) -> tuple[Reading, Asked]:
+    """The reading, and what the answer shall have: the document is not held while it is awaited."""
     body = await document.read_json(request, Body, hint=_HINT)
     _refuse_annotations(body)
     options = await read_options(web(request), {"pages": selection(body.pages)})
     reading = await start_reading(request, user, await _document(request, user, body.document), options)
-    return await _answer(reading, body, request)
+    return reading, Asked(**{name: getattr(body, name) for name in Asked.__struct_fields__})
 
 
 async def _of_form(request: Request, user: User) -> Response:
