@@ -125,6 +125,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("post", "/layout-parsing"): _operation(
         "/layout-parsing", body=_json({"file": _TEXT, "fileType": {"type": "integer"}, "visualize": _ANY}, "file")
     ),
+    ("post", "/mcp"): _operation(
+        "/mcp", body=_json({"jsonrpc": {"const": "2.0"}, "id": _ANY, "method": _TEXT, "params": {"type": "object"}})
+    ),
     ("post", "/marker"): _operation("/marker", body=_form("file", *_MARKER)),
     ("post", f"{_AZURE}:analyze"): _operation(
         f"{_AZURE}:analyze",

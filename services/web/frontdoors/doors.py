@@ -5,15 +5,15 @@ from services.web.frontdoors import openwebui
 from services.web.frontdoors.azure.door import DOOR as AZURE
 from services.web.frontdoors.docling.door import DOOR as DOCLING
 from services.web.frontdoors.door import Door
-from services.web.frontdoors.mcp.door import DOOR as MCP
 from services.web.frontdoors.marker.door import DOOR as MARKER
+from services.web.frontdoors.mcp.door import DOOR as MCP
 from services.web.frontdoors.mineru.door import DOOR as MINERU
 from services.web.frontdoors.mistral.door import DOOR as MISTRAL
 from services.web.frontdoors.paddlex.door import DOOR as PADDLEX
 from services.web.frontdoors.tika.door import DOOR as TIKA
 from services.web.frontdoors.unstructured.door import DOOR as UNSTRUCTURED
 
-DOORS: tuple[Door, ...] = (MISTRAL, openwebui.DOOR, MCP, DOCLING, UNSTRUCTURED, MINERU, TIKA, PADDLEX, MARKER, AZURE)
+DOORS: tuple[Door, ...] = (MISTRAL, AZURE, DOCLING, openwebui.DOOR, UNSTRUCTURED, MCP, MINERU, TIKA, PADDLEX, MARKER)
 
 #: The values of `FRONT_DOORS` for every door and for none.
 ALL, NONE = "all", "none"
