@@ -266,8 +266,12 @@ class _Building:
         return (Provenance(page_no=self._page.page_no, bbox=bbox, charspan=(0, length)),)
 
     def _from_top(self, box: Rect) -> Box:
+        """The box within the page: Docling warns of one that reaches beyond, as a line's may by a pixel."""
         left, top, right, bottom = map(self._length, box)
-        return Box(left, top, right, bottom, "TOPLEFT")
+        width, height = self._size.width, self._size.height
+        return Box(
+            _within(left, width), _within(top, height), _within(right, width), _within(bottom, height), "TOPLEFT"
+        )
 
     def _length(self, pixels: float) -> float:
         return round(pixels / self._per_unit, 4)
@@ -275,6 +279,10 @@ class _Building:
     def _with_children(self, item: T) -> T:
         children = self._children.get(item.self_ref)
         return msgspec.structs.replace(item, children=tuple(children)) if children else item
+
+
+def _within(value: float, most: float) -> float:
+    return min(max(0.0, value), most)
 
 
 def _label(block: Block) -> str:

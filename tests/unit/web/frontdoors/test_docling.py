@@ -127,6 +127,12 @@ def test_places_are_in_points_from_the_lower_left_and_those_of_cells_from_the_up
     assert cell["bbox"] == {"l": 7.2, "t": 96.0, "r": 199.2, "b": 105.6, "coord_origin": "TOPLEFT"}
 
 
+def test_a_place_that_reaches_beyond_the_page_ends_at_its_edge() -> None:
+    block = Block(kind=BlockKind.PARAGRAPH, text="a", box=(-3, 1600, 1280, 1653))
+    (text,) = document(page(block, picture=True))["texts"]
+    assert text["prov"][0]["bbox"] == {"l": 0, "t": 50, "r": 1275, "b": 0, "coord_origin": "BOTTOMLEFT"}
+
+
 def test_table_has_its_cells_with_spans_and_headers() -> None:
     data = document(EVERY_KIND)["tables"][0]["data"]
     assert (data["num_rows"], data["num_cols"]) == (3, 2)
