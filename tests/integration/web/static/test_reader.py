@@ -7,10 +7,10 @@ import pymupdf
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.attacks import HOSTILE
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
-from tests.unit.web.text.test_html import HOSTILE
 from tests.visiting import Visit
 
 LINES = ("The first line of a paragraph that goes on", "with a second line and ends here.", "Another paragraph.")

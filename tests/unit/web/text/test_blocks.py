@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from libs.page.block import Block, BlockKind, Cell, Line
 from services.web.text.blocks import blocks_html
-from tests.unit.web.text.test_html import ALLOWED, HOSTILE, Tree
+from tests.attacks import HOSTILE
+from tests.unit.web.text.test_html import ALLOWED, Tree
 
 KINDS = [kind for kind in BlockKind if kind not in (BlockKind.TABLE, BlockKind.FORMULA)]
 

