@@ -19,6 +19,7 @@ from services.local.doctor import examine
 from services.local.documents import STDIN
 from services.local.exit import BAD_INPUT, CommandError
 from services.local.launcher import run
+from services.local.mcp import serve as serve_mcp
 from services.local.ocr import OcrArguments, ocr
 from services.local.read import ReadArguments, read
 from services.local.reading import Options
@@ -190,6 +191,24 @@ def _doctor(
     Exit codes: 0 documents can be read here, 1 something for that is missing.
     """
     return asyncio.run(examine(_config(), os.environ, as_json=report))
+
+
+@app.command(name="mcp")
+def _mcp(
+    *,
+    server: Annotated[
+        str, Parameter(env_var="GNOSIS_URL", help="The address of the service. By default that of this machine.")
+    ] = "",
+    folder: Annotated[
+        Path | None, Parameter(help="A folder whose documents the agent may read. By default none.")
+    ] = None,
+) -> int:
+    """Serve agents that speak the Model Context Protocol, over standard input and output (docs/frontdoors.md)."""
+    config = _config()
+    if folder is not None and not folder.is_dir():
+        say(f"--folder {folder}: there is no such folder")
+        return BAD_INPUT
+    return asyncio.run(serve_mcp(server.rstrip("/") or config.base_url, config.gnosis_api_key, folder))
 
 
 @app.command(name="keys", help_flags=[], version_flags=[])
