@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from services.web.render.png import encode_png
 from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageFailure, PageImage, PageText, unheard
 from services.worker.engines.picture import Pixels
+from services.worker.engines.profiles import plain
+from services.worker.engines.profiles.profile import Profile
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
 from tests.layers import layer_of
 
@@ -46,9 +48,16 @@ def cut_off(sampling: Sampling) -> Transcript:
 class ScriptedTranscriber:
     """Follows the orders for each page, one an attempt; the last one is repeated. Without orders it reads `Page N`."""
 
-    def __init__(self, orders: Mapping[int, Sequence[Order]] | None = None, *, slots: int = 2) -> None:
+    def __init__(
+        self,
+        orders: Mapping[int, Sequence[Order]] | None = None,
+        *,
+        slots: int = 2,
+        profile: Profile = plain.PROFILE,
+    ) -> None:
         self._orders = {page: list(steps) for page, steps in (orders or {}).items()}
         self._slots = slots
+        self.profile = profile
         self.asked: list[tuple[int, Sampling]] = []
         self.at_work: set[int] = set()
         self.most_at_work = 0

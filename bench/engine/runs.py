@@ -20,10 +20,11 @@ from bench.engine.machine import Machine
 from bench.engine.shapes import Scale
 from libs.png.header import FILTER_NONE, IHDR, RGB, SIGNATURE, TRAILER
 from services.worker.engines.picture import Pixels, decode
+from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.decoder import Generation
 from services.worker.engines.qwen.device import available_beside, disable_cudnn_attention
-from services.worker.engines.qwen.page import PixelLimits, Prompt
+from services.worker.engines.qwen.page import Prompt
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.thread import DecoderThread

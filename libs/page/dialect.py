@@ -23,11 +23,13 @@ MATH = (("$$", "$$"), (r"\[", r"\]"), (r"\(", r"\)"))
 #: An image with its description, as `<img>...</img>`, or with the attributes of HTML: attributes, then description.
 IMAGE = re.compile(r"<img\b([^<>]*)>(?:((?:(?!<img\b).)*?)</img\s*>)?", re.IGNORECASE | re.DOTALL)
 
-#: The tags that models write, `watermark` and `page_number` around those parts of a page. Any other was printed on it.
+#: The tags that models write, `watermark`, `page_number` and `signature` around those parts of a page. Any other was
+#: printed on it.
 TAGS = frozenset(
     {"h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "blockquote", "pre", "code", "ul", "ol", "li"}
     | {"strong", "b", "em", "i", "u", "s", "del", "ins", "sub", "sup", "small", "a", "figure", "figcaption"}
-    | {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "watermark", "page_number", "img", "page-break"}
+    | {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "img", "page-break"}
+    | {"watermark", "page_number", "signature"}
 )
 
 _TAG = re.compile(r"<(?=[!?]|/?([A-Za-z][\w:.-]*))")
@@ -47,9 +49,9 @@ def markdown_parser(renderer: Callable[[Any], Any] = RendererHTML) -> MarkdownIt
     return parser
 
 
-def escape_unknown(html: str) -> str:
-    """Raw HTML in which every tag that models do not write is escaped."""
-    return _TAG.sub(lambda found: "<" if (found.group(1) or "").lower() in TAGS else "&lt;", html)
+def escape_unknown(html: str, known: frozenset[str] = TAGS) -> str:
+    """Raw HTML in which every tag that is not `known` is escaped; models write no other."""
+    return _TAG.sub(lambda found: "<" if (found.group(1) or "").lower() in known else "&lt;", html)
 
 
 def image_description(attributes: str, description: str | None) -> str:

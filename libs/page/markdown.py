@@ -74,6 +74,11 @@ def markdown_parts(blocks: Sequence[Block], options: MarkdownOptions = DEFAULT) 
             before = block
 
 
+def escape(text: str) -> str:
+    """Text as Markdown that shows exactly its characters."""
+    return "\n".join(_line_start(line, numbered=False) for line in _inline(text))
+
+
 def _separator(before: Block | None, block: Block) -> str:
     if before is None:
         return ""

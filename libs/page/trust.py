@@ -58,6 +58,10 @@ class Doubt(StrEnum):
     NOTHING_READ = "nothing_read"
     #: It is the document's own text, taken because the job asks for it although it is not trusted.
     UNTRUSTED_LAYER = "untrusted_layer"
+    #: Part of the model's answer is not in its format, and stays as text as it was written.
+    MALFORMED_ANSWER = "malformed_answer"
+    #: The model says that the page does not stand upright.
+    NOT_UPRIGHT = "not_upright"
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +96,10 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nothing_read: bool = False
     #: Whether the text is the document's own although it is not trusted.
     untrusted_layer: bool = False
+    #: Whether part of the model's answer could not be read as its format has it, and stays as text.
+    malformed: bool = False
+    #: The clockwise turn in degrees that the page needs to stand upright, as the model says.
+    turned: int = 0
 
     @property
     def lowest(self) -> float | None:
@@ -109,6 +117,8 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             Doubt.LOW_CONFIDENCE: unsure,
             Doubt.NOTHING_READ: self.nothing_read,
             Doubt.UNTRUSTED_LAYER: self.untrusted_layer,
+            Doubt.MALFORMED_ANSWER: self.malformed,
+            Doubt.NOT_UPRIGHT: self.turned != 0,
         }
         return tuple(doubt for doubt, is_so in found.items() if is_so)
 
@@ -135,6 +145,10 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 return f"Only {percent(self.numbers)} of the numbers are the same in {_SECOND[self.against]}."
             case Doubt.LOW_CONFIDENCE:
                 return f"The recogniser itself is unsure: its confidence is {percent(self.confidence)}."
+            case Doubt.NOT_UPRIGHT:
+                return (
+                    f"The model says that the page does not stand upright: turn it by {self.turned} degrees clockwise."
+                )
             case _:
                 return _SENTENCES[code]
 
@@ -147,6 +161,7 @@ _SECOND = {
 }
 _SENTENCES = {
     Doubt.NOTHING_READ: "Something is printed on this page, but no text was found on it.",
+    Doubt.MALFORMED_ANSWER: "Part of the model's answer is not in its format, and stays as text as it was written.",
     Doubt.UNTRUSTED_LAYER: "The text is the document's own, which is not what is printed on the page.",
     Uncompared.NO_SECOND_READING: "Not compared: there is no second reading of this page.",
     Uncompared.LAYER_REFUSED: "Not compared: the document's own text of this page is not trusted.",

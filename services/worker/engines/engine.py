@@ -144,6 +144,10 @@ class Fallback(Protocol):
     async def recognise(self, page: PageImage, *, instead_of: str) -> PageText | PageFailure: ...
 
 
+class Untranscribable(Exception):
+    """A model cannot read this page, now or later; the message is one sentence for the page's owner."""
+
+
 class EngineLost(Exception):
     """The engine cannot read any page in this process any more; in a new process it may."""
 

@@ -10,6 +10,8 @@ import torch
 from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.picture import Pixels
+from services.worker.engines.profiles import catalogue, nanonets, plain
+from services.worker.engines.profiles.profile import Profile
 from services.worker.engines.qwen.assembly import Assembly, assemble
 from services.worker.engines.qwen.device import choose_device, describe
 from services.worker.engines.qwen.thread import DecoderThread
@@ -18,6 +20,8 @@ from services.worker.engines.transcriber import Ending, Sampling, Transcript
 log = structlog.get_logger()
 
 NAME = "nanonets"
+#: Of a model of the family that has no profile of its own.
+UNKNOWN = msgspec.structs.replace(plain.PROFILE, limits=nanonets.LIMITS)
 
 
 class ModelTranscriber:
@@ -26,6 +30,7 @@ class ModelTranscriber:
     def __init__(self, context: EngineContext) -> None:
         self._context = context
         self._info = EngineInfo(name=NAME, revision="none", device="none")
+        self._profile = UNKNOWN
         self._assembly: Assembly | None = None
         self._thread: DecoderThread | None = None
 
@@ -40,6 +45,11 @@ class ModelTranscriber:
         return self._info
 
     @property
+    def profile(self) -> Profile:
+        """The model's, known after `load`."""
+        return self._profile
+
+    @property
     def slots(self) -> int:
         """Pages written at a time, and an eighth more that wait, decoded and scaled, for the next free slot."""
         slots = self._assembly.decoder.slots if self._assembly else 1
@@ -51,13 +61,20 @@ class ModelTranscriber:
         page = await asyncio.to_thread(self._assembly.decoder.prepare, pixels, sampling)
         generation = await self._thread.write(page, sampling, alive)
         text = self._assembly.checkpoint.decode(generation.tokens)
-        return Transcript(text=text, ending=generation.ending or Ending.LENGTH, tokens=len(generation.tokens))
+        height, width = self._profile.limits.target_size(pixels, sampling.scale)
+        return Transcript(
+            text=text,
+            ending=generation.ending or Ending.LENGTH,
+            tokens=len(generation.tokens),
+            shown=(width, height),
+        )
 
     def _load(self, files: ModelFiles) -> None:
         device = choose_device()
         if device.type == "cpu" and self._context.settings.ocr_threads:
             torch.set_num_threads(self._context.settings.ocr_threads)
-        self._assembly = assemble(files.folder, self._context.settings, device)
+        self._profile = catalogue.choose(files.name, self._context.settings, unknown=UNKNOWN)
+        self._assembly = assemble(files.folder, self._profile, self._context.settings, device)
         self._thread = DecoderThread(self._assembly.decoder)
         decoder = self._assembly.decoder
         self._info = EngineInfo(
@@ -69,6 +86,7 @@ class ModelTranscriber:
         log.info(
             "model_loaded",
             model=files.name,
+            profile=self._profile.name,
             device=self._info.device,
             slots=decoder.slots,
             **msgspec.to_builtins(decoder.execution),

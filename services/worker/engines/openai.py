@@ -7,6 +7,7 @@ import asyncio
 import io
 from collections.abc import Callable
 
+import msgspec
 import structlog
 from PIL import Image
 
@@ -15,7 +16,8 @@ from services.worker.engines.chat.completion import CompletionRequest
 from services.worker.engines.chat.retry import request_with_retries
 from services.worker.engines.engine import EngineInfo, EngineUnavailable, unheard
 from services.worker.engines.picture import Pixels
-from services.worker.engines.prompt import PROMPT
+from services.worker.engines.profiles import catalogue
+from services.worker.engines.profiles.profile import Profile
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Sampling, Transcript
 
@@ -27,24 +29,27 @@ NAME = "openai"
 MAX_PNG_BYTES = 4_000_000
 #: Pillow's scale from 1 to 95. Chosen: high enough that edges of small print show no artefacts.
 JPEG_QUALITY = 92
-#: Pixels: a side of one visual token of Qwen2.5-VL, below which there is nothing to see.
-MIN_SIDE = 28
 
 
 class OpenAiTranscriber:
     """A `Transcriber` that asks a server."""
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings.openai
-        self._seconds = self._settings.openai_timeout_seconds
-        self._prompt = settings.ocr_prompt or PROMPT
-        self._model = self._settings.openai_model
-        self._client = ChatClient(self._settings)
+        self._settings = settings
+        self._seconds = settings.openai.openai_timeout_seconds
+        self._model = settings.openai.openai_model
+        self._profile = catalogue.choose(self._model, settings)
+        self._client = ChatClient(settings.openai)
+
+    @property
+    def profile(self) -> Profile:
+        """The model's: by the name that is set, or that the server lists."""
+        return self._profile
 
     @property
     def slots(self) -> int:
         """Pages that may be requested at a time."""
-        return self._settings.openai_concurrency
+        return self._settings.openai.openai_concurrency
 
     def info(self) -> EngineInfo:
         """The model's name; a server does not tell the revision of its files."""
@@ -63,26 +68,36 @@ class OpenAiTranscriber:
         self._model = self._model or listed[0]
         if listed and self._model not in listed:
             log.warning("model_not_listed", model=self._model)  # not an error: servers accept aliases
+        self._profile = catalogue.choose(self._model, self._settings)
+        log.info("profile_chosen", model=self._model, profile=self._profile.name)
 
     async def transcribe(self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard) -> Transcript:
         """The page as the server's model writes it. Raises `Untranscribable`, `ServerFault`, `EngineUnavailable`."""
-        image = await asyncio.to_thread(_encode, pixels, self._settings.openai_max_side, sampling.scale)
-        request = CompletionRequest(model=self._model, prompt=self._prompt, image=image, sampling=sampling)
-        return await request_with_retries(
+        profile = self._profile
+        height, width = profile.limits.target_size(pixels, sampling.scale)
+        image = await asyncio.to_thread(_encode, pixels, height, width)
+        request = CompletionRequest(
+            model=self._model,
+            prompt=profile.prompt,
+            image=image,
+            sampling=sampling,
+            extra=profile.fields,
+            image_first=profile.image_first,
+        )
+        transcript = await request_with_retries(
             lambda deadline: self._client.complete(request, alive, deadline), seconds=self._seconds
         )
+        return msgspec.structs.replace(transcript, shown=(width, height))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
 
-def _encode(pixels: Pixels, max_side: int, scale: float) -> bytes:
-    """The page scaled to `max_side` pixels at most and then by `scale`, as a PNG, or a JPEG where that is too large."""
+def _encode(pixels: Pixels, height: int, width: int) -> bytes:
+    """The page at this size, as a PNG, or a JPEG where that is too large."""
     image = Image.fromarray(pixels)
-    factor = min(1.0, max_side / max(image.size)) * scale
-    if factor != 1.0:
-        width, height = (max(MIN_SIDE, round(side * factor)) for side in image.size)
+    if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)

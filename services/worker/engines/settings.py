@@ -12,6 +12,9 @@ Tokens = Annotated[int, Meta(ge=1, le=131072)]
 ModelPixels = Annotated[int, Meta(ge=28 * 28, le=64_000_000)]
 
 
+Temperature = Annotated[float, Meta(ge=0, le=2)]
+
+
 class OpenAiSettings(Settings, frozen=True, kw_only=True):
     """Of a server with OpenAI's protocol."""
 
@@ -20,7 +23,8 @@ class OpenAiSettings(Settings, frozen=True, kw_only=True):
     openai_model: str = ""
     openai_concurrency: Annotated[int, Meta(ge=1, le=1024)] = 8
     openai_timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] = 100.0
-    openai_max_side: Annotated[int, Meta(ge=256, le=16384)] = 2048
+    openai_max_side: Annotated[int, Meta(ge=256, le=16384)] | None = None
+    openai_fields: str = ""
 
 
 class EngineSettings(Settings, frozen=True, kw_only=True):
@@ -30,10 +34,13 @@ class EngineSettings(Settings, frozen=True, kw_only=True):
     ocr_languages: str = "eng"
     ocr_model_folder: str = ""
     ocr_decoder: Literal["auto", "fast", "reference"] = "auto"
+    ocr_profile: str = ""
     ocr_prompt: str = ""
     ocr_slots: Annotated[int, Meta(ge=0, le=256)] = 0
-    model_min_pixels: ModelPixels = 256 * 28 * 28
-    model_max_pixels: ModelPixels = 2944 * 28 * 28
+    # Where they are None, the model's profile says (`profiles`).
+    model_min_pixels: ModelPixels | None = None
+    model_max_pixels: ModelPixels | None = None
+    model_temperature: Temperature | None = None
     model_max_tokens: Tokens = 8192
     trust_check: Literal["auto", "layer", "engine", "off"] = "auto"
     openai: OpenAiSettings = OpenAiSettings()

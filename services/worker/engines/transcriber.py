@@ -11,7 +11,9 @@ from typing import Protocol
 import msgspec
 
 from services.worker.engines.engine import EngineInfo, unheard
+from services.worker.engines.engine import Untranscribable as Untranscribable
 from services.worker.engines.picture import Pixels
+from services.worker.engines.profiles.profile import Profile
 
 
 class Ending(StrEnum):
@@ -45,16 +47,18 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     ending: Ending
     #: How many tokens the model generated.
     tokens: int
+    #: Width and height, in pixels, of the image as the model saw it. None: as the page is.
+    shown: tuple[int, int] | None = None
 
 
 class Transcriber(Protocol):
     """Transcribes pages, several at a time.
 
     `load` is called once, before the rest, and raises `EngineUnavailable` with a remedy where the model cannot run
-    here. `slots` is how many pages at once keep the model busy; further calls of `transcribe` wait. `transcribe` takes
-    an upright RGB page (height, width, 3) and raises `Untranscribable` where the model can never read this page; any
-    other exception is a fault of the model as a whole. It calls `alive` as it makes progress. Cancelled, it frees its
-    slot.
+    here. `profile` says how the model is asked and how its answers are read; it is known after `load`. `slots` is how
+    many pages at once keep the model busy; further calls of `transcribe` wait. `transcribe` takes an upright RGB page
+    (height, width, 3) and raises `Untranscribable` where the model can never read this page; any other exception is a
+    fault of the model as a whole. It calls `alive` as it makes progress. Cancelled, it frees its slot.
     """
 
     async def load(self) -> None: ...
@@ -62,12 +66,11 @@ class Transcriber(Protocol):
     def info(self) -> EngineInfo: ...
 
     @property
+    def profile(self) -> Profile: ...
+
+    @property
     def slots(self) -> int: ...
 
     async def transcribe(
         self, pixels: Pixels, sampling: Sampling, alive: Callable[[], None] = unheard
     ) -> Transcript: ...
-
-
-class Untranscribable(Exception):
-    """The model cannot read this page, now or later; the message is one sentence for the page's owner."""

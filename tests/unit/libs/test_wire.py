@@ -169,6 +169,8 @@ trusts = values(
     reads=st.lists(texts, max_size=2).map(tuple),
     nothing_read=st.booleans(),
     untrusted_layer=st.booleans(),
+    malformed=st.booleans(),
+    turned=st.sampled_from((0, 90, 180, 270)),
 )
 outcomes = values(
     PageOutcome,

@@ -123,7 +123,7 @@ class ChatClient:
                 self._client.stream("POST", "chat/completions", content=body) as response,
             ):
                 if response.status_code != 200:
-                    raise self._fault(response, await _body(response), number)
+                    raise self._fault(response, await _body(response), number, request)
                 await self._receive(response, answer, alive, limit)
         except TimeoutError:
             if not answer.has_finish_reason:
@@ -150,7 +150,9 @@ class ChatClient:
                     limit.reschedule(clock() + self._seconds * BETWEEN_SHARE)
         answer.close()
 
-    def _fault(self, response: httpx.Response, body: bytes, number: int) -> Exception:
+    def _fault(
+        self, response: httpx.Response, body: bytes, number: int, request: CompletionRequest | None = None
+    ) -> Exception:
         """The error that a status other than 200 means. The body may quote anything, so no error or log quotes it."""
         status = response.status_code
         wait = retry_after_seconds(response.headers.get("Retry-After", ""), time.time()) or 0.0
@@ -161,7 +163,7 @@ class ChatClient:
         if status == 408 or status >= 500:
             return RequestFault(f"answers with an error ({status})", away=False, wait=wait)
         if status in _PAGE_REFUSED and number:
-            field = refused_field(body)
+            field = refused_field(body, request.extra if request else {})
             if field is None or field in self._unknown_fields:
                 return Untranscribable(f"The server refuses this page ({status}).")
             log.info("request_field_left_out", field=field)

@@ -7,7 +7,7 @@ that the protocol describes is a `ProtocolError`. No I/O here.
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -85,6 +85,10 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     #: The page, a PNG or JPEG file.
     image: bytes
     sampling: Sampling
+    #: Further fields, which the model's profile or the settings add.
+    extra: Mapping[str, Any] = {}
+    #: Whether the image stands before the prompt.
+    image_first: bool = True
 
     def fields(self, *, without: frozenset[str]) -> dict[str, object]:
         """The JSON body, without the fields that the server does not know.
@@ -93,7 +97,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
         """
         kind = "png" if self.image.startswith(b"\x89PNG") else "jpeg"
         url = f"data:image/{kind};base64,{base64.b64encode(self.image).decode()}"
-        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": self.prompt}]
+        content: list[dict[str, object]] = [{"type": "image_url", "image_url": {"url": url}}]
+        if self.prompt:
+            content.insert(1 if self.image_first else 0, {"type": "text", "text": self.prompt})
         fields: dict[str, object] = {
             "model": self.model,
             "messages": [{"role": "user", "content": content}],
@@ -103,6 +109,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        fields = {**self.extra, **fields}
         if "max_tokens" in without:
             fields["max_completion_tokens"] = self.sampling.max_tokens
         return {name: value for name, value in fields.items() if name not in without}
@@ -236,12 +243,15 @@ def _chunk(value: bytes) -> Chunk:
         raise ProtocolError("sends no answer of a chat completion") from error
 
 
-def refused_field(body: bytes) -> str | None:
-    """The field that the server names when it refuses a request; None where it names no field that can be left out."""
+def refused_field(body: bytes, extra: Mapping[str, Any]) -> str | None:
+    """The field that the server names when it refuses a request; None where it names no field that can be left out.
+
+    `extra` are the request's further fields, which can be left out too.
+    """
     text = body.decode("utf-8", "replace")
     if "max_completion_tokens" in text:
         return "max_tokens"
-    return next((name for name in _OPTIONAL_FIELDS if name in text), None)
+    return next((name for name in (*_OPTIONAL_FIELDS, *extra) if name in text), None)
 
 
 def models(body: bytes) -> tuple[str, ...]:

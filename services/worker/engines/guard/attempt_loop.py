@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from libs.page.block import Source
-from libs.page.markdown import to_markdown
-from libs.page.transcript import parse
+from libs.page.markdown import MarkdownOptions, to_markdown
+from libs.page.trust import Trust
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText, Try
 from services.worker.engines.guard.answer import judge
 from services.worker.engines.guard.attempts import Attempt, Verdict, next_try
@@ -17,8 +17,11 @@ from services.worker.engines.guard.crosscheck import CrossCheck
 from services.worker.engines.guard.fallback_queue import FallbackQueue
 from services.worker.engines.guard.permits import Permit, Permits
 from services.worker.engines.picture import PictureError, Pixels, decode, is_blank
+from services.worker.engines.profiles.profile import Answer
 from services.worker.engines.transcriber import Sampling, Transcriber, Untranscribable
 
+# What a second reading is compared with: all that the model read.
+_ALL = MarkdownOptions(headers=True)
 REMEDY = "Retry the page with another engine, or at another resolution."
 _FAULTS = {
     Verdict.LOOP: "repeated itself",
@@ -28,10 +31,10 @@ _FAULTS = {
 
 
 class AttemptsResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What all attempts at a page led to: a sound `text`, or a `fault`, the sentence that says why there is none."""
+    """What all attempts at a page led to: a sound `answer`, or a `fault`, the sentence that says why there is none."""
 
     tries: tuple[Try, ...]
-    text: str | None = None
+    answer: Answer | None = None
     fault: str = ""
 
     @property
@@ -81,15 +84,13 @@ class AttemptLoop:
         del pixels  # frees some 10 MB: the page may wait minutes for the fallback
         # The wait for the model is not part of the page's seconds.
         seconds = round(decoding + sum(attempt.seconds for attempt in result.tries), 3)
-        if result.text is None:
+        if result.answer is None:
             return await self._fall_back(page, permit, result, seconds)
-        engine, troubled = self._transcriber.info().name, len(result.tries) > 1
-        trust = await self._crosscheck.trust(page, permit, result.text, engine=engine, troubled=troubled)
-        blocks = await asyncio.to_thread(parse, result.text)
+        answer = result.answer
         return PageText(
             page_no=page.page_no,
-            markdown=to_markdown(blocks),
-            blocks=blocks,
+            markdown=to_markdown(answer.blocks),
+            blocks=answer.blocks,
             finish=Finish.STOP,
             seconds=seconds,
             tries=result.tries,
@@ -97,8 +98,13 @@ class AttemptLoop:
             width=width,
             height=height,
             tokens=result.tokens,
-            trust=trust,
+            trust=await self._trust(page, permit, answer, troubled=len(result.tries) > 1),
         )
+
+    async def _trust(self, page: PageImage, permit: Permit, answer: Answer, *, troubled: bool) -> Trust:
+        engine, text = self._transcriber.info().name, to_markdown(answer.blocks, _ALL)
+        trust = await self._crosscheck.trust(page, permit, text, engine=engine, troubled=troubled)
+        return msgspec.structs.replace(trust, malformed=answer.malformed, turned=answer.turn)
 
     async def _attempt(self, page: PageImage, pixels: Pixels) -> AttemptsResult:
         """Ask the model until an answer is sound or the policy allows no further attempt."""
@@ -106,7 +112,8 @@ class AttemptLoop:
         tries: list[Try] = []
         permit = await self._model_permits.acquire()
         try:
-            while (sampling := next_try(tried, max_tokens=self._max_tokens)) is not None:
+            profile, (height, width) = self._transcriber.profile, pixels.shape[:2]
+            while (sampling := next_try(tried, max_tokens=self._max_tokens, coolest=profile.temperature)) is not None:
                 began = time.monotonic()
                 try:
                     transcript = await self._transcriber.transcribe(pixels, sampling, page.alive)
@@ -114,10 +121,10 @@ class AttemptLoop:
                     tries.append(self._record(sampling, Verdict.REFUSED, 0, began))
                     return AttemptsResult(tries=tuple(tries), fault=str(refusal))
                 page.alive()
-                text, verdict = await asyncio.to_thread(judge, transcript)
+                answer, verdict = await asyncio.to_thread(judge, transcript, profile, width, height)
                 tries.append(self._record(sampling, verdict, transcript.tokens, began))
                 if verdict is Verdict.STOP:
-                    return AttemptsResult(tries=tuple(tries), text=text)
+                    return AttemptsResult(tries=tuple(tries), answer=answer)
                 tried.append(Attempt(sampling=sampling, verdict=verdict))
         finally:
             permit.release()

@@ -40,15 +40,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-def next_try(tried: Sequence[Attempt], *, max_tokens: int) -> Sampling | None:
+def next_try(tried: Sequence[Attempt], *, max_tokens: int, coolest: float = 0.0) -> Sampling | None:
     """The sampling of the next attempt after `tried`; None where the page is read or another attempt is useless.
+
+    `coolest` is the temperature of the first attempt, and the lowest of the others.
 
     A page that was cut off at fewer than `max_tokens` is read once more with the same sampling and `max_tokens`. A page
     that the model finds empty twice is not tried again.
     """
     few = min(FIRST_TOKENS, max_tokens)
     if not tried:
-        return Sampling(max_tokens=few)
+        return Sampling(max_tokens=few, temperature=coolest)
     last = tried[-1]
     if last.verdict in (Verdict.STOP, Verdict.REFUSED):
         return None
@@ -58,4 +60,6 @@ def next_try(tried: Sequence[Attempt], *, max_tokens: int) -> Sampling | None:
         return None
     seeds = {attempt.sampling.seed for attempt in tried}
     retry = next((retry for retry in _RETRIES if retry.seed not in seeds), None)
-    return retry and msgspec.structs.replace(retry, max_tokens=max(few, last.sampling.max_tokens))
+    return retry and msgspec.structs.replace(
+        retry, max_tokens=max(few, last.sampling.max_tokens), temperature=max(coolest, retry.temperature)
+    )

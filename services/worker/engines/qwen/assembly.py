@@ -8,7 +8,7 @@ import torch
 
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.guard.repetition import ends_in_loop
-from services.worker.engines.prompt import PROMPT
+from services.worker.engines.profiles.profile import Profile
 from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen import memory
 from services.worker.engines.qwen.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ from services.worker.engines.qwen.device import (
     describe,
     disable_cudnn_attention,
 )
-from services.worker.engines.qwen.page import PixelLimits, make_prompt
+from services.worker.engines.qwen.page import make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower
@@ -38,15 +38,13 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
     decoder: Decoder
 
 
-def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> Assembly:
-    """Load the model in `folder` by the settings. Raises `EngineUnavailable`."""
+def assemble(folder: Path, profile: Profile, settings: EngineSettings, device: torch.device) -> Assembly:
+    """Load the model in `folder`, which is of the profile's family. Raises `EngineUnavailable`."""
     disable_cudnn_attention()
     dtype = choose_dtype(device)
-    smallest = min(settings.model_min_pixels, settings.model_max_pixels)
-    limits = PixelLimits(min_pixels=smallest, max_pixels=settings.model_max_pixels)
-    prompt_text = settings.ocr_prompt or PROMPT
+    limits = profile.limits
     description = checkpoints.read_description(folder)
-    prompt = make_prompt(description.processor, prompt_text)
+    prompt = make_prompt(description.processor, profile.prompt, image_first=profile.image_first)
     cost = memory.cost(
         description.config,
         weights=description.parameters * dtype.itemsize,
@@ -69,7 +67,9 @@ def assemble(folder: Path, settings: EngineSettings, device: torch.device) -> As
         return ends_in_loop(tokens, lambda part: checkpoint.decode(list(part)))
 
     if settings.ocr_decoder == "reference":
-        reference = ReferenceDecoder(checkpoint, prompt=prompt_text, limits=limits, is_loop=is_loop)
+        reference = ReferenceDecoder(
+            checkpoint, prompt=profile.prompt, limits=limits, is_loop=is_loop, image_first=profile.image_first
+        )
         return Assembly(checkpoint=checkpoint, decoder=reference)
     images = checkpoint.processor.image_processor
     vision = VisionTower(checkpoint.model.model.visual, mean=images.image_mean, std=images.image_std)

@@ -11,9 +11,10 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
+from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.qwen.checkpoint import Checkpoint
 from services.worker.engines.qwen.decoder import LOOP_CHECK_TOKENS, Generation, IsLoop
-from services.worker.engines.qwen.page import PixelLimits, chat_text, resize
+from services.worker.engines.qwen.page import chat_text, resize
 from services.worker.engines.transcriber import Ending, Sampling
 
 
@@ -23,11 +24,13 @@ class ReferenceDecoder:
     slots = 1
     execution = Execution(kernel="generate")
 
-    def __init__(self, checkpoint: Checkpoint, *, prompt: str, limits: PixelLimits, is_loop: IsLoop) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, prompt: str, limits: PixelLimits, is_loop: IsLoop, image_first: bool = True
+    ) -> None:
         self._checkpoint = checkpoint
         self._limits = limits
         self._is_loop = is_loop
-        self._conversation = chat_text(checkpoint.processor, prompt)
+        self._conversation = chat_text(checkpoint.processor, prompt, image_first=image_first)
         self._admitted: tuple[Pixels, Generation] | None = None
 
     @property
@@ -72,8 +75,8 @@ class ReferenceDecoder:
     def inputs(self, pixels: Pixels, scale: float = 1.0) -> dict[str, torch.Tensor]:
         """The model's input for a page, from the processor, on the model's device."""
         height, width = self._limits.target_size(pixels, scale)
-        # At a scale of 1 the processor finds the same size by itself.
-        image = pixels if scale == 1.0 else resize(pixels, height, width)
+        # Without a scale and a limit to the sides the processor finds the same size by itself.
+        image = pixels if scale == 1.0 and self._limits.max_side is None else resize(pixels, height, width)
         inputs = self._checkpoint.processor(
             text=[self._conversation],
             images=[Image.fromarray(image)],

@@ -11,10 +11,11 @@ import torch
 
 from services.worker.engines.execution import Execution
 from services.worker.engines.picture import Pixels
+from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.qwen.decoder import LOOP_CHECK_TOKENS, Generation, IsLoop
 from services.worker.engines.qwen.graphs import StepRunner
 from services.worker.engines.qwen.memory import STEPS_PER_POLL
-from services.worker.engines.qwen.page import PixelLimits, Prompt, resize
+from services.worker.engines.qwen.page import Prompt, resize
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower
 from services.worker.engines.transcriber import Ending, Sampling

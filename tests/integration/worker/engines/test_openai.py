@@ -15,7 +15,7 @@ from services.worker.engines.chat.retry import ATTEMPTS, ServerFault
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.openai import OpenAiTranscriber
 from services.worker.engines.picture import Pixels
-from services.worker.engines.prompt import PROMPT
+from services.worker.engines.profiles.plain import PROMPT
 from services.worker.engines.settings import EngineSettings, OpenAiSettings
 from services.worker.engines.transcriber import Ending, Sampling, Transcript, Untranscribable
 from tests.documents import pdf

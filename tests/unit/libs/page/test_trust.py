@@ -17,6 +17,8 @@ from libs.page.trust import LOW_CONFIDENCE, LOW_NUMBERS, LOW_TRUST, Against, Dou
         (Trust(figure=0.99, confidence=0.5), ()),
         (Trust(unreadable=0.3, confidence=0.99), (Doubt.UNREADABLE,)),
         (Trust(figure=1.0, untrusted_layer=True), (Doubt.UNTRUSTED_LAYER,)),
+        (Trust(figure=1.0, malformed=True), (Doubt.MALFORMED_ANSWER,)),
+        (Trust(figure=1.0, turned=90), (Doubt.NOT_UPRIGHT,)),
         (Trust(uncompared=Uncompared.NO_SECOND_READING), ()),
     ],
     ids=str,
@@ -30,7 +32,16 @@ def test_the_lowest_figure_is_of_words_or_of_numbers() -> None:
 
 
 def test_every_doubt_and_every_reason_for_no_figure_has_a_sentence() -> None:
-    known = Trust(figure=0.1, numbers=0.2, against=Against.OCR, unreadable=0.8, nothing_read=True, untrusted_layer=True)
+    known = Trust(
+        figure=0.1,
+        numbers=0.2,
+        against=Against.OCR,
+        unreadable=0.8,
+        nothing_read=True,
+        untrusted_layer=True,
+        malformed=True,
+        turned=90,
+    )
     shown = {reason.code: reason.text for reason in known.reasons}
     for uncompared in Uncompared:
         shown |= {reason.code: reason.text for reason in Trust(uncompared=uncompared, confidence=0.1).reasons}

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.picture import Pixels
+from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.qwen import checkpoint as checkpoints
 from services.worker.engines.qwen.checkpoint import Checkpoint
 from services.worker.engines.qwen.decoder import Decoder, Generation, IsLoop
 from services.worker.engines.qwen.memory import STEPS_PER_POLL
-from services.worker.engines.qwen.page import PixelLimits, make_prompt
+from services.worker.engines.qwen.page import make_prompt
 from services.worker.engines.qwen.reference import ReferenceDecoder
 from services.worker.engines.qwen.slots import SlotDecoder
 from services.worker.engines.qwen.text import TextTower

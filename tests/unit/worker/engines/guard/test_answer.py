@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.engines.guard.answer import clean, judge
+from services.worker.engines.guard.answer import judge
 from services.worker.engines.guard.attempts import Verdict
+from services.worker.engines.profiles import plain
+from services.worker.engines.profiles.wrapping import clean
 from services.worker.engines.transcriber import Ending, Transcript
 
 
@@ -55,7 +57,7 @@ def test_what_is_clean_is_clean_and_can_be_stored(text: str) -> None:
 
 
 def judged(text: str, ending: Ending) -> Verdict:
-    return judge(Transcript(text=text, ending=ending, tokens=1))[1]
+    return judge(Transcript(text=text, ending=ending, tokens=1), plain.PROFILE, 800, 1000)[1]
 
 
 def test_only_an_answer_that_ended_by_itself_counts() -> None:

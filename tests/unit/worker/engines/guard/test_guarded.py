@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import pytest
 
+from libs.page.trust import Doubt
 from services.worker.engines.engine import Finish, PageFailure, PageImage, PageText
 from services.worker.engines.guard import fallback_queue
 from services.worker.engines.guard.guarded import GuardedEngine
 from services.worker.engines.occupancy import slots_of
+from services.worker.engines.profiles import chandra, plain
 from services.worker.engines.settings import EngineSettings
 from services.worker.engines.transcriber import Untranscribable
 from tests.transcripts import (
@@ -266,3 +269,24 @@ async def following(results: AsyncIterator[PageText | PageFailure]) -> PageText 
 def others() -> list[asyncio.Task[object]]:
     """Tasks that are still running besides the test's own."""
     return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+async def test_an_answer_is_read_by_the_models_profile_and_says_what_is_wrong_with_it() -> None:
+    text = (
+        '<div data-bbox="100 0 900 100" data-label="Section-Header"><h2>Results</h2></div>'
+        '<div data-bbox="100 100 900 200" data-label="Text"><p>Sales rose.</p></div>Left over.'
+    )
+    model = ScriptedTranscriber({1: [stop(text)]}, profile=chandra.PROFILE)
+    (result,) = await everything(await guarded(model), Source([page_image(1)]))
+    assert isinstance(result, PageText)
+    assert result.markdown == "## Results\n\nSales rose.\n\nLeft over."
+    assert [block.box for block in result.blocks] == [(20.0, 0.0, 180.0, 26.0), (20.0, 26.0, 180.0, 52.0), None]
+    assert result.trust is not None
+    assert result.trust.doubts == (Doubt.MALFORMED_ANSWER,)
+
+
+async def test_the_first_try_is_as_warm_as_the_profile_says_and_no_other_is_colder() -> None:
+    profile = msgspec.structs.replace(plain.PROFILE, temperature=0.3)
+    model = ScriptedTranscriber({1: [loop()]}, profile=profile)
+    await everything(await guarded(model), Source([page_image(1)]))
+    assert [sampling.temperature for _, sampling in model.asked] == [0.3, 0.3, 0.3, 0.5]

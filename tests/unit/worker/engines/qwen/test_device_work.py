@@ -18,12 +18,13 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from bench.engine.shapes import FULL
 from services.worker.engines.execution import Execution
+from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.qwen import attention
 from services.worker.engines.qwen.attention import SDPA, ChosenAttention
 from services.worker.engines.qwen.decoder import Generation
 from services.worker.engines.qwen.graphs import StepRunner
 from services.worker.engines.qwen.memory import cost
-from services.worker.engines.qwen.page import PixelLimits, Prompt
+from services.worker.engines.qwen.page import Prompt
 from services.worker.engines.qwen.slots import SlotDecoder, _BusySlot
 from services.worker.engines.qwen.text import TextTower
 from services.worker.engines.qwen.vision import VisionTower

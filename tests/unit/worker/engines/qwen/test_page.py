@@ -8,10 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 from transformers.vision_utils import get_vision_window_index
 
+from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.qwen.attention import sdpa_grouped
-from services.worker.engines.qwen.page import PixelLimits, Prompt
+from services.worker.engines.qwen.page import Prompt
 from services.worker.engines.qwen.vision import window_order
 from services.worker.engines.transcriber import Untranscribable
 
@@ -84,3 +86,20 @@ def test_attention_over_slots_is_attention_over_what_each_slot_holds(num_heads: 
             values[row, :length].transpose(0, 1).repeat_interleave(num_heads // num_kv_heads, dim=0),
         )
         torch.testing.assert_close(attended[row], alone.squeeze(1))
+
+
+@given(sides, sides)
+def test_a_page_has_the_size_that_the_image_processor_gives_it(height: int, width: int) -> None:
+    try:
+        theirs = smart_resize(height, width, factor=28, min_pixels=LIMITS.min_pixels, max_pixels=LIMITS.max_pixels)
+    except ValueError:
+        with pytest.raises(Untranscribable):
+            LIMITS.target_size(page(height, width))
+        return
+    assert LIMITS.target_size(page(height, width)) == theirs
+
+
+def test_a_longer_side_is_reduced_to_the_limit_and_a_shorter_one_left() -> None:
+    limits = PixelLimits(min_pixels=784, max_pixels=1288 * 1288, max_side=1288)
+    assert limits.target_size(page(3508, 2480)) == (1288, 924)
+    assert limits.target_size(page(644, 448)) == (644, 448)
