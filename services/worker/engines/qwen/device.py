@@ -27,7 +27,17 @@ def disable_cudnn_attention() -> None:
 
 def choose_dtype(device: torch.device) -> torch.dtype:
     """The type of the weights: half precision on a GPU, single precision on a CPU."""
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return dtype_of(torch.cuda.get_device_capability(device) if device.type == "cuda" else None)
+
+
+def dtype_of(capability: tuple[int, int] | None) -> torch.dtype:
+    """The type for a GPU of this compute capability, or for a CPU (None).
+
+    Older GPUs than Ampere (8.0), such as a T4 (7.5) or a V100 (7.0), compute with float16 and only emulate bfloat16.
+    """
+    if capability is None:
+        return torch.float32
+    return torch.bfloat16 if capability >= (8, 0) else torch.float16
 
 
 def describe(device: torch.device) -> str:

@@ -127,7 +127,7 @@ class SlotDecoder:
         token = busy.sample(logits)
         self._tokens[slot] = token
         self._lengths[slot], self._positions[slot], self._active[slot] = length, int(position_ids[0, -1]) + 1, 1
-        self._append(busy.generation, [int(token)])
+        self._append(busy, [int(token)])
         return busy
 
     def _decode(self) -> None:
@@ -141,12 +141,15 @@ class SlotDecoder:
                 token = busy.sample(self._logits[slot])
                 self._tokens[slot] = token
                 self._recent[step, slot] = token
+        # A GPU is still at the steps: the tokens of those before are searched for loops meanwhile, and cost it no wait.
+        for busy in self._busy.values():
+            busy.search(self._is_loop)
         written = self._recent[:, :batch].cpu().numpy()
         for slot, busy in self._busy.items():
             busy.length += STEPS_PER_POLL
             busy.generation.on_progress()
             if busy.generation.ending is None:
-                self._append(busy.generation, [int(token) for token in written[:, slot]])
+                self._append(busy, [int(token) for token in written[:, slot]])
 
     def _step(self, batch: int) -> None:
         """One more token in each of the first slots. Touches the device only, so that it can be captured."""
@@ -159,18 +162,18 @@ class SlotDecoder:
         self._recent.index_copy_(0, self._cursor, self._tokens.unsqueeze(0))
         self._cursor.add_(1).remainder_(STEPS_PER_POLL)
 
-    def _append(self, generation: Generation, tokens: list[int]) -> None:
+    def _append(self, busy: "_BusySlot", tokens: list[int]) -> None:
         """Add tokens up to the answer's end; steps after it have written more than belongs to it."""
+        generation = busy.generation
         for token in tokens:
             if token in self._eos_token_ids:
                 generation.ending = Ending.STOP
-                return
-            generation.tokens.append(token)
-            if len(generation.tokens) % LOOP_CHECK_TOKENS == 0 and self._is_loop(generation.tokens):
-                generation.ending = Ending.LOOP
-                return
-            if len(generation.tokens) >= generation.sampling.max_tokens:
-                generation.ending = Ending.LENGTH
+            else:
+                generation.tokens.append(token)
+                if len(generation.tokens) >= generation.sampling.max_tokens:
+                    generation.ending = Ending.LENGTH
+            if generation.ending is not None:
+                busy.search(self._is_loop)
                 return
 
     def _context_bound(self) -> int:
@@ -196,6 +199,8 @@ class _BusySlot:
     def __init__(self, generation: Generation, length: int, device: torch.device) -> None:
         self.generation = generation
         self.length = length
+        # The tokens that were searched for loops.
+        self._searched = 0
         # One for each slot, so that the other slots do not change what is drawn.
         self._generator = torch.Generator(device).manual_seed(generation.sampling.seed)
 
@@ -203,6 +208,16 @@ class _BusySlot:
     def wants_more(self) -> bool:
         """Whether the page has not ended and its caller still waits for it."""
         return self.generation.ending is None and not self.generation.cancelled
+
+    def search(self, is_loop: IsLoop) -> None:
+        """Look for a loop at each multiple of `LOOP_CHECK_TOKENS` that is new; the tokens after one are dropped."""
+        tokens = self.generation.tokens
+        while self._searched + LOOP_CHECK_TOKENS <= len(tokens):
+            self._searched += LOOP_CHECK_TOKENS
+            if is_loop(tokens[: self._searched]):
+                del tokens[self._searched :]
+                self.generation.ending = Ending.LOOP
+                return
 
     def sample(self, logits: torch.Tensor) -> torch.Tensor:
         """The next token from logits (V,), by the page's temperature."""

@@ -6,13 +6,20 @@ import threading
 import time
 from collections.abc import Callable
 
+import structlog
 import torch
 
 from services.worker.engines.engine import EngineLost, unheard
+from services.worker.engines.execution import reason_of
 from services.worker.engines.picture import Pixels
 from services.worker.engines.qwen.decoder import Decoder, Generation
 from services.worker.engines.transcriber import Sampling, Untranscribable
 
+log = structlog.get_logger()
+
+#: Pages whose prompts are read between two calls of `advance`. Each makes the pages that are being written wait, by
+#: estimate for a tenth of a second on an H100. Chosen: slots that are free together are filled within a few calls.
+PREFILLS = 4
 #: Seconds between two calls of a page's `alive`. Chosen: far below any sensible PAGE_SECONDS, and no load on the loop.
 HEARTBEAT_SECONDS = 1.0
 
@@ -69,8 +76,9 @@ class _PageRequest:
 class DecoderThread:
     """Runs a decoder in a daemon thread, which does not delay the end of the process.
 
-    A page whose prefill finds no memory is refused alone. After any other fault the decoder's state is unknown, and on
-    a GPU the process seldom works at all: every page then ends with `EngineLost`, also those to come.
+    A page whose prefill finds no memory is tried once more, then refused alone. After any other fault the decoder's
+    state is unknown, and on a GPU the process seldom works at all: every page then ends with `EngineLost`, also those
+    to come.
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -101,16 +109,18 @@ class DecoderThread:
                 self._in_decoder.pop(generation).deliver(generation)
 
     def _admit(self) -> None:
-        """Fill the free slots; where the decoder has no page, wait for one."""
-        while self._decoder.free_slots and self._fault is None:
+        """Fill free slots, `PREFILLS` of them at most; where the decoder has no page, wait for one."""
+        admitted = 0
+        while self._decoder.free_slots and self._fault is None and admitted < PREFILLS:
             try:
                 request = self._requests.get(block=not self._in_decoder)
             except queue.Empty:
                 return
             if request.cancelled:
                 continue
+            admitted += 1
             try:
-                generation = self._decoder.admit(request.page, request.sampling)
+                generation = self._prefill(request)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
                 request.deliver(Untranscribable("The page needs more memory than the GPU has. Lower MODEL_MAX_PIXELS."))
@@ -122,6 +132,18 @@ class DecoderThread:
                 request.begin(generation)
         while self._fault is not None:
             self._requests.get().deliver(self._lost())
+
+    def _prefill(self, request: _PageRequest) -> Generation:
+        """Admit the page; where memory is short, once more without what the allocator keeps for itself.
+
+        Pages of other sizes leave fragments there, and another process may have had the memory for a moment.
+        """
+        try:
+            return self._decoder.admit(request.page, request.sampling)
+        except torch.OutOfMemoryError as error:
+            log.warning("prefill_out_of_memory", reason=reason_of(error))
+        torch.cuda.empty_cache()
+        return self._decoder.admit(request.page, request.sampling)
 
     def _fail(self, error: Exception) -> None:
         self._fault = error

@@ -10,13 +10,11 @@ from typing import Literal
 import msgspec
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from services.web.render.png import encode_png
 from services.worker.engines.context import EngineContext, ModelFiles
 from services.worker.engines.engine import (
-    EngineLost,
     EngineUnavailable,
     Finish,
     OcrEngine,
@@ -24,15 +22,12 @@ from services.worker.engines.engine import (
     PageImage,
     PageText,
 )
-from services.worker.engines.execution import Execution
 from services.worker.engines.nanonets import ModelTranscriber
-from services.worker.engines.picture import Pixels, decode
+from services.worker.engines.picture import decode
 from services.worker.engines.qwen import assembly
-from services.worker.engines.qwen.decoder import Generation
-from services.worker.engines.qwen.thread import DecoderThread
 from services.worker.engines.select import create_engine
 from services.worker.engines.settings import EngineSettings
-from services.worker.engines.transcriber import Ending, Sampling, Untranscribable
+from services.worker.engines.transcriber import Ending, Sampling
 from tests import ROOT
 from tests.tinymodel import REPOSITORY, make_model
 
@@ -130,62 +125,6 @@ async def test_a_cancelled_page_leaves_its_slot_to_the_next(
     transcript = await transcriber.transcribe(pixels, Sampling(max_tokens=5))
     assert (transcript.tokens, transcript.ending) == (5, Ending.LENGTH)
     assert left.cancelled()
-
-
-class Faulty:
-    """A decoder that raises the given exceptions."""
-
-    slots = 2
-    execution = Execution(kernel="none")
-
-    def __init__(self, *, admitting: Exception | None = None, advancing: Exception | None = None) -> None:
-        self._admitting = admitting
-        self._advancing = advancing
-        self._generations: list[Generation] = []
-
-    @property
-    def free_slots(self) -> int:
-        return self.slots - len(self._generations)
-
-    def prepare(self, pixels: Pixels, sampling: Sampling) -> Pixels:
-        return pixels
-
-    def admit(self, page: Pixels, sampling: Sampling) -> Generation:
-        fault, self._admitting = self._admitting, None
-        if fault is not None:
-            raise fault
-        self._generations.append(Generation(sampling))
-        return self._generations[-1]
-
-    def advance(self) -> list[Generation]:
-        if self._advancing is not None:
-            raise self._advancing
-        ended, self._generations = self._generations, []
-        for generation in ended:
-            generation.ending = Ending.STOP
-        return ended
-
-
-PAGE = np.zeros((28, 28, 3), dtype=np.uint8)
-
-
-@pytest.mark.parametrize("where", ["admitting", "advancing"])
-async def test_a_model_that_broke_down_loses_the_process_and_hangs_no_page(where: str) -> None:
-    fault = RuntimeError("an illegal memory access was encountered")
-    thread = DecoderThread(Faulty(**{where: fault}))
-    pages = [asyncio.create_task(thread.write(PAGE, Sampling(max_tokens=9))) for _ in range(5)]
-    for outcome in await asyncio.gather(*pages, return_exceptions=True):
-        assert isinstance(outcome, EngineLost)
-        assert outcome.__cause__ is fault
-    with pytest.raises(EngineLost):
-        await thread.write(PAGE, Sampling(max_tokens=9))
-
-
-async def test_a_page_too_large_for_the_memory_is_refused_alone() -> None:
-    thread = DecoderThread(Faulty(admitting=torch.OutOfMemoryError("CUDA out of memory")))
-    with pytest.raises(Untranscribable, match="MODEL_MAX_PIXELS"):
-        await thread.write(PAGE, Sampling(max_tokens=9))
-    assert (await thread.write(PAGE, Sampling(max_tokens=9))).ending is Ending.STOP
 
 
 async def test_more_slots_than_the_memory_holds_are_refused_before_anything_is_loaded(folder: Path) -> None:

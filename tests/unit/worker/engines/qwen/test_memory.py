@@ -41,7 +41,8 @@ def test_a_token_costs_what_is_published_of_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "least", "most"), [(12, 2, 8), (16, 10, 18), (24, 30, 40), (80, MAX_SLOTS, MAX_SLOTS)]
+    ("card", "least", "most"),
+    [(12, 2, 8), (16, 10, 18), (24, 30, 40), (48, 85, 100), (80, MAX_SLOTS, MAX_SLOTS)],
 )
 def test_cards_hold_as_many_pages_as_their_memory(card: int, least: int, most: int) -> None:
     assert least <= slots(card * GIB) <= most
