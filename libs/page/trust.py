@@ -15,6 +15,10 @@ from libs.page.script import listed
 LOW_TRUST = 0.75
 #: The same of numbers. Chosen: one number of ten differs.
 LOW_NUMBERS = 0.9
+#: The share of a passage's letters that the second reading has too, below which the passage should be compared with the
+#: image. On 38 scans it was 0.33 at least of the true text, and 0.15 at most of one with a sentence planted into it
+#: (`bench/inventions.py`).
+LOW_PASSAGE = 0.25
 #: A recogniser's mean confidence below which a page should be compared with its image, where nothing else was compared.
 LOW_CONFIDENCE = 0.8
 
@@ -50,6 +54,8 @@ class Doubt(StrEnum):
     WORDS_DIFFER = "words_differ"
     #: Its numbers do.
     NUMBERS_DIFFER = "numbers_differ"
+    #: A passage of it is not in the second reading: the model may have invented it.
+    PASSAGE_DIFFERS = "passage_differs"
     #: Many of its lines could not be read.
     UNREADABLE = "unreadable"
     #: The recogniser is not sure of it, and nothing else was compared.
@@ -80,6 +86,9 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     figure: float | None = None
     #: Agreement of numbers; None where they were not compared, or where there are hardly any.
     numbers: float | None = None
+    #: The share of the letters that the second reading has too, in the passage where it is lowest; None where that was
+    #: not looked for.
+    passage: float | None = None
     #: The second reading; None where there is none.
     against: Against | None = None
     #: Why there is no figure; None where there is one.
@@ -114,6 +123,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             Doubt.UNREADABLE: self.unreadable is not None,
             Doubt.WORDS_DIFFER: _below(self.figure, LOW_TRUST),
             Doubt.NUMBERS_DIFFER: _below(self.numbers, LOW_NUMBERS),
+            Doubt.PASSAGE_DIFFERS: _below(self.passage, LOW_PASSAGE),
             Doubt.LOW_CONFIDENCE: unsure,
             Doubt.NOTHING_READ: self.nothing_read,
             Doubt.UNTRUSTED_LAYER: self.untrusted_layer,
@@ -143,6 +153,8 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 )
             case Doubt.NUMBERS_DIFFER:
                 return f"Only {percent(self.numbers)} of the numbers are the same in {_SECOND[self.against]}."
+            case Doubt.PASSAGE_DIFFERS:
+                return f"A passage of the text is not in {_SECOND[self.against]}. Compare it with the image."
             case Doubt.LOW_CONFIDENCE:
                 return f"The recogniser itself is unsure: its confidence is {percent(self.confidence)}."
             case Doubt.NOT_UPRIGHT:

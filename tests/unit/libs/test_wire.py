@@ -161,6 +161,7 @@ trusts = values(
     Trust,
     figure=maybe(floats),
     numbers=maybe(floats),
+    passage=maybe(floats),
     against=maybe(st.sampled_from(Against)),
     uncompared=maybe(st.sampled_from(Uncompared)),
     confidence=maybe(floats),

@@ -4,7 +4,7 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from libs.page.script import script
 
@@ -29,6 +29,16 @@ _NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,:/]\d+)*")
 MIN_WORDS = 8
 #: The same of numbers.
 MIN_NUMBERS = 5
+
+#: The same where one of the texts was recognised in the image: one mistaken digit decides less.
+MIN_OCR_NUMBERS = 8
+#: Letters that are compared together. Fewer stand in any text, more are seldom without a mistaken one.
+GRAM = 5
+# The share of a text's letters that a recogniser may not have read anywhere. Of 40 scans two in polytonic Greek, whose
+# accents the recogniser does not know, had more than 0.2, all others less than 0.01 (`bench/inventions.py`).
+_MAX_UNKNOWN_SHARE = 0.1
+# Digits of a number that may be spaced out, as letters of a heading are.
+_MIN_SPACED, _MAX_SPACED = 3, 12
 
 # A word of letters weighs its length squared, in characters, up to this length: common short words are on every page.
 _MAX_WEIGHED_LENGTH = 8
@@ -57,7 +67,7 @@ def words(text: str) -> Counter[str]:
 
     In scripts without spaces, pairs of adjacent characters count as words.
     """
-    text = _HYPHEN.sub("", _plain(text)).casefold()
+    text = _HYPHEN.sub("", plain(text)).casefold()
     found: Counter[str] = Counter()
     for word in _WORDS.findall(text):
         dense = len(word) > 1 and _IS_DENSE.match(word)
@@ -65,21 +75,80 @@ def words(text: str) -> Counter[str]:
     return found
 
 
-def numbers(text: str) -> Counter[str]:
-    """The numbers of a page and their counts, without markup; digits of every script as ASCII."""
-    digits = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in _plain(text))
-    return Counter(_NUMBERS.findall(digits))
+def numbers(text: str) -> list[str]:
+    """The numbers of a page in their order, without markup; digits of every script as ASCII."""
+    digits = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in plain(text))
+    return _NUMBERS.findall(digits)
 
 
 def number_agreement(text: str, other: str) -> float | None:
     """From 0 to 1: the F1 score over all occurrences of numbers; None where both have too few for a figure."""
-    ours, theirs = numbers(text), numbers(other)
+    ours, theirs = Counter(numbers(text)), Counter(numbers(other))
     if max(ours.total(), theirs.total()) < MIN_NUMBERS:
         return None
     return 2 * (ours & theirs).total() / (ours.total() + theirs.total())
 
 
-def _plain(text: str) -> str:
+def number_agreement_with_ocr(text: str, other: str) -> float | None:
+    """The same where `other` was recognised in the image: None where one has few, or far fewer than the other.
+
+    A recogniser leaves numbers out, and joins what is spaced out. So a number counts against the agreement only where
+    both have one that the other has not: it is another number there.
+    """
+    ours, theirs = numbers(text), numbers(other)
+    if min(len(ours), len(theirs)) < max(MIN_OCR_NUMBERS, max(len(ours), len(theirs)) / 2):
+        return None
+    ours, theirs = _joined(ours, Counter(theirs)), _joined(theirs, Counter(ours))
+    both = (Counter(ours) & Counter(theirs)).total()
+    return both / min(len(ours), len(theirs))
+
+
+def _joined(found: list[str], others: Counter[str]) -> list[str]:
+    """The numbers, in which a run of single digits is one number where that is missing otherwise."""
+    missing = others - Counter(found)
+    joined: list[str] = []
+    at = 0
+    while at < len(found):
+        run = "".join(takewhile(lambda number: len(number) == 1, found[at : at + _MAX_SPACED]))
+        spaced = (run[:end] for end in range(len(run), _MIN_SPACED - 1, -1))
+        number = next((number for number in spaced if missing[number] > 0), None)
+        if number is None:
+            joined.append(found[at])
+            at += 1
+        else:
+            missing[number] -= 1
+            joined.append(number)
+            at += len(number)
+    return joined
+
+
+def letter_agreement(text: str, other: str) -> float:
+    """From 0 to 1: the F1 score over all runs of `GRAM` letters, of which a mistaken one changes fewer than words."""
+    ours, theirs = Counter(grams(letters(text))), Counter(grams(letters(other)))
+    both = ours.total() + theirs.total()
+    return 2 * (ours & theirs).total() / both if both else 1.0
+
+
+def letters(text: str) -> str:
+    """Letters and digits without markup, marks, accents and case, since recognisers differ in these."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", plain(text)).casefold()))
+
+
+def grams(letters: str) -> list[str]:
+    """The letters that stand at each place of a text, `GRAM` of them."""
+    return [letters[at : at + GRAM] for at in range(len(letters) - GRAM + 1)]
+
+
+def knows_letters(text: str, other: str) -> bool:
+    """Whether nearly all letters of `text` are among those of `other`; a recogniser drops what it does not know."""
+    ours = Counter(c for c in unicodedata.normalize("NFC", text).casefold() if c.isalpha())
+    known = frozenset(unicodedata.normalize("NFC", other).casefold())
+    unknown = sum(count for letter, count in ours.items() if letter not in known)
+    return unknown <= _MAX_UNKNOWN_SHARE * ours.total()
+
+
+def plain(text: str) -> str:
+    """The text without Markdown, HTML and LaTeX markup and descriptions of pictures, in compatibility form."""
     text = _INLINE.sub("", _MARKUP.sub(" ", _PICTURES.sub(" ", text)))
     return unicodedata.normalize("NFKC", html.unescape(_TAGS.sub(" ", text)))
 

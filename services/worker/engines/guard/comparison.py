@@ -10,10 +10,14 @@ from services.worker.engines.guard.agreement import (
     MIN_WORDS,
     agreement,
     is_evidence,
+    knows_letters,
+    letter_agreement,
     number_agreement,
+    number_agreement_with_ocr,
     share_a_script,
     words,
 )
+from services.worker.engines.guard.passages import lowest_support
 
 # Share of a page's area covered by pictures, past which its text layer is no evidence. Chosen: such a page is a scan,
 # or shows words that the layer lacks.
@@ -23,10 +27,11 @@ _PICTURE_SHARE = 0.4
 _MIN_READABLE = 0.8
 
 
-def by_layer(text: str, image: bytes, *, reads: tuple[str, ...] = ()) -> Trust:
+def by_layer(text: str, image: bytes, *, reads: tuple[str, ...] = (), invents: bool = False) -> Trust:
     """The agreement with the text layer stored in the page image; no figure where none is worth comparing with.
 
-    `reads` are the scripts that the engine of the text knows; empty where it does not say.
+    `reads` are the scripts that the engine of the text knows; empty where it does not say. `invents`: the engine may
+    write passages that are not on the page.
     """
     layer = textlayer.read(image)
     if layer is None or layer.picture_share > _PICTURE_SHARE:
@@ -38,16 +43,30 @@ def by_layer(text: str, image: bytes, *, reads: tuple[str, ...] = ()) -> Trust:
         return Trust(uncompared=Uncompared.LAYER_REFUSED)
     if reads and main_script(visible) not in reads:
         return Trust(uncompared=Uncompared.OTHER_SCRIPT)
-    return _compared(text, visible, Against.TEXT_LAYER)
+    return Trust(
+        figure=round(agreement(text, visible), 3),
+        numbers=_rounded(number_agreement(text, visible)),
+        passage=_rounded(lowest_support(text, visible)) if invents else None,
+        against=Against.TEXT_LAYER,
+    )
 
 
 def by_engine(text: str, other: str) -> Trust:
-    """The agreement with another engine's text; no figure where that read too little, or cannot read the script."""
+    """The agreement of a model's text with what a recogniser read in the image.
+
+    No figure where that read too little, or cannot read the script. Letters that it mistakes change whole words, so the
+    agreement of runs of letters counts where it is higher.
+    """
     if sum(words(other).values()) < MIN_WORDS:
         return Trust(uncompared=Uncompared.FEW_WORDS)
-    if not share_a_script(text, other):
+    if not share_a_script(text, other) or not knows_letters(text, other):
         return Trust(uncompared=Uncompared.OTHER_SCRIPT)
-    return _compared(text, other, Against.OCR)
+    return Trust(
+        figure=round(max(agreement(text, other), letter_agreement(text, other)), 3),
+        numbers=_rounded(number_agreement_with_ocr(text, other)),
+        passage=_rounded(lowest_support(text, other)),
+        against=Against.OCR,
+    )
 
 
 def by_spot_check(report: LayerReport) -> Trust:
@@ -84,10 +103,5 @@ def with_report(trust: Trust | None, report: LayerReport) -> Trust | None:
     return msgspec.structs.replace(trust, figure=None, numbers=None, against=None, uncompared=Uncompared.LAYER_REFUSED)
 
 
-def _compared(text: str, other: str, against: Against) -> Trust:
-    figures = number_agreement(text, other)
-    return Trust(
-        figure=round(agreement(text, other), 3),
-        numbers=None if figures is None else round(figures, 3),
-        against=against,
-    )
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 3)

@@ -7,11 +7,14 @@ reads several pages a second: by default it reads only suspicious pages, one at 
 import asyncio
 from enum import StrEnum
 
+from libs.page.markdown import MarkdownOptions, to_markdown
 from libs.page.trust import Trust, Uncompared
 from services.worker.engines.engine import PageImage, PageText
 from services.worker.engines.guard.comparison import by_engine, by_layer
 from services.worker.engines.guard.fallback_queue import FallbackQueue
 from services.worker.engines.guard.permits import Permit
+
+_ALL = MarkdownOptions(headers=True)
 
 
 class TrustCheck(StrEnum):
@@ -43,7 +46,7 @@ class CrossCheck:
         """
         if self._check is TrustCheck.OFF:
             return Trust(uncompared=Uncompared.NO_SECOND_READING)
-        trust = await asyncio.to_thread(by_layer, text, page.data)
+        trust = await asyncio.to_thread(by_layer, text, page.data, invents=True)
         if trust.figure is not None and not trust.doubts:
             return trust
         return await self._by_second_engine(page, permit, text, engine, trust, troubled or trust.figure is not None)
@@ -65,7 +68,9 @@ class CrossCheck:
             return first
         if other.trust is not None and other.trust.unreadable is not None:
             return _better(first, Trust(uncompared=Uncompared.OTHER_SCRIPT))
-        return _better(first, await asyncio.to_thread(by_engine, text, other.markdown))
+        # With its running heads and page numbers, which a model writes too.
+        read = to_markdown(other.blocks, _ALL) if other.blocks else other.markdown
+        return _better(first, await asyncio.to_thread(by_engine, text, read))
 
 
 def _better(first: Trust, second: Trust) -> Trust:

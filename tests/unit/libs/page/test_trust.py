@@ -17,6 +17,8 @@ from libs.page.trust import LOW_CONFIDENCE, LOW_NUMBERS, LOW_TRUST, Against, Dou
         (Trust(figure=0.99, confidence=0.5), ()),
         (Trust(unreadable=0.3, confidence=0.99), (Doubt.UNREADABLE,)),
         (Trust(figure=1.0, untrusted_layer=True), (Doubt.UNTRUSTED_LAYER,)),
+        # A page of which nearly all agrees, with one sentence invented.
+        (Trust(figure=0.97, passage=0.05), (Doubt.PASSAGE_DIFFERS,)),
         (Trust(figure=1.0, malformed=True), (Doubt.MALFORMED_ANSWER,)),
         (Trust(figure=1.0, turned=90), (Doubt.NOT_UPRIGHT,)),
         (Trust(uncompared=Uncompared.NO_SECOND_READING), ()),
@@ -35,6 +37,7 @@ def test_every_doubt_and_every_reason_for_no_figure_has_a_sentence() -> None:
     known = Trust(
         figure=0.1,
         numbers=0.2,
+        passage=0.1,
         against=Against.OCR,
         unreadable=0.8,
         nothing_read=True,

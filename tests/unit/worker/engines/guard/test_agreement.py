@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.engines.guard.agreement import agreement, is_evidence
+from services.worker.engines.guard.agreement import (
+    agreement,
+    is_evidence,
+    knows_letters,
+    letter_agreement,
+    number_agreement_with_ocr,
+)
 from tests.transcripts import CHINESE, INVENTED, PAGE
 
 OTHER_CHINESE = "那是十一月的一个沉闷的夜晚，我看到了自己辛勤劳动的成果，心中充满了焦虑与痛苦。"
@@ -94,3 +100,34 @@ def test_a_real_layer_is_evidence() -> None:
 )
 def test_a_broken_layer_is_no_evidence(layer: str) -> None:
     assert not is_evidence(layer)
+
+
+SUMS = "In 1993: 12.50, 3.99, 88.10, 1,250, 17, 2031, 44 and 7.5 of all."
+
+
+def test_a_recogniser_may_leave_numbers_out_and_join_what_is_spaced_out() -> None:
+    assert number_agreement_with_ocr(SUMS.replace("1993", "1 9 9 3"), SUMS) == 1.0
+    assert number_agreement_with_ocr(SUMS, SUMS.replace("12.50, ", "")) == 1.0
+
+
+def test_another_number_is_one_whatever_else_is_missing() -> None:
+    changed = SUMS.replace("88.10", "86.10").replace("2031", "2081")
+    assert number_agreement_with_ocr(changed, SUMS) == pytest.approx(7 / 9)
+    assert number_agreement_with_ocr(SUMS.replace("12.50", "1250"), SUMS) == pytest.approx(8 / 9)
+
+
+def test_a_reading_with_few_numbers_is_no_evidence() -> None:
+    assert number_agreement_with_ocr(SUMS, "Of 1993 and 17 nothing else was read.") is None
+    assert number_agreement_with_ocr(SUMS * 3, SUMS) is None
+
+
+def test_a_mistaken_letter_changes_fewer_runs_of_letters_than_words() -> None:
+    misread = PAGE.replace("headquarters", "headquartcrs").replace("Management", "Managcment")
+    assert 0.9 < letter_agreement(PAGE, misread) < 1
+    assert letter_agreement(PAGE, INVENTED) < 0.3
+
+
+def test_letters_that_a_recogniser_knows_none_of_are_noticed() -> None:
+    greek = "\u1f10\u03bd \u1f00\u03c1\u03c7\u1fc7 \u1f26\u03bd \u1f41 \u03bb\u03cc\u03b3\u03bf\u03c2"
+    assert not knows_letters(greek, "\u03bd \u03c1\u03c7 \u03bd \u03bb\u03b3\u03bf\u03c2")
+    assert knows_letters(PAGE, PAGE.lower())

@@ -24,7 +24,7 @@ from tests.transcripts import (
 )
 from tests.waiting import until
 
-AGREED = Trust(figure=1.0, against=Against.OCR)
+AGREED = Trust(figure=1.0, passage=1.0, against=Against.OCR)
 PLAIN, WITH_LAYER, WITH_RUBBISH = page_image(1), page_image(1, layer=PAGE), page_image(1, layer="\ufffd \x02 " * 99)
 
 
