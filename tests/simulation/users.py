@@ -156,7 +156,7 @@ class User:
         pages = self._document.requested()
         chosen = self._rng.sample(pages, self._rng.randint(1, len(pages)))
         options = self._options()
-        known = {n for n in chosen if n in facts.good}
+        known = {n for n in chosen if facts.good.get(n)}
         reply = await self._send("POST", f"{address}/retry", json.dumps({"pages": chosen} | options).encode())
         if reply.status != 202:
             return
