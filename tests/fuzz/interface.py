@@ -72,6 +72,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     file_id: str
     user_hash: str
     document: bytes
+    #: Another document, which anybody may have read.
+    other: bytes
     secret: str
     """What only the owner may see: the text of page 1."""
 
@@ -121,6 +123,7 @@ def target(services: Running) -> Target:
         upload_id=begun.headers["location"].rsplit("/", 1)[-1],
         user_hash=job["user_hash"],
         document=path.read_bytes(),
+        other=pdf(services.logs / "other.pdf", 2, text="Page {n} of another document.").read_bytes(),
         secret=services.get(f"/api/jobs/{job_id}/pages/1", **owner).text,
     )
 
@@ -192,7 +195,7 @@ def _bend(case: Any, wish: Wish, target: Target) -> bool:
         case.body = {**fields, "file": target.document}
         case.media_type = "multipart/form-data"
     if wish.upload and case.path in doors.PATHS:
-        case.body = doors.with_document(case.body, case.media_type, target.document)
+        case.body = doors.with_document(case.body, case.media_type, target.other)
     # Its owner may delete the job at any time, but then the others have nothing left to hit.
     if not wish.job or (case.method.upper() == "DELETE" and wish.asker == OWNER):
         return False
