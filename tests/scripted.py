@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from libs.page.block import Block, BlockKind, Line, enclosing
+from libs.page.markdown import to_markdown
 from libs.page.trust import Trust
 from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText, Try
 
@@ -21,8 +22,8 @@ from services.worker.engines.engine import EngineInfo, Finish, PageFailure, Page
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What happens on which pages, by their numbers.
 
-    `seconds` is how long a page takes; `journal` is a file path; `written` is the Markdown that stands on a page, and
-    `printed` the text of its one line.
+    `seconds` is how long a page takes; `journal` is a file path; `written` is the Markdown that stands on a page,
+    `printed` the text of its one line, and `laid` what stands above that line.
     """
 
     seconds: float = 0.0
@@ -34,6 +35,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     stand_in: tuple[int, ...] = ()
     written: dict[int, str] = {}
     printed: dict[int, str] = {}
+    laid: dict[int, tuple[Block, ...]] = {}
     hang: tuple[int, ...] = ()
     crash: tuple[int, ...] = ()
     explode: tuple[int, ...] = ()
@@ -99,12 +101,14 @@ class ScriptedEngine:
             return PageText(page_no=page.page_no, markdown=written, finish=Finish.STOP, seconds=seconds)
         text = script.printed.get(page.page_no) or text_of(page.page_no, page.data)
         line = Line(text=text, box=((0, 0), (9, 0), (9, 9), (0, 9)), confidence=1.0)
+        laid = script.laid.get(page.page_no, ())
+        blocks = (*laid, Block(kind=BlockKind.PARAGRAPH, text=text, box=enclosing((line,)), lines=(line,)))
         return PageText(
             page_no=page.page_no,
-            markdown=text,
+            markdown=to_markdown(blocks) if laid else text,
             finish=Finish.STOP,
             seconds=seconds,
-            blocks=(Block(kind=BlockKind.PARAGRAPH, text=text, box=enclosing((line,)), lines=(line,)),),
+            blocks=blocks,
             trust=Trust(figure=figure) if (figure := script.trust.get(page.page_no)) is not None else None,
         )
 
