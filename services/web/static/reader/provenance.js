@@ -33,7 +33,7 @@ function sourceOf({ source, engine }) {
 
 function trustOf(trust) {
   if (!trust) return null;
-  if (!known(trust.figure)) return ["Not compared with a second reading", ...trust.reasons.map(({ text }) => text)].join(". ");
+  if (!known(trust.figure)) return trust.reasons.map(({ text }) => text).join(" ") || "Not compared with a second reading";
   const second = AGAINST[trust.against] ?? "a second reading";
   const numbers = known(trust.numbers) ? `, and ${percent(trust.numbers)} of the numbers` : "";
   return `${percent(trust.figure)} of the words agree with ${second}${numbers}`;

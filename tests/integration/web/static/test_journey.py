@@ -163,6 +163,8 @@ def search_and_read(visit: Visit, job_id: str, *, wide: bool) -> None:
     else:
         places.nth(3).click()
         expect(page.locator("#rendered [data-line].marked")).to_have_text(LINES[3])
+    told = page.locator("#provenance dd").filter(has_text="Not compared")
+    expect(told).to_have_text("Not compared: there is no second reading of this page.")
     expect(page.locator("#rendered math mfrac")).to_have_count(1)
     expect(page.locator("#rendered th")).to_have_text(["Year", "Dues"])
     assert faults(page) == []
