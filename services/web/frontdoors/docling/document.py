@@ -149,7 +149,7 @@ class _Building:
                 self._list_item(block, lists)
                 continue
             lists.clear()
-            if block.kind in _FLOATING and (block.cells or block.kind is BlockKind.FIGURE):
+            if _floats(block):
                 self._floating(block, blocks[captions[at]] if at in captions else None)
             elif at not in taken and (block.text or block.latex):
                 self._text(block, BODY)
@@ -291,11 +291,16 @@ def _label(block: Block) -> str:
     return _LABELS.get(block.kind, "text")
 
 
+def _floats(block: Block) -> bool:
+    """Whether it is an item that may have a caption. A table without cells is a text."""
+    return block.kind in _FLOATING and (bool(block.cells) or block.kind is BlockKind.FIGURE)
+
+
 def _captions(blocks: Sequence[Block]) -> dict[int, int]:
     """The captions of tables and figures by their places: the one below, else the one above that is no other's."""
     found: dict[int, int] = {}
     for at, block in enumerate(blocks):
-        if block.kind in _FLOATING:
+        if _floats(block):
             for near in (at + 1, at - 1):
                 is_caption = 0 <= near < len(blocks) and blocks[near].kind is BlockKind.CAPTION and blocks[near].text
                 if is_caption and near not in found.values():

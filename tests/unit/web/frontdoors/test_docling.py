@@ -52,6 +52,11 @@ def test_each_word_is_there_once(blocks: list[Block]) -> None:
     assert words_in(document(page(*blocks), page(page_no=2))) == words_of(blocks, latex=True)
 
 
+def test_a_caption_of_a_table_without_cells_is_a_text() -> None:
+    found = document(page(Block(kind=BlockKind.TABLE), Block(kind=BlockKind.CAPTION, text="Table 1")))
+    assert ([text["text"] for text in found["texts"]], found["tables"]) == (["Table 1"], [])
+
+
 @given(text=markdown)
 def test_each_word_of_a_model_is_there_once(text: str) -> None:
     assert words_in(document(by_model(text))) == words_of(by_model(text).blocks, latex=True)
