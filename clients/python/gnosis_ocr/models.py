@@ -24,6 +24,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     #: Whether large files can be sent to the bucket itself.
     direct_uploads: bool
+    #: The names that the option `engine` may have.
+    engines: tuple[str, ...] = ()
 
 
 class FileInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,10 +29,12 @@ export const jobWord = (job) => JOB_WORDS[job.status] ?? job.status;
 
 export const pageWord = (state) => PAGE_WORDS[state];
 
+export const isRead = (page) => page.status === "completed";
+
 export const isDoubtful = (page) => Boolean(page.doubts?.length);
 
 export function pageState(page, job) {
-  if (page.status === "completed") return page.blank ? "blank" : isDoubtful(page) ? "doubtful" : "done";
+  if (isRead(page)) return page.blank ? "blank" : isDoubtful(page) ? "doubtful" : "done";
   if (page.status === "failed") return "failed";
   // Pages of a cancelled job keep the state they had, but none of them is being read any more.
   if (isEnded(job)) return "unread";
@@ -50,7 +52,7 @@ export function tally(job) {
   for (const page of Object.values(job.pages ?? {})) {
     counts.total += 1;
     if (page.image) counts.extracted += 1;
-    if (page.status === "completed") counts.read += 1;
+    if (isRead(page)) counts.read += 1;
     else if (page.status === "failed") counts.failed += 1;
   }
   return counts;

@@ -52,7 +52,7 @@ async def ready(request: Request) -> Response:
 
 
 async def version(request: Request) -> Response:
-    """`GET /version`: name, version, mode, and whether direct uploads are possible."""
+    """`GET /version`: name, version, mode, whether direct uploads are possible, and the engines to choose from."""
     service = web(request)
     return JSONResponse(
         {
@@ -60,6 +60,7 @@ async def version(request: Request) -> Response:
             "version": installed_version("gnosis-ocr"),
             "mode": "cloud" if service.config.running_in_cloud else "local",
             "direct_uploads": service.direct is not None,
+            "engines": (await _worker_state(service)).engines,
         }
     )
 

@@ -21,6 +21,12 @@ export function provenanceOf(json) {
   ].filter(([, words]) => words);
 }
 
+// By what a page was read, in a few words.
+export function readBy({ source, engine, dpi }) {
+  if (source === "text_layer") return "the document's own text";
+  return [engine, dpi ? `${dpi} DPI` : null].filter(Boolean).join(", ");
+}
+
 const known = (share) => typeof share === "number";
 
 function sourceOf({ source, engine }) {

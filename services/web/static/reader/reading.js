@@ -1,67 +1,90 @@
-// The text of a page beside its image, as text or as Markdown, or why there is none.
+// What stands beside the image of a page: its text, as text or as Markdown, or why there is none; an earlier reading of
+// it; or the two compared.
 
 import { byId, el, setText, show } from "../element.js";
-import { problemBox, request } from "../http.js";
-import { isEnded, pageState, reason } from "../state.js";
+import { moment } from "../format.js";
+import { problemBox } from "../http.js";
+import { isEnded, isRead, pageState, reason } from "../state.js";
 import { html, render } from "../vendor/lit-html/lit-html.js";
-import { provenanceOf } from "./provenance.js";
+import { drawComparison, plainText } from "./comparison.js";
+import { provenanceOf, readBy } from "./provenance.js";
+import { Readings, earlierRuns } from "./readings.js";
 
-// Pages whose text is kept for going back to them.
-const KEPT_PAGES = 40;
+const NOTICES = {
+  waiting: "This page is being extracted…",
+  rendered: "This page waits its turn to be read.",
+  unread: "This page was not read.",
+  reading: "This page is being read…",
+};
+// Of a page that has a reading, which is shown meanwhile.
+const NOTICES_AGAIN = {
+  waiting: "This page is extracted again…",
+  rendered: "This page waits its turn to be read again.",
+  unread: "This page was not read again.",
+  reading: "This page is being read again…",
+};
 
 export class Reading {
-  #jobId;
+  #readings;
   #prose;
   #retry;
   #filled;
   #number = null;
-  #version = "";
+  #page = null;
+  #job = null;
+  // Which reading is shown: "latest", "earlier" or "compare"; and the run of the earlier one.
+  #which = "latest";
+  #run = null;
+  // What is to be compared with its next reading: a page and its present one, of the run that is named.
+  #awaited = null;
+  // The page's latest reading, once loaded; and what is shown: no reading, one, or two that are compared.
+  #latest = null;
+  #shown = [];
   #asMarkdown = false;
-  #markdown = "";
-  #kept = new Map();
   #loading = null;
   #copied = 0;
 
-  // `retry(pages)` reads pages again; `filled(json)` is called with the JSON of a page whose text is shown.
+  // `retry(pages)` reads pages again; `filled(json)` is called with the JSON of a reading that is shown.
   constructor(jobId, prose, { retry, filled }) {
-    [this.#jobId, this.#prose, this.#retry, this.#filled] = [jobId, prose, retry, filled];
+    [this.#prose, this.#retry, this.#filled] = [prose, retry, filled];
+    this.#readings = new Readings(jobId);
     byId("as-text").onclick = () => this.switch(false);
     byId("as-markdown").onclick = () => this.switch(true);
     byId("copy").onclick = () => this.#copy();
+    byId("readings").onclick = ({ target }) => target.dataset.reading && this.#choose(target.dataset.reading);
+    byId("readings-run").onchange = ({ target }) => {
+      this.#run = Number(target.value);
+      this.#choose(this.#which === "latest" ? "earlier" : this.#which);
+    };
+    show(byId("readings"), false);
   }
 
-  // Shows the page of that number; `version` is another one whenever there is something else to show.
-  show(number, page, job, version) {
-    [this.#number, this.#version] = [number, version];
-    this.stop();
-    switch (pageState(page, job)) {
-      case "waiting":
-        return this.#state(el("p", { class: "busy" }, "This page is being extracted…"));
-      case "rendered":
-        return this.#state(el("p", {}, "This page waits its turn to be read."));
-      case "unread":
-        return this.#state(el("p", {}, "This page was not read."));
-      case "reading":
-        return this.#state(el("p", { class: "busy" }, "This page is being read…"));
-      case "blank":
-        return this.#state(el("p", {}, "Nothing is printed on this page."));
-      case "failed":
-        return this.#failed(page, job);
-      default:
-        return this.#load(version);
-    }
+  // The engine that has read the page, where that is known.
+  get engine() {
+    return this.#latest?.json.engine ?? null;
+  }
+
+  show(number, page, job) {
+    if (number !== this.#number) this.#forget();
+    [this.#number, this.#page, this.#job] = [number, page, job];
+    this.#draw();
+  }
+
+  // The page that is shown will be read again: the new reading is then compared with the present one.
+  awaitNext() {
+    if (this.#latest) this.#awaited = { number: this.#number, page: this.#page.run, run: this.#latest.json.run };
   }
 
   // A message in place of the text.
   say(message) {
-    this.#version = "";
-    this.#state(el("p", {}, message));
+    this.stop();
+    this.#forget();
+    this.#number = null;
+    this.#notice(el("p", {}, message));
   }
 
   complain(problem) {
-    const box = byId("reader-state");
-    box.replaceChildren(problemBox(problem));
-    show(box, true);
+    this.#notice(problemBox(problem));
   }
 
   stop() {
@@ -73,70 +96,139 @@ export class Reading {
     this.#asMarkdown = asMarkdown;
     byId("as-text").setAttribute("aria-pressed", String(!asMarkdown));
     byId("as-markdown").setAttribute("aria-pressed", String(asMarkdown));
-    const ready = byId("reader-state").hidden;
-    show(byId("rendered"), ready && !asMarkdown);
-    show(byId("raw"), ready && asMarkdown);
+    this.#reveal();
   }
 
-  #failed(page, job) {
-    const again = el("button", { type: "button", class: "button" }, "Retry this page");
+  #forget() {
+    [this.#which, this.#run, this.#latest] = ["latest", null, null];
+    show(byId("readings"), false);
+    this.#fill([]);
+  }
+
+  #choose(which) {
+    this.#which = which;
+    this.#draw();
+  }
+
+  async #draw() {
+    this.stop();
+    const why = this.#why();
+    const kept = this.#page.reread?.read_in;
+    const over = isRead(this.#page);
+    if (!over) show(byId("readings"), false);
+    if (!over && !kept) {
+      this.#notice(why);
+      this.#fill([]);
+      return;
+    }
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.#notice(why ?? (this.#shown.length ? null : el("p", { class: "busy" }, "Loading the text…")));
+    try {
+      const found = over ? await this.#chosen(loading.signal) : [await this.#readings.earlier(this.#number, kept, loading.signal)];
+      if (this.#loading !== loading) return;
+      const isBlank = found.length === 1 && found[0].json.blank;
+      this.#notice(why ?? (isBlank ? el("p", {}, "Nothing is printed on this page.") : null));
+      this.#fill(found);
+    } catch (problem) {
+      if (problem.name === "AbortError" || this.#loading !== loading) return;
+      const again = el("button", { type: "button", class: "button", onclick: () => this.#draw() }, "Try again");
+      this.#notice(problemBox(problem, again));
+      this.#fill([]);
+    }
+  }
+
+  // What is to be shown of a page that was read. Throws Problem.
+  async #chosen(signal) {
+    const [number, page] = [this.#number, this.#page];
+    const latest = await this.#readings.latest(number, page.run, signal);
+    signal.throwIfAborted();
+    this.#latest = latest;
+    const runs = earlierRuns(latest.json);
+    if (this.#awaited?.number === number && page.run > this.#awaited.page) {
+      if (latest.json.run !== this.#awaited.run && runs.includes(this.#awaited.run)) [this.#which, this.#run] = ["compare", this.#awaited.run];
+      this.#awaited = null;
+    }
+    if (!runs.includes(this.#run)) this.#run = runs[0] ?? null;
+    if (!runs.length) this.#which = "latest";
+    this.#offer(runs);
+    if (this.#which === "latest") return [latest];
+    const earlier = await this.#readings.earlier(number, this.#run, signal);
+    return this.#which === "compare" ? [earlier, latest] : [earlier];
+  }
+
+  // Why the page has no reading of its present run; null where it has one.
+  #why() {
+    if (isRead(this.#page)) return null;
+    const state = pageState(this.#page, this.#job);
+    if (state === "failed") return this.#failure();
+    const words = (this.#page.reread?.read_in ? NOTICES_AGAIN : NOTICES)[state];
+    return el("p", { class: state === "reading" || state === "waiting" ? "busy" : "" }, words);
+  }
+
+  #failure() {
+    const ended = isEnded(this.#job);
     const number = this.#number;
+    const again = el("button", { type: "button", class: "button" }, "Retry this page");
     again.addEventListener("click", async () => {
       again.disabled = true;
       await this.#retry([number]);
       again.disabled = false;
     });
-    const hint = isEnded(job) ? "" : "You can retry it when the other pages have been read.";
-    this.#state(problemBox({ title: "This page could not be read", detail: reason(page), hint }, ...(isEnded(job) ? [again] : [])));
+    const hint = ended ? "" : "You can retry it when the other pages have been read.";
+    return problemBox({ title: "This page could not be read", detail: reason(this.#page), hint }, ...(ended ? [again] : []));
   }
 
-  async #load(version) {
-    const kept = this.#kept.get(version);
-    if (kept) return this.#fill(kept);
-    this.#state(el("p", { class: "busy" }, "Loading the text…"));
-    const loading = new AbortController();
-    this.#loading = loading;
-    const url = `/api/jobs/${encodeURIComponent(this.#jobId)}/pages/${this.#number}`;
-    try {
-      const [markup, json] = await Promise.all([
-        request(url, { accept: "text/html", signal: loading.signal }).then((response) => response.text()),
-        request(url, { accept: "application/json", signal: loading.signal }).then((response) => response.json()),
-      ]);
-      if (this.#kept.size >= KEPT_PAGES) this.#kept.delete(this.#kept.keys().next().value);
-      this.#kept.set(version, { markup, json });
-      if (this.#loading === loading && this.#version === version) this.#fill({ markup, json });
-    } catch (problem) {
-      if (problem.name === "AbortError" || this.#version !== version) return undefined;
-      const again = el("button", { type: "button", class: "button", onclick: () => this.#load(version) }, "Try again");
-      this.#state(problemBox(problem, again));
+  #notice(content) {
+    byId("reader-state").replaceChildren(...(content ? [content] : []));
+    show(byId("reader-state"), Boolean(content));
+  }
+
+  // The buttons between the readings, where there are several.
+  #offer(runs) {
+    show(byId("readings"), runs.length > 0);
+    for (const button of byId("readings").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.reading === this.#which));
     }
-    return undefined;
+    const choice = byId("readings-run");
+    show(choice, runs.length > 1);
+    choice.replaceChildren(...runs.map((run, at) => el("option", { value: String(run) }, at ? `${at + 1} readings before` : "The reading before")));
+    choice.value = String(this.#run);
   }
 
-  #state(content) {
-    byId("reader-state").replaceChildren(content);
-    show(byId("reader-state"), true);
-    for (const name of ["rendered", "raw", "provenance", "doubt"]) show(byId(name), false);
-    byId("copy").disabled = true;
+  #fill(readings) {
+    const json = readings.at(-1)?.json;
+    if (json) this.#filled(json);
+    // The same text is not put there again: what is selected, focused or scrolled to stays.
+    if (readings.length && readings.length === this.#shown.length && readings.every((reading, at) => reading === this.#shown[at])) return;
+    this.#shown = readings;
+    byId("spread").classList.toggle("comparing", readings.length === 2);
+    if (json) {
+      if (readings.length === 1) this.#prose.fill(readings[0].markup, json);
+      setText(byId("raw"), json.markdown);
+      render(provenanceOf(json).map(([name, words]) => html`<div><dt>${name}</dt><dd>${words}</dd></div>`), byId("provenance"));
+      setText(byId("doubt"), json.warnings.join(" "));
+    }
+    show(byId("provenance"), readings.length === 1 && provenanceOf(json).length > 0);
+    show(byId("doubt"), Boolean(json?.warnings.length));
+    byId("copy").disabled = readings.length !== 1;
+    this.#reveal();
   }
 
-  #fill({ markup, json }) {
-    this.#markdown = json.markdown;
-    show(byId("reader-state"), false);
-    this.#prose.fill(markup, json);
-    this.#filled(json);
-    setText(byId("raw"), this.#markdown);
-    const facts = provenanceOf(json);
-    render(facts.map(([name, words]) => html`<div><dt>${name}</dt><dd>${words}</dd></div>`), byId("provenance"));
-    show(byId("provenance"), facts.length > 0);
-    setText(byId("doubt"), json.warnings.join(" "));
-    show(byId("doubt"), json.warnings.length > 0);
-    byId("copy").disabled = false;
-    this.switch(this.#asMarkdown);
+  #reveal() {
+    const readings = this.#shown;
+    const single = readings.length === 1 && !readings[0].json.blank;
+    show(byId("rendered"), single && !this.#asMarkdown);
+    show(byId("raw"), single && this.#asMarkdown);
+    show(byId("comparison"), readings.length === 2);
+    if (readings.length < 2) return;
+    const text = ({ markup, json }) => (this.#asMarkdown ? json.markdown : plainText(markup));
+    const name = ({ json }) => [readBy(json), moment(json.completed_at)].filter(Boolean).join(" · ");
+    drawComparison(byId("comparison"), readings.map(text), readings.map(name));
   }
 
   async #copy() {
-    const text = this.#asMarkdown ? this.#markdown : this.#prose.text;
+    const text = this.#asMarkdown ? this.#shown[0].json.markdown : this.#prose.text;
     const button = byId("copy");
     let said = "Copied";
     try {

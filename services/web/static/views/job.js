@@ -38,7 +38,11 @@ export class JobView {
     this.#id = id;
     this.#unlock = new Unlock(upload);
     this.#lost = lost;
-    this.#reader = new Reader(id, { retry: (pages) => this.#retry(pages), leave: () => this.#overview() });
+    this.#reader = new Reader(id, {
+      retry: (pages) => this.#retry(pages),
+      again: (page, choices) => this.#again(page, choices),
+      leave: () => this.#overview(),
+    });
     this.#failures = new Failures((pages) => this.#retry(pages));
     this.#search = new Search(
       { input: byId("search"), results: byId("search-results"), summary: byId("search-summary") },
@@ -197,6 +201,12 @@ export class JobView {
 
   async #retry(pages) {
     await this.#act("retry", pages ? { pages } : {});
+  }
+
+  // Reads a page again, as these choices say. Throws Problem.
+  async #again(page, choices) {
+    await request(`${this.#address}/retry`, { method: "POST", body: { pages: [page], ...choices } });
+    this.#live.refresh();
   }
 
   get #address() {

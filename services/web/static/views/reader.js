@@ -1,6 +1,7 @@
 // The reader: one page's image beside its text, each line marked on both.
 
 import { byId, setText } from "../element.js";
+import { Again } from "../reader/again.js";
 import { Prose } from "../reader/prose.js";
 import { Reading } from "../reader/reading.js";
 import { Scan } from "../reader/scan.js";
@@ -18,10 +19,12 @@ export class Reader {
   #scan;
   #prose;
   #reading;
+  #again;
   #keys = (event) => this.#key(event);
 
-  // `retry(pages)` reads pages again; `leave()` goes back to the document.
-  constructor(jobId, { retry, leave }) {
+  // `retry(pages)` reads failed pages again and shows a fault itself; `again(page, choices)` reads any page again, with
+  // another `engine`, `ocr` or `dpi`, and throws Problem; `leave()` goes back to the document.
+  constructor(jobId, { retry, again, leave }) {
     [this.#jobId, this.#leave] = [jobId, leave];
     const pointed = (place) => {
       this.#scan.mark(place ?? this.#chosen);
@@ -45,8 +48,17 @@ export class Reader {
     });
     this.#reading = new Reading(jobId, this.#prose, {
       retry,
-      filled: (json) => this.#scan.place(json.blocks, json.rotation),
+      filled: (json) => {
+        // An earlier reading may be of an image at another resolution.
+        this.#scan.show(this.#urlOf(json.image), `Image of page ${json.page_no}`);
+        this.#scan.place(json.blocks, json.rotation);
+      },
     });
+    this.#again = new Again(async (page, choices) => {
+      await again(page, choices);
+      this.#reading.awaitNext();
+    });
+    byId("again-open").onclick = () => this.#again.open(this.#page, this.#job, this.#reading.engine);
     byId("tab-picture").onclick = () => this.#tab("picture");
     byId("tab-text").onclick = () => this.#tab("text");
     byId("reader-back").onclick = (event) => this.#follow(event, () => this.#leave());
@@ -69,6 +81,7 @@ export class Reader {
 
   close() {
     this.#page = null;
+    this.#again.close();
     this.#reading.stop();
     document.removeEventListener("keydown", this.#keys);
   }
@@ -114,16 +127,20 @@ export class Reader {
     step(byId("reader-next"), beside(1), (page) => this.#href(page));
     const page = job.pages[this.#page];
     if (!page) return this.#blank(pages.length ? "This page is not part of this document's selection." : "The document is being opened…");
-    const version = [this.#page, page.status, page.image, page.run, page.error, isEnded(job)].join("|");
+    // A page that has an outcome is read again only once all others have theirs.
+    byId("again-open").title = isEnded(job) ? "" : "A page can be read again when all pages have been read.";
+    byId("again-open").disabled = !isEnded(job) || !["completed", "failed"].includes(page.status);
+    const version = [this.#page, page.status, page.image, page.run, page.error, page.reread?.read_in, page.reread?.error, isEnded(job)].join("|");
     if (version === this.#shown) return undefined;
     this.#shown = version;
     this.#image(page, beside(1));
     if (page.status === "failed") this.#tab("text");
-    return this.#reading.show(this.#page, page, job, version);
+    return this.#reading.show(this.#page, page, job);
   }
 
   #blank(message) {
     this.#shown = "";
+    byId("again-open").disabled = true;
     this.#scan.show(null, "");
     this.#reading.say(message);
     return undefined;
@@ -145,7 +162,7 @@ export class Reader {
 
   #key(event) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+    if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.closest("dialog")) return;
     // Shift is how many keyboards type a plus.
     const act = { "+": () => this.#scan.zoom(1), "-": () => this.#scan.zoom(-1), 0: () => this.#scan.zoom(0), r: () => this.#scan.turn() }[event.key];
     if (act) {

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import ROOT
-from tests.documents import pdf
+from tests.documents import encrypted, pdf
 from tests.running import Running, running
 from tests.scripted import Script
 from tests.visiting import Visit
@@ -23,7 +23,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_no_view_has_a_serious_fault(visit: Visit, tmp_path: Path, width: int, scheme: Any) -> None:
     page = visit.page
     page.set_viewport_size({"width": width, "height": 800})
@@ -59,6 +59,22 @@ def test_no_view_has_a_serious_fault(visit: Visit, tmp_path: Path, width: int, s
 
     visit.job(job_id, FAILS)
     expect(page.get_by_role("alert")).to_contain_text("This page could not be read")
+    assert faults(page) == []
+
+    visit.job(job_id, 1)
+    expect(page.locator("#rendered")).to_be_visible()
+    page.get_by_role("button", name="Read again…").click()
+    page.get_by_role("dialog").get_by_label("Resolution").fill("100")
+    assert faults(page) == []
+    page.get_by_role("dialog").get_by_role("button", name="Read again").click()
+    if width < 600:
+        page.locator("#tab-text").click()
+    expect(page.locator(".comparison-summary")).to_have_text("The readings differ in 1 place.")
+    assert faults(page) == []
+
+    visit.home()
+    visit.choose(encrypted(tmp_path / "locked.pdf", pdf(tmp_path / "open.pdf", 1), password="secret"))
+    expect(page.get_by_role("form", name="This document is protected by a password")).to_be_visible()
     assert faults(page) == []
 
     visit.job(job_id)
