@@ -58,7 +58,7 @@ class Direct {
   constructor(file, options, row) {
     [this.#file, this.#options, this.#row] = [file, options, row];
     // The options are part of the key: the same file with other options is another upload.
-    this.#key = ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr].join("|");
+    this.#key = ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr, options.languages].join("|");
   }
 
   async send() {

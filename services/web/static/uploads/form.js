@@ -82,5 +82,5 @@ function readOptions() {
     byId(pagesBad ? "pages" : "dpi").focus();
     return null;
   }
-  return { pages: pages.replace(/\s+/g, ""), dpi, ocr: byId("ocr").value, password: byId("password").value };
+  return { pages: pages.replace(/\s+/g, ""), dpi, ocr: byId("ocr").value, languages: byId("languages").value.trim(), password: byId("password").value };
 }

@@ -24,7 +24,7 @@ export async function sendResumable({ file, options, row }) {
       storeFingerprintForResuming: !options.password,
       // The options are part of it: the same file with other options is another upload.
       fingerprint: async () =>
-        ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr].join("|"),
+        ["gnosis", file.name, file.size, file.lastModified, options.pages, options.dpi, options.ocr, options.languages].join("|"),
       removeFingerprintOnSuccess: true,
       onAfterResponse: (_, response) => {
         jobId = response.getHeader("Gnosis-Job-Id") ?? jobId;

@@ -54,10 +54,10 @@ export class Unlock {
   #submit(event, job, kept) {
     event.preventDefault();
     const password = byId("unlock-password").value;
-    const { pages, dpi, ocr } = job.options ?? {};
+    const { pages, dpi, ocr, languages } = job.options ?? {};
     const [file, options] = kept
       ? [kept.file, kept.options]
-      : [byId("unlock-file").files[0], { pages: pages ?? "", dpi: dpi ? String(dpi) : "", ocr: ocr ?? "auto" }];
+      : [byId("unlock-file").files[0], { pages: pages ?? "", dpi: dpi ? String(dpi) : "", ocr: ocr ?? "auto", languages: (languages ?? []).join(",") }];
     if (file && password) this.#upload(file, { ...options, password }, kept ? job.job_id : null);
   }
 }

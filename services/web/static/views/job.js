@@ -157,6 +157,7 @@ export class JobView {
     setText(byId("count-failed"), number(counts.failed));
     show(byId("legend-failed"), counts.failed > 0);
     show(byId("another"), unopened);
+    byId("another").classList.toggle("primary", !isLocked(job));
     if (isLocked(job)) this.#fault(this.#unlock.draw(job));
     else if (unopened) this.#fault(problemBox({ title: "This document could not be opened", detail: job.error }));
     this.#announce(job, ended);

@@ -81,8 +81,9 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
     page = visit.home()
     page.get_by_text("Options", exact=True).click()
     page.get_by_role("textbox", name="Pages").fill("1, 3-")
-    page.get_by_label("Resolution").fill("100")
-    page.get_by_label("Recognition").select_option("Every page")
+    page.locator("#options").get_by_label("Resolution").fill("100")
+    page.locator("#options").get_by_label("Recognition").select_option("Every page")
+    page.locator("#options").get_by_label("Languages").fill("en, de")
     data = page.evaluate_handle(
         """bytes => {
             const transfer = new DataTransfer();
@@ -100,6 +101,7 @@ def test_a_dropped_file_is_read_with_the_options_given(visit: Visit, tmp_path: P
     expect(page.locator(".tile-number")).to_have_text(["Page 1", "Page 3"])
     expect(page.locator("#job-meta")).to_contain_text("2 of 3 pages")
     assert job["options"].items() >= {"pages": "1,3-", "dpi": 100, "engine": None, "ocr": "force"}.items()
+    assert job["options"]["languages"] == ["eng", "deu"]
 
 
 def test_a_page_is_shown_beside_its_text_and_the_keys_turn_pages(visit: Visit, tmp_path: Path) -> None:
