@@ -39,7 +39,7 @@ class CloudTasks:
         queues = yaml.safe_load((ROOT / "deploy" / "queue.yaml").read_text())
         for queue in queues["queues"].values():
             queue["rateLimits"]["maxConcurrentDispatches"] = 4
-            queue["retryConfig"]["maxBackoff"] = "2s"
+            queue["retryConfig"] |= {"minBackoff": "1s", "maxBackoff": "2s"}
         self.queue_file = folder / "queue.yaml"
         self.queue_file.write_text(yaml.safe_dump(queues))
 
