@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.attacks import HOSTILE
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
-from tests.unit.web.text.test_html import HOSTILE
 from tests.visiting import Visit, visiting
 
 # What the scripted engine reads holds a digest of the page image, so it is another text at another resolution.
