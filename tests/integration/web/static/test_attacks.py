@@ -177,6 +177,28 @@ def test_attacks_in_a_text_are_harmless_in_every_view(window: Window, tmp_path: 
 
 
 @pytest.mark.parametrize("parts", [SOME, ALL])
+def test_attacks_in_two_readings_are_harmless_where_they_are_compared(
+    window: Window, tmp_path: Path, parts: tuple[int, ...]
+) -> None:
+    job_id = read(window, tmp_path, parts)
+    answer = window.services.client.post(
+        f"{window.services.url}/api/jobs/{job_id}/retry",
+        json={"pages": list(parts), "dpi": 72},
+        headers={"X-User-Email": window.user},
+    )
+    assert answer.status_code == 202
+    window.services.until(partial(ended, window, job_id), "the second reading")
+    for number in parts:
+        page = window.job(job_id, number)
+        page.locator("#readings").get_by_role("button", name="Compare").click()
+        for button in ("#as-text", "#as-markdown"):
+            page.locator(button).click()
+            expect(page.locator(".comparison-summary")).to_contain_text("differ")
+            expect(page.locator(".comparison-sides")).to_contain_text("alert(1)")
+            window.assert_harmless()
+
+
+@pytest.mark.parametrize("parts", [SOME, ALL])
 def test_attacks_in_a_text_are_harmless_in_html(window: Window, tmp_path: Path, parts: tuple[int, ...]) -> None:
     job_id = read(window, tmp_path, parts)
     page = window.page

@@ -129,7 +129,7 @@ def test_from_three_dropped_files_to_their_end(traveller: Visit, tmp_path: Path)
     assert faults(page) == []
 
     search_and_read(traveller, job_id, wide=wide)
-    page.keyboard.press("Escape")
+    read_again(page, wide=wide)
     expect(page.get_by_role("heading", level=1, name="minutes.pdf")).to_be_visible()
     open_downloads(page, tmp_path)
 
@@ -172,6 +172,22 @@ def search_and_read(visit: Visit, job_id: str, *, wide: bool) -> None:
     expect(page.locator("#raw")).to_contain_text("# Minutes of the harbour board")
     assert faults(page) == []
     page.locator("#as-text").click()
+
+
+def read_again(page: Page, *, wide: bool) -> None:
+    """The page is read again at another resolution, and both readings are compared."""
+    page.get_by_role("button", name="Read again…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Resolution").fill("100")
+    assert faults(page) == []
+    dialog.get_by_role("button", name="Read again").click()
+    expect(page.locator(".comparison-summary")).to_have_text("The readings differ in 1 place.")
+    sides = page.locator(".comparison-sides" if wide else ".comparison-both")
+    expect(sides.locator("del")).to_have_text(re.compile("^[0-9a-f]{12}$"))
+    expect(sides.locator("ins")).to_have_text(re.compile("^[0-9a-f]{12}$"))
+    assert faults(page) == []
+    page.keyboard.press("Escape")
+    expect(page.locator("#job-chip")).to_have_text("Partly done")
 
 
 def open_downloads(page: Page, folder: Path) -> None:
