@@ -263,6 +263,9 @@ class Checker:
         if new.claim == old.claim:
             # Where a page hangs the process ends, and what is read beside it is given back.
             facts.excuses += new.state is LeaseState.RELEASED and holder is not None and holder.hangs
+            if holder is not None and not holder.alive and (holder.killed_by is None or _names_one(new)):
+                # What a process wrote just before its death arrives after it.
+                self._suspect(facts, set(new.in_hand) - set(old.in_hand), but=holder.killed_by)
             if holder is not None and holder.was_frozen:
                 # A machine that stood still finds that its engine took too long.
                 self._suspect(facts, (n for n, deaths in new.deaths.items() if deaths > old.deaths.get(n, 0)))
