@@ -92,7 +92,7 @@ def test_the_queues_and_the_web_page_are_found_from_any_folder(installed: Path, 
         "path = queue_path(WebConfig().queue_file)\n"
         "print(path, *read_queue_settings(path), (files('services.web') / 'static' / 'index.html').is_file())"
     )
-    expected = f"{installed / 'deploy' / 'queue.yaml'} ocr-processing ocr-extraction True\n"
+    expected = f"{installed / 'deploy' / 'queue.yaml'} ocr-processing ocr-extraction ocr-webhooks True\n"
     assert run(installed, tmp_path, "-c", show) == expected
 
 

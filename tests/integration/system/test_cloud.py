@@ -40,6 +40,7 @@ def test_job_goes_from_upload_to_its_end_and_leaves_nothing_on_the_local_disk(tm
         assert services.get("/ready", **operator).json()["queue"] == {
             "ocr-processing": {"status": "ok"},
             "ocr-extraction": {"status": "ok"},
+            "ocr-webhooks": {"status": "ok"},
         }
         assert services.get("/cache/info").json()["engine"] == "scripted", "as the worker left it: no call wakes a GPU"
         assert services.client.delete(f"{services.url}/api/jobs/{job_id}").status_code == 204

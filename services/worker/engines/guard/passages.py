@@ -5,8 +5,7 @@ looked for by itself: whether its next letters stand anywhere in the other readi
 are spread over the page; an invention is a run of letters of which none is known. The order of blocks does not matter.
 """
 
-import numpy as np
-import numpy.typing as npt
+from itertools import accumulate
 
 from services.worker.engines.guard.agreement import grams, letters
 
@@ -22,12 +21,6 @@ def lowest_support(text: str, other: str) -> float | None:
     ours, known = grams(letters(text)), frozenset(grams(letters(other)))
     if len(ours) < PASSAGE:
         return None
-    supported = np.array([gram in known for gram in ours])
-    return float(_means(supported).min())
-
-
-def _means(supported: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """The mean over each `PASSAGE` places in a row."""
-    sums = np.concatenate([[0], np.cumsum(supported)])
-    means: npt.NDArray[np.float64] = (sums[PASSAGE:] - sums[:-PASSAGE]) / PASSAGE
-    return means
+    # How many places are supported before each place.
+    before = list(accumulate((gram in known for gram in ours), initial=0))
+    return min(end - start for start, end in zip(before, before[PASSAGE:], strict=False)) / PASSAGE
