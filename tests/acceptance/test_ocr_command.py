@@ -78,6 +78,7 @@ async def test_a_document_becomes_markdown_on_stdout_and_progress_on_stderr(tmp_
     assert not (tmp_path / "storage").exists()
 
 
+@pytest.mark.slow
 async def test_chosen_pages_go_to_a_file_and_nothing_to_stdout(tmp_path: Path, document: Path) -> None:
     target = tmp_path / "out.txt"
     command = await ocr(

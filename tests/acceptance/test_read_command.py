@@ -79,6 +79,7 @@ def test_a_document_goes_from_a_pipe_to_a_pipe_and_leaves_nothing_in_the_service
     assert jobs_of(services) == kept, "a job that was kept is read from again, and stays"
 
 
+@pytest.mark.slow
 def test_an_encrypted_document_is_read_with_its_password_which_is_stored_nowhere(
     services: Running, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def begin(tmp_path: Path, *arguments: str, **more: str) -> "subprocess.Popen[byt
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_same_command_again_reads_no_page_twice(tmp_path: Path) -> None:
     """With a private service, which ends with the command and comes back with it."""
     names = [f"{number}.pdf" for number in range(4)]

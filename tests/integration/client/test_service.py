@@ -198,6 +198,7 @@ def digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [40_000_000, pytest.param(1_000_000_000, marks=pytest.mark.slow)])
 def test_an_upload_goes_on_when_web_is_killed_and_started_again(tmp_path: Path, size: int) -> None:
     file = tmp_path / "large.pdf"

@@ -222,6 +222,7 @@ async def test_a_service_that_never_answers_is_started_again_after_the_longer_gr
     assert lines[0] == "service_unresponsive service=web seconds=1; killing it"
 
 
+@pytest.mark.slow
 async def test_a_service_that_answers_slowly_is_left_alone(tmp_path: Path) -> None:
     # Each answer takes longer than `probe`, and thirty of them longer than `liveness`.
     timings = msgspec.structs.replace(TIMINGS, liveness=2.0, probe=0.05)

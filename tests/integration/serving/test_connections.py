@@ -64,6 +64,7 @@ def log(web: Running) -> str:
     return (web.logs / "web.log").read_text()
 
 
+@pytest.mark.slow
 async def test_each_kind_of_slow_client_is_ended(web: Running) -> None:
     clients = SlowClients(web.web_port, 2 * len(KINDS), again=False)
     async with clients.connected() as tasks:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.documents import pdf
 from tests.emulators.gcs.faults import Fault
 from tests.emulators.gcs.server import Emulator
@@ -12,6 +14,7 @@ WEATHER = {Fault.UNAVAILABLE: 0.05, Fault.BUSY: 0.02, Fault.RESET: 0.08, Fault.L
 PAGES = 4
 
 
+@pytest.mark.slow
 def test_every_page_is_accounted_for_when_every_fifth_request_fails(tmp_path: Path) -> None:
     with Emulator(seed=5) as emulator:
         bucket = emulator.make_bucket("documents", paced=True)

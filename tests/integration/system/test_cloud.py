@@ -73,6 +73,7 @@ def test_nobody_gets_in_on_an_address_alone_and_only_the_queue_at_the_inner_door
             assert services.client.post(address, json={"session_id": "0" * 32}, headers=own).status_code == 401
 
 
+@pytest.mark.slow
 def test_job_goes_through_as_on_cloud_run_which_takes_the_signature_of_the_queues_tokens_away(tmp_path: Path) -> None:
     secret = "a-secret-that-both-services-are-given"
     with cloud(tmp_path, "--strip-signatures", K_SERVICE="gnosis", INTERNAL_TOKEN=secret) as services:
@@ -112,6 +113,7 @@ def test_job_survives_the_loss_of_every_task_and_of_both_services(tmp_path: Path
         assert sum(counts.values()) <= PAGES + 2, "a page with a result was read again"
 
 
+@pytest.mark.slow
 def test_worker_told_to_stop_ends_in_time_and_the_job_goes_on_without_waiting_for_its_lease(tmp_path: Path) -> None:
     with cloud(tmp_path, script=Script(seconds=0.3), lease_seconds=300) as services:
         job_id = services.upload(pdf(tmp_path / "document.pdf", PAGES))
@@ -122,6 +124,7 @@ def test_worker_told_to_stop_ends_in_time_and_the_job_goes_on_without_waiting_fo
         assert services.ended(job_id)["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_file_goes_to_the_bucket_itself_and_its_address_into_no_log(tmp_path: Path) -> None:
     with cloud(tmp_path, LOG_LEVEL="DEBUG") as services:
         path = pdf(tmp_path / "document.pdf", PAGES)

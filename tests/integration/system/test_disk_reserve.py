@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.documents import pdf
 from tests.running import Running
@@ -13,6 +14,7 @@ NEARLY_FULL = {"DISK_RESERVE_BYTES": str(1 << 60)}
 PAGES = 120
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_while_a_disk_is_nearly_full(tmp_path: Path) -> None:
     services = Running(tmp_path, script=Script(), environ={})
     try:

@@ -3,6 +3,8 @@
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
@@ -31,6 +33,7 @@ def page_results(services: Running, job_id: str) -> set[int]:
     return {int(path.name.split("_")[1]) for path in services.storage.glob(f"users/*/{job_id}/page_*_result.json")}
 
 
+@pytest.mark.slow
 def test_job_goes_on_after_web_is_killed_in_mid_extraction(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(), LOG_LEVEL="WARNING") as services:
         job_id = services.upload(pdf(tmp_path / "many.pdf", 120))
@@ -48,6 +51,7 @@ def images(services: Running, job_id: str) -> int:
     return len(list(services.storage.glob(f"users/*/{job_id}/page_*.png")))
 
 
+@pytest.mark.slow
 def test_worker_told_to_stop_gives_its_batch_back_so_that_nobody_waits_for_the_lease(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.3), LEASE_SECONDS="300") as services:
         job_id = services.upload(pdf(tmp_path / "nine.pdf", 9))
@@ -58,6 +62,7 @@ def test_worker_told_to_stop_gives_its_batch_back_so_that_nobody_waits_for_the_l
         assert set(services.read_counts().values()) == {1}
 
 
+@pytest.mark.slow
 def test_page_that_kills_the_engine_every_time_fails_alone(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(crash=(2,)), LEASE_SECONDS="1", FALLBACK_ENGINE="none") as services:
         job_id = services.upload(pdf(tmp_path / "three.pdf", 3))

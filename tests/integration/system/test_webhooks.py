@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
 from libs.taskqueue.queue import WEBHOOK_QUEUE
@@ -92,6 +93,7 @@ def delivered(services: Running, receiver: Receiver, job_id: str) -> list[int]:
     return answers
 
 
+@pytest.mark.slow
 def test_a_receiver_that_fails_ten_times_then_accepts_is_told_once(tmp_path: Path) -> None:
     document = pdf(tmp_path / "a.pdf", 2)
     with receiving(10) as receiver:

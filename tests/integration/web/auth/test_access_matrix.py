@@ -122,7 +122,7 @@ def publishers() -> Iterator[tuple[Publisher, Publisher]]:
         yield iap, google
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=[pytest.param(way, marks=pytest.mark.slow if way in ("google", "iap") else ()) for way in WAYS])
 async def installed(
     request: pytest.FixtureRequest, publishers: tuple[Publisher, Publisher]
 ) -> AsyncIterator[Callable[[], Any]]:

@@ -289,6 +289,7 @@ def test_a_page_is_read_by_one_engine_and_then_by_another(tmp_path: Path, scan: 
             assert services.get(f"/api/jobs/{job_id}/result?format={form}").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_page_is_drawn_anew_at_another_resolution_through_deaths_of_both_services(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.5)) as services:
         job_id = services.upload(pdf(tmp_path / "three.pdf", 3), dpi="72")

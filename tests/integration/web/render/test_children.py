@@ -73,6 +73,7 @@ async def test_a_child_that_hangs_is_ended_and_costs_one_page(write: WriteFile) 
     assert [int(pixels(page)[9, 9]) for page in rest] == [grey_of(2), grey_of(3)]
 
 
+@pytest.mark.slow
 async def test_processor_time_is_bounded_even_if_the_parent_waits(write: WriteFile) -> None:
     def draw(page: Any) -> None:
         shape = page.new_shape()

@@ -116,6 +116,7 @@ async def test_a_document_cut_off_ends_with_a_picture_or_a_reason(tmp_path: Path
 # Through the whole service
 
 
+@pytest.mark.slow
 def test_hostile_uploads_end_with_a_reason_while_the_service_goes_on(tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()

@@ -99,6 +99,7 @@ async def test_a_picture_that_cannot_be_decoded_is_an_empty_page(write: WriteFil
         assert document.page_count == 1
 
 
+@pytest.mark.slow
 async def test_a_picture_for_which_memory_is_missing_is_no_empty_page(write: WriteFile) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (2000, 3000, 3), np.uint8)
     frames = [Image.fromarray(noise)] * 20  # a few MB each as JPEG, and 15 MB or more by deflate

@@ -59,6 +59,7 @@ def finished(services: Running, sent: Any, path: Path) -> None:
     assert stored(services, job_id) == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_public_client_uploads_through_kills_of_the_server(services: Running, tmp_path: Path) -> None:
     path = padded(tmp_path / "through.pdf", 30 * MB)
     sending = uploader(services, path, chunk_size=2 * MB, retries=200, retry_delay=0.1, upload_checksum=True)
