@@ -1,7 +1,7 @@
 """The cells of a table as rows: HTML, and a grid of texts."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from libs.page.block import Cell
 
@@ -38,8 +38,24 @@ def to_html(cells: Sequence[Cell], attributes: str = "") -> str:
 
     `attributes` are written into the table's tag as they are.
     """
-    written = ["".join(map(_cell, row)) for row in rows(cells)]
+    written = ["".join(map(_cell, row)) for row in _placed(rows(cells))]
     return "\n".join([f"<table{attributes}>", *(f"<tr>{row}</tr>" for row in written), "</table>"])
+
+
+def _placed(by_row: Sequence[Sequence[Cell]]) -> Iterator[list[Cell]]:
+    """The rows with an empty cell at each uncovered place before a cell: HTML places a row's cells without gaps."""
+    # The first row in which each column is free again.
+    free_from: dict[int, int] = {}
+    for number, row in enumerate(by_row):
+        placed: list[Cell] = []
+        column = 0
+        for cell in row:
+            free = (at for at in range(column, cell.column) if free_from.get(at, 0) <= number)
+            placed += [Cell(row=number, column=at) for at in free]
+            placed.append(cell)
+            column = cell.column + cell.column_span
+            free_from.update(dict.fromkeys(range(cell.column, column), number + cell.row_span))
+        yield placed
 
 
 def _cell(cell: Cell) -> str:
