@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from services.serving.problem import Problem
 
 #: Parts of a text, or numbers of a list, at most. Chosen: more than any document has pages.
 MOST_PARTS = 10_000
+#: Characters of a selection at most, which is decoded whole. Chosen: room for so many ranges.
+MOST_CHARACTERS = 200_000
 _MOST_DIGITS = 8
 
 
@@ -15,6 +19,16 @@ def selection(pages: list[int] | str | None) -> str:
         return ""
     ranges = _listed(pages) if isinstance(pages, list) else _written(pages)
     return ",".join(_text(first, last) for first, last in _merged(ranges))
+
+
+def written_selection(text: str) -> str:
+    """The same for `pages` as it is written in JSON or in a form: `[0, 2]`, `"0,2-4"`, `0,2-4`, `null` or nothing."""
+    if len(text) > MOST_CHARACTERS:
+        raise _bad(f"it has more than {MOST_CHARACTERS:,} characters")
+    try:
+        return selection(msgspec.json.decode(text, type=list[int] | str | None))
+    except msgspec.MsgspecError:
+        return selection(text)
 
 
 def _listed(pages: list[int]) -> list[tuple[int, int]]:

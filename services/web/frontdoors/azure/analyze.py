@@ -4,13 +4,15 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from libs.jobstate.intake import Options
 from services.serving.problem import Problem
+from services.web.auth import User
 from services.web.auth.identity import get_user_of_client
 from services.web.frontdoors import document
 from services.web.frontdoors.azure.asked import check_model, wanted
 from services.web.frontdoors.document import Document
 from services.web.frontdoors.door import public_base
-from services.web.frontdoors.reading import JOB_HEADER, start_reading
+from services.web.frontdoors.reading import JOB_HEADER, Reading, start_reading
 from services.web.service import web
 from services.web.upload.admission import read_options
 
@@ -35,7 +37,7 @@ async def analyze(request: Request) -> Response:
     check_model(model)
     asked = wanted(request.query_params)
     options = await read_options(web(request), {"pages": request.query_params.get("pages", "")})
-    reading = await start_reading(request, user, await _document(request), options)
+    reading = await _begun(request, user, options)
     address = f"{public_base(request)}/documentintelligence/documentModels/{model}/analyzeResults/{reading.job_id}"
     headers = {
         "Operation-Location": f"{address}?{asked.query()}",
@@ -45,11 +47,15 @@ async def analyze(request: Request) -> Response:
     return Response(status_code=202, headers=headers)
 
 
-async def _document(request: Request) -> Document:
-    """The body itself, or what its JSON has or names. Raises `Problem` 422."""
+async def _begun(request: Request, user: User, options: Options) -> Reading:
+    """The reading of the body itself, or of what its JSON has or names."""
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-        return document.raw(request)
-    body = await document.read_json(request, Body, hint=_HINT)
+        return await start_reading(request, user, document.raw(request), options)
+    async with document.held_json(request, Body, hint=_HINT) as body:
+        return await start_reading(request, user, _document(request, body), options)
+
+
+def _document(request: Request, body: Body) -> Document:
     if body.base64_source is not None:
         return document.held(document.of_base64(body.base64_source))
     if body.url_source is None:

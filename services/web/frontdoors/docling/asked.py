@@ -14,6 +14,8 @@ from services.web.frontdoors.docling.result import Format, Wanted
 
 #: Characters of a page break at most. Chosen: it is part of the task id, which is part of an address.
 MAX_PAGE_BREAK = 100
+#: Bytes of the options in JSON at most. Chosen: far more than the longest that clients send.
+MAX_OPTIONS_BYTES = 100_000
 # What clients write for a last page that is open.
 _OPEN_END = 10**8
 _FORMATS = {**{each.value: each for each in Format}, "html_split_page": Format.HTML}
@@ -74,15 +76,24 @@ def options_of(fields: Mapping[str, tuple[str, ...]]) -> ConvertOptions:
             members |= {name: listed} if listed else {}
         elif values:
             members[name] = values[-1]
-    return converted(members)
-
-
-def converted(members: Any) -> ConvertOptions:
-    """The options, as JSON has them or as a form. Raises `Problem` 422."""
     try:
         return msgspec.convert(members, ConvertOptions, strict=False)
     except msgspec.ValidationError as error:
-        raise Problem(422, "Bad field", f"{error}.", "Leave the field out, or correct it.") from error
+        raise _bad(error) from error
+
+
+def options_in(data: bytes) -> ConvertOptions:
+    """The options in JSON. Raises `Problem` 422."""
+    if len(data) > MAX_OPTIONS_BYTES:
+        raise Problem(422, "Bad field", f"options has more than {MAX_OPTIONS_BYTES:,} bytes.", "Send fewer options.")
+    try:
+        return msgspec.json.decode(data, type=ConvertOptions, strict=False)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise _bad(error) from error
+
+
+def _bad(error: Exception) -> Problem:
+    return Problem(422, "Bad field", f"{error}.", "Leave the field out, or correct it.")
 
 
 class TaskId(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -13,7 +12,7 @@ from libs.jobstate.rebuild import load_or_rebuild
 from services.serving.problem import Problem
 from services.web.auth.identity import get_user_of_client
 from services.web.frontdoors import document, waiting
-from services.web.frontdoors.docling.asked import ConvertOptions, TaskId, converted, options_of
+from services.web.frontdoors.docling.asked import ConvertOptions, TaskId, options_in, options_of
 from services.web.frontdoors.docling.delivery import deliver, zip_response
 from services.web.frontdoors.docling.result import task
 from services.web.frontdoors.document import Document
@@ -21,7 +20,9 @@ from services.web.frontdoors.reading import JOB_HEADER, Fields, Reading, start_f
 from services.web.service import web
 from services.web.upload.admission import read_options
 
-_HINT = 'Send {"options": {}, "sources": [{"kind": "file", "filename": "a.pdf", "base64_string": "..."}]}.'
+_HINT = (
+    'Send {"options": {}, "sources": [{"kind": "file", "filename": "a.pdf", "base64_string": "..."}]}: one document.'
+)
 #: The client looks for this text, and then asks for the result in the answer.
 NO_ARTIFACTS = "Presigned URL target requires artifact storage to be configured and enabled on the server."
 
@@ -42,12 +43,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
-    """A request in JSON."""
+    """A request in JSON. Lists and objects of any length are not decoded: they would take many times their bytes."""
 
-    sources: list[Source]
-    options: dict[str, Any] = {}
+    #: One: documents are sent one by one.
+    sources: tuple[Source]
+    options: msgspec.Raw = msgspec.Raw(b"{}")
     target: Target = Target()
-    callbacks: list[Any] = []
+    callbacks: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,15 +97,13 @@ async def _of_form(request: Request) -> _Begun:
 
 async def _of_json(request: Request) -> _Begun:
     user = await get_user_of_client(request)
-    body = await document.read_json(request, Body, hint=_HINT)
-    zipped = _is_zip(body.target.kind)
-    _refuse_callbacks(bool(body.callbacks))
-    asked = converted(body.options)
-    wanted = asked.wanted
-    options = await read_options(web(request), asked.job_fields)
-    if len(body.sources) != 1:
-        raise Problem(422, "Bad field", "sources has to have one document.", "Send documents one by one.")
-    reading = await start_reading(request, user, _document(request, body.sources[0]), options)
+    async with document.held_json(request, Body, hint=_HINT) as body:
+        zipped = _is_zip(body.target.kind)
+        _refuse_callbacks(bytes(body.callbacks).strip(b"[] \t\r\n") not in (b"", b"null"))
+        asked = options_in(bytes(body.options))
+        wanted = asked.wanted
+        options = await read_options(web(request), asked.job_fields)
+        reading = await start_reading(request, user, _document(request, body.sources[0]), options)
     return _Begun(reading=reading, task_id=TaskId(job_id=reading.job_id, wanted=wanted, zipped=zipped))
 
 

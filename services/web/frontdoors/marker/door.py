@@ -17,8 +17,8 @@ from services.web.frontdoors import waiting
 from services.web.frontdoors.door import Door, in_form
 from services.web.frontdoors.fields import bad_field, is_true, last
 from services.web.frontdoors.marker.answer import OutputFormat, output, page_stats
-from services.web.frontdoors.mistral.selection import selection
 from services.web.frontdoors.reading import JOB_HEADER, Fields, Reading, start_form
+from services.web.frontdoors.selection import selection
 from services.web.frontdoors.spool import Spool
 from services.web.outputs.page import PageDocument
 from services.web.service import web

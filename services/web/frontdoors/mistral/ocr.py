@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +18,11 @@ from services.web.auth import User
 from services.web.auth.identity import get_user_of_client
 from services.web.frontdoors import document, waiting
 from services.web.frontdoors.document import Document
+from services.web.frontdoors.fields import last
 from services.web.frontdoors.mistral.answer import Wishes, figures, page_object
 from services.web.frontdoors.mistral.files import found_file
-from services.web.frontdoors.mistral.selection import selection
 from services.web.frontdoors.reading import JOB_HEADER, Fields, Reading, start_form, start_reading
+from services.web.frontdoors.selection import written_selection
 from services.web.outputs.archive import ImageLimits, cut_figures
 from services.web.outputs.page import PageDocument
 from services.web.service import web
@@ -32,6 +33,7 @@ _HINT = (
 )
 # The path of a file of ours (`mistral.files`), whatever the host that the client reaches the service by.
 _FILE = re.compile(r".*/v1/files/([0-9a-f]{32})/content")
+_NULL = msgspec.Raw(b"null")
 
 
 class ImageAddress(msgspec.Struct, frozen=True):
@@ -51,19 +53,18 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(Wishes, frozen=True, kw_only=True):
-    """The members of a request that a form has too."""
+    """What the answer shall have."""
 
     model: str | None = None
-    pages: list[int] | str | None = None
-    bbox_annotation_format: Any = None
-    document_annotation_format: Any = None
-    document_annotation_prompt: Any = None
 
 
 class Body(Asked, frozen=True, kw_only=True):
-    """The JSON body."""
+    """The JSON body. Members of any length are not decoded with it: they would take many times their bytes."""
 
     document: Source
+    pages: msgspec.Raw = _NULL
+    bbox_annotation_format: msgspec.Raw = _NULL
+    document_annotation_format: msgspec.Raw = _NULL
 
 
 async def ocr(request: Request) -> Response:
@@ -77,11 +78,11 @@ async def ocr(request: Request) -> Response:
 
 async def _of_json(request: Request, user: User) -> tuple[Reading, Asked]:
     """The reading, and what the answer shall have: the document is not held while it is awaited."""
-    body = await document.read_json(request, Body, hint=_HINT)
-    _refuse_annotations(body)
-    options = await read_options(web(request), {"pages": selection(body.pages)})
-    reading = await start_reading(request, user, await _document(request, user, body.document), options)
-    return reading, Asked(**{name: getattr(body, name) for name in Asked.__struct_fields__})
+    async with document.held_json(request, Body, hint=_HINT) as body:
+        _refuse_annotations(_text(raw) for raw in (body.bbox_annotation_format, body.document_annotation_format))
+        options = await read_options(web(request), {"pages": written_selection(_text(body.pages))})
+        reading = await start_reading(request, user, await _document(request, user, body.document), options)
+        return reading, Asked(**{name: getattr(body, name) for name in Asked.__struct_fields__})
 
 
 async def _of_form(request: Request, user: User) -> Response:
@@ -90,8 +91,8 @@ async def _of_form(request: Request, user: User) -> Response:
     async def options(fields: Fields) -> Any:
         nonlocal asked
         asked = _asked(fields)
-        _refuse_annotations(asked)
-        return await read_options(web(request), {"pages": selection(asked.pages)})
+        _refuse_annotations(last(fields, f"{name}_annotation_format", "null") for name in ("bbox", "document"))
+        return await read_options(web(request), {"pages": written_selection(last(fields, "pages"))})
 
     _, (reading,) = await start_form(request, user, ("file",), options)
     return await _answer(reading, asked, request)
@@ -171,17 +172,20 @@ def _asked(fields: Fields) -> Asked:
             members[name] = json.loads(values[-1])
         except (ValueError, RecursionError):
             members[name] = values[-1]
-    for name in ("model", "pages"):  # texts, also where they read as a number
-        if name in members and not isinstance(members[name], list):
-            members[name] = fields[name][-1]
+    if "model" in members:  # a text, also where it reads as a number
+        members["model"] = fields["model"][-1]
     try:
         return msgspec.convert(members, Asked, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(422, "Bad field", f"{error}.", "Leave the field out, or correct it.") from error
 
 
-def _refuse_annotations(asked: Asked) -> None:
-    if asked.bbox_annotation_format is not None or asked.document_annotation_format is not None:
+def _text(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode(errors="replace")
+
+
+def _refuse_annotations(formats: Iterable[str]) -> None:
+    if any(written != "null" for written in formats):
         raise Problem(
             422,
             "No annotations",

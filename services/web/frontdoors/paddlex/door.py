@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from libs.jobstate.job import Job
 from services.serving.problem import Problem
+from services.web.auth import User
 from services.web.auth.identity import get_user_of_client
 from services.web.frontdoors import document, waiting
 from services.web.frontdoors.document import Document
@@ -35,14 +36,19 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
 async def layout_parsing(request: Request) -> Response:
     """Answer with an entry for each page. Raises `Problem`."""
     user = await get_user_of_client(request)
-    body = await document.read_json(request, Body, hint=_HINT)
-    options = await read_options(web(request), {})
-    reading = await start_reading(request, user, _document(request, body.file), options)
+    reading = await _begun(request, user)
 
     async def content() -> AsyncIterator[bytes]:
         return _result(reading, await reading.ended())
 
     return await waiting.answer(content(), headers={JOB_HEADER: reading.job_id})
+
+
+async def _begun(request: Request, user: User) -> Reading:
+    """The reading: what the body has is not held while it is awaited."""
+    options = await read_options(web(request), {})
+    async with document.held_json(request, Body, hint=_HINT) as body:
+        return await start_reading(request, user, _document(request, body.file), options)
 
 
 def _document(request: Request, file: str) -> Document:

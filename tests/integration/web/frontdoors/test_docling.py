@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from libs.storage.memory import MemoryStore
-from services.web.frontdoors.docling.asked import MAX_PAGE_BREAK, TaskId
+from services.web.frontdoors.docling.asked import MAX_OPTIONS_BYTES, MAX_PAGE_BREAK, TaskId
 from services.web.frontdoors.docling.result import Format, Wanted
 from tests.endedjobs import end, fail, jobs, only_job
 from tests.integration.web.frontdoors.conftest import BLANK, FAILED, PDF, READ, Serve
@@ -189,6 +189,9 @@ async def test_what_is_not_done_is_refused_and_leaves_nothing(
         {"sources": [{"kind": "file", "base64_string": "%"}]},
         {"sources": [SOURCE], "options": {"to_formats": 7}},
         {"sources": [SOURCE], "target": {"kind": "put"}},
+        {"sources": [SOURCE], "callbacks": [{"url": "http://127.0.0.1/"}]},
+        {"sources": [SOURCE], "options": None},
+        {"sources": [SOURCE], "options": {"other": "x" * MAX_OPTIONS_BYTES}},
         {"options": {}},
     ],
 )

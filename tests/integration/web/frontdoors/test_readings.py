@@ -2,22 +2,30 @@
 
 import asyncio
 import json
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
 from libs.config import ConfigError
 from libs.jobstate.job import Job
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
+from services.serving.problem import Problem
 from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
 from services.web.config import WebConfig
 from services.web.frontdoors import waiting
+from services.web.frontdoors.document import MAX_JSON_BYTES, held_json
 from services.web.frontdoors.doors import DOORS, open_doors
+from services.web.frontdoors.paddlex.door import Body
 from services.web.frontdoors.reading import FAILED_KEPT
+from services.web.receiving import MAX_HELD_BYTES
 from tests.clock import StorageClock
 from tests.endedjobs import end, fail, jobs, only_job
 from tests.inprocess import ClientInProcess
@@ -262,6 +270,25 @@ def test_a_door_that_there_is_not_stops_the_start() -> None:
 async def test_two_doors_have_no_address_in_common() -> None:
     addresses = [(route.path, method) for door in DOORS for route in door.routes for method in route.methods or ()]
     assert len(addresses) == len(set(addresses))
+
+
+async def test_a_document_in_json_counts_as_held_until_it_is_stored(serve: Serve) -> None:
+    client = serve()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b'{"file": "QUJD"}'}
+
+    def body() -> AbstractAsyncContextManager[Body]:
+        scope = {"type": "http", "headers": [], "app": SimpleNamespace(state=SimpleNamespace(web=client.web))}
+        return held_json(Request(scope, receive), Body, hint="Send JSON.")
+
+    with client.web.held_bodies.of(MAX_HELD_BYTES - MAX_JSON_BYTES):
+        async with body() as held:
+            assert held.file == "QUJD"
+            with pytest.raises(Problem, match="Busy"):
+                await body().__aenter__()
+        async with body() as held:
+            assert held.file == "QUJD"
 
 
 async def test_a_name_that_is_none_is_made_one(serve: Serve, store: MemoryStore) -> None:
