@@ -1,10 +1,6 @@
-"""Azure Document Intelligence's `analyzeResult` of a document, a page at a time.
+"""Azure Document Intelligence's `analyzeResult` of a document, a page at a time."""
 
-The wire contract is that of API version 2024-11-30. Places are in inches for a PDF and in pixels for a picture.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -12,12 +8,25 @@ from libs.page.block import Block, BlockKind, Cell, Confidence, Corners, Rect
 from libs.page.table import heads_row
 from services.web.frontdoors.absent import failure, note
 from services.web.frontdoors.azure.content import ContentFormat, Stretch, WrittenBlock, WrittenLine, WrittenPage, write
+from services.web.frontdoors.azure.objects import (
+    AnalyzedPage,
+    Caption,
+    Figure,
+    Paragraph,
+    Polygon,
+    Region,
+    SelectionMark,
+    Span,
+    Table,
+    TableCell,
+    TextLine,
+    Warned,
+    Word,
+)
 from services.web.frontdoors.azure.offsets import Offsets, StringIndex
 from services.web.frontdoors.printed import corners_of
 from services.web.outputs.page import PageDocument
 
-#: The version of the interface that is answered.
-API_VERSION = "2024-11-30"
 #: What stands between two pages in `content`.
 SEPARATORS = {ContentFormat.TEXT: "\n\n", ContentFormat.MARKDOWN: "\n\n<!-- PageBreak -->\n\n"}
 #: For a word whose engine does not say how sure it is: the field is required. Chosen: the middle.
@@ -33,126 +42,6 @@ _ROLES = {
     BlockKind.FORMULA: "formulaBlock",
 }
 
-#: x and y of four corners, clockwise from the start of the text.
-Polygon = tuple[float, ...]
-
-
-class Span(msgspec.Struct, frozen=True):
-    """A part of `content`."""
-
-    offset: int
-    length: int
-
-
-class Region(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A place on a page."""
-
-    page_number: int
-    polygon: Polygon
-
-
-class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A word of a page."""
-
-    content: str
-    span: Span
-    confidence: float
-    #: Missing where its place is not known, as of a model's text.
-    polygon: Polygon | None = None
-
-
-class SelectionMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A check box."""
-
-    #: "selected" or "unselected".
-    state: str
-    span: Span
-    confidence: float
-    polygon: Polygon | None = None
-
-
-class TextLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A line of a page."""
-
-    content: str
-    spans: tuple[Span, ...]
-    polygon: Polygon | None = None
-
-
-class AnalyzedPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A page; its sides are missing where they are not known, as of a page that could not be rendered."""
-
-    page_number: int
-    spans: tuple[Span, ...]
-    words: tuple[Word, ...]
-    lines: tuple[TextLine, ...]
-    unit: str
-    #: Of the text against the page, clockwise, in degrees above -180 up to 180.
-    angle: float = 0.0
-    width: float | None = None
-    height: float | None = None
-    selection_marks: tuple[SelectionMark, ...] = ()
-
-
-class Paragraph(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A block that is no table."""
-
-    content: str
-    spans: tuple[Span, ...]
-    bounding_regions: tuple[Region, ...]
-    role: str | None = None
-
-
-class TableCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A cell of a table; every place of the table is covered by one."""
-
-    row_index: int
-    column_index: int
-    content: str
-    spans: tuple[Span, ...]
-    #: "columnHeader" or "rowHeader"; missing for content.
-    kind: str | None = None
-    row_span: int = 1
-    column_span: int = 1
-    bounding_regions: tuple[Region, ...] = ()
-
-
-class Caption(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The caption of a table or a figure."""
-
-    content: str
-    spans: tuple[Span, ...]
-    bounding_regions: tuple[Region, ...]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A table."""
-
-    row_count: int
-    column_count: int
-    cells: tuple[TableCell, ...]
-    spans: tuple[Span, ...]
-    bounding_regions: tuple[Region, ...]
-    caption: Caption | None = None
-
-
-class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """A figure."""
-
-    #: The page and the figure's number on it, from 1: "3.1".
-    id: str
-    spans: tuple[Span, ...]
-    bounding_regions: tuple[Region, ...]
-    caption: Caption | None = None
-
-
-class Warned(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client should know of a page."""
-
-    code: str
-    message: str
-    target: str
-
 
 class PageAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     """What a page adds to each part of the answer."""
@@ -166,60 +55,6 @@ class PageAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
     warnings: tuple[Warned, ...]
-
-
-class AnalyzeResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The whole answer."""
-
-    api_version: str
-    model_id: str
-    string_index_type: StringIndex
-    content_format: ContentFormat
-    content: str
-    pages: tuple[AnalyzedPage, ...]
-    paragraphs: tuple[Paragraph, ...]
-    tables: tuple[Table, ...]
-    figures: tuple[Figure, ...]
-    warnings: tuple[Warned, ...]
-    #: Neither is recognised.
-    styles: tuple[Any, ...] = ()
-    languages: tuple[Any, ...] = ()
-
-
-def analyze_result(
-    pages: Iterable[PageDocument],
-    *,
-    model_id: str,
-    content_format: ContentFormat = ContentFormat.TEXT,
-    string_index: StringIndex = StringIndex.CODE_POINTS,
-) -> AnalyzeResult:
-    """The answer for these pages, which are in order."""
-    found = list(analyzed(pages, content_format, string_index))
-    return AnalyzeResult(
-        api_version=API_VERSION,
-        model_id=model_id,
-        string_index_type=string_index,
-        content_format=content_format,
-        content="".join(each.content for each in found),
-        pages=tuple(each.page for each in found),
-        paragraphs=tuple(paragraph for each in found for paragraph in each.paragraphs),
-        tables=tuple(table for each in found for table in each.tables),
-        figures=tuple(figure for each in found for figure in each.figures),
-        warnings=tuple(warning for each in found for warning in each.warnings),
-    )
-
-
-def analyzed(
-    pages: Iterable[PageDocument],
-    content_format: ContentFormat = ContentFormat.TEXT,
-    string_index: StringIndex = StringIndex.CODE_POINTS,
-) -> Iterator[PageAnalysis]:
-    """Each page's part of the answer, so that no caller has to hold all of them."""
-    end: int | None = None
-    for page in pages:
-        found = analyze_page(page, end, content_format, string_index)
-        yield found
-        end = found.end
 
 
 def analyze_page(

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from services.web.frontdoors.azure.analysis import API_VERSION, analyze_page
+from services.web.frontdoors.azure.analysis import analyze_page
 from services.web.frontdoors.azure.content import ContentFormat
+from services.web.frontdoors.azure.objects import API_VERSION
 from services.web.frontdoors.azure.offsets import StringIndex
 from services.web.frontdoors.spool import Spool
 from services.web.outputs.page import PageDocument
@@ -21,7 +22,7 @@ async def analyze_result_json(
     content_format: ContentFormat = ContentFormat.TEXT,
     string_index: StringIndex = StringIndex.CODE_POINTS,
 ) -> AsyncIterator[bytes]:
-    """The JSON of `analysis.AnalyzeResult`, which begins when all pages are read."""
+    """The JSON of the whole answer, which begins when all pages are read."""
     with Spool("content", *_LISTS) as spool:
         end: int | None = None
         async for page in pages:

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from services.serving.problem import Problem
-from services.web.frontdoors.azure.analysis import API_VERSION
 from services.web.frontdoors.azure.content import ContentFormat
+from services.web.frontdoors.azure.objects import API_VERSION
 from services.web.frontdoors.azure.offsets import StringIndex
 
 #: The models that are answered: both read the same and differ in name alone.

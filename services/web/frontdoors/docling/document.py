@@ -1,7 +1,7 @@
 """Our pages as a DoclingDocument, a page at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,9 +14,7 @@ from services.web.frontdoors.docling.items import (
     Box,
     Cell,
     Description,
-    DoclingDocument,
     Group,
-    Origin,
     Page,
     Picture,
     Provenance,
@@ -25,7 +23,6 @@ from services.web.frontdoors.docling.items import (
     Table,
     TableData,
     Text,
-    root,
 )
 from services.web.outputs.page import PageDocument
 
@@ -72,31 +69,6 @@ class DoclingPage(msgspec.Struct, frozen=True, kw_only=True):
     pictures: tuple[Picture, ...]
     #: With this page.
     counts: Counts
-
-
-def docling_document(pages: Iterable[PageDocument], *, name: str, origin: Origin) -> DoclingDocument:
-    """The document of these pages, which are in order. `name` is its name without an ending."""
-    found = list(docling_pages(pages))
-    return DoclingDocument(
-        name=name,
-        origin=origin,
-        body=root("body", "body", tuple(ref for each in found for ref in each.children)),
-        furniture=root("furniture", "furniture"),
-        groups=tuple(group for each in found for group in each.groups),
-        texts=tuple(text for each in found for text in each.texts),
-        pictures=tuple(picture for each in found for picture in each.pictures),
-        tables=tuple(table for each in found for table in each.tables),
-        pages={str(each.page.page_no): each.page for each in found},
-    )
-
-
-def docling_pages(pages: Iterable[PageDocument]) -> Iterator[DoclingPage]:
-    """Each page's part of the document, so that no caller has to hold all of them."""
-    counts = Counts()
-    for page in pages:
-        found = docling_page(page, counts)
-        yield found
-        counts = found.counts
 
 
 def docling_page(page: PageDocument, before: Counts) -> DoclingPage:
@@ -202,35 +174,19 @@ class _Building:
         ref = f"#/{'tables' if is_table else 'pictures'}/{number}"
         self._children[BODY].append(Ref(ref))
         captions = (Ref(self._text(caption, ref)),) if caption is not None else ()
-        prov = self._places(block.box, 0)
+        item: dict[str, Any] = {
+            "self_ref": ref,
+            "parent": Ref(BODY),
+            "children": (),
+            "content_layer": "body",
+            "prov": self._places(block.box, 0),
+            "captions": captions,
+        }
         if is_table:
-            data = self._data(block)
-            self._tables.append(
-                Table(
-                    self_ref=ref,
-                    parent=Ref(BODY),
-                    children=(),
-                    content_layer="body",
-                    label="table",
-                    prov=prov,
-                    captions=captions,
-                    data=data,
-                )
-            )
+            self._tables.append(Table(label="table", data=self._data(block), **item))
             return
         described = (Description(text=block.text, provenance=self._page.engine or ""),) if block.text else ()
-        self._pictures.append(
-            Picture(
-                self_ref=ref,
-                parent=Ref(BODY),
-                children=(),
-                content_layer="body",
-                label="picture",
-                prov=prov,
-                captions=captions,
-                annotations=described,
-            )
-        )
+        self._pictures.append(Picture(label="picture", annotations=described, **item))
 
     def _data(self, block: Block) -> TableData:
         cells = []

@@ -141,27 +141,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     binary_hash: int
 
 
-class DoclingDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole document."""
-
-    name: str
-    origin: Origin
-    body: Group
-    furniture: Group
-    groups: tuple[Group, ...]
-    texts: tuple[Text, ...]
-    pictures: tuple[Picture, ...]
-    tables: tuple[Table, ...]
-    #: By their numbers.
-    pages: dict[str, Page]
-    schema_name: str = "DoclingDocument"
-    version: str = VERSION
-    key_value_items: tuple[()] = ()
-    form_items: tuple[()] = ()
-
-
-def root(name: str, layer: str, children: tuple[Ref, ...] = ()) -> Group:
+def root(name: str, layer: str) -> Group:
     """One of the two roots."""
     return Group(
-        self_ref=f"#/{name}", parent=None, children=children, content_layer=layer, label="unspecified", name="_root_"
+        self_ref=f"#/{name}", parent=None, children=(), content_layer=layer, label="unspecified", name="_root_"
     )

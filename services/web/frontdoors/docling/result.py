@@ -188,7 +188,7 @@ _MEMBERS = {
 
 
 async def _document(spool: Spool, origin: Origin) -> AsyncIterator[bytes]:
-    """The DoclingDocument, as `document.docling_document` makes it."""
+    """The DoclingDocument."""
     head = {
         "schema_name": "DoclingDocument",
         "version": VERSION,

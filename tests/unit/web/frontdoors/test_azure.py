@@ -1,5 +1,6 @@
 """Azure's analyzeResult of our pages: every word once, with a span that is what `content` has there."""
 
+import asyncio
 import html
 import re
 
@@ -9,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.page.block import Block, BlockKind
-from services.web.frontdoors.azure.analysis import AnalyzeResult, Span, analyze_result, analyzed
 from services.web.frontdoors.azure.answer import analyze_result_json
 from services.web.frontdoors.azure.content import ContentFormat
+from services.web.frontdoors.azure.objects import AnalyzedPage, Figure, Paragraph, Span, Table, Warned
 from services.web.frontdoors.azure.offsets import StringIndex
 from services.web.outputs.page import PageDocument
 from tests.unit.web.frontdoors.documents import (
@@ -32,8 +33,32 @@ from tests.unit.web.frontdoors.streamed import pages_of, whole
 FORMATS = list(ContentFormat)
 
 
-def analysis(*pages: PageDocument, content_format: ContentFormat = ContentFormat.TEXT) -> AnalyzeResult:
-    return analyze_result(pages, model_id="prebuilt-layout", content_format=content_format)
+class AnalyzeResult(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The whole answer, as a client reads it."""
+
+    api_version: str
+    model_id: str
+    string_index_type: StringIndex
+    content_format: ContentFormat
+    content: str
+    pages: list[AnalyzedPage]
+    paragraphs: list[Paragraph]
+    tables: list[Table]
+    figures: list[Figure]
+    warnings: list[Warned]
+    styles: tuple[()]
+    languages: tuple[()]
+
+
+def analysis(
+    *pages: PageDocument,
+    content_format: ContentFormat = ContentFormat.TEXT,
+    string_index: StringIndex = StringIndex.CODE_POINTS,
+) -> AnalyzeResult:
+    sent = analyze_result_json(
+        pages_of(pages), model_id="prebuilt-layout", content_format=content_format, string_index=string_index
+    )
+    return msgspec.convert(asyncio.run(whole(sent)), AnalyzeResult)
 
 
 def cut(result: AnalyzeResult, *spans: Span) -> str:
@@ -78,7 +103,7 @@ def test_each_word_of_a_model_is_there_once_and_inside_the_content(content_forma
 @given(blocks=blocks, index=st.sampled_from(StringIndex))
 def test_spans_count_as_the_client_does(blocks: list[Block], index: StringIndex) -> None:
     pages = [page(*blocks), page(*blocks, page_no=2)]
-    result = analyze_result(pages, model_id="m", string_index=index)
+    result = analysis(*pages, string_index=index)
     width = {StringIndex.CODE_POINTS: 4, StringIndex.UTF16: 2}[index]
     content = result.content.encode(f"utf-{8 * width}-le", "surrogatepass")
     for each in result.pages:
@@ -201,17 +226,13 @@ def test_words_that_a_model_wrote_are_found_in_its_markup() -> None:
     assert all(word.polygon is None for word in result.pages[0].words)
 
 
-def test_parts_of_pages_make_up_the_whole() -> None:
-    parts = list(analyzed(DOCUMENT, ContentFormat.MARKDOWN))
-    whole = analysis(*DOCUMENT, content_format=ContentFormat.MARKDOWN)
-    assert "".join(part.content for part in parts) == whole.content
-    assert parts[-1].end == len(whole.content)
+def test_pages_stand_one_after_the_other_in_the_content() -> None:
+    result = analysis(*DOCUMENT, content_format=ContentFormat.MARKDOWN)
+    shown = [cut(result, *each.spans) for each in result.pages]
+    assert "\n\n<!-- PageBreak -->\n\n".join(shown) == result.content
+    assert shown[0] and shown[3]
     assert analysis(blank(1)).content == ""
-
-
-async def test_what_is_sent_is_the_whole_answer() -> None:
-    sent = await whole(analyze_result_json(pages_of(DOCUMENT), model_id="prebuilt-layout"))
-    assert sent == msgspec.json.decode(msgspec.json.encode(analysis(*DOCUMENT)))
+    assert (result.api_version, result.model_id) == ("2024-11-30", "prebuilt-layout")
 
 
 def test_the_turn_of_the_text_is_the_angle_of_the_page() -> None:

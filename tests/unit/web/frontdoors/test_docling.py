@@ -1,17 +1,16 @@
 """A DoclingDocument of our pages: every word once, names that lead to their items, and results of tasks."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 
 from libs.jobstate.status import JobStatus
 from libs.page.block import Block, BlockKind
-from services.web.frontdoors.docling.document import docling_document
 from services.web.frontdoors.docling.items import Origin
-from services.web.frontdoors.docling.result import Format, Wanted, result_json, task
+from services.web.frontdoors.docling.result import Format, Wanted, document_json, result_json, task
 from services.web.outputs.page import PageDocument
 from tests.jobs import START, extracted, opened, read
 from tests.unit.web.frontdoors.documents import (
@@ -32,7 +31,7 @@ PARTIAL = extracted(4).settled({n: read(failed=n == 2) for n in range(1, 5)}, ST
 
 
 def document(*pages: PageDocument) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(docling_document(pages, name="a.b", origin=ORIGIN)))
+    found: dict[str, Any] = asyncio.run(whole(document_json(pages_of(pages), ORIGIN)))
     return found
 
 
@@ -167,7 +166,7 @@ async def result(*formats: Format, page_break: str = "") -> Any:
 async def test_a_result_has_the_forms_that_were_asked_for() -> None:
     sent = await result(*Format)
     shown = sent["document"]
-    assert shown["json_content"] == document(*DOCUMENT)
+    assert shown["json_content"] == await whole(document_json(pages_of(DOCUMENT), ORIGIN))
     assert (shown["filename"], shown["doctags_content"]) == ("a.b.pdf", None)
     assert "<!-- page 2 failed: It is torn- - ask for a new one. -->" in shown["md_content"]
     assert "[page 2 failed: It is torn-- ask for a new one.]" in shown["text_content"]
