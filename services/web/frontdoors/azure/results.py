@@ -38,7 +38,7 @@ async def result(request: Request) -> Response:
         return StreamingResponse(content, media_type="application/json", headers=headers)
     audit.subject(request.scope).is_silent = True
     if state == "failed":
-        message = job.error or "The reading was cancelled."
+        message = job.error or f"The reading was cancelled. POST /api/jobs/{job.job_id}/retry goes on with it."
         return JSONResponse(
             {**msgspec.to_builtins(body), "error": {"code": "InvalidContent", "message": message}}, headers=headers
         )

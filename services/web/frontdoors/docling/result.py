@@ -120,7 +120,9 @@ def result_status(job: Job) -> str:
 def why_failed(job: Job) -> Failure:
     """Of a job that has ended without a result."""
     cancelled = job.status is JobStatus.CANCELLED
-    message = "The reading was cancelled." if cancelled else (job.error or "The document could not be read.")
+    message = job.error or "The document could not be read."
+    if cancelled:
+        message = f"The reading was cancelled. POST /api/jobs/{job.job_id}/retry goes on with it."
     return Failure(message=message, category="unknown" if cancelled else "backend_failure")
 
 

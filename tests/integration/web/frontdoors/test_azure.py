@@ -124,6 +124,18 @@ async def test_a_document_that_fails_is_a_failed_operation(serve: Serve, store: 
     assert answer.json()["error"]["message"] == "The document is encrypted."
 
 
+async def test_a_cancelled_reading_is_a_failed_operation_that_says_how_to_go_on(
+    serve: Serve, store: MemoryStore
+) -> None:
+    client = serve()
+    address = await begun(client)
+    job_id = (await only_job(store)).session_id
+    await client.post(f"/api/jobs/{job_id}/cancel")
+    answer = (await client.get(address, headers=KEY)).json()
+    assert answer["status"] == "failed"
+    assert f"/api/jobs/{job_id}/retry" in answer["error"]["message"]
+
+
 async def test_a_deleted_result_is_gone_with_its_job(serve: Serve, store: MemoryStore) -> None:
     client = serve()
     address = await begun(client)

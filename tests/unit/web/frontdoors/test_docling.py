@@ -209,3 +209,4 @@ def test_a_task_has_the_state_of_its_job(job: Any, status: str, counts: tuple[in
     assert (meta.num_processed, meta.num_succeeded, meta.num_partially_succeeded, meta.num_failed) == counts
     assert (shown.error_message is None) == (status != "failure")
     assert job.status is not JobStatus.FAILED or shown.error_message == "It has no pages."
+    assert job.status is not JobStatus.CANCELLED or f"/api/jobs/{job.job_id}/retry" in (shown.error_message or "")
