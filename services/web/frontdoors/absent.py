@@ -3,11 +3,14 @@
 A page that could not be read is never left out, or the client would count fewer pages than the document has.
 """
 
+from html import escape
+
 from libs.jobstate.ending import failed_marker
 from libs.jobstate.outcome import OutcomeStatus
 from libs.page.markdown import DEFAULT, MarkdownOptions, to_markdown
 from libs.page.text import to_text
 from services.web.outputs.page import PageDocument
+from services.web.text.blocks import blocks_html
 
 #: The reason for a page that has none of its own.
 NOT_READ = "not read"
@@ -34,6 +37,12 @@ def page_markdown(page: PageDocument, options: MarkdownOptions = DEFAULT) -> str
     if page.blank:
         return ""
     return (page.markdown if options == DEFAULT else to_markdown(page.blocks, options)).rstrip()
+
+
+def page_html(page: PageDocument) -> str:
+    """The page as a fragment of HTML, or its `note`; "" for a blank page."""
+    said = note(page)
+    return blocks_html(page.blocks) if said is None else f"<p>{escape(said)}</p>\n"
 
 
 def page_text(page: PageDocument, *, headers: bool = False) -> str:

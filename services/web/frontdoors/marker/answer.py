@@ -1,12 +1,10 @@
 """A page as Marker answers it."""
 
 from enum import StrEnum
-from html import escape
 from typing import Any
 
-from services.web.frontdoors.absent import failure, note, page_markdown
+from services.web.frontdoors.absent import failure, page_html, page_markdown
 from services.web.outputs.page import PageDocument
-from services.web.text.blocks import blocks_html
 
 #: Below the number of a page where the client asks for pages apart: as many dashes as Marker writes.
 _DASHES = "-" * 48
@@ -22,7 +20,7 @@ class OutputFormat(StrEnum):
 def output(page: PageDocument, output_format: OutputFormat, *, paginated: bool, first: bool) -> str:
     """The page's part of `output`."""
     if output_format is OutputFormat.HTML:
-        shown = blocks_html(page.blocks) if failure(page) is None else f"<p>{escape(note(page) or '')}</p>\n"
+        shown = page_html(page)
         return f'<div class="page" data-page-id="{page.page_no - 1}">{shown}</div>\n' if paginated else shown
     if paginated:
         return f"\n\n{{{page.page_no - 1}}}{_DASHES}\n\n{page_markdown(page)}"

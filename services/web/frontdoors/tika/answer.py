@@ -1,11 +1,9 @@
 """A page as Tika answers it: text, XHTML or Markdown, and the metadata of the document."""
 
-from html import escape
 from typing import Any
 
-from services.web.frontdoors.absent import failure, note, page_markdown, page_text
+from services.web.frontdoors.absent import page_html, page_markdown, page_text
 from services.web.outputs.page import PageDocument
-from services.web.text.blocks import blocks_html
 
 #: The member of an answer that has the content, in version 3 and in version 4.
 CONTENT_3, CONTENT_4 = "X-TIKA:content", "tk:content"
@@ -40,5 +38,4 @@ def markdown(page: PageDocument) -> str:
 
 def xhtml(page: PageDocument) -> str:
     """The page as an element of its own, as Tika's parser of PDF writes it."""
-    shown = blocks_html(page.blocks) if failure(page) is None else f"<p>{escape(note(page) or '')}</p>\n"
-    return f'<div class="page">{shown}</div>\n'
+    return f'<div class="page">{page_html(page)}</div>\n'

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from libs.jobstate.intake import OcrMode, Options
+from libs.jobstate.job import Job
 from services.web.auth.identity import get_user_of_client
 from services.web.frontdoors import waiting
 from services.web.frontdoors.door import Door
@@ -58,9 +59,7 @@ async def partition(request: Request) -> Response:
     _, readings = await start_form(request, user, ("files",), options, most=MAX_FILES)
 
     async def content() -> AsyncIterator[bytes]:
-        for reading in readings:
-            await reading.ended()
-        return _lists(readings, parameters)
+        return _lists([(reading, await reading.ended()) for reading in readings], parameters)
 
     return await waiting.answer(content(), headers={JOB_HEADER: ",".join(each.job_id for each in readings)})
 
@@ -87,23 +86,22 @@ def parameters_of(fields: Fields) -> Parameters:
     )
 
 
-async def _lists(readings: Sequence[Reading], parameters: Parameters) -> AsyncIterator[bytes]:
-    if len(readings) == 1:
-        async for piece in _elements(readings[0], parameters):
+async def _lists(ended: Sequence[tuple[Reading, Job]], parameters: Parameters) -> AsyncIterator[bytes]:
+    if len(ended) == 1:
+        async for piece in _elements(*ended[0], parameters):
             yield piece
         return
     separator = b"["
-    for reading in readings:
+    for reading, job in ended:
         yield separator
         separator = b","
-        async for piece in _elements(reading, parameters):
+        async for piece in _elements(reading, job, parameters):
             yield piece
     yield b"]"
 
 
-async def _elements(reading: Reading, parameters: Parameters) -> AsyncIterator[bytes]:
+async def _elements(reading: Reading, job: Job, parameters: Parameters) -> AsyncIterator[bytes]:
     """The elements of one document."""
-    job = await reading.ended()
     asked = Asked(
         filename=reading.filename or job.file_info.filename,
         filetype=FileType(job.file_info.file_type).media_type,
