@@ -17,7 +17,7 @@ from services.local import processes
 from services.local.config import LocalConfig
 from services.local.doctor import examine
 from services.local.documents import STDIN
-from services.local.exit import BAD_INPUT, CommandError
+from services.local.exit import BAD_INPUT, INTERRUPTED, CommandError
 from services.local.launcher import run
 from services.local.mcp import serve as serve_mcp
 from services.local.ocr import OcrArguments, ocr
@@ -208,7 +208,10 @@ def _mcp(
     if folder is not None and not folder.is_dir():
         say(f"--folder {folder}: there is no such folder")
         return BAD_INPUT
-    return asyncio.run(serve_mcp(server.rstrip("/") or config.base_url, config.gnosis_api_key, folder))
+    try:
+        return asyncio.run(serve_mcp(server.rstrip("/") or config.base_url, config.gnosis_api_key, folder))
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 @app.command(name="keys", help_flags=[], version_flags=[])

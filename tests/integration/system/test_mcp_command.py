@@ -1,6 +1,7 @@
 """`gnosis-ocr mcp`: agents that start their tools as programs."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,22 @@ def test_a_service_that_does_not_run_is_named_in_the_answer(tmp_path: Path) -> N
     assert answer["id"] == 7
     assert "http://127.0.0.1:9" in answer["error"]["message"]
     assert process.returncode == 0
+
+
+def test_ctrl_c_ends_the_command_although_no_line_comes(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.local", "mcp", "--server", "http://127.0.0.1:9"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    assert b"passing messages on" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        _, errors = process.communicate()
+    assert errors == b""
