@@ -13,10 +13,10 @@ from gnosis_ocr.models import (
     JobEvent,
     JobSummary,
     Page,
-    PageDocument,
     PageEvent,
     Version,
 )
+from gnosis_ocr.pagedocument import PageDocument
 from gnosis_ocr.upload import Progress
 
 __all__ = [

@@ -15,7 +15,8 @@ from gnosis_ocr.connection import DEFAULT_URL, Connection, partial
 from gnosis_ocr.errors import GnosisError
 from gnosis_ocr.events import events
 from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, ReadLine, Request, Step, Stream, ask_for
-from gnosis_ocr.models import Event, Job, JobState, JobSummary, PageDocument, RetryState, Version
+from gnosis_ocr.models import Event, Job, JobState, JobSummary, RetryState, Version
+from gnosis_ocr.pagedocument import PageDocument
 from gnosis_ocr.source import Document, opened
 from gnosis_ocr.upload import OnProgress, upload, upload_options
 

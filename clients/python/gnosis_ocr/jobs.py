@@ -9,7 +9,8 @@ import msgspec
 from gnosis_ocr.errors import ApiError, NotRead
 from gnosis_ocr.events import EventSource
 from gnosis_ocr.exchange import Answer, Flow, Item, Pause, Request, Stream, ask, ask_for, decode
-from gnosis_ocr.models import Job, JobList, JobState, JobSummary, PageDocument, PageEvent, RetryState
+from gnosis_ocr.models import Job, JobList, JobState, JobSummary, PageEvent, RetryState
+from gnosis_ocr.pagedocument import PageDocument
 
 # Seconds between two looks at a job: while it changes, and at most while it does not. Chosen: a page takes longer, and
 # four jobs stay below the 600 requests a minute that a user has.

@@ -5,14 +5,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from gnosis_ocr import errors, models
+from gnosis_ocr import errors, models, pagedocument
 from services.web.outputs.result import ResultForm
 from services.web.system.site import interface
 
 SCHEMAS: dict[str, Any] = interface()["components"]["schemas"]
 MODELS: list[type[msgspec.Struct]] = [
     value
-    for value in vars(models).values()
+    for value in (*vars(models).values(), *vars(pagedocument).values())
     if isinstance(value, type) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct
 ]
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
