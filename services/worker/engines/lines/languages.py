@@ -5,7 +5,6 @@ Japanese. Models for other scripts are published beside it and named in the whee
 puts them into a folder.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Collection, Iterator
@@ -72,7 +71,7 @@ def tesseract_codes() -> tuple[str, ...]:
     if program is None:
         return ()
     try:
-        done = subprocess.run([program, "--list-langs"], capture_output=True, timeout=_LIST_SECONDS, env=os.environ)
+        done = subprocess.run([program, "--list-langs"], capture_output=True, timeout=_LIST_SECONDS)
     except (OSError, subprocess.SubprocessError):
         return ()
     # The first line is a heading; `osd` finds scripts and turns, and reads nothing.

@@ -17,7 +17,7 @@ import numpy as np
 from libs.page.block import Line, Word
 from services.worker.engines.engine import EngineInfo, EngineUnavailable
 from services.worker.engines.lines import legibility
-from services.worker.engines.lines.languages import scripts_of_codes
+from services.worker.engines.lines.languages import scripts_of_codes, tesseract_codes
 from services.worker.engines.lines.page_reader import PageLines
 from services.worker.engines.lines.pose import Pose
 from services.worker.engines.lines.skew import skew_by_profile
@@ -69,10 +69,9 @@ class TesseractReader:
         self._program = program
         try:
             self._release = self._run(["--version"], b"").decode("utf-8", "replace").split("\n")[0].strip()
-            listed = self._run(["--list-langs"], b"").decode("utf-8", "replace").split("\n")[1:]
         except PictureError as error:
             raise EngineUnavailable(f"The program {_PROGRAM} does not run here; {_INSTALL}.") from error
-        self._installed = frozenset(listed)
+        self._installed = frozenset(tesseract_codes())
         missing = [code for code in self._languages.split("+") if code not in self._installed]
         if missing:
             raise EngineUnavailable(
