@@ -30,7 +30,7 @@ def choose(model: str, settings: EngineSettings, *, unknown: Profile = plain.PRO
 
     Raises `EngineUnavailable` for a wrong setting.
     """
-    profile = _named(settings.ocr_profile) if settings.ocr_profile else _of_model(model, unknown)
+    profile = _named(settings.ocr_profile, unknown) if settings.ocr_profile else _of_model(model, unknown)
     limits = profile.limits
     side = settings.openai.openai_max_side
     # A longer side that is set allows as many pixels as it needs, unless these are set too.
@@ -57,8 +57,9 @@ def _of_model(model: str, unknown: Profile) -> Profile:
     return next((profile for profile in PROFILES if any(part in name for part in profile.names)), unknown)
 
 
-def _named(name: str) -> Profile:
-    for profile in PROFILES:
+def _named(name: str, unknown: Profile) -> Profile:
+    # First `unknown`: as `plain` it has the limits of the engine, whose decoder takes no image of any size.
+    for profile in (unknown, *PROFILES):
         if profile.name == name:
             return profile
     names = ", ".join(profile.name for profile in PROFILES)

@@ -1,5 +1,6 @@
 """Which profile a model has, and what the settings replace of it."""
 
+import msgspec
 import pytest
 
 from services.worker.engines.engine import EngineUnavailable
@@ -64,6 +65,12 @@ def test_a_longer_side_that_is_set_is_not_held_back_by_the_pixels() -> None:
 def test_a_family_may_have_a_profile_for_models_without_one() -> None:
     assert choose("somebody/fine-tune", SETTINGS, unknown=nanonets.OCR_S) == nanonets.OCR_S
     assert choose("somebody/fine-tune", SETTINGS) == plain.PROFILE
+
+
+def test_plain_by_its_name_keeps_the_limits_of_the_engine() -> None:
+    unknown = msgspec.structs.replace(plain.PROFILE, limits=nanonets.LIMITS)
+    chosen = choose("nanonets/Nanonets-OCR-s", EngineSettings(ocr_profile="plain"), unknown=unknown)
+    assert (chosen.prompt, chosen.limits) == (plain.PROMPT, nanonets.LIMITS)
 
 
 @pytest.mark.parametrize(
