@@ -133,7 +133,8 @@ def _blocks(element: Any, view: View) -> tuple[list[Block], bool] | None:
     """The blocks of an element, and whether its box is wrong; None where it is not as documented."""
     if not isinstance(element, dict) or not element.keys() <= _FIELDS:
         return None
-    category, text = element.get("category", "Text"), element.get("text") or ""
+    category, text = element.get("category", "Text"), element.get("text")
+    text = "" if text is None else text
     if category not in _CATEGORIES or not isinstance(text, str):
         return None
     box = boxes.from_shown(element.get("bbox"), view)

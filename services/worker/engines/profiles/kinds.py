@@ -14,7 +14,6 @@ _RUNNING = frozenset({BlockKind.PAGE_HEADER, BlockKind.PAGE_FOOTER})
 _LOOSE = _HEADS | {BlockKind.PARAGRAPH}
 # A page's number alone, as on "- 12 -" or "12/40".
 _NUMBER = re.compile(r"\W*\d{1,5}(?:\s*/\s*\d{1,5})?\W*")
-_HASHES = re.compile(r"#{1,6}\s+")
 _BULLET = re.compile(r"([\u2022\u25cf\u25e6\u2043\u25aa\u00b7*+-]|\(?\w{1,4}[.)])\s+")
 # What a formula that a model sets apart stands between.
 _DELIMITERS = (("$$", "$$"), (r"\[", r"\]"), (r"\(", r"\)"), ("$", "$"))
@@ -58,7 +57,7 @@ def _head(block: Block, kind: BlockKind) -> Block:
         # The model names it a heading, and its own Markdown says of which level.
         return msgspec.structs.replace(block, kind=kind, level=level)
     level = 1 if kind is BlockKind.TITLE else DEFAULT_LEVEL
-    written = " ".join(_HASHES.sub("", block.markdown or block.text).split("\n"))
+    written = " ".join((block.markdown or block.text).split("\n"))
     return msgspec.structs.replace(block, kind=kind, level=level, markdown=f"{'#' * level} {written}")
 
 

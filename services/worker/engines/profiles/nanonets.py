@@ -7,6 +7,8 @@ watermark and page_number; OCR2 writes signature too. https://github.com/NanoNet
 
 import re
 
+import msgspec
+
 from libs.page.transcript import parse
 from services.worker.engines.pixel_limits import PixelLimits
 from services.worker.engines.profiles.profile import Answer, Profile, Score, View
@@ -26,7 +28,6 @@ _TAGS = re.compile(r"<(/?)(img|watermark|page_number|signature|table)\b[^<>]*>",
 # 2,944 visual tokens: a page of 1,288 x 1,792 pixels, A4 at 155 DPI. Chosen: the speed is estimated for it, and the
 # hub's configuration would allow 16,384.
 LIMITS = PixelLimits(min_pixels=256 * 28 * 28, max_pixels=2944 * 28 * 28)
-_LICENCE = "Qwen Research (of Qwen2.5-VL-3B, its base): no commercial use"
 # vLLM's own generation settings: the checkpoints' have a repetition penalty, which damages tables.
 _OPTIONS = "--max-model-len 16384 --limit-mm-per-prompt '{\"image\": 1}' --generation-config vllm"
 
@@ -61,19 +62,15 @@ OCR_S = Profile(
     read=read,
     limits=LIMITS,
     billions=3.75,
-    licence=_LICENCE,
+    licence="Qwen Research (of Qwen2.5-VL-3B, its base): no commercial use",
     scores=(Score(value=64.5, benchmark="olmOCR-bench", source="olmOCR's table"),),
     serve=f"vllm serve nanonets/Nanonets-OCR-s {_OPTIONS}",
 )
-OCR2 = Profile(
+OCR2 = msgspec.structs.replace(
+    OCR_S,
     name="nanonets-ocr2",
     model="nanonets/Nanonets-OCR2-3B",
     names=("nanonets-ocr2",),
-    prompt=PROMPT,
-    read=read,
-    limits=LIMITS,
-    billions=3.75,
-    licence=_LICENCE,
     scores=(Score(value=69.5, benchmark="olmOCR-bench", source="olmOCR's table"),),
     serve=f"vllm serve nanonets/Nanonets-OCR2-3B {_OPTIONS}",
 )

@@ -195,6 +195,11 @@ def test_dots_writes_json(text: str) -> None:
     ]
 
 
+def test_a_hash_in_a_heading_is_part_of_it() -> None:
+    answer = sound(dots.read, '[{"bbox": [50, 25, 450, 50], "category": "Section-header", "text": "C# and F# in use"}]')
+    assert to_markdown(answer.blocks) == "## C# and F# in use"
+
+
 def test_deepseek_marks_each_part() -> None:
     answer = sound(
         deepseek.read,

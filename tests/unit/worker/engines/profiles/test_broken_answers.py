@@ -122,6 +122,7 @@ def test_no_answer_raises(profile: Profile, text: str) -> None:
         (dots.read, "Plain text without JSON."),
         (dots.read, '[{"bbox": [1, 2, 3, 4], "category": "Text", "text": "A"}, {"bbox": [1, 2'),
         (dots.read, '[{"bbox": [1, 2, 3, 4], "category": "Text", "text": ["A"]}]'),
+        (dots.read, '[{"bbox": [1, 2, 3, 4], "category": "Text", "text": 0}]'),
         (dots.read, '[{"bbox": [1, 2, 3, 4], "category": "Text", "text": "A", "more": "B"}]'),
         (dots.read, '[{"bbox": [1, 2, 3, NaN], "category": "Text", "text": "A"}]'),
         (dots.read, '[{"bbox": [3, 2, 1, 4], "category": "Text", "text": "A"}]'),
