@@ -18,7 +18,7 @@ from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, ReadLine, R
 from gnosis_ocr.models import Event, Job, JobState, JobSummary, RetryState, Version
 from gnosis_ocr.pagedocument import PageDocument
 from gnosis_ocr.source import Document, opened
-from gnosis_ocr.upload import OnProgress, upload, upload_options
+from gnosis_ocr.upload import OnProgress, upload, upload_from, upload_options
 
 T = TypeVar("T")
 
@@ -85,15 +85,36 @@ class AsyncClient:
         ocr: str = "",
         languages: str = "",
         password: str = "",
+        webhook: str = "",
         resume: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> str:
         """Upload a path, bytes or an open binary file; the id of its job. Options and errors as of `Client.upload`."""
-        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password)
+        options = upload_options(
+            pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password, webhook=webhook
+        )
         with opened(document, filename) as source:
             return await self._run(
                 upload(source, options, resume=resume, on_progress=on_progress, patience=self._patience)
             )
+
+    async def upload_from(
+        self,
+        url: str,
+        *,
+        pages: str = "",
+        dpi: int | None = None,
+        engine: str = "",
+        ocr: str = "",
+        languages: str = "",
+        password: str = "",
+        webhook: str = "",
+    ) -> str:
+        """Let the service fetch the document; the id of its job. Options and errors as of `Client.upload_from`."""
+        options = upload_options(
+            pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password, webhook=webhook
+        )
+        return await self._run(upload_from(url, options, patience=self._patience))
 
     async def read(
         self,

@@ -18,7 +18,7 @@ from gnosis_ocr.exchange import Answer, Flow, Item, Pause, ReadFile, ReadLine, R
 from gnosis_ocr.models import Event, Job, JobState, JobSummary, RetryState, Version
 from gnosis_ocr.pagedocument import PageDocument
 from gnosis_ocr.source import Document, opened
-from gnosis_ocr.upload import OnProgress, upload, upload_options
+from gnosis_ocr.upload import OnProgress, upload, upload_from, upload_options
 
 T = TypeVar("T")
 
@@ -89,19 +89,43 @@ class Client:
         ocr: str = "",
         languages: str = "",
         password: str = "",
+        webhook: str = "",
         resume: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> str:
         """Upload a path, bytes or an open binary file; the id of its job. Raises also `OSError`, `UploadFailed`.
 
         `pages` such as "1-5,8,12-", `dpi` from 72 to 400, `engine` by name, `ocr` one of "auto", "force", "text",
-        `languages` such as "en,de", `password` of an encrypted PDF: what is left out is the service's default.
-        `on_progress` is called before each piece; its `upload_id`, given as `resume`, continues the upload in another
-        process.
+        `languages` such as "en,de", `password` of an encrypted PDF, `webhook` an address that is told of the job's end
+        (WEBHOOK_HOSTS): what is left out is the service's default. `on_progress` is called before each piece; its
+        `upload_id`, given as `resume`, continues the upload in another process.
         """
-        options = upload_options(pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password)
+        options = upload_options(
+            pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password, webhook=webhook
+        )
         with opened(document, filename) as source:
             return self._run(upload(source, options, resume=resume, on_progress=on_progress, patience=self._patience))
+
+    def upload_from(
+        self,
+        url: str,
+        *,
+        pages: str = "",
+        dpi: int | None = None,
+        engine: str = "",
+        ocr: str = "",
+        languages: str = "",
+        password: str = "",
+        webhook: str = "",
+    ) -> str:
+        """Let the service fetch the document at an address whose host it allows (FETCH_HOSTS); the id of its job.
+
+        Options as in `upload`.
+        """
+        options = upload_options(
+            pages=pages, dpi=dpi, engine=engine, ocr=ocr, languages=languages, password=password, webhook=webhook
+        )
+        return self._run(upload_from(url, options, patience=self._patience))
 
     def read(
         self,

@@ -1,13 +1,18 @@
-"""Uploads by tus 1.0 (https://tus.io/protocols/resumable-upload): they go on after a break, at either end."""
+"""Uploads by tus 1.0 (https://tus.io/protocols/resumable-upload): they go on after a break, at either end.
+
+A document at an address is fetched by the service.
+"""
 
 import base64
+import secrets
 import time
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from gnosis_ocr.errors import ApiError, Unreachable, UploadFailed
-from gnosis_ocr.exchange import Answer, Flow, Pause, ReadFile, Request, ask
+from gnosis_ocr.exchange import Answer, Flow, Pause, ReadFile, Request, ask, ask_for
+from gnosis_ocr.models import JobState
 from gnosis_ocr.source import Source
 
 #: Bytes that one request sends. Chosen: 1 GB takes 128 requests, and a broken one repeats little.
@@ -16,6 +21,8 @@ _VERSION = {"Tus-Resumable": "1.0.0"}
 _BODY_TYPE = {"Content-Type": "application/offset+octet-stream"}
 # Seconds that a piece may take to be stored once it has been sent; a disk that is busy takes some.
 _STORING_SECONDS = 120.0
+# Seconds that the service may take to fetch a document: its FETCH_SECONDS is 300 by default.
+_FETCHING_SECONDS = 330.0
 # The service has another offset, since an answer was lost or two processes send the same upload.
 _OFFSET_CONFLICT = 409
 _GONE = frozenset({403, 404, 410})
@@ -37,7 +44,7 @@ OnProgress = Callable[[Progress], None]
 
 
 def upload_options(
-    *, pages: str, dpi: int | None, engine: str, ocr: str, languages: str, password: str
+    *, pages: str, dpi: int | None, engine: str, ocr: str, languages: str, password: str, webhook: str
 ) -> dict[str, str]:
     """The fields that the service reads; those that are empty are left out."""
     fields = {
@@ -47,8 +54,27 @@ def upload_options(
         "ocr": ocr,
         "languages": languages,
         "password": password,
+        "webhook": webhook,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def upload_from(url: str, options: Mapping[str, str], *, patience: float) -> Flow[str]:
+    """Let the service fetch the document; the id of its job. Raises `ApiError`, `Unreachable`."""
+    boundary = secrets.token_hex(16)
+    fields = {"url": url, **options}
+    form = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        # Asked again after a lost answer, the service answers with the job that it has made.
+        "Idempotency-Key": f'"{boundary}"',
+    }
+    body = f"{form}--{boundary}--\r\n".encode()
+    request = Request(method="POST", path="/upload", headers=headers, body=body, timeout=_FETCHING_SECONDS)
+    return (yield from ask_for(JobState, request, patience=patience)).job_id
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
