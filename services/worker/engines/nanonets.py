@@ -15,6 +15,7 @@ from services.worker.engines.profiles.profile import Profile
 from services.worker.engines.qwen.assembly import Assembly, assemble
 from services.worker.engines.qwen.device import choose_device, describe
 from services.worker.engines.qwen.thread import DecoderThread
+from services.worker.engines.settings import OpenAiSettings
 from services.worker.engines.transcriber import Ending, Sampling, Transcript
 
 log = structlog.get_logger()
@@ -73,8 +74,10 @@ class ModelTranscriber:
         device = choose_device()
         if device.type == "cpu" and self._context.settings.ocr_threads:
             torch.set_num_threads(self._context.settings.ocr_threads)
-        self._profile = catalogue.choose(files.name, self._context.settings, unknown=UNKNOWN)
-        self._assembly = assemble(files.folder, self._profile, self._context.settings, device)
+        # OPENAI_MAX_SIDE and OPENAI_FIELDS say what a server is sent.
+        settings = msgspec.structs.replace(self._context.settings, openai=OpenAiSettings())
+        self._profile = catalogue.choose(files.name, settings, unknown=UNKNOWN)
+        self._assembly = assemble(files.folder, self._profile, settings, device)
         self._thread = DecoderThread(self._assembly.decoder)
         decoder = self._assembly.decoder
         self._info = EngineInfo(

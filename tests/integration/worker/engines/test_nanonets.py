@@ -26,7 +26,7 @@ from services.worker.engines.nanonets import ModelTranscriber
 from services.worker.engines.picture import decode
 from services.worker.engines.qwen import assembly
 from services.worker.engines.select import create_engine
-from services.worker.engines.settings import EngineSettings
+from services.worker.engines.settings import EngineSettings, OpenAiSettings
 from services.worker.engines.transcriber import Ending, Sampling
 from tests import ROOT
 from tests.tinymodel import REPOSITORY, make_model
@@ -84,6 +84,13 @@ async def test_both_decoders_give_every_page_the_same_text(folder: Path) -> None
 async def test_a_page_says_which_model_and_revision_read_it_on_what(folder: Path) -> None:
     info = (await engine(folder)).info()
     assert (info.name, info.revision, info.device) == ("nanonets", f"{REPOSITORY}@{folder.name}", "cpu")
+
+
+async def test_settings_of_a_server_do_not_change_how_the_model_sees_a_page(folder: Path) -> None:
+    server = OpenAiSettings(openai_max_side=256, openai_fields="no JSON")
+    transcriber = ModelTranscriber(context(folder, msgspec.structs.replace(SETTINGS, openai=server)))
+    await transcriber.load()
+    assert transcriber.profile.limits.max_side is None
 
 
 async def test_a_blank_page_is_not_shown_to_the_model(folder: Path) -> None:
