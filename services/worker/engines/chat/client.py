@@ -115,7 +115,8 @@ class ChatClient:
 
     async def _complete(self, request: CompletionRequest, alive: Callable[[], None], number: int) -> Transcript:
         assert self._client, "open() comes first"
-        body = msgspec.json.encode(request.fields(without=self._unknown_fields))
+        without = self._unknown_fields
+        body = msgspec.json.encode(request.fields(without=without))
         answer = StreamedAnswer(request.sampling.max_tokens)
         try:
             async with (
@@ -123,7 +124,10 @@ class ChatClient:
                 self._client.stream("POST", "chat/completions", content=body) as response,
             ):
                 if response.status_code != 200:
-                    raise self._fault(response, await _body(response), number, request)
+                    body = await _body(response)
+                    if (field := self._learned(response.status_code, body, request, without)) is not None:
+                        raise RequestFault(f"does not know {field}", away=True)
+                    raise self._fault(response, body, number)
                 await self._receive(response, answer, alive, limit)
         except TimeoutError:
             if not answer.has_finish_reason:
@@ -150,9 +154,20 @@ class ChatClient:
                     limit.reschedule(clock() + self._seconds * BETWEEN_SHARE)
         answer.close()
 
-    def _fault(
-        self, response: httpx.Response, body: bytes, number: int, request: CompletionRequest | None = None
-    ) -> Exception:
+    def _learned(self, status: int, body: bytes, request: CompletionRequest, without: frozenset[str]) -> str | None:
+        """The field for which the server refused the request; None for another reason. It is left out from now on.
+
+        `without` are the fields that the request left out. Requests in flight together are refused for the same one.
+        """
+        field = refused_field(body, request.extra) if status in _PAGE_REFUSED else None
+        if field is None or field in without:
+            return None
+        if field not in self._unknown_fields:
+            log.info("request_field_left_out", field=field)
+            self._unknown_fields |= {field}
+        return field
+
+    def _fault(self, response: httpx.Response, body: bytes, number: int) -> Exception:
         """The error that a status other than 200 means. The body may quote anything, so no error or log quotes it."""
         status = response.status_code
         wait = retry_after_seconds(response.headers.get("Retry-After", ""), time.time()) or 0.0
@@ -163,12 +178,7 @@ class ChatClient:
         if status == 408 or status >= 500:
             return RequestFault(f"answers with an error ({status})", away=False, wait=wait)
         if status in _PAGE_REFUSED and number:
-            field = refused_field(body, request.extra if request else {})
-            if field is None or field in self._unknown_fields:
-                return Untranscribable(f"The server refuses this page ({status}).")
-            log.info("request_field_left_out", field=field)
-            self._unknown_fields |= {field}
-            return RequestFault(f"does not know {field}", away=True)
+            return Untranscribable(f"The server refuses this page ({status}).")
         if status in (401, 403):
             return EngineUnavailable(f"The server refuses the key ({status}); correct OPENAI_API_KEY.")
         if status == 404:

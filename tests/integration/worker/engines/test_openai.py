@@ -280,6 +280,21 @@ async def test_field_that_the_server_does_not_know_is_left_out_from_then_on(
     assert ("max_completion_tokens" in server.asked[-1].fields) is (field == "max_tokens")
 
 
+async def test_pages_that_are_refused_together_for_a_field_are_all_read_without_it(
+    server: Emulator, made: list[OpenAiTranscriber]
+) -> None:
+    async def together(asked: Asked, wire: Wire) -> None:
+        while len(server.asked) < 4:  # noqa: ASYNC110 - it is counted elsewhere
+            await asyncio.sleep(0.01)
+        await refusing(400, "Unknown field seed.")(asked, wire)
+
+    server.manners = [together] * 4
+    transcriber = await loaded(made, server.url)
+    transcripts = await asyncio.gather(*(transcriber.transcribe(PAGE, SAMPLING) for _ in range(4)))
+    assert [transcript.text for transcript in transcripts] == [TEXT] * 4
+    assert ["seed" in asked.fields for asked in server.asked] == [True] * 4 + [False] * 4
+
+
 async def test_no_more_pages_are_asked_for_at_once_than_allowed(
     server: Emulator, made: list[OpenAiTranscriber]
 ) -> None:
