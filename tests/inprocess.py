@@ -5,12 +5,14 @@ import ssl
 import httpx
 from starlette.applications import Starlette
 
+from libs.internal_token import InternalToken
 from libs.storage.store import DirectStore, ObjectStore
 from libs.taskqueue.local import LocalQueue
 from libs.taskqueue.queue_settings import read_queue_settings
 from services.serving.metrics import new_registry
-from services.serving.queue_identity import QueueIdentity
+from services.serving.queue_identity import QueueIdentity, SharedSecret
 from services.web.app import assemble, create_parts
+from services.web.auth.configured import configured_identity
 from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.metrics import WebMetrics
@@ -55,6 +57,20 @@ def in_process(
         queue_identity=queue_identity,
     )
     return ClientInProcess(app)
+
+
+def configured(
+    config: WebConfig, store: ObjectStore, outward: httpx.AsyncClient, *, direct: DirectStore | None = None
+) -> ClientInProcess:
+    """A client of the service, which identifies users as `config` says, and the queue by a secret."""
+    return in_process(
+        config,
+        store=store,
+        direct=direct,
+        identity=configured_identity(config, store=store, client=outward),
+        queue_identity=SharedSecret(InternalToken("s" * 40)),
+        outward=outward,
+    )
 
 
 def idle_queue() -> LocalQueue:

@@ -5,15 +5,12 @@ from typing import Any
 
 import pytest
 
-from libs.internal_token import InternalToken
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.page.block import Block, BlockKind, Cell, Line
 from libs.storage.memory import MemoryStore
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from tests.clock import StorageClock
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess, configured, outward_client
 
 Serve = Callable[..., ClientInProcess]
 
@@ -59,9 +56,6 @@ async def serve(store: MemoryStore) -> AsyncIterator[Serve]:
     async with outward_client() as outward:
 
         def make(**settings: Any) -> ClientInProcess:
-            config = WebConfig(**settings)
-            identity = configured_identity(config, store=store, client=outward)
-            secret = SharedSecret(InternalToken("s" * 40))
-            return in_process(config, store=store, identity=identity, queue_identity=secret, outward=outward)
+            return configured(WebConfig(**settings), store, outward)
 
         yield make

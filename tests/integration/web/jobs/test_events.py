@@ -15,22 +15,19 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # p
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
 from libs.jobstate.commit import create
 from libs.jobstate.job import Job
 from libs.storage.memory import MemoryStore
 from libs.storage.session import create_session
-from services.serving.queue_identity import SharedSecret
 from services.web.auth import apikey, keyring
 from services.web.auth.apikey import Scope
-from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from services.web.jobs import events
 from services.web.system.site import interface
 from tests.documents import pdf
 from tests.eventstream import Follower, events_of
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess, configured, outward_client
 from tests.jobs import INTAKE
 from tests.running import Running, running
 from tests.scripted import Script
@@ -230,9 +227,7 @@ async def keyed() -> AsyncIterator[tuple[ClientInProcess, MemoryStore]]:
     store = MemoryStore()
     config = WebConfig(running_in_cloud=True, api_keys=True)
     async with outward_client() as outward:
-        identity = configured_identity(config, store=store, client=outward)
-        secret = SharedSecret(InternalToken("s" * 40))
-        yield in_process(config, store=store, identity=identity, queue_identity=secret, outward=outward), store
+        yield configured(config, store, outward), store
 
 
 async def test_a_stream_ends_when_the_key_of_its_reader_is_taken_back(

@@ -19,7 +19,6 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # p
 from PIL import Image
 
 from libs.fanout import REQUESTS_AT_ONCE
-from libs.internal_token import InternalToken
 from libs.jobstate import intake as intakes
 from libs.jobstate import outcome as outcomes
 from libs.jobstate import record
@@ -38,14 +37,12 @@ from libs.storage.session import SessionFiles, create_session
 from libs.storage.store import Stored
 from libs.taskqueue.queue import EXTRACT_QUEUE
 from libs.taskqueue.task import OcrTask
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from services.web.outputs.result import as_html, as_json, as_text
 from services.web.render.png import encode_png
 from services.web.service import Web
 from tests.documents import pdf
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess, configured, outward_client
 from tests.jobs import INTAKE, extracted
 from tests.waiting import until
 
@@ -141,16 +138,7 @@ async def results() -> AsyncIterator[Results]:
 @asynccontextmanager
 async def served(store: MemoryStore) -> AsyncIterator[Results]:
     async with outward_client() as outward:
-        config = WebConfig()
-        identity = configured_identity(config, store=store, client=outward)
-        client = in_process(
-            config,
-            store=store,
-            identity=identity,
-            queue_identity=SharedSecret(InternalToken("s" * 40)),
-            outward=outward,
-        )
-        yield Results(client, await ended(store))
+        yield Results(configured(WebConfig(), store, outward), await ended(store))
 
 
 async def test_markdown_marks_every_page_and_leaves_running_heads_out(results: Results) -> None:

@@ -13,7 +13,6 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # publishes no types
 
 from libs import workerstate
-from libs.internal_token import InternalToken
 from libs.jobstate import active
 from libs.jobstate import intake as intakes
 from libs.jobstate.commit import commit, create, load
@@ -24,13 +23,11 @@ from libs.jobstate.outcome import PageOutcome
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles, create_session
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from services.web.outputs.page import schema
 from tests.documents import pdf
 from tests.eventstream import Follower
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess, configured, outward_client
 from tests.jobs import INTAKE, outcome
 from tests.running import Running, running
 from tests.scripted import Script
@@ -77,16 +74,8 @@ async def served(*, active_jobs_per_user: int = 20) -> AsyncIterator[Retries]:
         job = job.settled({page_no: saved.brief()}, at)
     await create(files, job.combining(at).end(at))
     config = WebConfig(active_jobs_per_user=active_jobs_per_user)
-    async with outward_client() as outward:
-        client = in_process(
-            config,
-            store=store,
-            identity=configured_identity(config, store=store, client=outward),
-            queue_identity=SharedSecret(InternalToken("s" * 40)),
-            outward=outward,
-        )
-        async with client:
-            yield Retries(client, files)
+    async with outward_client() as outward, configured(config, store, outward) as client:
+        yield Retries(client, files)
 
 
 @pytest.fixture

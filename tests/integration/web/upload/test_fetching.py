@@ -1,20 +1,16 @@
 """`POST /upload` with an address in place of the file."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from libs.internal_token import InternalToken
 from libs.jobstate.commit import load
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
-from services.web.config import WebConfig
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess
 from tests.listening import serving
 
 PDF = b"%PDF-1.7 a document"
@@ -24,19 +20,6 @@ KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 def answer(content: bytes, *headers: str) -> bytes:
     head = "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(content)}", *headers])
     return f"{head}\r\n\r\n".encode() + content
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., ClientInProcess]]:
-    async with outward_client() as outward:
-
-        def make(store: Any, **settings: Any) -> ClientInProcess:
-            config = WebConfig(**settings)
-            identity = configured_identity(config, store=store, client=outward)
-            secret = SharedSecret(InternalToken("s" * 40))
-            return in_process(config, store=store, identity=identity, queue_identity=secret, outward=outward)
-
-        yield make
 
 
 async def send(

@@ -2,21 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from libs.internal_token import InternalToken
 from libs.storage import layout
 from libs.storage.memory import MemoryStore
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
-from services.web.config import WebConfig
 from services.web.idempotency import KEPT
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess
 
 PDF = b"%PDF-1.7 a document"
 ADA, GRACE = "ada@example.org", "grace@example.org"
@@ -80,20 +76,6 @@ class HesitantStore:
             return result
 
         return later
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., ClientInProcess]]:
-    """Makes a service over a store; several over one are replicas."""
-    async with outward_client() as outward:
-
-        def make(store: Any, **settings: Any) -> ClientInProcess:
-            config = WebConfig(**settings)
-            identity = configured_identity(config, store=store, client=outward)
-            secret = SharedSecret(InternalToken("s" * 40))
-            return in_process(config, store=store, identity=identity, queue_identity=secret, outward=outward)
-
-        yield make
 
 
 async def send(

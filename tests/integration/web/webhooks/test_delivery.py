@@ -12,7 +12,6 @@ import httpx
 import msgspec
 import pytest
 
-from libs.internal_token import InternalToken
 from libs.jobstate.commit import commit, load
 from libs.jobstate.notice import ensure, load_notice, retire
 from libs.storage import layout
@@ -21,11 +20,9 @@ from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import WEBHOOK_QUEUE
 from libs.taskqueue.task import OcrTask
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
 from services.web.webhooks.delivery import LATE, Webhooks
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess, configured, outward_client
 from tests.listening import Server, serving
 from tests.reachable import ReachableStore
 from tests.required import need_package
@@ -108,11 +105,7 @@ async def installed(settings: Mapping[str, Any]) -> AsyncIterator[Installation]:
     store, tasks = ReachableStore(lambda: clock[0]), Tasks()
     config = WebConfig(webhook_secrets=SECRET, **settings)
     async with outward_client() as outward:
-        identity = configured_identity(config, store=store, client=outward)
-        secret = SharedSecret(InternalToken("s" * 40))
-        client = in_process(
-            config, store=store, direct=store, identity=identity, queue_identity=secret, outward=outward
-        )
+        client = configured(config, store, outward, direct=store)
         yield Installation(client=client, store=store, told=webhooks(store, tasks, config), tasks=tasks, clock=clock)
 
 

@@ -5,12 +5,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from libs.internal_token import InternalToken
 from libs.storage.store import ObjectStore
-from services.serving.queue_identity import SharedSecret
-from services.web.auth.configured import configured_identity
 from services.web.config import WebConfig
-from tests.inprocess import ClientInProcess, in_process, outward_client
+from tests.inprocess import ClientInProcess, configured, outward_client
 
 Serve = Callable[..., ClientInProcess]
 
@@ -22,13 +19,6 @@ async def serve() -> AsyncIterator[Serve]:
         outward = await stack.enter_async_context(outward_client())
 
         def made(store: ObjectStore, **settings: object) -> ClientInProcess:
-            config = WebConfig(**settings)  # type: ignore[arg-type]
-            return in_process(
-                config,
-                store=store,
-                identity=configured_identity(config, store=store, client=outward),
-                queue_identity=SharedSecret(InternalToken("s" * 40)),
-                outward=outward,
-            )
+            return configured(WebConfig(**settings), store, outward)  # type: ignore[arg-type]
 
         yield made
