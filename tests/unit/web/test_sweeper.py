@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -41,18 +42,22 @@ async def waiting_job(store: MemoryStore) -> None:
     await create(files, job)
 
 
-async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
-    """The tasks that a web enqueues in its first sweeps."""
-    queue = Taken()
-    sweeper = Sweeper(
+def made(store: MemoryStore, queue: Taken, *, every_seconds: float = 30, **settings: Any) -> Sweeper:
+    return Sweeper(
         store=store,
         queue=queue,
         completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
         webhooks=webhooks(store, queue),
-        every_seconds=0.01,
+        every_seconds=every_seconds,
         lease_seconds=60,
-        queue_forgets=queue_forgets,
+        **settings,
     )
+
+
+async def started(store: MemoryStore, *, queue_forgets: bool) -> list[str]:
+    """The tasks that a web enqueues in its first sweeps."""
+    queue = Taken()
+    sweeper = made(store, queue, every_seconds=0.01, queue_forgets=queue_forgets)
     running = asyncio.create_task(sweeper.run())
     surveys = []
     for _ in range(3):
@@ -80,15 +85,7 @@ async def test_sweep_looks_for_expired_jobs_once_an_hour() -> None:
     clock = StorageClock()
     store = MemoryStore(clock)
     queue = Taken()
-    sweeper = Sweeper(
-        store=store,
-        queue=queue,
-        completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
-        webhooks=webhooks(store, queue),
-        every_seconds=30,
-        lease_seconds=60,
-        retention=timedelta(days=1),
-    )
+    sweeper = made(store, queue, retention=timedelta(days=1))
 
     async def ended_long_ago(digit: str) -> SessionFiles:
         files = SessionFiles(store=store, user_hash=digit * 12, session_id=f"{'0' * 31}{digit}")
@@ -120,15 +117,7 @@ async def test_a_job_that_moved_just_before_web_died_goes_on_at_once(queue_forge
     files = SessionFiles(store=store, user_hash=layout.user_hash(job.user_email), session_id=job.session_id)
     await announce(files, run=1)
     await create(files, job)
-    sweeper = Sweeper(
-        store=store,
-        queue=queue,
-        completion=Completion(store=store, queue=queue, metrics=WebMetrics(CollectorRegistry()), lease_seconds=60),
-        webhooks=webhooks(store, queue),
-        every_seconds=30,
-        lease_seconds=60,
-        queue_forgets=queue_forgets,
-    )
+    sweeper = made(store, queue, queue_forgets=queue_forgets)
     running = asyncio.create_task(sweeper.run())
     await until(lambda: sweeper.survey is not None)
     running.cancel()
