@@ -4,49 +4,32 @@ A route that joins the document joins the matrix. What it needs beside its addre
 front doors, which the document leaves out, are in `foreign`.
 """
 
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import msgspec
-import pytest
 
-from libs.idtoken.token import GOOGLE, IAP
-from libs.internal_token import InternalToken
-from libs.jobstate import intake as intakes
-from libs.jobstate import outcome as outcomes
-from libs.jobstate import record
-from libs.jobstate.intake import FileInfo, Intake, Options
-from libs.jobstate.job import Job
-from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.storage import layout
-from libs.storage.memory import MemoryStore
-from libs.storage.session import SessionFiles, create_session
-from services.serving.queue_identity import SharedSecret, queue_account
 from services.web.app import ROUTES
-from services.web.auth import apikey, keyring
-from services.web.auth.apikey import Scope
-from services.web.auth.configured import configured_identity
-from services.web.config import WebConfig
 from services.web.frontdoors.doors import DOORS
 from tests.auditing import audit_events
-from tests.inprocess import in_process, outward_client
 from tests.integration.web.auth.foreign import FOREIGN, Cell
-from tests.issuer import Publisher, publishing
-from tests.reachable import ReachableStore
+from tests.integration.web.auth.installation import (
+    ACTIVE_JOBS,
+    OPERATOR,
+    OTHER,
+    OWNER,
+    QUEUE,
+    SECRET,
+    TEXT,
+    TUS,
+    TWIN,
+    Installation,
+)
 
-#: The owner and the twin have addresses with the same hash, and so the same folder.
-OWNER, TWIN = "u24485408@sec.example", "u34974273@sec.example"
-OTHER, QUEUE = "other@example.org", "queue@project.iam.gserviceaccount.com"
-AUDIENCE, SERVICE, SECRET = "/projects/1/global/backendServices/2", "https://web.example.org", "s" * 40
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 ASKERS = ("nobody", "other", "twin", "owner", "queue", "operator")
-OPERATOR = "o" * 40
-WAYS = ("local", "key", "google", "iap")
-ACTIVE_JOBS = 20
-TEXT = "Only its owner reads this."
 
 #: What shows a document's content.
 READS = (
@@ -62,7 +45,6 @@ READS = (
 )
 
 TASK = {"session_id": "0" * 32, "user_email": ""}
-TUS = {"Tus-Resumable": "1.0.0"}
 PIECE = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/uploads"): {"headers": {**TUS, "Upload-Length": "10"}},
@@ -76,175 +58,6 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/internal/webhooks"): {"json": TASK},
     ("POST", "/internal/queues/{queue}/tasks"): {"json": {"name": "n", "task": TASK}},
 }
-
-
-class Installation(msgspec.Struct, frozen=True, kw_only=True):
-    """A service with one job, one file and two begun uploads of the owner, and what each asker sends.
-
-    All bytes of the direct one are there.
-    """
-
-    client: httpx.AsyncClient
-    store: MemoryStore
-    files: SessionFiles
-    upload_id: str
-    direct_id: str
-    file_id: str
-    credentials: dict[str, dict[str, str]]
-    document: dict[str, Any]
-
-    def address(self, template: str) -> str:
-        return template.format(
-            job_id=self.files.session_id,
-            session_id=self.files.session_id,
-            upload_id=self.direct_id if "/direct-" in template else self.upload_id,
-            user_hash=self.files.user_hash,
-            n=1,
-            filename="page_001.png",
-            queue="ocr-processing",
-            file_id=self.file_id,
-            model="prebuilt-read",
-        )
-
-    async def owned(self) -> dict[str, int]:
-        """Everything of the owner, by generation."""
-        sessions = (self.files.session_id, self.upload_id, self.direct_id, self.file_id)
-        return {
-            stat.path: stat.generation
-            async for stat in self.store.list("")
-            if any(session in stat.path for session in sessions)
-        }
-
-
-@pytest.fixture(scope="module")
-def publishers() -> Iterator[tuple[Publisher, Publisher]]:
-    with publishing("ES256") as iap, publishing("RS256") as google:
-        yield iap, google
-
-
-@pytest.fixture(params=[pytest.param(way, marks=pytest.mark.slow if way in ("google", "iap") else ()) for way in WAYS])
-async def installed(
-    request: pytest.FixtureRequest, publishers: tuple[Publisher, Publisher]
-) -> AsyncIterator[Callable[[], Any]]:
-    """Makes installations in which users prove themselves in one of the ways. They share the keys they fetched."""
-    way = request.param
-    iap, google = publishers
-    config = WebConfig(
-        active_jobs_per_user=ACTIVE_JOBS,
-        requests_per_minute_per_user=0,  # a quick machine asks more often than a user may
-        operator_token=OPERATOR,
-        running_in_cloud=way != "local",
-        api_keys=way == "key",
-        google_audience=AUDIENCE if way == "google" else "",
-        iap_audience=AUDIENCE if way == "iap" else "",
-    )
-    async with outward_client() as outward:
-        store = ReachableStore()
-        identity = configured_identity(
-            config, store=store, client=outward, iap=iap.issuer(IAP), google=google.issuer(GOOGLE)
-        )
-        account = queue_account(
-            account=QUEUE,
-            audience=SERVICE,
-            token=InternalToken(SECRET),
-            on_cloud_run=False,
-            client=outward,
-            google=google.issuer(GOOGLE),
-        )
-        client = in_process(
-            config,
-            store=store,
-            direct=store,
-            identity=identity,
-            queue_identity=SharedSecret(InternalToken(SECRET)) if way == "local" else account,
-            outward=outward,
-        )
-        credentials = {
-            "nobody": {},
-            "other": await credential(way, OTHER, store, publishers),
-            "twin": await credential(way, TWIN, store, publishers),
-            "owner": await credential(way, OWNER, store, publishers),
-            "operator": {"Authorization": f"Bearer {OPERATOR}"},
-            "queue": {"X-Internal-Token": SECRET}
-            if way == "local"
-            else {"Authorization": f"Bearer {google.sign(claims(GOOGLE.names[0], SERVICE, QUEUE))}"},
-        }
-        # As the installation itself shows it: without the ways that it does not take.
-        document = (await client.get("/openapi.json")).json()
-
-        async def install() -> Installation:
-            """The same service with a new job."""
-            for path in [stat.path async for stat in store.list("") if not stat.path.startswith("system/")]:
-                await store.delete(path)
-            files = await ended_job(store)
-            begun = await client.post("/api/uploads", headers={**credentials["owner"], **TUS, "Upload-Length": "10"})
-            order = {"filename": "a.pdf", "size": 10}
-            direct = await client.post("/api/direct-uploads", headers=credentials["owner"], json=order)
-            await store.arrive(direct.json()["upload_url"], b"%PDF-1.7 a")
-            content = {"file": ("a.pdf", b"%PDF-1.7 " + TEXT.encode())}
-            kept = await client.post("/v1/files", headers=credentials["owner"], files=content)
-            return Installation(
-                client=client,
-                store=store,
-                files=files,
-                upload_id=begun.headers["Location"].rsplit("/", 1)[-1],
-                direct_id=direct.json()["upload_id"],
-                file_id=kept.json()["id"],
-                credentials=credentials,
-                document=document,
-            )
-
-        yield install
-
-
-async def credential(
-    way: str, email: str, store: MemoryStore, publishers: tuple[Publisher, Publisher]
-) -> dict[str, str]:
-    iap, google = publishers
-    match way:
-        case "local":
-            return {"X-User-Email": email}
-        case "key":
-            key, text = apikey.issue(email=email, scopes=(Scope.WRITE,), at=await store.now(), days=1)
-            await keyring.save_new(store, key)
-            return {"X-Api-Key": text}
-        case "google":
-            return {"Authorization": f"Bearer {google.sign(claims(GOOGLE.names[0], AUDIENCE, email))}"}
-    return {"X-Goog-IAP-JWT-Assertion": iap.sign(claims(IAP.names[0], AUDIENCE, email))}
-
-
-def claims(issuer: str, audience: str, email: str) -> dict[str, Any]:
-    now = int(time.time())
-    return {"iss": issuer, "aud": audience, "email": email, "email_verified": True, "iat": now, "exp": now + 900}
-
-
-async def ended_job(store: MemoryStore) -> SessionFiles:
-    """A job of the owner with page 1 read and page 2 failed, as the services leave it."""
-    files = await create_session(store, OWNER)
-    at = await store.now()
-    asked = Intake(
-        session_id=files.session_id,
-        user_email=OWNER,
-        file_info=FileInfo(filename="a.pdf", file_type="pdf", raw_file="a.pdf", file_size=9),
-        options=Options(),
-        created_at=at,
-    )
-    read = [
-        PageOutcome(page_no=1, run=1, status=OutcomeStatus.COMPLETED, text=TEXT, completed_at=at),
-        PageOutcome(page_no=2, run=1, status=OutcomeStatus.FAILED, error="It is torn.", completed_at=at),
-    ]
-    job = Job.opened(asked).load(at).plan((1, 2), total_pages=2, batch_size=2, parallelism=1, at=at)
-    job = job.rendered(dict.fromkeys((1, 2), at), at).extracted(at)
-    job = job.settled({outcome.page_no: outcome.brief() for outcome in read}, at).combining(at).end(at)
-    await store.write(files.path("a.pdf"), b"%PDF-1.7 " + TEXT.encode())
-    await store.write(files.path(layout.INTAKE), intakes.encode(asked))
-    await store.write(files.path(layout.RECORD), record.encode(job))
-    for outcome in read:
-        await files.save_page_image(outcome.page_no, b"\x89PNG " + TEXT.encode())
-        await store.write(files.path(layout.PAGE_OUTCOME.format(outcome.page_no)), outcomes.encode(outcome))
-    await files.save_combined(TEXT)
-    await store.write(files.searchable_path, b"%PDF-1.7 " + TEXT.encode())
-    return files
 
 
 def described(document: dict[str, Any], template: str, method: str) -> dict[str, Any] | None:
