@@ -7,7 +7,8 @@ from libs.storage import layout
 from libs.storage.store import Stat, Stored
 from tests.chaos.history import Version
 from tests.chaos.journal import Entry, What
-from tests.simulation.checker import Checker, Facts
+from tests.simulation.checker import Checker
+from tests.simulation.facts import Facts
 from tests.simulation.process import Process, acting_for, current
 from tests.simulation.script import Document, Fate
 from tests.simulation.story import Story

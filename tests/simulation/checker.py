@@ -1,68 +1,27 @@
 """The promise, held against every write: it knows what went in, and believes nothing that the record says."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
 
 import msgspec
 
 from libs.jobstate import lease, outcome, record
-from libs.jobstate.ending import section
 from libs.jobstate.job import Job
 from libs.jobstate.lease import Lease, LeaseState
 from libs.jobstate.outcome import OutcomeStatus, PageOutcome
 from libs.jobstate.page import PageStatus
-from libs.jobstate.plan import batches
 from libs.jobstate.status import ENDED, JobStatus
 from libs.storage import layout
-from libs.storage.store import Stat, Stored
-from services.web.webhooks.delivery import OPERATOR, message_id
+from libs.storage.store import Stored
 from services.worker.reader import DEATHS_ALLOWED
 from tests.simulation import script
+from tests.simulation.facts import Facts, Shelf, outcome_at
+from tests.simulation.laststate import LastState
 from tests.simulation.process import Process, acting_for
 from tests.simulation.script import Document, Fate, Key
 from tests.simulation.story import Story
 
 _RANK = {JobStatus.QUEUED: 0, JobStatus.EXTRACTING: 1, JobStatus.PROCESSING: 2} | dict.fromkeys(ENDED, 3)
-
-
-class Shelf(Protocol):
-    """The objects as they stand. `paced`: one takes a write a second."""
-
-    paced: bool
-
-    def peek(self, path: str) -> Stored | None: ...
-
-    def list(self, prefix: str) -> list[Stat]: ...
-
-
-class Facts:
-    """What the checker has seen of one job. `excuses` are reasons for which a page may be read once more."""
-
-    def __init__(self, user_hash: str, session_id: str) -> None:
-        self.user_hash = user_hash
-        self.session_id = session_id
-        self.document: Document | None = None
-        self.accepted = False
-        self.cancelled = False
-        self.buried = False
-        self.torn = False
-        self.torn_cancelled = False
-        self.job: Job | None = None
-        self.ended_runs: set[int] = set()
-        self.leases: dict[str, Lease] = {}
-        self.read_at: dict[int, tuple[int, datetime]] = {}
-        self.readings: dict[tuple[int, int], int] = {}
-        #: What a user was promised, by run and page: the options of the reading.
-        self.asked: dict[tuple[int, int], dict[str, str | int]] = {}
-        #: The texts that were ever a page's result, by page and run.
-        self.good: dict[int, dict[int, PageOutcome]] = {}
-        self.excuses = 0
-        self.troubled_at = -1e9  # when the network last kept a request of this job from its way
-
-    @property
-    def prefix(self) -> str:
-        return layout.session_prefix(self.user_hash, self.session_id)
 
 
 class Checker:
@@ -242,7 +201,7 @@ class Checker:
         for page_no, page in new.pages.items():
             if not page.ended or (page_no in old.pages and old.pages[page_no] == page):
                 continue
-            found = self._outcome_at(facts, page_no)
+            found = outcome_at(self.bucket, facts, page_no)
             same = found is not None and found.run >= page.run and found.status.value == page.status.value
             if not same and not facts.buried:
                 self.fail(f"the record says page {page_no} is {page.status}, its outcome does not", facts.session_id)
@@ -346,10 +305,6 @@ class Checker:
             return f"page {found.page_no} has another page's text"
         return ""
 
-    def _outcome_at(self, facts: Facts, page_no: int) -> PageOutcome | None:
-        stored = self.bucket.peek(facts.prefix + layout.PAGE_OUTCOME.format(page_no))
-        return outcome.decode(stored.data) if stored else None
-
     # When all is quiet.
 
     def open_work(self) -> list[str]:
@@ -367,82 +322,7 @@ class Checker:
 
     def finish(self) -> None:
         """Hold the last state against what went in."""
-        for facts in self.sessions.values():
-            if facts.buried:
-                left = self.bucket.list(facts.prefix) + self.bucket.list(
-                    layout.active_path(facts.user_hash, facts.session_id)
-                )
-                if left:
-                    self.fail(f"a deleted job left {left[0].path}", facts.session_id)
-            elif facts.job is not None:
-                self._finish(facts, facts.job)
-            elif facts.accepted:
-                self.fail("an accepted job has no record", facts.session_id)
-            elif (left := self.bucket.list(facts.prefix)) and not self.bucket.peek(
-                layout.active_path(facts.user_hash, facts.session_id)
-            ):
-                self.fail(f"a refused upload left {left[0].path}, and nobody will look there", facts.session_id)
-
-    def _finish(self, facts: Facts, job: Job) -> None:
-        assert facts.document is not None
-        # Where a record is lost, how an earlier run ended may be lost with it.
-        for run in ({job.run} if facts.torn else facts.ended_runs) if job.notify else ():
-            if not self.accepted.get(message_id(facts.session_id, run, OPERATOR)):
-                self.fail(f"the end of run {run} was not told", facts.session_id)
-        for (run, page_no), count in facts.readings.items():
-            if count > 1 + facts.excuses:
-                why = f"with {facts.excuses} reasons to repeat it"
-                self.fail(f"page {page_no} was read {count} times in run {run} {why}", facts.session_id)
-        if job.status is JobStatus.CANCELLED:
-            if not facts.cancelled:
-                self.fail("nobody cancelled this job", facts.session_id)
-            return
-        if not job.pages:
-            if job.status is not JobStatus.FAILED or not facts.document.unreadable:
-                self.fail(f"a good document ended as {job.status}: {job.error}", facts.session_id)
-            return
-        if tuple(job.pages) != facts.document.requested():
-            self.fail("the plan is not what was asked for", facts.session_id)
-        failed = job.count(PageStatus.FAILED)
-        due = JobStatus.PARTIAL if failed else JobStatus.COMPLETED
-        if job.status is not (JobStatus.FAILED if failed == len(job.pages) else due):
-            self.fail(f"{failed} of {len(job.pages)} pages failed and the job is {job.status}", facts.session_id)
-        self._finish_pages(facts, job)
-
-    def _finish_pages(self, facts: Facts, job: Job) -> None:
-        sections = []
-        for page_no, page in job.pages.items():
-            found = self._outcome_at(facts, page_no)
-            if found is None or found.status.value != page.status.value:
-                self.fail(f"page {page_no} is not accounted for", facts.session_id)
-                continue
-            sections.append(section(page_no, found))
-            if found.run == page.run and found.engine != page.engine:
-                self.fail(f"the record names another engine of page {page_no} than its outcome", facts.session_id)
-            self._finish_asked(facts, page_no, found)
-            stored = self.bucket.peek(facts.prefix + layout.PAGE_RESULT.format(page_no))
-            if found.status is OutcomeStatus.COMPLETED and (stored is None or stored.data.decode() != found.text):
-                self.fail(f"the text file of page {page_no} is not its text", facts.session_id)
-        combined = self.bucket.peek(facts.prefix + layout.COMBINED)
-        if combined is None or combined.data.decode() != "\n".join(sections):
-            self.fail("the combined result is not its pages in order", facts.session_id)
-        for batch in batches(job):
-            if not all(job.pages[n].ended for n in batch.pages):
-                self.fail(f"batch {batch.name} has not ended", facts.session_id)
-
-    def _finish_asked(self, facts: Facts, page_no: int, found: PageOutcome) -> None:
-        """What its user asked for last was read, and as it was asked for."""
-        asked = {run: options for (run, number), options in facts.asked.items() if number == page_no}
-        if found.run < max(asked, default=0):
-            self.fail(f"page {page_no} was not read again in run {max(asked)}", facts.session_id)
-        for run, options in asked.items():
-            reading = facts.good[page_no].get(run)
-            if reading is None or reading.blank or reading.engine == "spare":
-                continue
-            if reading.engine != options.get("engine", script.ENGINE):
-                self.fail(f"page {page_no} was read in run {run} by {reading.engine}", facts.session_id)
-            if not reading.text.endswith(f" at {options.get('dpi', script.DPI)} dpi"):
-                self.fail(f"page {page_no} was read in run {run} from another image", facts.session_id)
+        LastState(self.bucket, self.accepted, self.fail).check(self.sessions.values())
 
 
 def _is_only_marked(old: PageOutcome, new: PageOutcome) -> bool:

@@ -53,7 +53,8 @@ from services.worker.engines.registry import EngineRegistry
 from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.simulation import script
-from tests.simulation.checker import Checker, Facts
+from tests.simulation.checker import Checker
+from tests.simulation.facts import Facts
 from tests.simulation.fault_rates import Weather, forecast
 from tests.simulation.machines import Press, Reader, Spare, Trials
 from tests.simulation.process import Died, Process, acting
