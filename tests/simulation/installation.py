@@ -39,7 +39,10 @@ from services.web.upload.completion import Completion
 from services.worker.batch import BatchWorker
 from services.worker.call import Limits, WorkerContext
 from services.worker.config import WorkerConfig
-from services.worker.engines.engine import EngineInfo, Finish, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageImage, PageText
+from services.worker.engines.occupancy import SharedEngine
+from services.worker.engines.registry import EngineRegistry
+from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.simulation import script
 from tests.simulation.fault_rates import Weather
@@ -52,7 +55,6 @@ from tests.simulation.script import Document, PageScript
 from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 from tests.simulation.users import ask, form
-from tests.simulation.world import OneEngine
 from tests.webhooks import webhooks
 
 T = TypeVar("T")
@@ -96,6 +98,17 @@ class Engine:
             async with self._reading:
                 await asyncio.sleep(seconds)
             yield PageText(page_no=page_no, markdown=script.text(token, page_no), finish=Finish.STOP, seconds=seconds)
+
+
+class OneEngine(EngineRegistry):
+    """The engines of a simulated worker: one, whatever its name."""
+
+    def __init__(self, reader: OcrEngine) -> None:
+        super().__init__(script.ENGINE, BARE)
+        self._reader = SharedEngine(reader)
+
+    async def engine(self, name: str | None) -> SharedEngine:
+        return self._reader
 
 
 class Installation:

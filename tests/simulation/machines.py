@@ -8,7 +8,10 @@ from pathlib import Path
 
 from services.web.render.document import FailedPage, RenderedPage, RenderLimits, Unreadable
 from services.web.render.filetype import FileType
-from services.worker.engines.engine import EngineInfo, Finish, PageFailure, PageImage, PageText
+from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageFailure, PageImage, PageText
+from services.worker.engines.occupancy import SharedEngine
+from services.worker.engines.registry import EngineRegistry
+from services.worker.engines.select import BARE
 from tests.batching import Batching
 from tests.simulation import script
 from tests.simulation.process import Died, Process
@@ -191,3 +194,18 @@ class Reader:
             return PageText(page_no=page_no, markdown="", finish=Finish.BLANK, seconds=page.seconds)
         markdown = f"{script.text(token, page_no)}, reading {serial} at {dpi} dpi"
         return PageText(page_no=page_no, markdown=markdown, finish=Finish.STOP, seconds=page.seconds)
+
+
+class NamedEngines(EngineRegistry):
+    """The engines of a simulated worker, each made when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], OcrEngine]) -> None:
+        super().__init__(script.ENGINE, BARE)
+        self._simulated = make
+        self._shared: dict[str, SharedEngine] = {}
+
+    async def engine(self, name: str | None) -> SharedEngine:
+        name = name or script.ENGINE
+        if name not in self._shared:
+            self._shared[name] = SharedEngine(self._simulated(name))
+        return self._shared[name]

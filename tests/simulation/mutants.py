@@ -35,6 +35,7 @@ from services.worker.outcome_writer import OutcomeWriter, _with_reading
 from services.worker.quarantine import Quarantine
 from services.worker.reader import BatchReader
 from tests.simulation import fault_rates, world
+from tests.simulation.plant import design
 from tests.simulation.process import current
 from tests.simulation.simulate import simulate
 
@@ -64,7 +65,7 @@ async def _impatient(
     return await store.write(path, data, if_generation=if_generation)
 
 
-_design, _forecast = world.design, fault_rates.forecast
+_design, _forecast = design, fault_rates.forecast
 _continue = BatchWorker._continue
 _save = OutcomeWriter.save
 

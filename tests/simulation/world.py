@@ -5,7 +5,7 @@ import base64
 import random
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Coroutine, MutableMapping
 from typing import Any, cast
 
 import msgspec
@@ -47,16 +47,13 @@ from services.web.webhooks.delivery import Webhooks
 from services.web.webhooks.settings import webhook_settings
 from services.worker.batch import BatchWorker
 from services.worker.call import CallResult, EngineBroke, EngineHangs, Limits, WorkerContext
-from services.worker.engines.engine import OcrEngine
-from services.worker.engines.occupancy import SharedEngine
-from services.worker.engines.registry import EngineRegistry
-from services.worker.engines.select import BARE
 from services.worker.metrics import WorkerMetrics
 from tests.simulation import script
 from tests.simulation.checker import Checker
 from tests.simulation.facts import Facts
 from tests.simulation.fault_rates import Weather, forecast
-from tests.simulation.machines import Press, Reader, Spare, Trials
+from tests.simulation.machines import NamedEngines, Press, Reader, Spare, Trials
+from tests.simulation.plant import design
 from tests.simulation.process import Died, Process, acting
 from tests.simulation.queue import Broker, Sender
 from tests.simulation.receiver import ADDRESS, Receiver
@@ -69,74 +66,6 @@ WEB, WORKER = "web", "worker"
 DRAIN_SECONDS = 10.0
 # After the weather clears: the longest pause of the sweep (30 minutes) twice, then the work itself.
 PATIENCE_SECONDS = 2.5 * 3600
-
-
-class Plant(msgspec.Struct, frozen=True, kw_only=True):
-    """How a seed's installation is set up. `local`: one web that holds the queues; else a cloud."""
-
-    local: bool
-    webs: int
-    workers: int
-    dispatches: int
-    deadline_seconds: float
-    lease_seconds: float
-    slice_seconds: float
-    batch_seconds: float
-    page_seconds: float
-    batch_size: int
-    slots: int
-    ahead: int
-    users: int
-    extra_children: int
-    look_seconds: float
-
-
-def design(rng: random.Random) -> Plant:
-    """Draw an installation."""
-    local = rng.random() < 0.4
-    return Plant(
-        local=local,
-        webs=1 if local else rng.choice((1, 2)),
-        workers=rng.choice((1, 1, 2) if local else (1, 2, 4)),
-        dispatches=rng.choice((1, 2, 8)),
-        deadline_seconds=rng.choice((30.0, 120.0, 600.0)),
-        lease_seconds=rng.choice((20.0, 60.0)),
-        slice_seconds=rng.choice((2.0, 20.0, 300.0)),
-        batch_seconds=rng.choice((10.0, 120.0)),
-        page_seconds=60.0,
-        batch_size=rng.choice((1, 3, 10)),
-        slots=rng.choice((1, 1, 3, 8)),
-        ahead=rng.choice((1, 3)),
-        users=rng.choice((1, 2, 4)),
-        extra_children=rng.choice((0, 1, 2)),
-        look_seconds=rng.choice((1.0, 5.0)),
-    )
-
-
-class OneEngine(EngineRegistry):
-    """The engines of a simulated worker: one, whatever its name."""
-
-    def __init__(self, reader: OcrEngine) -> None:
-        super().__init__(script.ENGINE, BARE)
-        self._reader = SharedEngine(reader)
-
-    async def engine(self, name: str | None) -> SharedEngine:
-        return self._reader
-
-
-class NamedEngines(EngineRegistry):
-    """The engines of a simulated worker, each made when it is first asked for."""
-
-    def __init__(self, make: Callable[[str], OcrEngine]) -> None:
-        super().__init__(script.ENGINE, BARE)
-        self._simulated = make
-        self._shared: dict[str, SharedEngine] = {}
-
-    async def engine(self, name: str | None) -> SharedEngine:
-        name = name or script.ENGINE
-        if name not in self._shared:
-            self._shared[name] = SharedEngine(self._simulated(name))
-        return self._shared[name]
 
 
 class ActingExtractor(Extractor):
