@@ -39,15 +39,12 @@ from services.web.upload.completion import Completion
 from services.worker.batch import BatchWorker
 from services.worker.call import Limits, WorkerContext
 from services.worker.config import WorkerConfig
-from services.worker.engines.engine import EngineInfo, Finish, OcrEngine, PageImage, PageText
-from services.worker.engines.occupancy import SharedEngine
-from services.worker.engines.registry import EngineRegistry
-from services.worker.engines.select import BARE
+from services.worker.engines.engine import EngineInfo, Finish, PageImage, PageText
 from services.worker.metrics import WorkerMetrics
 from tests.simulation import script
 from tests.simulation.fault_rates import Weather
 from tests.simulation.loop import VirtualLoop, deterministic, end
-from tests.simulation.machines import Press, Spare
+from tests.simulation.machines import NamedEngines, Press, Spare
 from tests.simulation.meter import MeteredStore, Tally
 from tests.simulation.process import Process
 from tests.simulation.queue import Broker
@@ -98,17 +95,6 @@ class Engine:
             async with self._reading:
                 await asyncio.sleep(seconds)
             yield PageText(page_no=page_no, markdown=script.text(token, page_no), finish=Finish.STOP, seconds=seconds)
-
-
-class OneEngine(EngineRegistry):
-    """The engines of a simulated worker: one, whatever its name."""
-
-    def __init__(self, reader: OcrEngine) -> None:
-        super().__init__(script.ENGINE, BARE)
-        self._reader = SharedEngine(reader)
-
-    async def engine(self, name: str | None) -> SharedEngine:
-        return self._reader
 
 
 class Installation:
@@ -255,7 +241,7 @@ class Installation:
         context = WorkerContext(
             store=self._store(process),
             queue=self,
-            engines=OneEngine(Engine(self._library)),
+            engines=NamedEngines(lambda name: Engine(self._library)),
             fallback=Spare(self._library, process, lambda *_: None),
             limits=Limits(
                 lease_seconds=config.lease_seconds,
