@@ -8,34 +8,21 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Never, TypeVar, cast
+from typing import Any, Never, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
-from libs.internal_token import InternalToken
 from libs.storage import layout
 from libs.storage.store import Stored
 from libs.taskqueue.queue import EXTRACT_QUEUE, OCR_QUEUE
 from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask
-from services.serving.problem import HANDLED, handle
-from services.serving.queue_identity import SharedSecret
-from services.web.app import ROUTES
-from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
-from services.web.fetching import Fetching
-from services.web.idempotency import IdempotencyKeys
-from services.web.live.feed import Feeds
 from services.web.metrics import WebMetrics
-from services.web.quota import Quotas, Rates, Usage
 from services.web.render.document import RenderLimits
-from services.web.service import Web
-from services.web.sweeper import Sweeper
-from services.web.upload.completion import Completion
 from services.worker.batch import BatchWorker
 from services.worker.call import Limits, WorkerContext
 from services.worker.config import WorkerConfig
@@ -52,6 +39,7 @@ from tests.simulation.script import Document, PageScript
 from tests.simulation.store import Bucket
 from tests.simulation.story import Story
 from tests.simulation.users import ask, form
+from tests.simulation.webparts import web_app
 from tests.webhooks import webhooks
 
 T = TypeVar("T")
@@ -154,35 +142,17 @@ class Installation:
                 open_document=Press(self._library, self._web),
             )
         )
-        completion = Completion(store=store, queue=self, metrics=metrics, lease_seconds=config.lease_seconds)
-        told = webhooks(store, self)
-        sweeper = Sweeper(
+        self._app = web_app(
+            config,
             store=store,
             queue=self,
-            completion=completion,
-            webhooks=told,
-            every_seconds=config.sweep_seconds,
+            extractor=self.extractor,
+            webhooks=webhooks(store, self),
+            metrics=metrics,
+            sweep_seconds=config.sweep_seconds,
             lease_seconds=config.lease_seconds,
         )
-        self._app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
-        self._app.state.web = Web(
-            config=config,
-            store=store,
-            queue=cast(Any, self),
-            identity=Identity((), trusts_header=True),
-            queue_identity=SharedSecret(InternalToken("")),
-            client=cast(Any, None),
-            extractor=self.extractor,
-            completion=completion,
-            sweeper=sweeper,
-            keys=IdempotencyKeys(store),
-            feeds=Feeds(store, nudge=sweeper.nudge, look_seconds=3.0, most_each=100, most=100),
-            webhooks=told,
-            fetching=Fetching(WebConfig().fetch_rules, seconds=1.0),
-            usage=Usage(store, Quotas()),
-            rates=Rates(0),
-        )
-        self._web.start(sweeper.run())
+        self._web.start(self._app.state.web.sweeper.run())
 
     def release(self) -> None:
         """Let the workers read."""

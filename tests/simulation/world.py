@@ -6,7 +6,7 @@ import random
 import sys
 import traceback
 from collections.abc import Coroutine, MutableMapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import structlog
@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from libs import workerstate
-from libs.internal_token import InternalToken
 from libs.jobstate import active
 from libs.jobstate.cancellation import Cancellation
 from libs.jobstate.job import Job
@@ -27,22 +26,11 @@ from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE, QueueUnavailable
 from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
-from services.serving.problem import HANDLED, handle
-from services.serving.queue_identity import SharedSecret
-from services.web.app import ROUTES
-from services.web.auth.identity import Identity
 from services.web.config import WebConfig
 from services.web.extract.extraction import ExtractContext, ExtractSettings
 from services.web.extract.extractor import Extractor
-from services.web.fetching import Fetching
-from services.web.idempotency import IdempotencyKeys
-from services.web.live.feed import Feeds
 from services.web.metrics import WebMetrics
-from services.web.quota import Quotas, Rates, Usage
 from services.web.render.document import RenderLimits
-from services.web.service import Web
-from services.web.sweeper import Sweeper
-from services.web.upload.completion import Completion
 from services.web.webhooks.delivery import Webhooks
 from services.web.webhooks.settings import webhook_settings
 from services.worker.batch import BatchWorker
@@ -61,6 +49,7 @@ from tests.simulation.script import Document
 from tests.simulation.store import Bucket, Client, drive
 from tests.simulation.story import Story
 from tests.simulation.users import ADDRESSES, User, ask
+from tests.simulation.webparts import web_app
 
 WEB, WORKER = "web", "worker"
 DRAIN_SECONDS = 10.0
@@ -266,41 +255,19 @@ class World:
                 open_document=Press(self._library, process),
             )
         )
-        lease_seconds = self._plant.lease_seconds
         told = webhook_settings(self._config)
-        completion = Completion(
-            store=store, queue=queue, metrics=metrics, lease_seconds=lease_seconds, notify_all=told.for_all
-        )
-        webhooks = Webhooks(store, queue, told, self._settings, open_client=self._receiver.client(process))
-        sweeper = Sweeper(
+        app = web_app(
+            self._config,
             store=store,
             queue=queue,
-            completion=completion,
-            webhooks=webhooks,
-            every_seconds=30.0,
-            lease_seconds=lease_seconds,
+            extractor=extractor,
+            webhooks=Webhooks(store, queue, told, self._settings, open_client=self._receiver.client(process)),
+            metrics=metrics,
+            sweep_seconds=30.0,
+            lease_seconds=self._plant.lease_seconds,
             queue_forgets=self._plant.local,
         )
-        app = Starlette(routes=ROUTES, exception_handlers=dict.fromkeys(HANDLED, handle))
-        # The routes that users call need no more of the queue than `TaskQueue`, and nothing of the client.
-        app.state.web = Web(
-            config=self._config,
-            store=store,
-            queue=cast(Any, queue),
-            identity=Identity((), trusts_header=True),
-            queue_identity=SharedSecret(InternalToken("")),
-            client=cast(Any, None),
-            extractor=extractor,
-            completion=completion,
-            sweeper=sweeper,
-            keys=IdempotencyKeys(store),
-            feeds=Feeds(store, nudge=sweeper.nudge, look_seconds=3.0, most_each=100, most=100),
-            webhooks=webhooks,
-            fetching=Fetching(self._config.fetch_rules, seconds=1.0),
-            usage=Usage(store, Quotas()),
-            rates=Rates(0),
-        )
-        process.start(sweeper.run())
+        process.start(app.state.web.sweeper.run())
         self._webs[process] = (app, extractor)
 
     def _client(self, process: Process) -> Client:
