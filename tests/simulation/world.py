@@ -10,67 +10,36 @@ from typing import Any
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
 
 from libs import workerstate
 from libs.jobstate import active
 from libs.jobstate.cancellation import Cancellation
-from libs.jobstate.job import Job
-from libs.jobstate.neighbours import Seat
 from libs.jobstate.record import TornRecord
 from libs.jobstate.status import JobStatus
 from libs.storage import layout
 from libs.storage.errors import StorageError
-from libs.storage.session import SessionFiles
 from libs.taskqueue.queue import OCR_QUEUE, WEBHOOK_QUEUE, QueueUnavailable
 from libs.taskqueue.queue_settings import QueueSettings
 from libs.taskqueue.task import OcrTask, next_name
 from services.web.config import WebConfig
-from services.web.extract.extraction import ExtractContext, ExtractSettings
-from services.web.extract.extractor import Extractor
-from services.web.metrics import WebMetrics
-from services.web.render.document import RenderLimits
-from services.web.webhooks.delivery import Webhooks
-from services.web.webhooks.settings import webhook_settings
-from services.worker.batch import BatchWorker
-from services.worker.call import CallResult, EngineBroke, EngineHangs, Limits, WorkerContext
-from services.worker.metrics import WorkerMetrics
+from services.worker.call import CallResult, EngineBroke, EngineHangs
 from tests.simulation import script
 from tests.simulation.checker import Checker
 from tests.simulation.facts import Facts
 from tests.simulation.fault_rates import Weather, forecast
-from tests.simulation.machines import NamedEngines, Press, Reader, Spare, Trials
+from tests.simulation.fleet import WEB, WORKER, Fleet
 from tests.simulation.plant import design
-from tests.simulation.process import Died, Process, acting
-from tests.simulation.queue import Broker, Sender
+from tests.simulation.process import Died, Process
+from tests.simulation.queue import Broker
 from tests.simulation.receiver import ADDRESS, Receiver
 from tests.simulation.script import Document
-from tests.simulation.store import Bucket, Client, drive
+from tests.simulation.store import Bucket, drive
 from tests.simulation.story import Story
 from tests.simulation.users import ADDRESSES, User, ask
-from tests.simulation.webparts import web_app
 
-WEB, WORKER = "web", "worker"
 DRAIN_SECONDS = 10.0
 # After the weather clears: the longest pause of the sweep (30 minutes) twice, then the work itself.
 PATIENCE_SECONDS = 2.5 * 3600
-
-
-class ActingExtractor(Extractor):
-    """Tells the checker for which job it acts when it serves a guest."""
-
-    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
-        with acting(files.session_id):
-            await super().serve(files, job, seat)
-
-
-class ActingWorker(BatchWorker):
-    """Tells the checker for which job it acts when it serves a guest."""
-
-    async def serve(self, files: SessionFiles, job: Job, seat: Seat) -> None:
-        with acting(files.session_id):
-            await super().serve(files, job, seat)
 
 
 class World:
@@ -102,16 +71,24 @@ class World:
         self._broker = Broker(settings, self._push, weather=self._weather, rng=self._rng, story=self.story)
         # From dice of its own: a seed's story is the same with and without.
         dice = random.Random(f"receiver {seed}")
-        self._settings = settings
-        self._receiver = Receiver(self._weather, dice)
-        self._config = WebConfig()
+        receiver = Receiver(self._weather, dice)
+        config = WebConfig()
         if dice.random() < 0.5:
             secret = "whsec_" + base64.b64encode(bytes(32)).decode()
-            self._config = WebConfig(webhook_url=ADDRESS, webhook_secrets=secret)
-        self.checker.accepted = self._receiver.accepted
-        self._trials = Trials()
-        self._workers: dict[Process, BatchWorker] = {}
-        self._webs: dict[Process, tuple[Starlette, Extractor]] = {}
+            config = WebConfig(webhook_url=ADDRESS, webhook_secrets=secret)
+        self.checker.accepted = receiver.accepted
+        self._fleet = Fleet(
+            self._plant,
+            config,
+            settings,
+            library=self._library,
+            bucket=self._bucket,
+            broker=self._broker,
+            receiver=receiver,
+            weather=self._weather,
+            rng=self._rng,
+            checker=self.checker,
+        )
         self._keepers: list[asyncio.Task[Any]] = []
 
     async def run(self) -> None:
@@ -172,15 +149,8 @@ class World:
             rng=self._rng,
             checker=self.checker,
             story=self.story,
-            web=self._some_web,
+            web=self._fleet.some_web,
         )
-
-    def _some_web(self) -> tuple[Process, Starlette] | None:
-        open_webs = [process for process in self._webs if process.takes_work]
-        if not open_webs:
-            return None
-        process = self._rng.choice(open_webs)
-        return process, self._webs[process][0]
 
     async def _keep_alive(self, kind: str, number: int) -> None:
         """A supervisor: starts the process again whenever it has ended."""
@@ -188,103 +158,16 @@ class World:
         while True:
             generation += 1
             process = Process(f"{kind}{number}.{generation}", kind, self._rng.uniform(-300, 300))
-            boot = self._boot_web if kind == WEB else self._boot_worker
-            boot(process)
+            self._fleet.boot(process)
             await asyncio.sleep(self._rng.uniform(0.5, 5))
             process.loaded = True
             await process.ended.wait()
             self.checker.died(process, process.holder)
-            self._workers.pop(process, None)
-            self._webs.pop(process, None)
+            self._fleet.remove(process)
             self.story.tell(f"{process.name} is dead")
             if kind == WEB and self._plant.local:
                 self._broker.forget()
             await asyncio.sleep(self._rng.uniform(0.5, 10))
-
-    def _boot_worker(self, process: Process) -> None:
-        def reader(name: str) -> Reader:
-            return Reader(
-                self._library,
-                process,
-                self._trials,
-                name,
-                slots=self._plant.slots,
-                ahead=self._plant.ahead,
-                rng=self._rng,
-                began=self.checker.began,
-                harmed=self.checker.harmed,
-                broke=self.checker.interrupted,
-            )
-
-        limits = Limits(
-            lease_seconds=self._plant.lease_seconds,
-            page_seconds=self._plant.page_seconds,
-            batch_seconds=self._plant.batch_seconds,
-            look_seconds=self._plant.look_seconds,
-        )
-        context = WorkerContext(
-            store=self._client(process),
-            queue=self._sender(process),
-            engines=NamedEngines(reader),
-            fallback=Spare(self._library, process, self.checker.fell_back),
-            limits=limits,
-            metrics=WorkerMetrics(CollectorRegistry()),
-        )
-        process.holder = context.holder
-        self.checker.holders[context.holder] = process
-        self._workers[process] = ActingWorker(context)
-
-    def _boot_web(self, process: Process) -> None:
-        store, queue = self._client(process), self._sender(process)
-        metrics = WebMetrics(CollectorRegistry())
-        extractor = ActingExtractor(
-            ExtractContext(
-                store=store,
-                queue=queue,
-                settings=ExtractSettings(
-                    limits=RenderLimits(),
-                    batch_size=self._plant.batch_size,
-                    parallelism=max(1, self._plant.dispatches // 2),
-                    slice_seconds=self._plant.slice_seconds,
-                    lease_seconds=self._plant.lease_seconds,
-                    extra_children=self._plant.extra_children,
-                    look_seconds=self._plant.look_seconds,
-                ),
-                metrics=metrics,
-                render_slots=asyncio.Semaphore(1),
-                open_document=Press(self._library, process),
-            )
-        )
-        told = webhook_settings(self._config)
-        app = web_app(
-            self._config,
-            store=store,
-            queue=queue,
-            extractor=extractor,
-            webhooks=Webhooks(store, queue, told, self._settings, open_client=self._receiver.client(process)),
-            metrics=metrics,
-            sweep_seconds=30.0,
-            lease_seconds=self._plant.lease_seconds,
-            queue_forgets=self._plant.local,
-        )
-        process.start(app.state.web.sweeper.run())
-        self._webs[process] = (app, extractor)
-
-    def _client(self, process: Process) -> Client:
-        return Client(
-            self._bucket,
-            process,
-            self._weather,
-            self._rng,
-            faulted=self.checker.faulted,
-            slowed=self.checker.slowed,
-        )
-
-    def _sender(self, process: Process) -> Sender:
-        def reachable() -> bool:
-            return not self._plant.local or any(web.alive for web in self._webs)
-
-        return Sender(self._broker, process, self._weather, self._rng, reachable)
 
     async def _strike(self, kind: str, seconds: float) -> None:
         """Kill processes, tell them to stop, or let them stand still, while the weather is bad."""
@@ -292,8 +175,7 @@ class World:
             await asyncio.sleep(self._rng.expovariate(1 / seconds))
             if self._loop.time() > self._weather.until:
                 return
-            living = [process for process in (*self._webs, *self._workers) if process.alive]
-            if not living:
+            if not (living := self._fleet.living):
                 continue
             process = self._rng.choice(living)
             if kind == "death":
@@ -339,7 +221,7 @@ class World:
     async def _miss(self, facts: Facts, email: str) -> None:
         """Its owner asks for a job that has ended until there is a record again: nobody else would."""
         while facts.job is None and not facts.buried:
-            if (web := self._some_web()) is not None:
+            if (web := self._fleet.some_web()) is not None:
                 process, app = web
                 asking = ask(app, "GET", f"/api/jobs/{facts.session_id}/status", email)
                 await asyncio.wait({process.start(asking, facts.session_id)})
@@ -348,10 +230,7 @@ class World:
     async def _drain(self, process: Process) -> None:
         self.story.tell(f"stop {process.name}")
         process.draining = True
-        if process in self._workers:
-            self._workers[process].drain()
-        else:
-            self._webs[process][1].drain()
+        self._fleet.drain(process)
         self.checker.interrupted(process.holder)
         await asyncio.sleep(DRAIN_SECONDS)
         if process.alive:
@@ -359,19 +238,18 @@ class World:
 
     def _push(self, queue: str, task: OcrTask, name: str) -> "asyncio.Task[bool] | None":
         """Deliver a task to a process that takes work, as a load balancer would."""
+        work: Coroutine[Any, Any, object]
         if queue == OCR_QUEUE:
-            workers = [process for process in self._workers if process.takes_work]
-            if not workers:
+            if (worker := self._fleet.some_worker()) is None:
                 return None
-            process = self._rng.choice(workers)
-            work: Coroutine[Any, Any, object] = self._workers[process].process(task, name)
+            process, batches = worker
+            work = batches.process(task, name)
         else:
-            webs = [process for process in self._webs if process.takes_work]
-            if not webs:
+            if (web := self._fleet.some_web()) is None:
                 return None
-            process = self._rng.choice(webs)
-            app, extractor = self._webs[process]
-            work = app.state.web.webhooks.deliver(task) if queue == WEBHOOK_QUEUE else extractor.process(task, name)
+            process, app = web
+            parts = app.state.web
+            work = parts.webhooks.deliver(task) if queue == WEBHOOK_QUEUE else parts.extractor.process(task, name)
         self.story.tell(f"{queue} {name[:6]} to {process.name}", session=task.session_id, who="queue")
         return process.start(self._answered(process, work, task, name), task.session_id)
 
