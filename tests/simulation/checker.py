@@ -166,11 +166,20 @@ class Checker:
             self._record(facts, before, after)
         elif name.startswith(layout.BATCHES):
             self._lease(facts, before, after)
+        elif name == layout.PASSWORD and after is None:
+            self._forgotten(facts)
         elif name.endswith("_result.json"):
             self._outcome(facts, before, after)
         elif name.endswith(script.SUFFIXES) and after is not None:
             facts.document = self._library[script.token_of(after.data)]
             self.by_token[facts.document.token] = facts
+
+    def _forgotten(self, facts: Facts) -> None:
+        """The password was deleted: after the document was read in, or the job has ended before that."""
+        facts.forgotten = True
+        excused = facts.buried or facts.torn or facts.ended_runs
+        if not excused and facts.job is not None and not facts.job.extraction_complete:
+            self.fail("the password was deleted before the document was read in", facts.session_id)
 
     def _pace(self, path: str, before: Stored | None, after: Stored | None) -> None:
         if after is None or before is None or not self.bucket.paced:
@@ -291,6 +300,7 @@ class Checker:
         if found.status is OutcomeStatus.FAILED:
             key = facts.document.token, found.page_no
             own_fault = page.fate in (Fate.FAILS, Fate.UNDRAWN) or facts.document.unreadable
+            own_fault |= facts.forgotten and found.error == script.LOCKED
             own_fault |= not script.reads(key, found.engine or "") or not script.draws(key, found.dpi or script.DPI)
             guilt = self._guilt.get(key, 0)
             if not found.error or not (own_fault or guilt >= DEATHS_ALLOWED):

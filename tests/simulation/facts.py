@@ -34,6 +34,8 @@ class Facts:
         self.buried = False
         self.torn = False
         self.torn_cancelled = False
+        #: The password of its document was deleted.
+        self.forgotten = False
         self.job: Job | None = None
         self.ended_runs: set[int] = set()
         self.leases: dict[str, Lease] = {}

@@ -46,6 +46,8 @@ class LastState:
         for run in ({job.run} if facts.torn else facts.ended_runs) if job.notify else ():
             if not self._accepted.get(message_id(facts.session_id, run, OPERATOR)):
                 self._fail(f"the end of run {run} was not told", facts.session_id)
+        if self._bucket.peek(facts.prefix + layout.PASSWORD) is not None:
+            self._fail("the password of a job that has ended is still there", facts.session_id)
         for (run, page_no), count in facts.readings.items():
             if count > 1 + facts.excuses:
                 why = f"with {facts.excuses} reasons to repeat it"
@@ -55,7 +57,7 @@ class LastState:
                 self._fail("nobody cancelled this job", facts.session_id)
             return
         if not job.pages:
-            if job.status is not JobStatus.FAILED or not facts.document.unreadable:
+            if job.status is not JobStatus.FAILED or not (facts.document.unreadable or facts.forgotten):
                 self._fail(f"a good document ended as {job.status}: {job.error}", facts.session_id)
             return
         if tuple(job.pages) != facts.document.requested():

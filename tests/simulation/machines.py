@@ -41,6 +41,8 @@ class Press:
             await asyncio.sleep(0.2)
             if document.unreadable:
                 raise Unreadable("Told to refuse.")
+            if password != document.password:
+                raise Unreadable(script.LOCKED)
             yield Sheets(document, dpi)
 
 

@@ -15,7 +15,7 @@ from unittest import mock
 
 import msgspec
 
-from libs.jobstate import active, ending, evidence, lease, neighbours, rebuild
+from libs.jobstate import active, ending, evidence, lease, neighbours, password, rebuild
 from libs.jobstate.commit import load
 from libs.jobstate.intake import PageOptions
 from libs.jobstate.job import Job
@@ -174,6 +174,19 @@ async def _unmarked(files: SessionFiles, job: Job, page_no: int) -> None:
     return
 
 
+async def _remembered(files: SessionFiles, job: Job) -> None:
+    return
+
+
+_read_password = password.read
+
+
+async def _once(files: SessionFiles, job: Job) -> str | None:
+    found = await _read_password(files, job)
+    await password.forget(files, job)
+    return found
+
+
 async def _by_hash_alone(store: ObjectStore, email: str, session_id: str) -> SessionFiles:
     return SessionFiles(store=store, user_hash=layout.user_hash(email), session_id=session_id)
 
@@ -225,6 +238,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "turns go round the jobs, not the users": lambda: mock.patch.object(neighbours, "account", _by_job),
     "a job leaves the index before its end is noted": lambda: mock.patch.object(ending, "retire", active.remove),
+    "the password outlives its use": lambda: mock.patch.object(password, "forget", _remembered),
+    "the password can be read once": lambda: mock.patch.object(password, "read", _once),
     "the sweep forgets webhooks": lambda: mock.patch.object(Webhooks, "_wake", _asleep),
     "a receiver that fails counts as told": lambda: mock.patch.object(Attempt, "state", DeliveryState.DELIVERED),
     "an upload announces nothing": lambda: mock.patch("services.web.upload.opening.announce", _announce_nothing),

@@ -14,6 +14,9 @@ ENGINE, OTHER, WEAK = "simulated", "other", "weak"
 # The resolution of a job that names none, and one at which some pages cannot be drawn.
 DPI, LARGE = 150, 400
 
+# Why the renderer refuses a document without its password.
+LOCKED = "Told to want its password."
+
 HEADER = b"%PDF-1.7 simulated\n"
 SUFFIXES = (".pdf", ".tiff")
 
@@ -40,10 +43,11 @@ class PageScript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as its user has it. `unreadable`: the renderer refuses it."""
+    """A document as its user has it. `unreadable`: the renderer refuses it. `password`: it refuses all others."""
 
     token: str
     unreadable: bool = False
+    password: str | None = None
     selection: str | None = None
     pages: tuple[PageScript, ...]
 

@@ -69,10 +69,12 @@ async def ask(app: Starlette, method: str, path: str, user: str, body: bytes = b
     return Reply(status=sent[0]["status"], body=b"".join(m["body"] for m in sent if m["type"] == "http.response.body"))
 
 
-def form(file: bytes) -> bytes:
+def form(file: bytes, password: str | None = None) -> bytes:
     """The body of an upload."""
+    field = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="password"\r\n\r\n{password}\r\n'
     return (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'.encode()
+        (field.encode() if password else b"")
+        + f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'.encode()
         + file
         + f"\r\n--{BOUNDARY}--\r\n".encode()
     )
@@ -111,7 +113,7 @@ class User:
             # An upload without an answer may have become a job, which must not pass for the next attempt's.
             document = msgspec.structs.replace(self._document, token=f"{self._document.token}.{attempt}")
             self._library[document.token] = document
-            reply = await self._send("POST", "/upload", form(document.file()))
+            reply = await self._send("POST", "/upload", form(document.file(), document.password))
             if reply.status == 202:
                 break
             await asyncio.sleep(self._rng.uniform(1, 10))

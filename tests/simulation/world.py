@@ -77,6 +77,8 @@ class World:
             secret = "whsec_" + base64.b64encode(bytes(32)).decode()
             config = WebConfig(webhook_url=ADDRESS, webhook_secrets=secret)
         self.checker.accepted = receiver.accepted
+        # From dice of their own, too.
+        self._passwords = random.Random(f"passwords {seed}")
         self._fleet = Fleet(
             self._plant,
             config,
@@ -140,6 +142,8 @@ class World:
 
     def _user(self, number: int) -> User:
         document = script.write(self._rng, f"doc{number}")
+        if self._passwords.random() < 0.25:
+            document = msgspec.structs.replace(document, password="open sesame")
         self.story.tell(f"user {number} has {len(document.pages)} pages{' unreadable' if document.unreadable else ''}")
         return User(
             ADDRESSES[number % len(ADDRESSES)],
