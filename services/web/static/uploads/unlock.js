@@ -58,6 +58,9 @@ export class Unlock {
     const [file, options] = kept
       ? [kept.file, kept.options]
       : [byId("unlock-file").files[0], { pages: pages ?? "", dpi: dpi ? String(dpi) : "", ocr: ocr ?? "auto", languages: (languages ?? []).join(",") }];
-    if (file && password) this.#upload(file, { ...options, password }, kept ? job.job_id : null);
+    if (!file || !password) return;
+    this.#upload(file, { ...options, password }, kept ? job.job_id : null);
+    // The form stays in the document until another one is opened.
+    byId("unlock-password").value = "";
   }
 }

@@ -72,6 +72,23 @@ def test_a_password_given_before_the_upload_opens_the_document_with_the_other_op
     assert PASSWORD not in visit.services.get(f"/api/jobs/{job_id}/status", **{"X-User-Email": visit.user}).text
 
 
+def test_a_password_that_was_sent_is_not_kept_for_another_attempt(visit: Visit, locked: Path) -> None:
+    page = visit.home()
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("Password").fill("wrong")
+    visit.choose(locked)
+    job_id = visit.opened()
+    form = unlocking(page, "The password did not open this document")
+    kept = "async id => (await import('/static/uploads/kept.js')).keptFile(id).options"
+    assert "wrong" not in page.evaluate(kept, job_id).values()
+
+    page.route("**/upload", lambda route: None)
+    give(form, PASSWORD)
+    expect(page.locator(".upload")).to_have_count(1)
+    fields = "[...document.querySelectorAll('input[type=password]')].map(field => field.value)"
+    assert page.evaluate(fields) == ["", ""]
+
+
 def test_what_the_window_keeps_of_a_large_upload_is_not_its_password(visit: Visit, tmp_path: Path) -> None:
     page = visit.home()
     page.get_by_text("Options", exact=True).click()
