@@ -131,14 +131,16 @@ export class History {
     let first = null;
     try {
       const answer = await (await request(`${address}&cursor=${encodeURIComponent(this.#cursor)}`)).json();
-      if (address !== this.address) return;
-      const known = new Set([...this.#newest, ...this.#older].map((job) => job.job_id));
-      const added = answer.jobs.filter((job) => !known.has(job.job_id));
-      this.#older.push(...added);
-      this.#cursor = answer.next_cursor ?? null;
-      first = added[0]?.job_id;
+      // Where other documents are asked for by now, their own search goes on below.
+      if (address === this.address) {
+        const known = new Set([...this.#newest, ...this.#older].map((job) => job.job_id));
+        const added = answer.jobs.filter((job) => !known.has(job.job_id));
+        this.#older.push(...added);
+        this.#cursor = answer.next_cursor ?? null;
+        first = added[0]?.job_id;
+      }
     } catch (problem) {
-      this.#fault = problem;
+      if (address === this.address) this.#fault = problem;
     } finally {
       byId("more").disabled = false;
     }

@@ -1,11 +1,14 @@
 """The list of documents in a real browser: searched and filtered by the service, deletions and their undo."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.documents import pdf
 from tests.running import Running, running
@@ -102,6 +105,43 @@ def test_a_search_goes_through_documents_that_are_not_listed_yet(visit: Visit, t
     expect(page.locator(".joblist-name")).to_have_count(20)
     page.get_by_role("searchbox", name="Search documents by name").fill("oldest")
     expect(page.locator(".joblist-name")).to_have_text(["the oldest.pdf"])
+
+
+def test_a_search_goes_on_where_another_one_was_under_way(visit: Visit) -> None:
+    page = visit.page
+    held: list[Route] = []
+
+    def answer(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        words = query.get("q", [""])[0]
+        if "cursor" in query and words == "first":
+            held.append(route)
+        elif "cursor" in query:
+            route.fulfill(json={"jobs": [listed("found.pdf")], "next_cursor": None})
+        elif words:
+            route.fulfill(json={"jobs": [], "next_cursor": "further"})
+        else:
+            route.fulfill(json={"jobs": [listed("b.pdf"), listed("a.pdf")], "next_cursor": None})
+
+    page.route("**/api/jobs?*", answer)
+    visit.home()
+    search = page.get_by_role("searchbox", name="Search documents by name")
+    search.fill("first")
+    while not held:
+        page.wait_for_timeout(20)
+    with page.expect_response(re.compile("q=second")):
+        search.fill("second")
+    # So that the page has this answer before the other one.
+    page.evaluate("fetch('/version').then(answer => answer.text())")
+    held[0].fulfill(json={"jobs": [], "next_cursor": "further"})
+    expect(page.locator(".joblist-name")).to_have_text(["found.pdf"])
+
+
+def listed(name: str) -> dict[str, Any]:
+    """A document that has ended, as the service lists it."""
+    about = {"filename": name, "total_pages": 1}
+    created = "2026-01-01T00:00:00Z"
+    return {"job_id": name.encode().hex(), "status": "completed", "created_at": created, "file_info": about}
 
 
 def gone(visit: Visit, job_id: str) -> bool:
