@@ -119,7 +119,7 @@ SOME = pytest.param((1,), id="some")
 ALL = pytest.param(tuple(range(1, len(PARTS) + 1)), id="all", marks=pytest.mark.slow)
 
 
-def test_there_are_as_many_attacks_as_were_asked_for() -> None:
+def test_each_attack_is_in_one_part() -> None:
     assert len(ATTACKS) >= 223
     assert sorted(attack for part in PARTS for attack in part) == sorted(ATTACKS)
 

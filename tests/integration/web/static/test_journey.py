@@ -94,7 +94,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
+# What is particular to a phone and to keys, test_reader.py, test_page.py and test_accessibility.py test step by step.
+@pytest.fixture(
+    params=[
+        pytest.param((1280, "light"), id="desktop"),
+        pytest.param((390, "dark"), id="phone", marks=pytest.mark.slow),
+    ]
+)
 def traveller(browser: Browser, services: Running, request: pytest.FixtureRequest) -> Iterator[Visit]:
     """A window of this width and these colours, without a user."""
     width, scheme = request.param
@@ -250,6 +256,7 @@ def delete_and_undo(visit: Visit, job_id: str) -> None:
     expect(page.locator("#job-chip")).to_have_text("Partly done")
 
 
+@pytest.mark.slow
 def test_the_same_by_keyboard_alone(browser: Browser, services: Running, tmp_path: Path) -> None:
     for visit in visiting(browser, services, "keyboard@example.org"):
         job_id = visit.upload(minutes(tmp_path / "minutes.pdf"))
