@@ -8,14 +8,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.documents import pdf
 from tests.running import Running, running
 from tests.scripted import Script
-from tests.visiting import Visit
+from tests.visiting import Visit, visiting
 
 FAILS = 2
+COLLECTOR = "collector@example.org"
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +25,36 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-def test_past_documents_are_listed_and_more_can_be_shown(visit: Visit, tmp_path: Path) -> None:
-    path = pdf(tmp_path / "one.pdf", 1)
-    # Of a user's jobs at most 20 may be active.
-    ids = [*visit.upload_all([path] * 11), *visit.upload_all([path] * 11)]
-    page = visit.home()
+@pytest.fixture(scope="module")
+def many(browser: Browser, services: Running, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The ids of a user's documents, the oldest first: two more than are listed at once."""
+    folder = tmp_path_factory.mktemp("many")
+    oldest, path = pdf(folder / "the oldest.pdf", 1), pdf(folder / "one.pdf", 1)
+    for visit in visiting(browser, services, COLLECTOR):
+        # Of a user's jobs at most 20 may be active.
+        ids = [*visit.upload_all([oldest, *[path] * 10]), *visit.upload_all([path] * 11)]
+    return ids
+
+
+@pytest.fixture
+def collector(browser: Browser, services: Running, many: list[str]) -> Iterator[Visit]:
+    """A window of the user who has many documents."""
+    yield from visiting(browser, services, COLLECTOR)
+
+
+def test_past_documents_are_listed_and_more_can_be_shown(collector: Visit, many: list[str]) -> None:
+    page = collector.home()
     rows = page.locator("#joblist a")
 
     expect(rows).to_have_count(20)
-    expect(rows.first).to_have_attribute("href", f"#/jobs/{ids[-1]}")
+    expect(rows.first).to_have_attribute("href", f"#/jobs/{many[-1]}")
     expect(rows.first).to_contain_text("1 page")
     page.get_by_role("button", name="Show more").click()
     expect(rows).to_have_count(22)
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
     rows.last.click()
     expect(page.locator("#job-chip")).to_have_text("Done")
-    assert page.url.endswith(ids[0])
+    assert page.url.endswith(many[0])
 
 
 def test_a_deleted_document_comes_back_on_undo_and_is_gone_when_the_notice_ends(visit: Visit, tmp_path: Path) -> None:
@@ -97,11 +112,8 @@ def test_documents_are_found_by_name_and_state_and_deleted_together(visit: Visit
     visit.services.until(lambda: gone(visit, ids[0]) and gone(visit, ids[2]), "the deletions")
 
 
-def test_a_search_goes_through_documents_that_are_not_listed_yet(visit: Visit, tmp_path: Path) -> None:
-    path = pdf(tmp_path / "one.pdf", 1)
-    visit.upload_all([pdf(tmp_path / "the oldest.pdf", 1), *[path] * 10])
-    visit.upload_all([path] * 11)
-    page = visit.home()
+def test_a_search_goes_through_documents_that_are_not_listed_yet(collector: Visit) -> None:
+    page = collector.home()
     expect(page.locator(".joblist-name")).to_have_count(20)
     page.get_by_role("searchbox", name="Search documents by name").fill("oldest")
     expect(page.locator(".joblist-name")).to_have_text(["the oldest.pdf"])
