@@ -73,8 +73,8 @@ class UserFiles:
             )
             await self._store.write(_path(user.user_hash, file_id, _ABOUT), _codec.encode(file))
         except BaseException:
-            with suppress(NotFound):
-                await self._store.delete(path)
+            # Both: a write that is cut off may have been done, and a file without content would be found.
+            await self._delete(user.user_hash, file_id)
             raise
         return file
 
@@ -99,10 +99,12 @@ class UserFiles:
 
     async def delete(self, file: UserFile) -> None:
         """Delete the file: at once no request finds it."""
-        user_hash = layout.user_hash(file.user_email)
+        await self._delete(layout.user_hash(file.user_email), file.file_id)
+
+    async def _delete(self, user_hash: str, file_id: str) -> None:
         for name in (_ABOUT, _CONTENT):
             with suppress(NotFound):
-                await self._store.delete(_path(user_hash, file.file_id, name))
+                await self._store.delete(_path(user_hash, file_id, name))
 
 
 async def delete_old_files(store: ObjectStore) -> None:
