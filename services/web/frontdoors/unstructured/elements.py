@@ -1,7 +1,7 @@
 """A page as elements of Unstructured, whose headings are the parents of what follows them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 
 import msgspec
@@ -99,14 +99,6 @@ class Element(msgspec.Struct, frozen=True, kw_only=True):
     element_id: str
     text: str
     metadata: Metadata
-
-
-def document_elements(pages: Iterable[PageDocument], asked: Asked) -> Iterator[Element]:
-    """The elements of these pages, which are in order."""
-    outline: Outline = ()
-    for page in pages:
-        elements, outline = page_elements(page, asked, outline)
-        yield from elements
 
 
 def page_elements(page: PageDocument, asked: Asked, outline: Outline) -> tuple[list[Element], Outline]:

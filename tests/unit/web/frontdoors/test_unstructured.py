@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from libs.page.block import Block, BlockKind
-from services.web.frontdoors.unstructured.elements import Asked, Element, ElementType, document_elements
+from services.web.frontdoors.unstructured.elements import Asked, Element, ElementType, Outline, page_elements
 from services.web.outputs.page import PageDocument
 from tests.unit.web.frontdoors.documents import (
     DOCUMENT,
@@ -25,7 +25,12 @@ MARKS = frozenset("☐☑")
 
 
 def elements(*pages: PageDocument, **asked: Any) -> list[Element]:
-    return list(document_elements(pages, msgspec.structs.replace(ASKED, **asked)))
+    found: list[Element] = []
+    outline: Outline = ()
+    for each in pages:
+        of_page, outline = page_elements(each, msgspec.structs.replace(ASKED, **asked), outline)
+        found += of_page
+    return found
 
 
 def words_in(found: list[Element]) -> list[str]:
