@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from email.message import Message
 
 import msgspec
 from starlette.requests import Request
@@ -26,8 +27,6 @@ from services.web.upload.admission import read_options
 Render = Callable[[PageDocument], str]
 #: Makes the answer of an ended job.
 Form = Callable[[Reading, Job], AsyncIterator[bytes]]
-
-_NAME = "filename="
 
 
 async def plain(request: Request) -> Response:
@@ -173,10 +172,11 @@ def _metadata(reading: Reading, job: Job) -> dict[str, object]:
 
 
 def _filename(request: Request) -> str | None:
-    """The name in `Content-Disposition`, if it is there."""
-    for part in request.headers.get("Content-Disposition", "").split(";"):
-        if part.strip().lower().startswith(_NAME):
-            return part.strip()[len(_NAME) :].strip('"') or None
+    """The name in `Content-Disposition`, if it is there and can be decoded."""
+    header = Message()
+    header["content-disposition"] = request.headers.get("Content-Disposition", "")
+    with suppress(ValueError):  # as of the names of a form's parts
+        return header.get_filename() or None
     return None
 
 

@@ -137,6 +137,13 @@ async def test_tika_answers_with_the_content_alone(serve: Serve, store: MemorySt
     (listed,) = (await sent(client, store, "POST", "/rmeta/form/html", files=form)).json()
     assert f"<p>{SAID}</p>" in listed["X-TIKA:content"]
     assert (await sent(client, store, "POST", "/meta/form", files=form)).json()["resourceName"] == "minutes.pdf"
+    for named in ('filename="May; 1.pdf"', "filename*=UTF-8''May%3B%201.pdf", 'FileName = "May; 1.pdf"'):
+        headers = {"Content-Disposition": f"attachment; {named}"}
+        meta = (await sent(client, store, "PUT", "/meta", content=PDF, headers=headers)).json()
+        assert meta["resourceName"] == "May; 1.pdf", named
+    for strange in ("", ";;", "filename*=x'y'%FF", 'filename="', "filename*999999999999999999999=a"):
+        headers = {"Content-Disposition": strange}
+        assert await sent(client, store, "PUT", "/meta", content=PDF, headers=headers)
     headers = {"Content-Disposition": 'attachment; filename="minutes.pdf"'}
     meta = (await sent(client, store, "PUT", "/meta", content=PDF, headers=headers)).json()
     assert (meta["resourceName"], "X-TIKA:content" in meta) == ("minutes.pdf", False)
