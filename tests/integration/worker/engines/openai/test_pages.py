@@ -3,79 +3,24 @@
 import asyncio
 import contextlib
 import traceback
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import structlog
 
-from services.worker.engines.chat import client, retry
+from services.worker.engines.chat import retry
 from services.worker.engines.chat.retry import ATTEMPTS, ServerFault
 from services.worker.engines.engine import EngineUnavailable
 from services.worker.engines.openai import OpenAiTranscriber
-from services.worker.engines.picture import Pixels
 from services.worker.engines.profiles.plain import PROMPT
-from services.worker.engines.settings import EngineSettings, OpenAiSettings
 from services.worker.engines.transcriber import Ending, Sampling, Transcript, Untranscribable
 from tests.documents import pdf
 from tests.emulators.openai import manners
 from tests.emulators.openai.manners import Asked, Manner, Wire, refusing
 from tests.emulators.openai.server import MODEL, Emulator
-from tests.running import free_port, running
-
-KEY = "sk-emulated-0123456789"
-PAGE: Pixels = np.full((60, 40, 3), 255, np.uint8)
-TEXT = "# A page\n\nThe picture is 40 pixels wide and 60 high. ☑ Größe 😀\n"
-SAMPLING = Sampling(max_tokens=400)
-
-
-@pytest.fixture
-def server() -> Iterator[Emulator]:
-    with Emulator(key=KEY) as emulator:
-        yield emulator
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BACKOFF_FROM", 0.001)
-    monkeypatch.setattr(retry, "BACKOFF_TO", 0.01)
-    monkeypatch.setattr(client, "COUNT_SECONDS", 3.0)
-
-
-@pytest.fixture
-async def made() -> AsyncIterator[list[OpenAiTranscriber]]:
-    transcribers: list[OpenAiTranscriber] = []
-    yield transcribers
-    for transcriber in transcribers:
-        await transcriber.close()
-
-
-# Far more than any answer takes on a busy machine.
-SECONDS = 60.0
-
-
-async def loaded(
-    made: list[OpenAiTranscriber],
-    url: str,
-    *,
-    key: str = KEY,
-    model: str = "",
-    concurrency: int = 8,
-    seconds: float = SECONDS,
-    max_side: int = 2048,
-) -> OpenAiTranscriber:
-    settings = OpenAiSettings(
-        openai_base_url=url,
-        openai_api_key=key,
-        openai_model=model,
-        openai_concurrency=concurrency,
-        openai_timeout_seconds=seconds,
-        openai_max_side=max_side,
-    )
-    made.append(OpenAiTranscriber(EngineSettings(openai=settings)))
-    await made[-1].load()
-    return made[-1]
+from tests.integration.worker.engines.openai.transcribers import KEY, PAGE, SAMPLING, SECONDS, TEXT, loaded
+from tests.running import running
 
 
 async def loaded_for_a_moment(made: list[OpenAiTranscriber], url: str) -> OpenAiTranscriber:
@@ -323,80 +268,6 @@ async def test_cancelled_page_frees_its_place(server: Emulator, made: list[OpenA
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     assert isinstance(await transcriber.transcribe(PAGE, SAMPLING), Transcript)
-
-
-async def test_wrong_key_is_reported_at_the_start(server: Emulator, made: list[OpenAiTranscriber]) -> None:
-    wrong = KEY + "9876"
-    with pytest.raises(EngineUnavailable, match="OPENAI_API_KEY") as refusal:
-        await loaded(made, server.url, key=wrong)
-    assert KEY not in "".join(traceback.format_exception(refusal.value))
-
-
-@pytest.mark.parametrize("key", ["sk-9876\nX: y", "sk-9876 ", "sk-9876ü"], ids=["line", "space", "letter"])
-async def test_malformed_key_is_not_sent(server: Emulator, made: list[OpenAiTranscriber], key: str) -> None:
-    with pytest.raises(EngineUnavailable, match="OPENAI_API_KEY") as refusal:
-        await loaded(made, server.url, key=key)
-    assert "9876" not in "".join(traceback.format_exception(refusal.value))
-
-
-@pytest.mark.parametrize(
-    "url", ["", "127.0.0.1:8000", "ftp://x/v1", "http://u:sk-9876@x/v1", "http://x/v1?key=sk-9876", "http:///v1"]
-)
-async def test_malformed_address_is_reported_at_the_start(made: list[OpenAiTranscriber], url: str) -> None:
-    with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL") as refusal:
-        await loaded(made, url)
-    assert "9876" not in "".join(traceback.format_exception(refusal.value))
-
-
-@pytest.mark.parametrize("status", [404, 405, 500])
-async def test_server_that_does_not_list_its_models_is_asked_for_the_one_that_was_set(
-    server: Emulator, made: list[OpenAiTranscriber], status: int
-) -> None:
-    server.models = status
-    with pytest.raises(EngineUnavailable, match="OPENAI_MODEL"):
-        await loaded(made, server.url)
-    transcriber = await loaded(made, server.url, model="a model")
-    await transcriber.transcribe(PAGE, SAMPLING)
-    assert server.asked[0].fields["model"] == "a model"
-
-
-@pytest.mark.parametrize("status", [400, 408, 502, 503])
-async def test_server_that_is_not_up_is_reported_at_the_start(
-    server: Emulator, made: list[OpenAiTranscriber], status: int
-) -> None:
-    server.models = status
-    with pytest.raises(EngineUnavailable, match="The server "):
-        await loaded(made, server.url, seconds=0.1)
-
-
-async def test_one_of_several_models_has_to_be_named(server: Emulator, made: list[OpenAiTranscriber]) -> None:
-    server.models = ["one", "another"]
-    with pytest.raises(EngineUnavailable, match="2 models"):
-        await loaded(made, server.url)
-    assert (await loaded(made, server.url, model="another")).info().revision == "another"
-
-
-async def test_server_that_is_still_starting_is_waited_for(made: list[OpenAiTranscriber]) -> None:
-    port = free_port()
-    waiting = asyncio.create_task(loaded(made, f"http://127.0.0.1:{port}/v1"))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    with Emulator(key=KEY, port=port) as server:
-        transcriber = await waiting
-        await transcriber.transcribe(PAGE, SAMPLING)
-        assert len(server.asked) == 1
-
-
-async def test_server_that_never_starts_is_reported() -> None:
-    transcriber = OpenAiTranscriber(
-        EngineSettings(
-            openai=OpenAiSettings(
-                openai_base_url=f"http://127.0.0.1:{free_port()}/v1", openai_timeout_seconds=0.1, openai_model="x"
-            )
-        )
-    )
-    with pytest.raises(EngineUnavailable, match="OPENAI_BASE_URL"):
-        await transcriber.load()
 
 
 def test_job_is_read_by_the_server_with_pages_of_several_batches_at_once(server: Emulator, tmp_path: Path) -> None:
