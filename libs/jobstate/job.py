@@ -265,7 +265,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             raise RetryRefused(f"Page {unknown[0]} is not one of this job's pages. Name pages of this job.")
         # Pages left open by a cancellation belong to the new run too: a worker that still holds them is then late.
         left = {n for n, page in pages.items() if not page.ended} - (set() if numbers is None else chosen)
-        asked = dict.fromkeys(chosen - left, options) | {
+        asked = dict.fromkeys(chosen, options) | {
             n: pages[n].options if numbers is not None or options == AS_UPLOADED else options for n in left
         }
         if not asked and self.planned and self.status is not JobStatus.CANCELLED:
