@@ -3,7 +3,7 @@
 import asyncio
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from libs.jobstate.job import Job
 from libs.jobstate.page import Page, PageStatus
@@ -12,6 +12,7 @@ from libs.storage.errors import NotFound
 from services.serving.problem import Problem
 from services.web.config import WebConfig
 from services.web.jobs.lookup import not_done, own_page
+from services.web.jobs.result import stored_bytes
 from services.web.service import web
 
 #: Widths of thumbnails in pixels. Chosen: from a column of a list to a page on a large screen; the image itself is
@@ -35,20 +36,18 @@ async def page_image(request: Request) -> Response:
         headers = _headers(stat.generation, width, page)
         if request.headers.get("If-None-Match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
+        if width is None:
+            headers["Content-Length"] = str(stat.size)
         if request.method == "HEAD":
             described = Response(headers=headers)
-            # Not known of a thumbnail before it is made.
-            del described.headers["Content-Length"]
-            if width is None:
-                described.headers["Content-Length"] = str(stat.size)
+            if width is not None:  # not known of a thumbnail before it is made
+                del described.headers["Content-Length"]
             return described
-        if width is None:
+        if width is None:  # never whole in memory: many may be sent at the same time
+            return StreamingResponse(stored_bytes(files, stat), headers=headers)
+        async with web(request).thumbnail_slots:
             stored = await files.store.read(path)
-            content = stored.data
-        else:
-            async with web(request).thumbnail_slots:
-                stored = await files.store.read(path)
-                content = await asyncio.to_thread(_smaller, stored.data, width, web(request).config)
+            content = await asyncio.to_thread(_smaller, stored.data, width, web(request).config)
     except NotFound as error:
         raise _no_image(job, page_no) from error
     except BadPng as error:

@@ -93,6 +93,12 @@ async def test_the_image_comes_as_it_is_stored(images: Images) -> None:
     assert {**head.headers} == {**answer.headers}
 
 
+async def test_the_image_as_it_is_is_never_whole_in_memory(images: Images) -> None:
+    answers = await asyncio.gather(*(images.get(1) for _ in range(10)))
+    assert {answer.content for answer in answers} == {encode_png(GREY)}
+    assert images.store.most == 0
+
+
 @pytest.mark.parametrize(
     ("page", "width", "size"),
     [
