@@ -34,7 +34,7 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     #: The receiver answered 410: it wants no more.
     REFUSED = "refused"
-    #: Tried for as long as the queue's settings allow.
+    #: Tried for as long as the queue's settings allow, or until the operator switched webhooks off.
     GIVEN_UP = "given_up"
 
 
@@ -106,7 +106,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
     def state(self, receiver: str) -> DeliveryState:
         """What became of telling this receiver."""
-        return self.deliveries.get(receiver, Delivery()).state
+        state = self.deliveries.get(receiver, Delivery()).state
+        return DeliveryState.GIVEN_UP if self.closed and state is DeliveryState.PENDING else state
 
     def tried(self, attempts: Mapping[str, Attempt], at: datetime, again_in: timedelta | None) -> "Notice":
         """After one more round, in which all receivers that were left were tried.

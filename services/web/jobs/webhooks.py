@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from libs.jobstate import notice as notices
-from libs.jobstate.notice import Delivery
+from libs.jobstate.notice import Delivery, DeliveryState
 from libs.storage.session import SessionFiles
 from services.web.auth import get_user_from_request
 from services.web.jobs.lookup import own_session
@@ -37,13 +37,13 @@ async def _shown(files: SessionFiles, path: str) -> dict[str, object] | None:
     notice = notices.decode((await files.store.read(path)).data)
     if notice.webhook is None:
         return None
-    delivery = notice.deliveries.get(OWNER, Delivery())
+    state = notice.state(OWNER)
     return {
         "run": notice.run,
         "id": message_id(files.session_id, notice.run, OWNER),
         "type": event_type(notice),
         "url": notice.webhook,
-        "state": delivery.state,
-        "next_attempt_at": msgspec.to_builtins(notice.next_at) if delivery.state == "pending" else None,
-        "attempts": msgspec.to_builtins(delivery.attempts),
+        "state": state,
+        "next_attempt_at": msgspec.to_builtins(notice.next_at) if state is DeliveryState.PENDING else None,
+        "attempts": msgspec.to_builtins(notice.deliveries.get(OWNER, Delivery()).attempts),
     }

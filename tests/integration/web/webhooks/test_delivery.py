@@ -198,6 +198,21 @@ async def test_a_receiver_that_is_gone_is_told_no_more(install: Callable[..., An
         assert [(w["state"], len(w["attempts"])) for w in await web.shown(files)] == [("refused", 1)]
 
 
+async def test_a_receiver_that_is_left_when_webhooks_are_switched_off_is_given_up(install: Callable[..., Any]) -> None:
+    async with serving(FAILS) as server, install(webhook_hosts=origin(server)) as web:
+        files, untried = await web.job(webhook=url(server)), await web.job(webhook=url(server))
+        await web.end(files)
+        await web.told.deliver(web.tasks.taken.pop(0)[0])
+        await web.end(untried)
+        switched_off = webhooks(web.store, web.tasks, WebConfig())
+        for task, _ in list(web.tasks.taken):
+            await switched_off.deliver(task)
+        assert server.connections == 1
+        shown = [*await web.shown(files), *await web.shown(untried)]
+        assert [(one["state"], one["next_attempt_at"]) for one in shown] == [("given_up", None)] * 2
+        assert await web.undelivered() == []
+
+
 async def test_a_receiver_may_ask_for_a_longer_pause_and_its_redirects_are_failures(
     install: Callable[..., Any],
 ) -> None:
