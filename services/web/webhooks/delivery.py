@@ -5,12 +5,14 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import httpx
 import msgspec
 import structlog
 
+from libs.fanout import fan_out
 from libs.jobstate import active
 from libs.jobstate.notice import (
     Attempt,
@@ -137,25 +139,31 @@ class Webhooks:
 
         Raises `StorageError`, `QueueUnavailable`.
         """
-        async for stat in self._store.list(layout.UNDELIVERED):
-            try:
-                files, run = undelivered(self._store, stat.path)
-                stored = await load_notice(files, run)
-            except (NotFound, TornNotice):
-                with suppress(NotFound):
-                    await self._store.delete(stat.path)
-                continue
-            except ValueError:  # an object whose name is not a notice's
-                log.error("notice_unreadable", path=stat.path)
-                continue
-            with suppress(NotFound, PreconditionFailed):  # delivered just now, or another sweeper was faster
-                if not await self._is_over(files, stored.notice):
-                    await self._wake(files, stored, since)
+        paths = [stat.path async for stat in self._store.list(layout.UNDELIVERED)]
+        # Several at a time: a receiver that is down for days leaves many, and the next look at active jobs waits for
+        # this one.
+        await fan_out(partial(self._look, since), paths)
+
+    async def _look(self, since: datetime | None, path: str) -> None:
+        try:
+            files, run = undelivered(self._store, path)
+            stored = await load_notice(files, run)
+        except (NotFound, TornNotice):  # a deletion removes the notice
+            with suppress(NotFound):
+                await self._store.delete(path)
+            return
+        except ValueError:  # an object whose name is not a notice's
+            log.error("notice_unreadable", path=path)
+            return
+        with suppress(NotFound, PreconditionFailed):  # delivered just now, or another sweeper was faster
+            await self._wake(files, stored, since)
 
     async def _wake(self, files: SessionFiles, told: StoredNotice, since: datetime | None) -> None:
         notice, now = told.notice, await self._store.now()
         is_lost = since is not None and told.updated_at <= since
-        if not is_lost and (notice.next_at or notice.ended_at) + LATE > now:
+        if not notice.closed and not is_lost and (notice.next_at or notice.ended_at) + LATE > now:
+            return
+        if await self._is_over(files, notice):
             return
         path = files.undelivered_path(notice.run)
         stored = await self._store.read(path)

@@ -1,5 +1,6 @@
 """Webhooks through web's own routes, over a store in memory and a receiver that listens."""
 
+import asyncio
 import base64
 import itertools
 import json
@@ -13,16 +14,19 @@ import msgspec
 import pytest
 
 from libs.jobstate.commit import commit, load
+from libs.jobstate.job import Job
 from libs.jobstate.notice import ensure, load_notice, retire
 from libs.storage import layout
 from libs.storage.errors import NotFound
 from libs.storage.memory import MemoryStore
 from libs.storage.session import SessionFiles
+from libs.storage.store import Stored
 from libs.taskqueue.queue import WEBHOOK_QUEUE
 from libs.taskqueue.task import OcrTask
 from services.web.config import WebConfig
 from services.web.webhooks.delivery import LATE, Webhooks
 from tests.inprocess import ClientInProcess, configured, outward_client
+from tests.jobs import INTAKE
 from tests.listening import Server, serving
 from tests.reachable import ReachableStore
 from tests.required import need_package
@@ -54,6 +58,23 @@ class Tasks:
 
     def counts(self, queue: str) -> None:
         return None
+
+
+class CrowdedStore(MemoryStore):
+    """Lets others go on while it reads, and counts how many notices are read at the same time."""
+
+    at_once = 0
+    most = 0
+
+    async def read(self, path: str) -> Stored:
+        is_notice = path.startswith(layout.USERS)
+        self.at_once += is_notice
+        self.most = max(self.most, self.at_once)
+        await asyncio.sleep(0)
+        try:
+            return await super().read(path)
+        finally:
+            self.at_once -= is_notice
 
 
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +232,18 @@ async def test_a_receiver_that_is_left_when_webhooks_are_switched_off_is_given_u
         shown = [*await web.shown(files), *await web.shown(untried)]
         assert [(one["state"], one["next_attempt_at"]) for one in shown] == [("given_up", None)] * 2
         assert await web.undelivered() == []
+
+
+async def test_a_sweep_looks_at_several_notices_at_a_time() -> None:
+    store, tasks = CrowdedStore(), Tasks()
+    at = await store.now()
+    job = msgspec.structs.replace(Job.opened(INTAKE), notify=True, updated_at=at - 2 * LATE)
+    job = job.extraction_failed("It is torn.", at - 2 * LATE)
+    for _ in range(40):
+        await ensure(SessionFiles(store=store, user_hash=job.user_hash, session_id=layout.new_session_id()), job)
+    await webhooks(store, tasks, WebConfig()).sweep()
+    assert len(tasks.names) == 40, "each is late"
+    assert store.most > 1, "one after the other, many would keep the sweep from the active jobs"
 
 
 async def test_a_receiver_may_ask_for_a_longer_pause_and_its_redirects_are_failures(
