@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import psutil
 
+from tests.running import port_locks
 from tests.waiting import until
 
 
@@ -16,6 +17,7 @@ async def nothing_left() -> AsyncIterator[None]:
     Those of a child's pipes close a moment after its end, when the event loop comes to it.
     """
     await asyncio.to_thread(int)  # the thread pool's own descriptors
+    port_locks()  # a file that stays open from the first start of a service on
     process = psutil.Process()
     descriptors = process.num_fds()
     yield

@@ -4,8 +4,11 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests import ROOT
 from tests.documents import pdf
@@ -73,7 +76,16 @@ def test_a_service_that_does_not_run_is_named_in_the_answer(tmp_path: Path) -> N
     assert process.returncode == 0
 
 
-def test_ctrl_c_ends_the_command_although_no_line_comes(tmp_path: Path) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children get SIGINT, which a shell keeps from what it runs in the background, and so from these tests there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_ends_the_command_although_no_line_comes() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "services.local", "mcp", "--server", "http://127.0.0.1:9"],
         cwd=ROOT,

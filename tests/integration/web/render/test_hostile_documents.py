@@ -20,7 +20,7 @@ from tests.bombs.pictures import huge_png, png_text_bomb, tiff_loop, tiff_of_its
 from tests.bombs.structures import circular_page_tree, many_pages, noise
 from tests.documents import pdf
 from tests.leftovers import nothing_left
-from tests.running import ENDED, port_locks, running
+from tests.running import ENDED, running
 from tests.scripted import Script
 
 GIB = 1024**3
@@ -38,7 +38,6 @@ def warm() -> None:
 @pytest.fixture(autouse=True)
 async def the_process_is_as_before() -> AsyncIterator[None]:
     process = psutil.Process()
-    port_locks()  # a file that stays open from the first start of a service on
     memory = process.memory_info().rss
     async with nothing_left():
         yield
