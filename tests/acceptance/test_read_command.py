@@ -100,6 +100,7 @@ def test_an_encrypted_document_is_read_with_its_password_which_is_stored_nowhere
     assert not any(b"Zq7pLkW9" in content for content in state)
 
 
+@pytest.mark.slow
 def test_several_documents_have_a_table_results_of_every_form_and_a_last_line(
     services: Running, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_pages_to_check_have_an_exit_code_of_their_own(services: Running, tmp_pa
     assert strict.stderr.decode().splitlines()[-1].startswith("gnosis-ocr: Compare these pages with the document: 5.")
 
 
+@pytest.mark.slow
 def test_nothing_that_could_be_read_is_exit_code_1(services: Running, tmp_path: Path) -> None:
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing")
     broken = command(tmp_path, "broken.pdf", *on(services))

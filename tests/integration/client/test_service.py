@@ -139,6 +139,7 @@ def test_pages_of_a_service_without_events_come_by_its_status(services: Running,
             list(gnosis.events(job_id))
 
 
+@pytest.mark.slow
 def test_events_go_on_without_a_gap_when_web_is_killed_and_started_again(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.3)) as services, Client(services.url, patience=120.0) as gnosis:
         job_id = gnosis.upload(pdf(tmp_path / "eight.pdf", 8), ocr="force")

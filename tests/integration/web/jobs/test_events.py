@@ -79,6 +79,7 @@ def check_story(follower: Follower, pages: int) -> None:
     check(follower)
 
 
+@pytest.mark.slow
 def test_every_page_is_told_once_through_lost_connections_and_deaths_of_web(tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.1)) as services:
         job_id = services.upload(pdf(tmp_path / "many.pdf", 60))

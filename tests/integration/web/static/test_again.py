@@ -58,6 +58,7 @@ def test_a_page_read_again_is_compared_with_its_reading_before(visit: Visit, tmp
     expect(page.locator("#readings")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_each_of_several_earlier_readings_can_be_chosen(visit: Visit, tmp_path: Path) -> None:
     page = visit.job(visit.upload(pdf(tmp_path / "several.pdf", 1)), 1)
     text = page.locator("#rendered")
@@ -74,6 +75,7 @@ def test_each_of_several_earlier_readings_can_be_chosen(visit: Visit, tmp_path: 
     expect(text).to_have_text(first)
 
 
+@pytest.mark.slow
 def test_the_reading_before_stays_until_the_new_one_is_there(browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path, script=Script()) as services:
         for visit in visiting(browser, services, ""):

@@ -42,6 +42,7 @@ def collector(browser: Browser, services: Running, many: list[str]) -> Iterator[
     yield from visiting(browser, services, COLLECTOR)
 
 
+@pytest.mark.slow
 def test_past_documents_are_listed_and_more_can_be_shown(collector: Visit, many: list[str]) -> None:
     page = collector.home()
     rows = page.locator("#joblist a")
@@ -112,6 +113,7 @@ def test_documents_are_found_by_name_and_state_and_deleted_together(visit: Visit
     visit.services.until(lambda: gone(visit, ids[0]) and gone(visit, ids[2]), "the deletions")
 
 
+@pytest.mark.slow
 def test_a_search_goes_through_documents_that_are_not_listed_yet(collector: Visit) -> None:
     page = collector.home()
     expect(page.locator(".joblist-name")).to_have_count(20)

@@ -111,6 +111,7 @@ def traveller(browser: Browser, services: Running, request: pytest.FixtureReques
         yield visit
 
 
+@pytest.mark.slow
 def test_from_three_dropped_files_to_their_end(traveller: Visit, tmp_path: Path) -> None:
     page = traveller.home()
     wide = page.viewport_size is not None and page.viewport_size["width"] > 600

@@ -84,6 +84,7 @@ def test_the_text_of_a_page_is_shown_in_the_reader_when_it_is_saved(watched: Vis
     expect(page.locator("#rendered")).to_have_text(re.compile(f"Page {PAGES} [0-9a-f]{{12}}"))
 
 
+@pytest.mark.slow
 def test_after_web_was_killed_no_page_is_missing_and_none_comes_twice(browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.4)) as services:
         for visit in visiting(browser, services, ""):

@@ -312,6 +312,7 @@ def test_failed_pages_are_read_again_on_retry(browser: Browser, tmp_path: Path, 
             expect(page.locator("#failures")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_said_calmly_and_the_page_recovers(browser: Browser, tmp_path: Path) -> None:
     with running(tmp_path, script=Script(seconds=0.8)) as services:
         for visit in visiting(browser, services, ""):

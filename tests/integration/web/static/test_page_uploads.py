@@ -22,6 +22,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
+@pytest.mark.slow
 def test_a_large_upload_goes_on_after_web_was_killed(visit: Visit, services: Running, tmp_path: Path) -> None:
     path = large_pdf(tmp_path / "large.pdf")
     page = visit.home()
@@ -99,6 +100,7 @@ def cloud_visit(browser: Browser, in_cloud: Cloud) -> Iterator[Visit]:
     in_cloud.bucket.service.calls.clear()
 
 
+@pytest.mark.slow
 def test_a_large_file_goes_to_the_bucket_itself_through_lost_connections(
     cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
 ) -> None:
@@ -112,6 +114,7 @@ def test_a_large_file_goes_to_the_bucket_itself_through_lost_connections(
     assert ways(cloud_visit) == ["/api/direct-uploads"]
 
 
+@pytest.mark.slow
 def test_a_large_file_goes_on_to_the_bucket_after_a_reload(cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path) -> None:
     path = large_pdf(tmp_path / "large.pdf")
     page = cloud_visit.home()
@@ -124,6 +127,7 @@ def test_a_large_file_goes_on_to_the_bucket_after_a_reload(cloud_visit: Visit, i
     assert ways(cloud_visit) == ["/api/direct-uploads"], "the upload began anew"
 
 
+@pytest.mark.slow
 def test_a_large_file_takes_the_other_way_when_the_bucket_refuses_the_page(
     cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
 ) -> None:
@@ -139,6 +143,7 @@ def test_a_large_file_takes_the_other_way_when_the_bucket_refuses_the_page(
     cloud_visit.faults.clear()
 
 
+@pytest.mark.slow
 def test_a_large_file_on_its_way_to_the_bucket_can_be_stopped(
     cloud_visit: Visit, in_cloud: Cloud, tmp_path: Path
 ) -> None:

@@ -114,7 +114,9 @@ def turned(page: Print, degrees: float) -> tuple[bytes, tuple[Line, ...], Callab
     return scan(askew), lines, place, askew
 
 
-@pytest.mark.parametrize("degrees", [0, 2.5, -4, 90, 180, 270])
+@pytest.mark.parametrize(
+    "degrees", [2.5, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (0, -4, 90, 180, 270))]
+)
 def test_words_of_a_scan_are_selected_where_they_are_printed(viewer: Viewer, tmp_path: Path, degrees: float) -> None:
     page = printed()
     original, lines, place, askew = turned(page, degrees)
@@ -135,7 +137,7 @@ def test_a_scan_that_its_pdf_turns_upright_is_selected_where_it_is_seen(viewer: 
     assert viewer.word_at(centre(box)) == word
 
 
-@pytest.mark.parametrize("degrees", [0, 2.5, 90])
+@pytest.mark.parametrize("degrees", [0, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (2.5, 90))])
 def test_lines_of_any_script_are_copied_as_they_were_read(viewer: Viewer, tmp_path: Path, degrees: float) -> None:
     texts = (
         "השורה השנייה (1,204.50) בטקסט",

@@ -93,6 +93,7 @@ async def test_a_page_in_another_script_is_flagged_and_none_of_its_lines_is_prin
     assert result.trust.reads == (await loaded()).info().scripts
 
 
+@pytest.mark.slow
 async def test_lines_that_can_be_read_stay_on_such_a_page() -> None:
     result = await read(await loaded(), page(*LATIN[:3], *FOREIGN["Cyrillic"]))
     assert result.trust is not None
