@@ -119,6 +119,7 @@ async def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, document: Path) -> N
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.slow
 async def test_a_running_service_is_named_and_keeps_nothing_unless_it_should(tmp_path: Path, document: Path) -> None:
     with running(tmp_path, script=Script()) as services:
         for option, kept in (("", 0), ("--keep", 1)):

@@ -36,6 +36,7 @@ def test_every_operation_is_fuzzed(hit: Target) -> None:
     assert set(operations(hit)) == set(LABELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", LABELS)
 def test_no_request_finds_a_fault(services: Running, hit: Target, label: str) -> None:
     share, send = operations(hit)[label]

@@ -477,6 +477,7 @@ def test_a_large_object_passes_through_without_being_held() -> None:
 # All together
 
 
+@pytest.mark.slow
 async def test_in_bad_weather_nothing_is_lost_or_done_twice(
     emulator: Emulator, bucket: Bucket, store: GcsStore, small_blocks: None
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_torn_result_of_a_page_is_told(services: Running, document: bytes) -> 
     assert services.get(f"/api/jobs/{found}/result").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_torn_object_of_one_job_does_not_stop_the_sweep_of_others(tmp_path: Path, document: bytes) -> None:
     with running(tmp_path, script=Script(), UPLOAD_STALL_SECONDS="5") as services:
         answer = httpx.post(f"{services.url}/upload", files={"file": ("one.pdf", document)})

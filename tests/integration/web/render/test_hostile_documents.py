@@ -66,7 +66,11 @@ async def outcome(path: Path, kind: FileType, limits: RenderLimits = LIMITS) -> 
 BOMBS = tuple(bombs())
 
 
-@pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.name)
+@pytest.mark.parametrize(
+    "bomb",
+    # Every third one for `make test`.
+    [pytest.param(bomb, id=bomb.name, marks=pytest.mark.slow if at % 3 else ()) for at, bomb in enumerate(BOMBS)],
+)
 async def test_a_hostile_document_ends_with_a_picture_or_a_reason(tmp_path: Path, bomb: Bomb) -> None:
     data = bomb.make()
     assert len(data) < 25_000_000

@@ -281,6 +281,7 @@ def test_attacks_in_names_and_in_what_the_service_says_are_harmless(
         page.unroute("**/status")
 
 
+@pytest.mark.slow
 def test_names_that_the_service_has_taken_are_harmless(window: Window, tmp_path: Path) -> None:
     plain = pdf(tmp_path / "plain.pdf", 1).read_bytes()
     headers = {"X-User-Email": window.user}

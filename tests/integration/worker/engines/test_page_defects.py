@@ -148,6 +148,7 @@ def test_stroke_of_a_small_date_is_no_one() -> None:
     assert recogniser.recognise(pixels, quad)[0].text == "7/7/2017"
 
 
+@pytest.mark.slow
 async def test_typewriting_on_a_noisy_scan_of_90_dpi_is_read_word_for_word(engine: OcrEngine) -> None:
     if not TYPEWRITER.is_file():
         missing("DejaVu Sans Mono is not installed (Debian: apt-get install fonts-dejavu-core)")

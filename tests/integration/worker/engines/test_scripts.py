@@ -101,6 +101,7 @@ async def test_lines_that_can_be_read_stay_on_such_a_page() -> None:
     assert [line.text for line in result.lines] == LATIN[:3]
 
 
+@pytest.mark.slow
 async def test_a_page_in_a_known_script_is_not_flagged_for_a_line_in_another() -> None:
     result = await read(await loaded(), page(*LATIN, FOREIGN["Hebrew"][0]))
     assert result.trust is not None
@@ -108,6 +109,7 @@ async def test_a_page_in_a_known_script_is_not_flagged_for_a_line_in_another() -
     assert [line.text for line in result.lines][: len(LATIN)] == LATIN
 
 
+@pytest.mark.slow
 async def test_a_further_model_reads_the_lines_that_the_first_cannot(tmp_path: Path) -> None:
     (tmp_path / "heb.onnx").symlink_to(model_directory() / RECOGNITION_MODEL)
     engine = await loaded(ocr_languages="eng+heb", ocr_model_folder=str(tmp_path))
